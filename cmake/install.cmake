@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: MIT
+# cmake --install: headers, static libraries, a CMake package (ctx::ctx, ctx::uv) and pkg-config files.
+if(NOT TARGET ctx)
+  return()
+endif()
+set(cmake_folder ${CMAKE_INSTALL_LIBDIR}/cmake/ctx)
+
+install(DIRECTORY csrc/include/ctx DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN *.h)
+install(TARGETS ctx EXPORT ctx ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(EXPORT ctx FILE ctxTargets.cmake NAMESPACE ctx:: DESTINATION ${cmake_folder})
+set(CTX_HAS_UV OFF)
+if(TARGET ctx_uv)
+  set(CTX_HAS_UV ON)
+  # An export set of its own: a program without libuv can still use ctx::ctx.
+  install(TARGETS ctx_uv EXPORT ctx_uv ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(EXPORT ctx_uv FILE ctxUvTargets.cmake NAMESPACE ctx:: DESTINATION ${cmake_folder})
+endif()
+
+configure_package_config_file(cmake/ctxConfig.cmake.in ${CMAKE_BINARY_DIR}/ctxConfig.cmake
+  INSTALL_DESTINATION ${cmake_folder})
+write_basic_package_version_file(${CMAKE_BINARY_DIR}/ctxConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_BINARY_DIR}/ctxConfig.cmake ${CMAKE_BINARY_DIR}/ctxConfigVersion.cmake
+  DESTINATION ${cmake_folder})
+
+file(RELATIVE_PATH pc_to_include
+  ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_FULL_INCLUDEDIR})
+set(pc_files ctx)
+if(TARGET ctx_uv)
+  list(APPEND pc_files ctx-uv)
+endif()
+foreach(name IN LISTS pc_files)
+  configure_file(cmake/${name}.pc.in ${CMAKE_BINARY_DIR}/${name}.pc @ONLY)
+  install(FILES ${CMAKE_BINARY_DIR}/${name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endforeach()

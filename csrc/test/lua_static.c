@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+/* lua-static: a Lua interpreter for tests, with luv and libuv linked in and hidden, as in a
+ * program that brings its own libuv, and with an allocator that fails or collects on demand.
+ *
+ *   lua-static [-e CODE]... [SCRIPT [ARGS]...]
+ *
+ * `require "alloc"` gives the allocator control:
+ *   alloc.fail_after(n)   the n-th request from now fails, and so do all that follow
+ *   alloc.fail_once(n)    only the n-th request fails (for good: Lua's retry of it fails too)
+ *   alloc.collect(on)     Lua's every request triggers a full emergency collection first
+ *   alloc.count()         requests counted since the last fail_after, fail_once or reset
+ *   alloc.reset()         back to normal; returns alloc.count()
+ *
+ * A request is a new block or a growing one: Lua takes for granted that shrinking cannot fail. */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <lualib.h>
+
+int luaopen_luv(lua_State* L);
+
+/* The allocator's state: lives in main, reaches everyone as Lua's allocator argument. */
+typedef struct lab_s {
+  uint64_t count;     /* requests since the last command; a retry is no request of its own */
+  uint64_t fail_from; /* the request that fails, from 1; 0: none */
+  bool fail_on;       /* and all that follow it */
+  bool collect;       /* deny each first attempt of Lua, so that it collects and retries */
+
+  /* The request that was denied last: when Lua comes again with the same, it is the retry. */
+  bool denied;
+  bool denied_for_good;
+  void* ptr;
+  size_t old_size, new_size;
+
+  bool from_lua; /* the request comes from Lua's memory manager, which retries */
+} lab_t;
+
+static void* reallocate(void* ptr, size_t new_size) {
+  if (new_size == 0) {
+    free(ptr);
+    return NULL;
+  }
+  return realloc(ptr, new_size);
+}
+
+static bool is_retry(const lab_t* lab, const void* ptr, size_t old_size, size_t new_size) {
+  return lab->denied && lab->from_lua && lab->ptr == ptr && lab->old_size == old_size &&
+         lab->new_size == new_size;
+}
+
+/* Whether this request, just counted, is one that the test wants to fail. */
+static bool must_fail(const lab_t* lab) {
+  if (lab->fail_from == 0) return false;
+  return lab->fail_on ? lab->count >= lab->fail_from : lab->count == lab->fail_from;
+}
+
+static void* deny(lab_t* lab, void* ptr, size_t old_size, size_t new_size, bool for_good) {
+  lab->denied = true;
+  lab->denied_for_good = for_good;
+  lab->ptr = ptr;
+  lab->old_size = old_size;
+  lab->new_size = new_size;
+  return NULL;
+}
+
+static void* lab_alloc(void* ud, void* ptr, size_t old_size, size_t new_size) {
+  lab_t* lab = ud;
+  /* For a new block, Lua puts the object's type where the old size stands. */
+  if (ptr == NULL) old_size = 0;
+  if (new_size <= old_size) return reallocate(ptr, new_size);
+
+  if (is_retry(lab, ptr, old_size, new_size)) {
+    lab->denied = false;
+    lab->from_lua = false; /* the memory manager may leave by longjmp now */
+    return lab->denied_for_good ? NULL : reallocate(ptr, new_size);
+  }
+  lab->denied = false;
+  lab->count++;
+  if (must_fail(lab)) return deny(lab, ptr, old_size, new_size, true);
+  /* Only Lua's memory manager retries; others (luaL_Buffer, the core) would see a failure. */
+  if (lab->collect && lab->from_lua) return deny(lab, ptr, old_size, new_size, false);
+  return reallocate(ptr, new_size);
+}
+
+/* ---- the memory manager's doors, wrapped by the linker (--wrap) ---- */
+
+static lab_t* lab_of(lua_State* L) {
+  void* ud;
+  lua_getallocf(L, &ud);
+  return ud;
+}
+
+#define THROUGH_DOOR(type, call)                                                                   \
+  lab_t* lab = lab_of(L);                                                                          \
+  lab->from_lua = true;                                                                            \
+  type result = call;                                                                              \
+  lab->from_lua = false;                                                                           \
+  return result
+
+void* __real_luaM_malloc_(lua_State* L, size_t size, int tag);
+void* __real_luaM_realloc_(lua_State* L, void* block, size_t osize, size_t nsize);
+void* __real_luaM_saferealloc_(lua_State* L, void* block, size_t osize, size_t nsize);
+void* __real_luaM_growaux_(lua_State* L, void* block, int nelems, int* size, int size_elem,
+                           int limit, const char* what);
+void* __real_luaM_shrinkvector_(lua_State* L, void* block, int* size, int final_n, int size_elem);
+
+void* __wrap_luaM_malloc_(lua_State* L, size_t size, int tag) {
+  THROUGH_DOOR(void*, __real_luaM_malloc_(L, size, tag));
+}
+
+void* __wrap_luaM_realloc_(lua_State* L, void* block, size_t osize, size_t nsize) {
+  THROUGH_DOOR(void*, __real_luaM_realloc_(L, block, osize, nsize));
+}
+
+void* __wrap_luaM_saferealloc_(lua_State* L, void* block, size_t osize, size_t nsize) {
+  THROUGH_DOOR(void*, __real_luaM_saferealloc_(L, block, osize, nsize));
+}
+
+void* __wrap_luaM_growaux_(lua_State* L, void* block, int nelems, int* size, int size_elem,
+                           int limit, const char* what) {
+  THROUGH_DOOR(void*, __real_luaM_growaux_(L, block, nelems, size, size_elem, limit, what));
+}
+
+void* __wrap_luaM_shrinkvector_(lua_State* L, void* block, int* size, int final_n, int size_elem) {
+  THROUGH_DOOR(void*, __real_luaM_shrinkvector_(L, block, size, final_n, size_elem));
+}
+
+/* ---- the module `alloc` ---- */
+
+static int nothing(lua_State* L) {
+  (void)L;
+  return 0;
+}
+
+/* Lets Lua make its call records for this depth and the next now, so that calling `pcall` or
+ * `alloc.reset` later, with a failing allocator, does not need memory itself. */
+static void warm_up(lua_State* L) {
+  lua_pushcfunction(L, nothing);
+  lua_call(L, 0, 0);
+  luaL_checkstack(L, 2 * LUA_MINSTACK, NULL);
+}
+
+static uint64_t restart(lab_t* lab) {
+  uint64_t count = lab->count;
+  lab->count = 0;
+  lab->fail_from = 0;
+  lab->fail_on = false;
+  lab->denied = false;
+  return count;
+}
+
+static int fail_from(lua_State* L, bool fail_on) {
+  lua_Integer n = luaL_checkinteger(L, 1);
+  luaL_argcheck(L, n > 0, 1, "counts from 1");
+  warm_up(L);
+  lab_t* lab = lab_of(L);
+  restart(lab);
+  lab->fail_from = (uint64_t)n;
+  lab->fail_on = fail_on;
+  return 0;
+}
+
+static int alloc_fail_after(lua_State* L) {
+  return fail_from(L, true);
+}
+
+static int alloc_fail_once(lua_State* L) {
+  return fail_from(L, false);
+}
+
+static int alloc_collect(lua_State* L) {
+  luaL_checktype(L, 1, LUA_TBOOLEAN);
+  lab_of(L)->collect = lua_toboolean(L, 1);
+  return 0;
+}
+
+static int alloc_count(lua_State* L) {
+  lua_pushinteger(L, (lua_Integer)lab_of(L)->count);
+  return 1;
+}
+
+static int alloc_reset(lua_State* L) {
+  lab_t* lab = lab_of(L);
+  lab->collect = false;
+  lua_pushinteger(L, (lua_Integer)restart(lab));
+  return 1;
+}
+
+static int luaopen_alloc(lua_State* L) {
+  static const luaL_Reg functions[] = {
+      {"fail_after", alloc_fail_after}, {"fail_once", alloc_fail_once}, {"collect", alloc_collect},
+      {"count", alloc_count},           {"reset", alloc_reset},         {NULL, NULL},
+  };
+  luaL_newlib(L, functions);
+  return 1;
+}
+
+/* ---- the interpreter ---- */
+
+typedef struct args_s {
+  int argc;
+  char** argv;
+} args_t;
+
+static int traceback(lua_State* L) {
+  const char* message = luaL_tolstring(L, 1, NULL);
+  luaL_traceback(L, L, message, 1);
+  return 1;
+}
+
+static void preload(lua_State* L, const char* name, lua_CFunction open) {
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  lua_pushcfunction(L, open);
+  lua_setfield(L, -2, name);
+  lua_pop(L, 1);
+}
+
+/* Makes the global `arg`, with the script at 0, as lua does. */
+static void set_arg(lua_State* L, const args_t* args, int script) {
+  lua_createtable(L, args->argc, 0);
+  for (int i = 0; i < args->argc; i++) {
+    lua_pushstring(L, args->argv[i]);
+    lua_rawseti(L, -2, i - script);
+  }
+  lua_setglobal(L, "arg");
+}
+
+static void run_chunk(lua_State* L, int load_status, int nargs) {
+  if (load_status != LUA_OK) lua_error(L);
+  lua_insert(L, -(nargs + 1));
+  lua_call(L, nargs, 0);
+}
+
+static int pmain(lua_State* L) {
+  const args_t* args = lua_touserdata(L, 1);
+  luaL_openlibs(L);
+  preload(L, "luv", luaopen_luv);
+  preload(L, "alloc", luaopen_alloc);
+  lua_settop(L, 0);
+
+  int i = 1;
+  while (i < args->argc && strcmp(args->argv[i], "-e") == 0) i += 2;
+  set_arg(L, args, i < args->argc ? i : 0);
+  for (int k = 2; k < i; k += 2) {
+    if (k >= args->argc) return luaL_error(L, "'-e' needs a chunk of code");
+    run_chunk(L, luaL_loadbuffer(L, args->argv[k], strlen(args->argv[k]), "=(command line)"), 0);
+  }
+  if (i >= args->argc) return 0;
+
+  int nargs = args->argc - i - 1;
+  luaL_checkstack(L, nargs + 1, "too many arguments to script");
+  for (int k = i + 1; k < args->argc; k++) lua_pushstring(L, args->argv[k]);
+  run_chunk(L, luaL_loadfile(L, args->argv[i]), nargs);
+  return 0;
+}
+
+int main(int argc, char** argv) {
+  lab_t lab = {0};
+  args_t args = {argc, argv};
+  lua_State* L = lua_newstate(lab_alloc, &lab);
+  if (L == NULL) {
+    fprintf(stderr, "lua-static: not enough memory\n");
+    return EXIT_FAILURE;
+  }
+  lua_pushcfunction(L, traceback);
+  lua_pushcfunction(L, pmain);
+  lua_pushlightuserdata(L, &args);
+  int status = lua_pcall(L, 1, 0, 1);
+  restart(&lab);
+  lab.collect = false;
+  if (status != LUA_OK) fprintf(stderr, "lua-static: %s\n", lua_tostring(L, -1));
+  lua_close(L);
+  return status == LUA_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+}
