@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* A context that is done with the first of several.
+ *
+ * It is a root of its own, always linked, with an arm in each source: a linked child there, so
+ * that the walk that ends a source meets the arm and then ends the arm's owner. */
+#include "internal.h"
+
+void ctx__any_disarm(ctx_t* any) {
+  for (ctx_t* arm = any->arms; arm != NULL; arm = arm->arms) {
+    if (!ctx__linked(arm)) continue;
+    ctx__unlink(arm);
+    ctx__prune(arm->parent);
+  }
+}
+
+int ctx_any(ctx_t* c, ctx_t* arms, ctx_t* const* sources, size_t n) {
+  ctx_tree_t* tree = sources[0]->tree;
+  for (size_t i = 0; i < n; i++) {
+    if (ctx_err(sources[i]) == 0) continue;
+    ctx_with_cancel(c, sources[i]);
+    c->parent = NULL;
+    return 0;
+  }
+  if (tree->closed) return CTX_ECLOSED;
+  ctx__init(c, tree, NULL, CTX__ANY);
+  c->arms = NULL;
+  for (size_t i = n; i-- > 0;) {
+    ctx_t* arm = &arms[i];
+    ctx__init(arm, tree, sources[i], CTX__ARM);
+    arm->owner = c;
+    arm->arms = c->arms;
+    c->arms = arm;
+    if (arm->due.at_ns < c->due.at_ns) c->due.at_ns = arm->due.at_ns;
+    if (ctx__link(arm) != 0) {
+      ctx__any_disarm(c);
+      return CTX_ENOMEM;
+    }
+  }
+  tree->counters.derived++;
+  /* Cannot fail: an `any` stands in no heap, its arms' sources do. */
+  return ctx__link(c);
+}

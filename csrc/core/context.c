@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/* One context: made, read, released. */
+#include "internal.h"
+
+void ctx__init(ctx_t* c, ctx_tree_t* tree, ctx_t* parent, enum ctx__kind kind) {
+  c->due.at_ns = parent != NULL ? parent->due.at_ns : CTX_NEVER;
+  c->due.order = ++tree->made;
+  c->due.index = 0;
+  c->due.kind = (uint8_t)kind;
+  c->due.status = 0;
+  c->due.flags = 0;
+  c->tree = tree;
+  c->parent = parent;
+  c->cause = NULL;
+  c->seen = tree->epoch;
+  c->children = NULL;
+  c->watchers = NULL;
+  c->next = NULL;
+  c->prev = NULL;
+  c->name = NULL;
+}
+
+void ctx__drop_cause(ctx_t* c) {
+  if (c->due.flags & CTX__OWNS_CAUSE) {
+    c->due.flags &= (uint8_t)~CTX__OWNS_CAUSE;
+    if (c->cause->ops != NULL && c->cause->ops->release != NULL) c->cause->ops->release(c->cause);
+  }
+  c->cause = NULL;
+}
+
+void ctx__set_cause(ctx_t* c, ctx_cause_t* cause) {
+  if (c->cause == cause) return;
+  /* Retain first: the old cause may hold the only reference to the new one. */
+  bool owns = cause != NULL && !(c->due.flags & CTX__BORROWS);
+  if (owns && cause->ops != NULL && cause->ops->retain != NULL) cause->ops->retain(cause);
+  ctx__drop_cause(c);
+  c->cause = cause;
+  if (owns) c->due.flags |= CTX__OWNS_CAUSE;
+}
+
+void ctx__mark(ctx_t* c, int status, ctx_cause_t* cause, uint64_t ended_ns) {
+  ctx__set_cause(c, cause);
+  c->due.status = (uint8_t)-status;
+  c->ended_ns = ended_ns;
+  if (c->due.kind >= CTX__ARM) return;
+  if (status == CTX_CANCELED) {
+    c->tree->counters.canceled++;
+  } else {
+    c->tree->counters.expired++;
+  }
+}
+
+/* Everything but the deadline of a context that can be done. */
+static void derive(ctx_t* c, ctx_t* parent, enum ctx__kind kind) {
+  ctx_tree_t* tree = parent->tree;
+  if (parent->due.status == 0 && parent->seen != tree->epoch) (void)ctx__pull(parent);
+  ctx__init(c, tree, parent, kind);
+  parent->due.flags |= CTX__PARENT;
+  tree->counters.derived++;
+  if (parent->due.status != 0) {
+    ctx__mark(c, -(int)parent->due.status, parent->cause, parent->ended_ns);
+  }
+}
+
+void ctx_with_cancel(ctx_t* c, ctx_t* parent) { derive(c, parent, CTX__CANCEL); }
+
+void ctx_with_deadline(ctx_t* c, ctx_t* parent, uint64_t deadline_ns, ctx_cause_t* cause) {
+  derive(c, parent, CTX__DEADLINE);
+  /* Also of a context that is born done: Go's answers its deadline, too. */
+  if (deadline_ns >= c->due.at_ns) return;
+  c->due.at_ns = deadline_ns;
+  if (c->due.status != 0) return;
+  ctx__set_cause(c, cause);
+  /* Not ctx_now: whoever computed the deadline has just read the clock. One that has passed
+   * unseen since shows at the first ctx_err. */
+  if (deadline_ns <= c->tree->now_ns) ctx__mark(c, CTX_DEADLINE_EXCEEDED, c->cause, deadline_ns);
+}
+
+void ctx_without_cancel(ctx_t* c, ctx_t* parent) {
+  ctx__init(c, parent->tree, NULL, CTX__WITHOUT);
+  parent->tree->counters.derived++;
+}
+
+int ctx_err(ctx_t* c) {
+  if (c->due.status == 0 && (c->seen == c->tree->epoch || !ctx__pull(c)) &&
+      c->due.at_ns != CTX_NEVER && c->due.at_ns <= ctx__now_coarse(c->tree)) {
+    ctx__expire(c);
+  }
+  return -(int)c->due.status;
+}
+
+ctx_cause_t* ctx_cause(ctx_t* c) { return ctx_err(c) != 0 ? c->cause : NULL; }
+
+uint64_t ctx_deadline(const ctx_t* c) { return c->due.at_ns; }
+
+void ctx_set_name(ctx_t* c, const char* name) { c->name = name; }
+
+const char* ctx_name(const ctx_t* c) { return c->name; }
+
+const ctx_t* ctx_parent(const ctx_t* c) { return c->parent; }
+
+uint64_t ctx_id(const ctx_t* c) { return c->due.order; }
+
+void ctx_borrow_cause(ctx_t* c) {
+  ctx_cause_t* cause = c->cause;
+  ctx__drop_cause(c);
+  c->cause = cause;
+  c->due.flags |= CTX__BORROWS;
+}
+
+void ctx_release(ctx_t* c) {
+  if (c->due.kind <= CTX__TODO || (c->due.flags & CTX__RELEASED)) return;
+  ctx_cancel(c, NULL);
+  ctx__drop_cause(c);
+  c->due.flags |= CTX__RELEASED;
+}
+
+const char* ctx_strerror(int code) {
+  switch (code) {
+#define CTX_ERRNO(name, value, text)                                                               \
+  case CTX_##name:                                                                                 \
+    return text;
+    CTX_ERRNO_MAP(CTX_ERRNO)
+#undef CTX_ERRNO
+    default:
+      return "unknown error";
+  }
+}

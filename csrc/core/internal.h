@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CTX_INTERNAL_H
+#define CTX_INTERNAL_H
+
+/* What the files of the core share. The invariants of the tree, stated once:
+ *
+ * - A context is LINKED (in its parent's `children`, or in the tree's `roots`) exactly while it
+ *   is live and has a watcher or a linked child; the two roots, and a live `any` with its arms,
+ *   always. So everything above a linked context is linked and live.
+ * - A linked context stands in the heap exactly when its deadline is sooner than its parent's.
+ * - A deadline never grows on the way down, so an end by deadline belongs to the topmost of the
+ *   contexts on the way up that have the same one: its owner.
+ * - A done context ended no later than its deadline: ended_ns <= due.at_ns.
+ * - A live, unlinked context may have a done ancestor that it has not heard of yet. Then the
+ *   tree's epoch has risen since `seen`, and ctx__pull brings the news. */
+
+#include <ctx/ctx.h>
+
+enum ctx__kind {
+  CTX__TIMER, /* no context */
+  CTX__BACKGROUND,
+  CTX__TODO,
+  CTX__WITHOUT, /* up to here: never done */
+  CTX__CANCEL,
+  CTX__DEADLINE,
+  CTX__ANY,
+  CTX__ARM, /* the ear of an `any` in one of its sources */
+  CTX__FLAG /* the ear of a flag in its context */
+};
+
+enum ctx__flags {
+  CTX__LINKED = 1,
+  CTX__PARENT = 2,     /* something was derived from it */
+  CTX__BORROWS = 4,    /* does not retain its cause */
+  CTX__OWNS_CAUSE = 8, /* its cause is to be released */
+  CTX__RELEASED = 16
+};
+
+#define CTX__CONTAINER(pointer, type, member) ((type*)((char*)(pointer)-offsetof(type, member)))
+
+/* context.c: fills in `c` as a live context of this kind below `parent` (or none). */
+void ctx__init(ctx_t* c, ctx_tree_t* tree, ctx_t* parent, enum ctx__kind kind);
+/* Puts the end of a context into it: nothing else hears of it. */
+void ctx__mark(ctx_t* c, int status, ctx_cause_t* cause, uint64_t ended_ns);
+/* Retains `cause` (may be NULL) unless `c` borrows, and drops the one it had. */
+void ctx__set_cause(ctx_t* c, ctx_cause_t* cause);
+void ctx__drop_cause(ctx_t* c);
+
+/* cancel.c: */
+/* Looks up the tree for an end that the live `c` has not heard of. True if `c` is done now. */
+bool ctx__pull(ctx_t* c);
+/* Ends the live `top` and everything linked below it. Its cause is the one it has. */
+void ctx__finish(ctx_t* top, int status, uint64_t ended_ns);
+/* Ends the owner of the deadline of the live `c`, which has passed. */
+void ctx__expire(ctx_t* c);
+
+/* deadline.c: */
+uint64_t ctx__now_coarse(ctx_tree_t* tree);
+int ctx__heap_push(ctx_tree_t* tree, ctx_due_t* due);
+void ctx__heap_remove(ctx_tree_t* tree, ctx_due_t* due);
+uint64_t ctx__heap_first_ns(const ctx_tree_t* tree);
+void ctx__heap_close(ctx_tree_t* tree);
+/* Ends every linked context and readies every timer that is due at `now_ns`, in order. */
+void ctx__expire_due(ctx_tree_t* tree, uint64_t now_ns);
+/* Asks the host for a ctx_tree_run at `at_ns`, unless it was asked for an earlier one. */
+void ctx__wake(ctx_tree_t* tree, uint64_t at_ns);
+
+/* watch.c: */
+/* Links the live `c` and what is above it. Returns 0, or CTX_ENOMEM with nothing changed. */
+int ctx__link(ctx_t* c);
+/* Takes `c` out of the list of its siblings. */
+void ctx__unlink(ctx_t* c);
+/* Unlinks `c`, and then what is above it, as far as nobody listens there any more. */
+void ctx__prune(ctx_t* c);
+/* Puts a watcher that is in no list at the end of the ready list. */
+void ctx__ready(ctx_tree_t* tree, ctx_watcher_t* w);
+void ctx__ready_all(ctx_t* c);
+void ctx__watcher_remove(ctx_watcher_t* w);
+
+/* any.c: lets go of the arms that are still out. */
+void ctx__any_disarm(ctx_t* any);
+
+/* share.c: */
+void ctx__flag_hear(ctx_t* ear);
+void ctx__inbox_run(ctx_tree_t* tree);
+void ctx__inbox_close(ctx_tree_t* tree);
+
+static inline bool ctx__linked(const ctx_t* c) { return (c->due.flags & CTX__LINKED) != 0; }
+
+#endif

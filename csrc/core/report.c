@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* What there is: counters, and a walk over what is linked. */
+#include "internal.h"
+
+void ctx_counters(const ctx_tree_t* tree, ctx_counters_t* out) {
+  *out = tree->counters;
+  out->deadlines = tree->heap_size;
+}
+
+/* The next context in pre-order after `c`, below `first` or beside it; NULL at the end. */
+static const ctx_t* next(const ctx_t* c, const ctx_t* first, unsigned* depth) {
+  if (c->children != NULL) {
+    ++*depth;
+    return c->children;
+  }
+  for (; c->parent != NULL; c = c->parent, --*depth) {
+    if (c->next != c->parent->children) return c->next;
+  }
+  /* Roots: those of the tree itself are in no list. */
+  if (c->next == NULL || c->next == first) return NULL;
+  return c->next;
+}
+
+static bool walk(const ctx_t* first, ctx_walk_fn fn, void* arg) {
+  unsigned depth = 0;
+  for (const ctx_t* c = first; c != NULL; c = next(c, first, &depth)) {
+    if (c->due.kind < CTX__ARM && !fn(c, depth, arg)) return false;
+  }
+  return true;
+}
+
+void ctx_walk(const ctx_tree_t* tree, ctx_walk_fn fn, void* arg) {
+  if (walk(&tree->background, fn, arg) && walk(&tree->todo, fn, arg)) {
+    (void)walk(tree->roots, fn, arg);
+  }
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* The tree: its two roots, and its turn of the loop. */
+#include "internal.h"
+
+void ctx_tree_init(ctx_tree_t* tree, const ctx_host_t* host, void* data) {
+  *tree = (ctx_tree_t){.host = host, .data = data, .woken_at_ns = CTX_NEVER};
+  tree->ready.next = tree->ready.prev = &tree->ready;
+  ctx__init(&tree->background, tree, NULL, CTX__BACKGROUND);
+  ctx__init(&tree->todo, tree, NULL, CTX__TODO);
+  tree->background.due.flags = tree->todo.due.flags = CTX__LINKED;
+}
+
+void ctx_tree_close(ctx_tree_t* tree) {
+  if (tree->closed) return;
+  tree->closed = true;
+  if (tree->inbox != NULL) ctx__inbox_close(tree);
+  ctx__heap_close(tree);
+}
+
+ctx_t* ctx_background(ctx_tree_t* tree) { return &tree->background; }
+
+ctx_t* ctx_todo(ctx_tree_t* tree) { return &tree->todo; }
+
+/* Calls what is ready now. Calls may take others out of the list, and what they make ready waits
+ * for the next turn: hence a list of its own, with its own sentinel. */
+static void call_ready(ctx_tree_t* tree) {
+  ctx_watcher_t now = tree->ready;
+  if (now.next == &tree->ready) return;
+  now.next->prev = now.prev->next = &now;
+  tree->ready.next = tree->ready.prev = &tree->ready;
+  while (now.next != &now) {
+    ctx_watcher_t* w = now.next;
+    ctx__watcher_remove(w);
+    w->tree = NULL;
+    tree->counters.watchers--;
+    w->fn(w);
+  }
+}
+
+void ctx_tree_run(ctx_tree_t* tree) {
+  if (tree->running || tree->closed) return;
+  tree->running = true;
+  tree->woken_at_ns = CTX_NEVER;
+  if (tree->inbox != NULL) ctx__inbox_run(tree);
+  ctx__expire_due(tree, ctx_now(tree));
+  call_ready(tree);
+  tree->running = false;
+  ctx__wake(tree, tree->ready.next != &tree->ready ? 0 : ctx__heap_first_ns(tree));
+}
