@@ -1,0 +1,254 @@
+-- SPDX-License-Identifier: MIT
+--- Error objects that wrap one another and are told apart by identity, never by their text.
+---
+--- The errors that an object wraps stand in its array part, in order; `_message` and the wrapped
+--- errors, with `_separator` between them, make up its text. Nothing changes after creation.
+local core = require "ctx.core"
+
+-- One table per Lua state. A second instance of this module (busted loads one for each spec file)
+-- must hand out the same sentinels and know the first one's errors.
+local shared = core.shared("ctx.errors")
+
+local errors = {}
+
+---@class ctx.Error
+---@field traceback? string  where it was made; only with `ctx.debug(true)`
+---@operator concat(any): string
+local Error = shared.metatable or { __name = "ctx.error" }
+shared.metatable = Error
+
+--- What the value calls itself, for messages about misuse.
+local function kind(value)
+  local metatable = getmetatable(value)
+  local name = type(metatable) == "table" and metatable.__name
+  return type(name) == "string" and name or type(value)
+end
+
+--- Raises at the line that called the public function `name`. Call it from there, not as a
+--- tail call, or the line is lost.
+local function check(ok, name, position, argument, expected, value)
+  if not ok then
+    error(("bad argument #%d to '%s' (%s: %s expected, got %s)")
+      :format(position, name, argument, expected, kind(value)), 3)
+  end
+end
+
+--- The function `name` of the value's metatable. Raw, so that an index that invents fields on
+--- demand is not taken for a class that answers.
+local function metamethod(value, name)
+  local metatable = getmetatable(value)
+  local method = type(metatable) == "table" and rawget(metatable, name)
+  return type(method) == "function" and method or nil
+end
+
+--- Finishes a new error object. `level` as for `error`: 3 is the caller of the public function.
+local function make(object, level)
+  if core.debugging() then
+    object.traceback = debug.traceback(nil, level)
+  end
+  return setmetatable(object, Error)
+end
+
+--- The list of what `err` wraps, with its length; nil if it wraps nothing. Classes other than ours
+--- take part by a metamethod `unwrap(err)` that returns the wrapped errors.
+local function wrapped_by(err)
+  if getmetatable(err) == Error then
+    return err, #err
+  end
+  local unwrap = metamethod(err, "unwrap")
+  if unwrap then
+    local list = table.pack(unwrap(err))
+    return list, list.n
+  end
+end
+
+--- The first of `err` and all that it wraps, depth first, that matches: true and the error.
+--- A stack instead of recursion, since chains may be long; and each object is opened once, or a
+--- join of joins of one error would take for ever.
+local function search(err, matches, wanted)
+  local pending, top, opened = { err }, 1, {}
+  while top > 0 do
+    local current = pending[top]
+    top = top - 1
+    if matches(current, wanted) then
+      return true, current
+    end
+    local list, length = wrapped_by(current)
+    if list and not opened[current] then
+      opened[current] = true
+      for i = length, 1, -1 do
+        if list[i] ~= nil then
+          top = top + 1
+          pending[top] = list[i]
+        end
+      end
+    end
+  end
+  return false
+end
+
+local function is_match(err, target)
+  if rawequal(err, target) then
+    return true
+  end
+  local of_err, of_target = metamethod(err, "is"), metamethod(target, "is")
+  return of_err and of_err(err, target)
+    or of_target and of_target ~= of_err and of_target(err, target)
+end
+
+local function has_metatable(err, metatable)
+  return rawequal(getmetatable(err), metatable)
+end
+
+--- An error that prints as `message`.
+---@param message string
+---@return ctx.Error
+function errors.new(message)
+  check(type(message) == "string", "new", 1, "message", "string", message)
+  local err = make({ _message = message }, 3)
+  return err
+end
+
+--- An error that prints as `message: err` and is whatever `err` is. Wrapping nil gives nil, so that
+--- the result of a call can be passed on unseen.
+---@param err any  an error object, or any other value that was raised or returned as an error
+---@param message string
+---@return ctx.Error?
+function errors.wrap(err, message)
+  check(type(message) == "string", "wrap", 2, "message", "string", message)
+  if err == nil then
+    return nil
+  end
+  local wrapper = make({ err, _message = message, _separator = ": " }, 3)
+  return wrapper
+end
+
+--- One error for several: prints each on a line of its own and is each of them. Nil arguments are
+--- left out; when none is left the result is nil.
+---@param ... any
+---@return ctx.Error?
+function errors.join(...)
+  local joined, n = { _separator = "\n" }, 0
+  for i = 1, select("#", ...) do
+    local err = select(i, ...)
+    if err ~= nil then
+      n = n + 1
+      joined[n] = err
+    end
+  end
+  if n == 0 then
+    return nil
+  end
+  joined = make(joined, 3)
+  return joined
+end
+
+--- Whether `err`, or an error that it wraps, is `target`: the same object (strings: the same text),
+--- or one for which the metatable of either has a function `is(err, target)` that says so.
+--- A nil `target` raises, since it is a misspelt sentinel more often than not.
+---@param err any
+---@param target any
+---@return boolean
+function errors.is(err, target)
+  check(target ~= nil, "is", 2, "target", "error", target)
+  if err == nil then
+    return false
+  end
+  return rawequal(err, target) or (search(err, is_match, target))
+end
+
+--- The first of `err` and the errors that it wraps that has this metatable.
+---@param err any
+---@param metatable table
+---@return any?
+function errors.as(err, metatable)
+  check(type(metatable) == "table", "as", 2, "metatable", "table", metatable)
+  if err == nil then
+    return nil
+  end
+  local _, found = search(err, has_metatable, metatable)
+  return found
+end
+
+--- What `err` wraps: one error, several from a join, or nil.
+---@param err any
+---@return any? ...
+function errors.unwrap(err)
+  local list, length = wrapped_by(err)
+  if not list or length == 0 then
+    return nil
+  end
+  return table.unpack(list, 1, length)
+end
+
+--- Internal: what a wait returns when its context ends. It is the sentinel and the cause too, so
+--- that asking for either works; with no cause of its own, it is the sentinel itself.
+---@param sentinel ctx.Error
+---@param cause any
+---@return ctx.Error
+function errors.ended(sentinel, cause)
+  if cause == nil or rawequal(cause, sentinel) then
+    return sentinel
+  end
+  local err = make({ sentinel, cause, _separator = ": " }, 3)
+  return err
+end
+
+--- The text of an error object. Objects of this class are taken apart on a stack; a __tostring that
+--- called itself for each of a long chain would end in a C stack overflow.
+local function text_of(err)
+  local out, pending, top = {}, { err }, 1
+  local function push(piece)
+    top = top + 1
+    pending[top] = piece
+  end
+  while top > 0 do
+    local current = pending[top]
+    top = top - 1
+    if getmetatable(current) == Error then
+      for i = #current, 1, -1 do
+        push(current[i])
+        if i > 1 or current._message then
+          push(current._separator)
+        end
+      end
+      if current._message then
+        push(current._message)
+      end
+    else
+      out[#out + 1] = tostring(current)
+    end
+  end
+  return table.concat(out)
+end
+
+--- One side of a concatenation. A nil there is as much a mistake as in any other.
+local function operand(value)
+  if type(value) == "string" or type(value) == "number" or metamethod(value, "__tostring") then
+    return tostring(value)
+  end
+  error(("attempt to concatenate a %s value with an error"):format(kind(value)), 3)
+end
+
+-- The functions of the first instance serve all: they touch nothing but `shared` and the object.
+-- What the others look for is set last, so that a load that ran out of memory can be repeated.
+if not shared.deadline_exceeded then
+  Error.__tostring = text_of
+  Error.__concat = function(left, right)
+    local text = operand(left) .. operand(right)
+    return text
+  end
+  --- Whether time ran out: true for `deadline_exceeded` and whatever wraps it.
+  local function timeout(err)
+    return errors.is(err, shared.deadline_exceeded)
+  end
+  -- As in Go, what ran out of time may fare better on another attempt, and nothing else.
+  Error.__index = { timeout = timeout, temporary = timeout }
+  shared.canceled = setmetatable({ _message = "context canceled" }, Error)
+  shared.deadline_exceeded = setmetatable({ _message = "context deadline exceeded" }, Error)
+end
+
+errors.canceled = shared.canceled ---@type ctx.Error
+errors.deadline_exceeded = shared.deadline_exceeded ---@type ctx.Error
+
+return errors
