@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# cmake --install: headers, static libraries, a CMake package (ctx::ctx, ctx::uv) and pkg-config files.
+# cmake --install: headers, static libraries, a CMake package (ctx::ctx, ctx::lua, ctx::uv) and
+# pkg-config files.
 if(NOT TARGET ctx)
   return()
 endif()
@@ -7,6 +8,9 @@ set(cmake_folder ${CMAKE_INSTALL_LIBDIR}/cmake/ctx)
 
 install(DIRECTORY csrc/include/ctx DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN *.h)
 install(TARGETS ctx EXPORT ctx ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+if(TARGET ctx_lua)
+  install(TARGETS ctx_lua EXPORT ctx ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
 install(EXPORT ctx FILE ctxTargets.cmake NAMESPACE ctx:: DESTINATION ${cmake_folder})
 set(CTX_HAS_UV OFF)
 if(TARGET ctx_uv)

@@ -6,9 +6,6 @@ set(CTX_SANITIZE "" CACHE STRING "Sanitizers, as for -fsanitize= (address,undefi
 option(CTX_COVERAGE "Instrument for gcov" OFF)
 set(LUA_INCDIR "" CACHE PATH "Folder of lua.h, where the search does not find Lua 5.4")
 
-if(NOT PROJECT_IS_TOP_LEVEL AND NOT DEFINED CMAKE_POSITION_INDEPENDENT_CODE)
-  set(CMAKE_POSITION_INDEPENDENT_CODE ON)
-endif()
 if(PROJECT_IS_TOP_LEVEL AND NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "Debug, Release, RelWithDebInfo or MinSizeRel" FORCE)
 endif()
@@ -19,7 +16,8 @@ set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 
 add_library(ctx_flags INTERFACE)
-target_compile_options(ctx_flags INTERFACE -Wall -Wextra $<$<BOOL:${CTX_WERROR}>:-Werror>)
+# No interposition: nobody replaces a function of ours at load time, so the compiler may inline it.
+target_compile_options(ctx_flags INTERFACE -Wall -Wextra -fno-semantic-interposition $<$<BOOL:${CTX_WERROR}>:-Werror>)
 if(CTX_SANITIZE)
   # Frame pointers, so that the reports carry whole stacks.
   add_compile_options(-fsanitize=${CTX_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)

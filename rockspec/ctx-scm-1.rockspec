@@ -1,0 +1,49 @@
+-- SPDX-License-Identifier: MIT
+rockspec_format = "3.0"
+package = "ctx"
+version = "scm-1"
+
+source = {
+  url = "git+https://github.com/ctx-lua/ctx.git",
+}
+
+description = {
+  summary = "Contexts for Lua: cancellation, deadlines, task groups and clean shutdown",
+  detailed = [[
+    What Go servers have, for Lua 5.4 servers on libuv: a tree of contexts that carries
+    cancellation, deadlines and request values down every call, groups of tasks that fail and
+    stop together, and a shutdown that loses nothing.
+  ]],
+  homepage = "https://github.com/ctx-lua/ctx",
+  license = "MIT",
+  labels = { "async", "concurrency", "luv", "context" },
+}
+
+supported_platforms = { "unix" }
+
+dependencies = {
+  "lua >= 5.4, < 5.6",
+  "luv",
+}
+
+-- .ci/walls compares these lists with the tree.
+build = {
+  type = "builtin",
+  modules = {
+    ["ctx.core"] = {
+      sources = {
+        "csrc/core/any.c",
+        "csrc/core/cancel.c",
+        "csrc/core/context.c",
+        "csrc/core/deadline.c",
+        "csrc/core/report.c",
+        "csrc/core/share.c",
+        "csrc/core/tree.c",
+        "csrc/core/watch.c",
+      },
+      incdirs = { "csrc/include", "csrc/core" },
+      libraries = { "pthread" },
+    },
+    ["ctx.errors"] = "lua/ctx/errors.lua",
+  },
+}
