@@ -6,12 +6,15 @@
 #include "internal.h"
 
 /* Gives the ends of the done ancestor `from` to the live, unlinked contexts on the way from it
- * down to `c`. Walks upwards in runs of contexts with the same deadline: one sooner than the
- * ancestor's end came first, and belongs to the topmost of its run. */
+ * down to `c`. Walks upwards in runs of contexts with the same deadline: one that had passed when
+ * the ancestor ended came first, and belongs to the topmost of its run. "Passed" includes the
+ * very moment of a cancel, as it does for linked contexts and for ctx_err just before it; the
+ * moment of the ancestor's own deadline is that deadline itself. */
 static void inherit(ctx_t* c, ctx_t* from) {
+  uint64_t passed_ns = from->ended_ns + (from->due.status == -CTX_CANCELED);
   while (c != from) {
     uint64_t at_ns = c->due.at_ns;
-    if (at_ns >= from->ended_ns) {
+    if (at_ns >= passed_ns) {
       ctx__mark(c, -(int)from->due.status, from->cause, from->ended_ns);
       c = c->parent;
       continue;
@@ -130,7 +133,10 @@ void ctx__expire(ctx_t* c) {
       break;
     }
   }
-  ctx__finish(owner, CTX_DEADLINE_EXCEEDED, at_ns);
+  /* Deadlines before it in the heap go first: a poll must not let this one overtake them, with
+   * their watchers, or with a source of the same `any`. */
+  if (ctx__linked(owner)) ctx__expire_due(c->tree, at_ns);
+  if (owner->due.status == 0) ctx__finish(owner, CTX_DEADLINE_EXCEEDED, at_ns);
   if (c->due.status == 0) (void)ctx__pull(c);
 }
 
