@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: MIT
+module ctx.bench/peers/go
+
+go 1.23

@@ -1,0 +1,270 @@
+-- SPDX-License-Identifier: MIT
+-- Runs the benchmarks and prints one table: ctx from Lua and from C beside the same work in Go.
+--
+--   ./dev bench [ROW…] [--runs N] [--scale X] [--peers go,…]
+--
+-- ROW is a name of bench/rows.lua or the start of one (W3, W3.idle); without any, all run. Each run
+-- of a row is a process of its own, pinned to one core, and the programs take turns (A B A B …), so
+-- that a busy spell of the machine falls on all of them. Figures are medians over the runs. Nothing
+-- is asserted about time: a missed target is printed, and fails nothing.
+
+local programs = require "bench.programs"
+local report = require "bench.report"
+local rows = require "bench.rows"
+local shell = require "bench.shell"
+
+local USAGE = "usage: ./dev bench [ROW…] [--runs N] [--scale X] [--peers go,…]"
+
+local function progress(format, ...)
+  io.stderr:write(format:format(...))
+end
+
+local function fail(message)
+  io.stderr:write("bench: ", message, "\n")
+  os.exit(2)
+end
+
+-- ---- what to run --------------------------------------------------------------------------------
+
+local function positive(text, name)
+  local value = tonumber(text or "")
+  return value and value > 0 and value or fail(name .. " takes a positive number\n" .. USAGE)
+end
+
+local function parse(arguments)
+  local options = { filters = {}, runs = 5, scale = 1, peers = "go" }
+  local i = 1
+  while i <= #arguments do
+    local name = arguments[i]
+    local value = arguments[i + 1]
+    if name == "--runs" or name == "--scale" then
+      options[name:sub(3)] = positive(value, name)
+      i = i + 1
+    elseif name == "--peers" then
+      options.peers = value or fail("--peers takes names\n" .. USAGE)
+      i = i + 1
+    elseif name:sub(1, 1) == "-" then
+      fail("no option " .. name .. "\n" .. USAGE)
+    else
+      options.filters[#options.filters + 1] = name
+    end
+    i = i + 1
+  end
+  return options
+end
+
+-- "W3" picks W3.idle.derive, but "W2" not W2b.
+local function picks(filter, name)
+  return name == filter or name:sub(1, #filter + 1) == filter .. "."
+end
+
+local function chosen_rows(filters)
+  local chosen, used = {}, {}
+  for _, row in ipairs(rows) do
+    local wanted = #filters == 0
+    for _, filter in ipairs(filters) do
+      if picks(filter, row.name) then
+        wanted, used[filter] = true, true
+      end
+    end
+    if wanted then
+      chosen[#chosen + 1] = row
+    end
+  end
+  for _, filter in ipairs(filters) do
+    if not used[filter] then
+      fail("no row " .. filter)
+    end
+  end
+  return chosen
+end
+
+local function chosen_peers(names)
+  local by_name, chosen = {}, {}
+  for _, peer in ipairs(programs.peers) do
+    by_name[peer.name] = peer
+  end
+  for name in names:gmatch("[^,]+") do
+    chosen[#chosen + 1] = by_name[name] or fail("no peer " .. name)
+  end
+  return chosen
+end
+
+-- Fills in `command` and `has`, the set of its rows; returns nil and why if it cannot run.
+local function prepare(program)
+  local command, why = program.prepare()
+  if not command then
+    return nil, why
+  end
+  local list
+  list, why = shell.output(command .. " list")
+  if not list then
+    return nil, why
+  end
+  program.command, program.has = command, {}
+  for name in list:gmatch("[^\n]+") do
+    program.has[name] = true
+  end
+  return true
+end
+
+-- The programs that can run, in the order of their turns, and a note on each that cannot.
+local function prepare_all(peers)
+  local ready, notes = {}, {}
+  for _, group in ipairs { peers, programs.ours } do
+    for _, program in ipairs(group) do
+      progress("preparing %s\n", program.title)
+      local ok, why = prepare(program)
+      if ok then
+        ready[#ready + 1] = program
+      else
+        notes[#notes + 1] = ("MISSING: %s: %s"):format(program.title, why)
+      end
+    end
+  end
+  return ready, notes
+end
+
+-- ---- running ------------------------------------------------------------------------------------
+
+-- The last core: the first one tends to have the machine's own work.
+local function pinning()
+  if not shell.has("taskset") then
+    return "", "not pinned: there is no taskset here"
+  end
+  local core = tonumber(shell.line("nproc", "1")) - 1
+  return ("taskset -c %d "):format(core), "pinned to core " .. core
+end
+
+-- One sample of every figure that the run prints: { [name] = { value, live, resident } }.
+local function run_once(program, run, scale, pin)
+  local command = ("%s %s %s %s"):format(program.command, run, scale, program.mode or "")
+  local text, why = shell.output(pin .. "env " .. command)
+  if not text then
+    return nil, why
+  end
+  local sample = {}
+  for line in text:gmatch("[^\n]+") do
+    local name, value, live, resident = line:match("^(%S+) (%S+) ?(%S*) ?(%S*)$")
+    if not tonumber(value) then
+      return nil, command .. " printed: " .. line
+    end
+    sample[name] = { value = tonumber(value), live = tonumber(live), resident = tonumber(resident) }
+  end
+  return sample
+end
+
+local function median(values)
+  table.sort(values)
+  local middle = #values // 2
+  return #values % 2 == 1 and values[middle + 1] or (values[middle] + values[middle + 1]) / 2
+end
+
+local function median_figure(samples, name)
+  local figure = {}
+  for _, key in ipairs { "value", "live", "resident" } do
+    local values = {}
+    for _, sample in ipairs(samples) do
+      values[#values + 1] = sample[name][key]
+    end
+    figure[key] = values[1] and median(values)
+  end
+  return figure
+end
+
+-- Runs one row on every program that has it, `runs` times in turn; adds to `figures` and `notes`.
+local function measure(run, ready, options, figures, notes)
+  local samples, broken = {}, {}
+  progress("%s ", run)
+  for _ = 1, options.runs do
+    for _, program in ipairs(ready) do
+      if program.has[run] and not broken[program] then
+        progress(".")
+        local sample, why = run_once(program, run, options.scale, options.pin)
+        samples[program] = samples[program] or {}
+        table.insert(samples[program], sample)
+        if not sample then
+          broken[program] = true
+          notes[#notes + 1] = ("FAILED: %s in %s: %s"):format(run, program.title, why)
+        end
+      end
+    end
+  end
+  progress("\n")
+  for program, of_program in pairs(samples) do
+    for name in pairs(not broken[program] and of_program[1] or {}) do
+      figures[program.name][name] = median_figure(of_program, name)
+    end
+  end
+end
+
+local function measure_all(chosen, ready, options, notes)
+  local figures, done = {}, {}
+  for _, program in ipairs(ready) do
+    figures[program.name] = {}
+  end
+  for _, row in ipairs(chosen) do
+    local run = row.run or row.name
+    if not done[run] then
+      done[run] = true
+      measure(run, ready, options, figures, notes)
+    end
+  end
+  return figures
+end
+
+-- ---- telling ------------------------------------------------------------------------------------
+
+local function machine()
+  local model = shell.line("sed -n 's/^model name[^:]*: //p' /proc/cpuinfo", "unknown processor")
+  local memory = shell.line("sed -n 's/^MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo")
+  return ("%s, %s cores%s, %s"):format(model, shell.line("nproc", "?"),
+    memory and (", %.0f GiB"):format(memory / 1024 ^ 2) or "", shell.line("uname -srm", ""))
+end
+
+local function versions(ready)
+  local list = {}
+  for _, program in ipairs(ready) do
+    list[#list + 1] = program.version and program.version()
+  end
+  list[#list + 1] = "ctx " .. shell.line("git describe --always --dirty", "of no known commit")
+  return table.concat(list, ", ")
+end
+
+local function load_average()
+  return shell.line("cut -d' ' -f1 /proc/loadavg", "unknown")
+end
+
+local function print_head(ready, options, load, pinned)
+  print(("Machine: %s. Load average before: %s."):format(machine(), load))
+  print("Versions: " .. versions(ready) .. ".")
+  print(("Median of %d runs at scale %g, each a process of its own, %s, in turn.")
+    :format(options.runs, options.scale, pinned))
+  print("Lua: the generational collector, lua5.4's default, beside Go with GOMAXPROCS=1. "
+    .. "Lua incr.: the incremental one.")
+  print("Figures are noisy, by a third on a machine that does other work too: trust the ratios.")
+end
+
+local function main(...)
+  local options = parse { ... }
+  local chosen = chosen_rows(options.filters)
+  local load = load_average()
+  local peers = chosen_peers(options.peers)
+  local ready, notes = prepare_all(peers)
+  local pinned
+  options.pin, pinned = pinning()
+  local figures = measure_all(chosen, ready, options, notes)
+  print_head(ready, options, load, pinned)
+  print("\n" .. report.times(chosen, figures, peers))
+  local bytes = report.bytes(chosen, figures)
+  if bytes then
+    print("\n" .. bytes .. "\n(Resident memory per context is what counts: it also has what C "
+      .. "allocates. Live: the collector's own account.)")
+  end
+  if notes[1] then
+    print("\n" .. table.concat(notes, "\n"))
+    os.exit(1)
+  end
+end
+
+main(...)
