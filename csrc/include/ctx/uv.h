@@ -13,12 +13,12 @@
  *
  * THE LOOP'S LIFE. Contexts and deadlines by themselves do not keep uv_run from returning; ask for
  * that with ctx_uv_ref. What is due already (the watchers of a context that was just cancelled)
- * does, for the turn in which it is called. Another thread that may still cancel does not; a uv_work_t
- * that is queued or runs does, as ever.
+ * does, for the turn in which it is called. Another thread that may still cancel does not; a
+ * uv_work_t that is queued or runs does, as ever.
  *
  * WHEN. A deadline is noticed in the first turn of the loop that starts a whole millisecond after
- * it or sooner, never before it. Calls that are due at once come once per turn, between timers and
- * polling, so that a program which keeps making more of them still gets its I/O.
+ * it or sooner, never before it. Calls that are due at once come once per turn, before polling, so
+ * that a program which keeps making more of them still gets its I/O.
  *
  * WORK ON THE THREAD POOL is cancelled in two halves, since a job is either queued or running:
  *
@@ -51,9 +51,9 @@ CTX_EXTERN int ctx_uv_init(ctx_uv_t* h, uv_loop_t* loop);
 CTX_EXTERN ctx_tree_t* ctx_uv_tree(ctx_uv_t* h);
 CTX_EXTERN uv_loop_t* ctx_uv_loop(const ctx_uv_t* h);
 
-/* From now on `h` keeps uv_run from returning, whether or not anything is pending, until ctx_uv_unref
- * or ctx_uv_close: for a program with nothing to wait for but deadlines, timers or other threads.
- * Off at first. Again: nothing. */
+/* From now on `h` keeps uv_run from returning, whether or not anything is pending, until
+ * ctx_uv_unref or ctx_uv_close: for a program with nothing to wait for but deadlines, timers or
+ * other threads. Off at first. Again: nothing. */
 CTX_EXTERN void ctx_uv_ref(ctx_uv_t* h);
 
 /* Takes ctx_uv_ref back. Again: nothing. */
@@ -70,15 +70,12 @@ CTX_EXTERN void ctx_uv_close(ctx_uv_t* h, ctx_uv_close_cb close_cb);
 struct ctx_uv_s {
   void* data;
   ctx_tree_t tree;
-  ctx_host_t host;
   uv_timer_t timer;
   uv_idle_t idle;
   uv_async_t async;
-  uint64_t wanted_ns; /* when the tree wants to run next */
-  uint64_t armed_ns;  /* for when the timer was started; CTX_NEVER: it is not active */
+  uint64_t armed_ns; /* for when the timer was started; CTX_NEVER: it is not active */
   ctx_uv_close_cb close_cb;
   uint8_t open_handles; /* of the three */
-  bool running;         /* within ctx_tree_run, called from here */
   bool closing;
 };
 
