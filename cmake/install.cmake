@@ -20,10 +20,10 @@ if(TARGET ctx_uv)
   install(EXPORT ctx_uv FILE ctxUvTargets.cmake NAMESPACE ctx:: DESTINATION ${cmake_folder})
 endif()
 
-configure_package_config_file(cmake/ctxConfig.cmake.in ${CMAKE_BINARY_DIR}/ctxConfig.cmake
+configure_package_config_file(cmake/ctxConfig.cmake.in ${PROJECT_BINARY_DIR}/ctxConfig.cmake
   INSTALL_DESTINATION ${cmake_folder})
-write_basic_package_version_file(${CMAKE_BINARY_DIR}/ctxConfigVersion.cmake COMPATIBILITY SameMinorVersion)
-install(FILES ${CMAKE_BINARY_DIR}/ctxConfig.cmake ${CMAKE_BINARY_DIR}/ctxConfigVersion.cmake
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/ctxConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/ctxConfig.cmake ${PROJECT_BINARY_DIR}/ctxConfigVersion.cmake
   DESTINATION ${cmake_folder})
 
 file(RELATIVE_PATH pc_to_include
@@ -33,6 +33,6 @@ if(TARGET ctx_uv)
   list(APPEND pc_files ctx-uv)
 endif()
 foreach(name IN LISTS pc_files)
-  configure_file(cmake/${name}.pc.in ${CMAKE_BINARY_DIR}/${name}.pc @ONLY)
-  install(FILES ${CMAKE_BINARY_DIR}/${name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+  configure_file(cmake/${name}.pc.in ${PROJECT_BINARY_DIR}/${name}.pc @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/${name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 endforeach()
