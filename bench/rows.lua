@@ -10,8 +10,8 @@
 --             limit  a function of all figures, by program and row, that gives it in the row's unit
 --
 -- Idle: nobody waits on the context; a library that links lazily then has it in no list. Armed:
--- somebody does. A target set for the work as a whole stands in both. A row without a target is here
--- to be seen: that ctx hides no weak spot, or Go none.
+-- somebody does. A target set for the work as a whole stands in both. A row without a target is
+-- here to be seen: so that neither ctx nor Go hides a weak spot.
 
 -- Either of two, so the laxer one: a fixed time, or a fifth above the cheapest checked method.
 local function limit_of_err(figures)
