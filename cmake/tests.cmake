@@ -2,10 +2,9 @@
 # Tests, benchmarks, embedding examples and the test interpreter: built, never installed.
 enable_testing()
 
-# One program from one file, with whatever it may include: internals of the core, the uv host.
+# One program from one file. Tests see the public headers, and csrc/test's own.
 function(ctx_program target source)
   add_executable(${target} ${source})
-  target_include_directories(${target} PRIVATE csrc/core csrc/test)
   target_link_libraries(${target} PRIVATE ctx_flags $<$<TARGET_EXISTS:ctx_uv>:ctx_uv> ctx)
 endfunction()
 
