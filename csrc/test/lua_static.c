@@ -95,11 +95,13 @@ static lab_t* lab_of(lua_State* L) {
   return ud;
 }
 
+/* Doors nest: the collection before a retry comes through them too. */
 #define THROUGH_DOOR(type, call)                                                                   \
   lab_t* lab = lab_of(L);                                                                          \
+  bool outer = lab->from_lua;                                                                      \
   lab->from_lua = true;                                                                            \
   type result = call;                                                                              \
-  lab->from_lua = false;                                                                           \
+  lab->from_lua = outer;                                                                           \
   return result
 
 void* __real_luaM_malloc_(lua_State* L, size_t size, int tag);
