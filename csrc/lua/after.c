@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/* After-funcs: functions that run, each as a task of its own, when a context is done. */
+#include "lctx.h"
+
+static void anchor(lua_State* L, lctx_state* S, lctx_after* after, int index) {
+  lctx_pushref(L, S, LCTX_REF_AFTERS);
+  lua_pushvalue(L, index);
+  lua_rawsetp(L, -2, after);
+  lua_pop(L, 1);
+}
+
+static void release(lua_State* L, lctx_state* S, lctx_after* after) {
+  after->pending = false;
+  lctx_list_remove(&after->link);
+  lctx_pushref(L, S, LCTX_REF_AFTERS);
+  lua_pushnil(L);
+  lua_rawsetp(L, -2, after);
+  lua_pop(L, 1);
+}
+
+/* Called by the core, where nothing may fail. */
+static void on_done(ctx_watcher_t* w) {
+  lctx_after* after = LCTX_CONTAINER(w, lctx_after, watcher);
+  lctx_list_append(&after->S->fired, &after->link);
+}
+
+void lctx_after_spawn(lua_State* L, lctx_state* S) {
+  while (!lctx_list_empty(&S->fired)) {
+    lctx_after* after = LCTX_CONTAINER(S->fired.next, lctx_after, link);
+    lctx_pushref(L, S, LCTX_REF_AFTERS);
+    lua_rawgetp(L, -1, after);
+    lua_getiuservalue(L, -1, 1);
+    (void)lctx_spawn(L, S, 0);
+    lua_pop(L, 2);
+    release(L, S, after);
+  }
+}
+
+/* stop() → true if that kept the function from running */
+static int after_stop(lua_State* L) {
+  lctx_after* after = (lctx_after*)lua_touserdata(L, lua_upvalueindex(1));
+  bool kept = after->pending && !after->S->closed;
+  if (kept) {
+    (void)ctx_unwatch(&after->watcher);
+    release(L, after->S, after);
+  }
+  lua_pushboolean(L, kept);
+  return 1;
+}
+
+/* ctx.after_func(c, fn) → stop. On a context that is done, fn runs soon; never within this call. */
+static int after_func(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lctx_context* c = lctx_checkcontext(L, S, 1, "c");
+  if (lua_type(L, 2) != LUA_TFUNCTION) lctx_typeerror(L, 2, "fn", "a function");
+  lua_settop(L, 2);
+  lctx_after* after = (lctx_after*)lua_newuserdatauv(L, sizeof *after, 2);
+  *after = (lctx_after){.S = S};
+  lua_pushvalue(L, 2);
+  lua_setiuservalue(L, 3, 1);
+  lua_pushvalue(L, 1);
+  lua_setiuservalue(L, 3, 2);
+  lua_pushvalue(L, 3);
+  lua_pushcclosure(L, after_stop, 1);
+  anchor(L, S, after, 3);
+  int err = ctx_watch(c->c, &after->watcher, on_done);
+  if (err != 0) {
+    release(L, S, after);
+    return luaL_error(L, "cannot register fn: %s", ctx_strerror(err));
+  }
+  after->pending = true;
+  if (!S->draining) lctx_settle(L, S);
+  return 1;
+}
+
+void lctx_open_after(lua_State* L, lctx_state* S) {
+  static const luaL_Reg functions[] = {{"after_func", after_func}, {NULL, NULL}};
+  lctx_register(L, S, functions);
+}

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+/* The class of contexts: what can be read of one. */
+#include <math.h>
+
+#include "lctx.h"
+
+int lctx_typeerror(lua_State* L, int arg, const char* name, const char* expected) {
+  const char* got;
+  if (luaL_getmetafield(L, arg, "__name") == LUA_TSTRING) {
+    got = lua_tostring(L, -1);
+  } else {
+    got = luaL_typename(L, arg);
+  }
+  lua_pushfstring(L, "%s: %s expected, got %s", name, expected, got);
+  return luaL_argerror(L, arg, lua_tostring(L, -1));
+}
+
+lctx_context* lctx_checkcontext(lua_State* L, lctx_state* S, int arg, const char* name) {
+  lctx_context* c = lctx_tocontext(L, S, arg);
+  if (c == NULL) lctx_typeerror(L, arg, name, "a context");
+  return c;
+}
+
+/* Of `self` in a method: the error says how the method is called. */
+static lctx_context* self(lua_State* L, lctx_state* S, const char* method) {
+  lctx_context* c = lctx_tocontext(L, S, 1);
+  if (c == NULL) {
+    lua_pushfstring(L, "c (call it as c:%s)", method);
+    lctx_typeerror(L, 1, lua_tostring(L, -1), "a context");
+  }
+  return c;
+}
+
+uint64_t lctx_checkms(lua_State* L, int arg, const char* name) {
+  if (lua_type(L, arg) != LUA_TNUMBER) lctx_typeerror(L, arg, name, "a number of milliseconds");
+  lua_Number ms = lua_tonumber(L, arg);
+  if (isnan(ms)) {
+    lua_pushfstring(L, "%s: a number of milliseconds expected, got NaN", name);
+    luaL_argerror(L, arg, lua_tostring(L, -1));
+  }
+  if (ms <= 0) return 0;
+  lua_Number ns = ceil(ms * 1e6);
+  return ns >= 18446744073709551615.0 ? CTX_NEVER : (uint64_t)ns;
+}
+
+/* After the state is closed only what is known already is true: nothing may be walked any more. */
+static int err_of(lctx_state* S, lctx_context* c) {
+  return S->closed ? -(int)c->c->due.status : ctx_err(c->c);
+}
+
+void lctx_pusherr(lua_State* L, lctx_state* S, int err) {
+  if (err == 0) {
+    lua_pushnil(L);
+  } else {
+    lctx_pushref(L, S, err == CTX_CANCELED ? LCTX_REF_CANCELED : LCTX_REF_DEADLINE_EXCEEDED);
+  }
+}
+
+/* ctx_err may have set off what the loop should know of. */
+static int context_err(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lctx_context* c = self(L, S, "err");
+  int err = err_of(S, c);
+  lctx_pusherr(L, S, err);
+  if (S->alarm_ns < S->armed_ns) lctx_settle(L, S);
+  return 1;
+}
+
+static int context_done(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lua_pushboolean(L, err_of(S, self(L, S, "done")) != 0);
+  if (S->alarm_ns < S->armed_ns) lctx_settle(L, S);
+  return 1;
+}
+
+/* Pushes the context userdata `target`, which stands at or above the one on top; replaces that. */
+static bool find_above(lua_State* L, lctx_state* S, const lctx_context* target) {
+  for (;;) {
+    lctx_context* c = (lctx_context*)lua_touserdata(L, -1);
+    if (c == target) return true;
+    if (c->kind == LCTX_ANY) {
+      luaL_checkstack(L, 4, "contexts of contexts");
+      for (int i = 3; lua_getiuservalue(L, -1, i) == LUA_TUSERDATA; i++) {
+        if (find_above(L, S, target)) {
+          lua_replace(L, -2);
+          return true;
+        }
+        lua_pop(L, 1);
+      }
+      lua_pop(L, 1);
+    }
+    if (c->up == NULL) return false;
+    lua_getiuservalue(L, -1, 1);
+    lua_replace(L, -2);
+  }
+}
+
+void lctx_pushcause(lua_State* L, lctx_state* S, int arg, lctx_context* c) {
+  int err = err_of(S, c);
+  ctx_cause_t* cause = err == 0 ? NULL : c->c->cause;
+  if (cause == NULL) {
+    lctx_pusherr(L, S, err);
+    return;
+  }
+  if (cause->ops != &S->context_tag) {
+    lua_pushstring(L, cause->ops != NULL && cause->ops->message != NULL
+                          ? cause->ops->message(cause)
+                          : "a cause without a message");
+    if (!lctx_hook(L, S, "foreign_cause", 1, 1)) lctx_pusherr(L, S, err);
+    return;
+  }
+  lua_pushvalue(L, arg);
+  if (find_above(L, S, LCTX_CONTAINER(cause, lctx_context, token))) {
+    lua_getiuservalue(L, -1, 2);
+    lua_replace(L, -2);
+  } else {
+    lua_pop(L, 1);
+    lctx_pusherr(L, S, err);
+  }
+}
+
+static int context_cause(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lctx_pushcause(L, S, 1, self(L, S, "cause"));
+  if (S->alarm_ns < S->armed_ns) lctx_settle(L, S);
+  return 1;
+}
+
+static int context_deadline(lua_State* L) {
+  lctx_context* c = self(L, lctx_upstate(L), "deadline");
+  uint64_t at_ns = ctx_deadline(c->c);
+  if (at_ns == CTX_NEVER) {
+    lua_pushnil(L);
+  } else {
+    lua_pushnumber(L, (lua_Number)at_ns / 1e6);
+  }
+  return 1;
+}
+
+static lua_Number remaining_ms(lctx_context* c) {
+  uint64_t at_ns = ctx_deadline(c->c);
+  if (at_ns == CTX_NEVER) return HUGE_VAL;
+  uint64_t now_ns = ctx_now(c->c->tree);
+  return at_ns <= now_ns ? 0 : (lua_Number)(at_ns - now_ns) / 1e6;
+}
+
+static int context_remaining(lua_State* L) {
+  lua_pushnumber(L, remaining_ms(self(L, lctx_upstate(L), "remaining")));
+  return 1;
+}
+
+/* c:name() reads the label, c:name(s) sets it and returns c. */
+static int context_name(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lctx_context* c = self(L, S, "name");
+  if (lua_gettop(L) == 1) {
+    lctx_pushref(L, S, LCTX_REF_NAMES);
+    lua_pushvalue(L, 1);
+    lua_rawget(L, -2);
+    return 1;
+  }
+  if (lua_type(L, 2) != LUA_TSTRING) lctx_typeerror(L, 2, "name", "a string");
+  lua_settop(L, 2);
+  lctx_pushref(L, S, LCTX_REF_NAMES);
+  lua_pushvalue(L, 1);
+  lua_pushvalue(L, 2);
+  lua_rawset(L, -3);
+  /* The table anchors the string as long as the context lives. */
+  if (c->kind != LCTX_VALUE) ctx_set_name(c->c, lua_tostring(L, 2));
+  lua_settop(L, 1);
+  return 1;
+}
+
+/* -- tostring ------------------------------------------------------------------------------ */
+
+/* Adds what `c` adds to the name of its parent. No value is ever shown, since it may be a secret,
+ * and of keys only the names of those that ctx.key made. */
+static void add_part(lua_State* L, lctx_state* S, luaL_Buffer* out, lctx_context* c) {
+  static const char* const names[] = {"ctx.background", "ctx.todo",      ".with_cancel",
+                                      ".with_deadline", ".with_timeout", ".without_cancel",
+                                      "ctx.any",        "ctx.pushed",    ".with_value"};
+  luaL_addstring(out, names[c->kind]);
+  if (c->kind == LCTX_DEADLINE || c->kind == LCTX_TIMEOUT) {
+    lua_Number ms = remaining_ms(c);
+    if (ms < 1e15) {
+      lua_pushfstring(L, "(%I ms left)", (LUAI_UACINT)ms);
+    } else {
+      lua_pushstring(L, "(no limit)");
+    }
+    luaL_addvalue(out);
+  } else if (c->kind == LCTX_VALUE) {
+    luaL_addchar(out, '(');
+    lctx_pushkeyname(L, S, c);
+    luaL_addvalue(out);
+    luaL_addchar(out, ')');
+  }
+}
+
+/* tostring(c): "ctx.background.with_timeout(500 ms left).with_value(request_id)". An `any` begins
+ * anew: the names of its sources would be as long as they are many. */
+static int context_tostring(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lctx_context* c = self(L, S, "tostring");
+  size_t depth = 1;
+  for (lctx_context* x = c; x->up != NULL && x->kind != LCTX_ANY; x = x->up) depth++;
+  lctx_context** path = (lctx_context**)lua_newuserdatauv(L, depth * sizeof *path, 0);
+  lctx_context* x = c;
+  for (size_t i = depth; i-- > 0; x = x->up) path[i] = x;
+  luaL_Buffer out;
+  luaL_buffinit(L, &out);
+  for (size_t i = 0; i < depth; i++) add_part(L, S, &out, path[i]);
+  luaL_pushresult(&out);
+  return 1;
+}
+
+static const luaL_Reg methods[] = {{"err", context_err},
+                                   {"cause", context_cause},
+                                   {"done", context_done},
+                                   {"deadline", context_deadline},
+                                   {"remaining", context_remaining},
+                                   {"value", lctx_context_value},
+                                   {"name", context_name},
+                                   {"wait", lctx_context_wait},
+                                   {NULL, NULL}};
+
+/* A finalizer only where the core holds on to a context that nobody watches: see ctx_any. */
+static int any_gc(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lctx_context* c = (lctx_context*)lua_touserdata(L, 1);
+  if (!S->closed && c->c != NULL) ctx_release(c->c);
+  return 0;
+}
+
+/* Both metatables of contexts; `__index` is a table of its own, shared by them. */
+void lctx_open_context(lua_State* L, lctx_state* S) {
+  static const luaL_Reg metamethods[] = {{"__tostring", context_tostring}, {NULL, NULL}};
+  static const luaL_Reg finalizer[] = {{"__gc", any_gc}, {NULL, NULL}};
+  static const enum lctx_ref classes[] = {LCTX_REF_CONTEXT, LCTX_REF_ANY};
+  lua_newtable(L);
+  lctx_register(L, S, methods);
+  for (int i = 0; i < 2; i++) {
+    lctx_pushref(L, S, classes[i]);
+    lctx_register(L, S, metamethods);
+    if (classes[i] == LCTX_REF_ANY) lctx_register(L, S, finalizer);
+    lua_pushvalue(L, -2);
+    lua_setfield(L, -2, "__index");
+    lua_pushstring(L, "ctx.context");
+    lua_setfield(L, -2, "__name");
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/* The functions that make contexts. Each allocates all it needs before it changes anything. */
+#include <math.h>
+
+#include "lctx.h"
+
+/* Pushes a context below the one at stack index `up` (0: none), its header filled in. */
+static lctx_node* push_node(lua_State* L, lctx_state* S, int up, enum lctx_kind kind) {
+  lctx_node* n = (lctx_node*)lua_newuserdatauv(L, sizeof *n, 2);
+  lctx_context* parent = up == 0 ? NULL : (lctx_context*)lua_touserdata(L, up);
+  n->base = (lctx_context){{NULL}, &n->node, parent, parent != NULL ? parent->values : NULL, 0,
+                           (uint8_t)kind};
+  if (up != 0) {
+    lua_pushvalue(L, up);
+    lua_setiuservalue(L, -2, 1);
+  }
+  lua_pushvalue(L, lua_upvalueindex(LCTX_UP_CONTEXT));
+  lua_setmetatable(L, -2);
+  n->base.token.ops = &S->context_tag;
+  return n;
+}
+
+/* ctx.with_cancel(parent) → c, cancel */
+static int derive_with_cancel(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lctx_context* parent = lctx_checkcontext(L, S, 1, "parent");
+  lctx_node* n = push_node(L, S, 1, LCTX_CANCEL);
+  lctx_pushcancel(L, S, -1);
+  lctx_live_add(L, S, &n->base, -2);
+  ctx_with_cancel(&n->node, parent->c);
+  ctx_borrow_cause(&n->node);
+  return 2;
+}
+
+static int with_deadline(lua_State* L, lctx_state* S, enum lctx_kind kind, uint64_t at_ns) {
+  lctx_context* parent = lctx_checkcontext(L, S, 1, "parent");
+  lua_settop(L, 3);
+  lctx_node* n = push_node(L, S, 1, kind);
+  bool cause = !lua_isnil(L, 3);
+  if (cause) {
+    lua_pushvalue(L, 3);
+    lua_setiuservalue(L, -2, 2);
+  }
+  lctx_pushcancel(L, S, -1);
+  lctx_live_add(L, S, &n->base, -2);
+  ctx_with_deadline(&n->node, parent->c, at_ns, cause ? &n->base.token : NULL);
+  ctx_borrow_cause(&n->node);
+  return 2;
+}
+
+/* ctx.with_timeout(parent, ms [, cause]) → c, cancel: a deadline counted from now */
+static int derive_with_timeout(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  (void)lctx_checkcontext(L, S, 1, "parent");
+  uint64_t timeout_ns = lctx_checkms(L, 2, "ms");
+  uint64_t at_ns = ctx_time_add(ctx_now(&S->tree), timeout_ns);
+  return with_deadline(L, S, LCTX_TIMEOUT, at_ns);
+}
+
+/* ctx.with_deadline(parent, at [, cause]) → c, cancel: `at` is in ms on ctx.now() */
+static int derive_with_deadline(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  (void)lctx_checkcontext(L, S, 1, "parent");
+  uint64_t at_ns = lctx_checkms(L, 2, "at");
+  (void)ctx_now(&S->tree); /* so that one that has passed is done at birth */
+  return with_deadline(L, S, LCTX_DEADLINE, at_ns);
+}
+
+/* ctx.without_cancel(parent) → c */
+static int derive_without_cancel(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lctx_context* parent = lctx_checkcontext(L, S, 1, "parent");
+  lctx_node* n = push_node(L, S, 1, LCTX_WITHOUT);
+  ctx_without_cancel(&n->node, parent->c);
+  return 1;
+}
+
+/* Pushes the userdata of an `any` of `count` sources; its arms follow its node. */
+static lctx_any* push_any(lua_State* L, lctx_state* S, int count, enum lctx_kind kind) {
+  lctx_any* any = (lctx_any*)lua_newuserdatauv(L, sizeof *any + (size_t)count * sizeof(ctx_t),
+                                               2 + count);
+  any->node.base = (lctx_context){{NULL}, NULL, NULL, NULL, 0, (uint8_t)kind};
+  lctx_pushref(L, S, LCTX_REF_ANY);
+  lua_setmetatable(L, -2);
+  any->node.base.token.ops = &S->context_tag;
+  return any;
+}
+
+/* ctx.any(c1, c2, …) → c, cancel. Values are those of the first. */
+static int derive_any(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  int count = lua_gettop(L);
+  if (count == 0) (void)lctx_checkcontext(L, S, 1, "c1");
+  luaL_argcheck(L, count <= 200, 201, "at most 200 contexts; give any to any for more");
+  ctx_t** sources = (ctx_t**)lua_newuserdatauv(L, (size_t)count * sizeof *sources, 0);
+  for (int i = 1; i <= count; i++) {
+    lua_pushfstring(L, "c%d", i);
+    sources[i - 1] = lctx_checkcontext(L, S, i, lua_tostring(L, -1))->c;
+    lua_pop(L, 1);
+  }
+  lctx_any* any = push_any(L, S, count, LCTX_ANY);
+  for (int i = 1; i <= count; i++) {
+    lua_pushvalue(L, i);
+    lua_setiuservalue(L, -2, 2 + i);
+  }
+  lua_pushvalue(L, 1);
+  lua_setiuservalue(L, -2, 1);
+  lctx_context* first = (lctx_context*)lua_touserdata(L, 1);
+  any->node.base.up = first;
+  any->node.base.values = first->values;
+  lctx_pushcancel(L, S, -1);
+  if (ctx_any(&any->node.node, any->arms, sources, (size_t)count) != 0) {
+    return luaL_error(L, "not enough memory");
+  }
+  any->node.base.c = &any->node.node;
+  ctx_borrow_cause(&any->node.node);
+  lctx_settle(L, S);
+  return 2;
+}
+
+/* A context of C's, as Lua sees it. Unlike others it retains its cause, for the descendants that
+ * borrow it: C may release its context before Lua lets go of this one. */
+void ctx_lua_push(lua_State* L, ctx_t* c) {
+  lctx_state* S = lctx_state_of(L);
+  if (c->tree != &S->tree) {
+    luaL_error(L, "ctx_lua_push: the context belongs to another tree, and so to another thread");
+  }
+  luaL_checkstack(L, 4, "ctx_lua_push");
+  lctx_any* any = push_any(L, S, 1, LCTX_PUSHED);
+  if (ctx_any(&any->node.node, any->arms, &c, 1) != 0) luaL_error(L, "not enough memory");
+  any->node.base.c = &any->node.node;
+  lctx_settle(L, S);
+}
+
+ctx_t* ctx_lua_check(lua_State* L, int arg) {
+  return lctx_checkcontext(L, lctx_state_of(L), arg, "c")->c;
+}
+
+static int derive_background(lua_State* L) {
+  lctx_pushref(L, lctx_upstate(L), LCTX_REF_BACKGROUND);
+  return 1;
+}
+
+static int derive_todo(lua_State* L) {
+  lctx_pushref(L, lctx_upstate(L), LCTX_REF_TODO);
+  return 1;
+}
+
+/* ctx.now() → ms on the clock of deadlines */
+static int derive_now(lua_State* L) {
+  lua_pushnumber(L, (lua_Number)ctx_now(&lctx_upstate(L)->tree) / 1e6);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"background", derive_background},
+                                     {"todo", derive_todo},
+                                     {"with_cancel", derive_with_cancel},
+                                     {"with_timeout", derive_with_timeout},
+                                     {"with_deadline", derive_with_deadline},
+                                     {"without_cancel", derive_without_cancel},
+                                     {"any", derive_any},
+                                     {"now", derive_now},
+                                     {NULL, NULL}};
+
+static void make_root(lua_State* L, lctx_state* S, ctx_t* c, enum lctx_kind kind,
+                      enum lctx_ref ref) {
+  lctx_context* root = (lctx_context*)lua_newuserdatauv(L, sizeof *root, 2);
+  *root = (lctx_context){{&S->context_tag}, c, NULL, NULL, 0, (uint8_t)kind};
+  lctx_pushref(L, S, LCTX_REF_CONTEXT);
+  lua_setmetatable(L, -2);
+  lctx_setref(L, S, ref);
+}
+
+void lctx_open_derive(lua_State* L, lctx_state* S) {
+  make_root(L, S, ctx_background(&S->tree), LCTX_BACKGROUND, LCTX_REF_BACKGROUND);
+  make_root(L, S, ctx_todo(&S->tree), LCTX_TODO, LCTX_REF_TODO);
+  lctx_register(L, S, functions);
+}

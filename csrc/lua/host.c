@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT */
+/* The host of the core under Lua: the clock, and luv's loop.
+ *
+ * Luv's handles are the Lua side's (lua/ctx/loop.lua): this library links no libuv, since the
+ * program may hold another one inside its luv. From here they are told by hooks, and only when
+ * what they should do has changed. */
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/eventfd.h>
+#endif
+#include <fcntl.h>
+
+#include "lctx.h"
+
+/* -- The clock --------------------------------------------------------------------------------- */
+
+static uint64_t read_clock(const lctx_state* S, clockid_t id) {
+  struct timespec t;
+  clock_gettime(id, &t);
+  uint64_t ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+  return ns + (uint64_t)S->offset_ns;
+}
+
+static uint64_t host_now(void* data) {
+  const lctx_state* S = (const lctx_state*)data;
+  return S->fake ? S->fake_ns : read_clock(S, CLOCK_MONOTONIC);
+}
+
+#ifdef CLOCK_MONOTONIC_COARSE
+static uint64_t host_now_coarse(void* data) {
+  const lctx_state* S = (const lctx_state*)data;
+  return S->fake ? S->fake_ns : read_clock(S, CLOCK_MONOTONIC_COARSE);
+}
+#else
+#define host_now_coarse NULL
+#endif
+
+/* -- Waking ------------------------------------------------------------------------------------ */
+
+static void host_wake_at(void* data, uint64_t at_ns) { ((lctx_state*)data)->alarm_ns = at_ns; }
+
+/* From any thread. A full pipe has been written to already: that is as good. */
+static void host_wake_soon(void* data) {
+  static const uint64_t one = 1;
+  const lctx_state* S = (const lctx_state*)data;
+  ssize_t written;
+  do {
+    written = write(S->wake_fd, &one, sizeof one);
+  } while (written < 0 && errno == EINTR);
+}
+
+static bool open_fds(lctx_state* S) {
+#ifdef __linux__
+  S->wake_fd = S->poll_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  return S->poll_fd >= 0;
+#else
+  int fds[2];
+  if (pipe(fds) != 0) return false;
+  for (int i = 0; i < 2; i++) {
+    fcntl(fds[i], F_SETFL, O_NONBLOCK);
+    fcntl(fds[i], F_SETFD, FD_CLOEXEC);
+  }
+  S->poll_fd = fds[0];
+  S->wake_fd = fds[1];
+  return true;
+#endif
+}
+
+void lctx_open_wake(lua_State* L, lctx_state* S) {
+  if (S->poll_fd >= 0 || S->closed) return;
+  if (!open_fds(S)) luaL_error(L, "ctx: cannot open a descriptor to be woken by");
+  luaL_checkstack(L, 8, "ctx");
+  lua_pushinteger(L, S->poll_fd);
+  (void)lctx_hook(L, S, "watch_fd", 1, 0);
+}
+
+void lctx_close_host(lctx_state* S) {
+  if (S->poll_fd < 0) return;
+  close(S->poll_fd);
+  if (S->wake_fd != S->poll_fd) close(S->wake_fd);
+  S->wake_fd = S->poll_fd = -1;
+}
+
+/* -- Memory ------------------------------------------------------------------------------------- */
+
+/* Of the tree: Lua's allocator. Of flags (no data): malloc's, since any thread may free them. */
+static void* host_alloc(void* data, void* block, size_t old_size, size_t new_size) {
+  if (data != NULL) {
+    void* lua_data;
+    lua_Alloc alloc = lua_getallocf(((lctx_state*)data)->main, &lua_data);
+    return alloc(lua_data, block, old_size, new_size);
+  }
+  if (new_size > 0) return realloc(block, new_size);
+  free(block);
+  return NULL;
+}
+
+const ctx_host_t lctx_host = {host_now, host_now_coarse, host_wake_at, host_wake_soon, host_alloc};
+
+/* -- The loop ------------------------------------------------------------------------------------- */
+
+static void set_alarm(lua_State* L, lctx_state* S) {
+  if (S->fake || S->alarm_ns == 0 || S->alarm_ns >= S->armed_ns) return;
+  uint64_t now_ns = ctx_now(&S->tree);
+  uint64_t wait_ns = S->alarm_ns > now_ns ? S->alarm_ns - now_ns : 0;
+  /* Rounded up: a timer that fires early would only be set again. */
+  lua_pushinteger(L, (lua_Integer)(wait_ns / 1000000 + (wait_ns % 1000000 != 0)));
+  if (lctx_hook(L, S, "arm", 1, 0)) S->armed_ns = S->alarm_ns;
+}
+
+void lctx_settle(lua_State* L, lctx_state* S) {
+  if (S->draining || S->closed || !lua_checkstack(L, 8)) return;
+  bool idling = S->alarm_ns == 0 || !lctx_idle(S);
+  if (idling != S->idling) {
+    lua_pushboolean(L, idling);
+    if (lctx_hook(L, S, "soon", 1, 0)) S->idling = idling;
+  }
+  set_alarm(L, S);
+  bool held = S->parked > 0;
+  if (held != S->held) {
+    lua_pushboolean(L, held);
+    if (lctx_hook(L, S, "hold", 1, 0)) S->held = held;
+  }
+}
+
+bool lctx_in_loop(lua_State* L, lctx_state* S) {
+  if (S->looping) return true;
+  if (!lctx_hook(L, S, "in_loop", 0, 1)) return false;
+  bool in = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return in;
+}
+
+/* One turn of luv's loop; false when nothing is left in it that could happen. */
+static bool turn(lua_State* L, lctx_state* S, bool block) {
+  S->looping = true;
+  lua_pushboolean(L, block);
+  bool alive = false;
+  if (lctx_hook(L, S, "turn", 1, 1)) {
+    alive = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+  }
+  S->looping = false;
+  return alive;
+}
+
+/* Nothing is ready. Lets the next thing happen: with a hand-moved clock, unless something outside
+ * is waited for, that is the next deadline, and time jumps there. False when nothing can. */
+static bool let_happen(lua_State* L, lctx_state* S) {
+  if (S->fake && S->external == 0) {
+    (void)turn(L, S, false);
+    if (!lctx_idle(S) || S->alarm_ns == 0) return true;
+    if (S->alarm_ns == CTX_NEVER) return false;
+    if (S->alarm_ns > S->fake_ns) S->fake_ns = S->alarm_ns;
+    return true;
+  }
+  return turn(L, S, true) || !lctx_idle(S) || S->alarm_ns == 0;
+}
+
+bool lctx_drive(lua_State* L, lctx_state* S, lctx_over_fn over, void* arg) {
+  luaL_checkstack(L, 10, "ctx");
+  for (;;) {
+    lctx_drain(L, S);
+    lctx_settle(L, S);
+    if (over(S, arg)) return true;
+    if (!lctx_idle(S) || S->alarm_ns == 0) {
+      (void)turn(L, S, false);
+    } else if (!let_happen(L, S)) {
+      return false;
+    }
+  }
+}
+
+/* -- For the Lua side ------------------------------------------------------------------------------ */
+
+/* core.turn(): what luv's callbacks call. `rang`: the timer has fired. */
+static int core_turn(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  if (lua_toboolean(L, 1)) S->armed_ns = CTX_NEVER;
+  lctx_drain(L, S);
+  lctx_settle(L, S);
+  return 0;
+}
+
+/* core.forget_handles(): luv's handles were closed under us; they are made anew when needed. */
+static int core_forget_handles(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  S->armed_ns = CTX_NEVER;
+  S->idling = S->held = false;
+  lctx_settle(L, S);
+  return 0;
+}
+
+/* core.drain_fd(): empties the descriptor that other threads write to. */
+static int core_drain_fd(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  char bytes[64];
+  while (S->poll_fd >= 0 && read(S->poll_fd, bytes, sizeof bytes) == (ssize_t)sizeof bytes) {
+  }
+  return 0;
+}
+
+static bool no_task(lctx_state* S, void* arg) {
+  const lctx_handle* h = (const lctx_handle*)arg;
+  return h != NULL ? h->task == NULL : S->tasks == 0;
+}
+
+/* core.drive([t]) → true once the task is over, or without one all are; false if that can't be */
+static int core_drive(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  if (S->draining || lctx_in_loop(L, S)) {
+    return luaL_error(L, "ctx.run: the loop is running already; start a task with ctx.go");
+  }
+  lua_pushboolean(L, lctx_drive(L, S, no_task, lua_touserdata(L, 1)));
+  return 1;
+}
+
+/* core.fake_clock(on): a clock that is moved by hand begins now; a real one goes on from there. */
+static int core_fake_clock(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  bool on = lua_toboolean(L, 1);
+  if (on && !S->fake) {
+    S->fake_ns = ctx_now(&S->tree);
+  } else if (!on && S->fake) {
+    S->fake = false;
+    S->offset_ns += (int64_t)(S->fake_ns - host_now(S));
+    S->armed_ns = CTX_NEVER;
+  }
+  S->fake = on;
+  return 0;
+}
+
+/* core.advance(ms): lets time pass, and everything that is due until then happen, in order. */
+static int core_advance(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  uint64_t end_ns = ctx_time_add(S->fake_ns, lctx_checkms(L, 1, "ms"));
+  if (!S->fake) return luaL_error(L, "advance: the clock is real; install a fake one first");
+  if (S->draining) {
+    S->fake_ns = end_ns;
+    return 0;
+  }
+  for (;;) {
+    lctx_drain(L, S);
+    if (!lctx_idle(S) || S->alarm_ns == 0) continue;
+    if (S->alarm_ns > end_ns) break;
+    if (S->alarm_ns > S->fake_ns) S->fake_ns = S->alarm_ns;
+  }
+  S->fake_ns = end_ns;
+  lctx_settle(L, S);
+  return 0;
+}
+
+void lctx_open_host(lua_State* L, lctx_state* S) {
+  static const luaL_Reg functions[] = {{"turn", core_turn},
+                                       {"forget_handles", core_forget_handles},
+                                       {"drain_fd", core_drain_fd},
+                                       {"drive", core_drive},
+                                       {"fake_clock", core_fake_clock},
+                                       {"advance", core_advance},
+                                       {NULL, NULL}};
+  lctx_register(L, S, functions);
+}

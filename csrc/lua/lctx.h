@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LCTX_H
+#define LCTX_H
+
+/* What the files of the binding share.
+ *
+ * Memory. Contexts, cancels and tasks are Lua's garbage, most without a finalizer. That is safe
+ * because a context is linked into the core's tree only while somebody watches it (ctx.h), and
+ * whoever watches anchors it: a parked coroutine in the table of anchors, an after-func in the
+ * registry. A context holds its parent by its first user value, so raw pointers upwards are good.
+ *
+ * Errors. No Lua error may cross a frame of the core: its callbacks only move records from one
+ * list to another, and lctx_drain does afterwards what can fail.
+ *
+ * Upvalues. Every C function here that is registered through lctx_register has the same ones. */
+
+#include <ctx/ctx.h>
+#include <ctx/lua.h>
+#include <lauxlib.h>
+#include <lua.h>
+
+enum {
+  LCTX_UP_STATE = 1, /* light pointer to the state's record */
+  LCTX_UP_CONTEXT,   /* metatable of contexts */
+  LCTX_UP_CANCEL,    /* metatable of cancels */
+  LCTX_UP_LIVE,      /* slot -> context not cancelled yet; weak values */
+  LCTX_UP_VALUES,    /* address -> context with a value; weak values */
+  LCTX_UP_COUNT = LCTX_UP_VALUES
+};
+
+/* Values that C needs at hand; each has a place in the registry, at S->ref[…]. */
+enum lctx_ref {
+  LCTX_REF_CONTEXT,  /* metatables */
+  LCTX_REF_ANY,      /* the same with a finalizer */
+  LCTX_REF_CANCEL,
+  LCTX_REF_TASK,
+  LCTX_REF_FAILED,   /* of a task's handle, while its error is nobody's yet */
+  LCTX_REF_KEY,
+  LCTX_REF_AFTER,
+  LCTX_REF_LIVE,
+  LCTX_REF_VALUES,
+  LCTX_REF_LINES,    /* slot -> where the context was made, under debug */
+  LCTX_REF_NAMES,    /* context -> its name; weak keys */
+  LCTX_REF_BLOCKS,   /* the memory of task records */
+  LCTX_REF_THREADS,  /* slot -> coroutine */
+  LCTX_REF_ANCHORS,  /* slot -> what the coroutine waits on */
+  LCTX_REF_RESULTS,  /* slot -> packed results that could not go on a stack */
+  LCTX_REF_TRACES,   /* slot -> traceback of the error that ended it */
+  LCTX_REF_SPAWNS,   /* slot -> where the task was started, under debug */
+  LCTX_REF_HANDLES,  /* slot -> the task's handle; weak values */
+  LCTX_REF_TASK_BODY,
+  LCTX_REF_ON_ERROR,
+  LCTX_REF_AFTERS,   /* address -> after-func that is registered */
+  LCTX_REF_SHARED,   /* name -> table, one per state */
+  LCTX_REF_BACKGROUND,
+  LCTX_REF_TODO,
+  LCTX_REF_CANCELED, /* sentinels */
+  LCTX_REF_DEADLINE_EXCEEDED,
+  LCTX_REF_HOOKS,    /* functions of the Lua side, by name */
+  LCTX_REF_COUNT
+};
+
+enum lctx_kind {
+  LCTX_BACKGROUND,
+  LCTX_TODO,
+  LCTX_CANCEL,
+  LCTX_DEADLINE,
+  LCTX_TIMEOUT,
+  LCTX_WITHOUT,
+  LCTX_ANY,
+  LCTX_PUSHED, /* an `any` of one context that C made */
+  LCTX_VALUE
+};
+
+typedef struct lctx_state lctx_state;
+typedef struct lctx_context lctx_context;
+typedef struct lctx_task lctx_task;
+typedef struct lctx_link lctx_link;
+
+struct lctx_link {
+  lctx_link *next, *prev; /* circular; NULL: in no list */
+};
+
+/* -- Contexts: a header, then a node of the core or a value -------------------------------- */
+
+/* User values: 1 the parent, 2 the cause or the value, 3 and on: see the kind. */
+struct lctx_context {
+  ctx_cause_t token;    /* its ops tell a context of this state from all else; as a cause of the
+                           core it stands for the Lua value in user value 2 */
+  ctx_t* c;             /* the node: its own, or for a value the nearest one above */
+  lctx_context* up;     /* the parent; NULL for a root */
+  lctx_context* values; /* the nearest value from here up, or NULL */
+  uint32_t slot;        /* in the table of live ones; 0: not there */
+  uint8_t kind;
+};
+
+typedef struct {
+  lctx_context base;
+  ctx_t node;
+} lctx_node;
+
+typedef struct {
+  lctx_node node;
+  ctx_t arms[]; /* of an `any` */
+} lctx_any;
+
+typedef struct {
+  const void* tag;
+  lctx_context* of;
+} lctx_cancel;
+
+/* -- Tasks: every coroutine that the scheduler may resume ------------------------------------ */
+
+enum lctx_task_kind {
+  LCTX_FREE,
+  LCTX_TASK,    /* made by ctx.go; its thread is pooled */
+  LCTX_FOREIGN, /* a coroutine of somebody else's, while it waits */
+  LCTX_MAIN     /* the main thread, while it waits */
+};
+
+enum lctx_task_state {
+  LCTX_NEW,      /* in the run queue, never resumed */
+  LCTX_READY,    /* in the run queue */
+  LCTX_RUNNING,
+  LCTX_STARTING, /* in ctx.await's start function: may be woken, but is not parked */
+  LCTX_PARKED
+};
+
+enum lctx_outcome {
+  LCTX_NOTHING, /* not woken */
+  LCTX_ENDED,   /* the context is done */
+  LCTX_DUE,     /* the time is over */
+  LCTX_VALUES   /* with results: on the coroutine's stack, or packed */
+};
+
+/* Turns the outcome of a wait into results, on the stack of the coroutine that waited. */
+typedef int (*lctx_waited_fn)(lua_State* L, lctx_state* S, enum lctx_outcome outcome);
+
+typedef struct {
+  const char* what; /* for reports and errors: the function's name */
+  lctx_context* c;  /* ends the wait; may be NULL */
+  int context;      /* where on the stack that is */
+  uint64_t due_ns;  /* ends it, too; or CTX_NEVER */
+  lctx_link* list;  /* to stand in meanwhile; may be NULL */
+  bool external;    /* what is waited for is neither a context nor a task */
+  lctx_waited_fn waited;
+} lctx_wait;
+
+struct lctx_task {
+  lctx_link link; /* in the run queue, a list of waiters, or the list of free records */
+  lua_State* co;
+  ctx_watcher_t watcher;
+  ctx_timer_t timer;
+  lctx_state* S;
+  const char* what; /* what it waits in, for reports */
+  lctx_waited_fn waited;
+  uint64_t ticket;  /* rises with each wait: what was meant for an earlier one comes too late */
+  uint32_t slot;
+  int nargs; /* values on the coroutine's stack for the next resume */
+  uint8_t kind, state, outcome;
+  bool failed, packed;
+  bool external; /* parked on something outside the tree and the scheduler */
+};
+
+/* The handle of a task, a userdata. User value 1: packed results, or the error. */
+typedef struct {
+  const void* tag;
+  lctx_task* task;   /* NULL once it is over */
+  lctx_link waiters; /* coroutines in t:wait(); the list's sentinel */
+  bool failed, heard;
+} lctx_handle;
+
+typedef struct {
+  const void* tag;
+  ctx_watcher_t watcher;
+  lctx_link link; /* in the list of fired ones */
+  lctx_state* S;
+  bool pending; /* it may still run */
+} lctx_after;
+
+/* -- The state: one record per Lua state ------------------------------------------------------- */
+
+struct lctx_state {
+  ctx_cause_ops_t context_tag; /* the addresses of these are the tags */
+  char cancel_tag, handle_tag, after_tag;
+  ctx_tree_t tree;
+  lua_State* main;
+  int ref[LCTX_REF_COUNT];
+
+  /* sched.c */
+  lctx_task* current; /* the record of the coroutine that the scheduler resumed */
+  lctx_link run;      /* sentinel of the run queue */
+  lctx_link mark;     /* in the run queue: the end of this round */
+  lctx_link fired;    /* sentinel of after-funcs that are due */
+  lctx_link spare;    /* free records that have a thread */
+  lctx_link bare;     /* free records that have none */
+  uint32_t spares;
+  uint32_t records;
+  size_t tasks;    /* alive, made by ctx.go */
+  size_t parked;   /* coroutines that wait */
+  size_t external; /* of these, on something outside (await) */
+  bool draining;
+
+  /* live.c */
+  uintptr_t* slots; /* see live.c */
+  uint32_t slots_size, slots_free;
+  uint64_t lost; /* contexts that were collected before anyone cancelled them */
+
+  /* host.c */
+  uint64_t alarm_ns; /* when the core wants its turn */
+  uint64_t armed_ns; /* what luv's timer is set to; CTX_NEVER: not running */
+  bool idling;       /* luv's idle handle runs: a turn as soon as can be */
+  bool held;         /* the loop is kept alive, since somebody waits */
+  bool looping;      /* within our own uv.run */
+  int wake_fd, poll_fd; /* the writing and the reading end; -1: none */
+  bool fake;          /* the clock is moved by hand */
+  uint64_t fake_ns;
+  int64_t offset_ns;  /* of our time from the system's, after a fake clock ran ahead */
+
+  bool debug, closed;
+};
+
+/* state.c */
+lctx_state* lctx_state_of(lua_State* L); /* raises when ctx.core is not open */
+static inline lctx_state* lctx_upstate(lua_State* L) {
+  return (lctx_state*)lua_touserdata(L, lua_upvalueindex(LCTX_UP_STATE));
+}
+static inline void lctx_pushref(lua_State* L, lctx_state* S, enum lctx_ref ref) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, S->ref[ref]);
+}
+void lctx_setref(lua_State* L, lctx_state* S, enum lctx_ref ref); /* pops the value */
+/* Adds functions to the table on top, each with the common upvalues. */
+void lctx_register(lua_State* L, lctx_state* S, const luaL_Reg* functions);
+
+/* context.c */
+static inline lctx_context* lctx_tocontext(lua_State* L, lctx_state* S, int arg) {
+  lctx_context* c = (lctx_context*)lua_touserdata(L, arg);
+  if (c == NULL || lua_rawlen(L, arg) < sizeof(lctx_context) || c->token.ops != &S->context_tag) {
+    return NULL;
+  }
+  return c;
+}
+/* The context at `arg`, or an error at the caller's line that calls it by `name`. */
+lctx_context* lctx_checkcontext(lua_State* L, lctx_state* S, int arg, const char* name);
+int lctx_typeerror(lua_State* L, int arg, const char* name, const char* expected);
+void lctx_pusherr(lua_State* L, lctx_state* S, int err); /* nil for 0 */
+void lctx_pushcause(lua_State* L, lctx_state* S, int arg, lctx_context* c);
+/* The time in ms at `arg` as ns, rounded up; CTX_NEVER for math.huge, 0 for what is negative. */
+uint64_t lctx_checkms(lua_State* L, int arg, const char* name);
+void lctx_open_context(lua_State* L, lctx_state* S);
+
+/* derive.c, cancel.c, value.c, after.c, task.c, wait.c: the functions of their classes */
+void lctx_open_derive(lua_State* L, lctx_state* S);
+void lctx_open_cancel(lua_State* L, lctx_state* S);
+void lctx_pushcancel(lua_State* L, lctx_state* S, int context);
+void lctx_open_value(lua_State* L, lctx_state* S);
+int lctx_context_value(lua_State* L); /* c:value(key) */
+/* Pushes the name of the key of a value: that of ctx.key, or its type. */
+void lctx_pushkeyname(lua_State* L, lctx_state* S, lctx_context* value);
+void lctx_open_after(lua_State* L, lctx_state* S);
+void lctx_open_task(lua_State* L, lctx_state* S);
+void lctx_open_wait(lua_State* L, lctx_state* S);
+/* Parks the running coroutine; use as `return lctx_park(…)`. Raises where it cannot wait. */
+int lctx_park(lua_State* L, lctx_state* S, const lctx_wait* wait);
+/* Pushes results that were packed for `t`, if any were. */
+void lctx_push_packed(lua_State* L, lctx_task* t);
+int lctx_context_wait(lua_State* L); /* c:wait() */
+
+/* live.c: the table of live contexts */
+/* Enters the context, which stands at `index`; may raise, with nothing changed. */
+void lctx_live_add(lua_State* L, lctx_state* S, lctx_context* c, int index);
+void lctx_live_remove(lctx_state* S, lctx_context* c);
+/* Looks for contexts that were collected; reports each under debug. */
+void lctx_live_scan(lua_State* L, lctx_state* S);
+void lctx_open_live(lua_State* L, lctx_state* S);
+
+/* sched.c: tasks and their turns */
+/* Pops a function and its `nargs` arguments and makes a task of them, ready to run. */
+lctx_task* lctx_spawn(lua_State* L, lctx_state* S, int nargs);
+/* A record for a coroutine that waits; anchored until lctx_task_free. */
+lctx_task* lctx_task_new(lua_State* L, lctx_state* S, enum lctx_task_kind kind);
+void lctx_task_free(lua_State* L, lctx_task* t);
+/* Puts a parked coroutine into the run queue; the first call counts, until it parks again. */
+void lctx_wake(lctx_task* t, enum lctx_outcome outcome);
+/* Takes a parked coroutine out of everything that could wake it. */
+void lctx_unpark(lctx_task* t);
+/* Puts the value on top into the table of this reference, at the slot; pops it. */
+void lctx_set_at(lua_State* L, lctx_state* S, enum lctx_ref ref, uint32_t slot);
+/* One turn: what is due in the core, then every coroutine that is ready. Raises no error. */
+void lctx_drain(lua_State* L, lctx_state* S);
+static inline bool lctx_idle(const lctx_state* S) {
+  return S->run.next == &S->run && S->fired.next == &S->fired;
+}
+
+void lctx_open_sched(lua_State* L, lctx_state* S);
+
+/* task.c: tells the holder of the handle that the task is over, with the values on its stack */
+void lctx_task_over(lua_State* L, lctx_task* t, int nresults);
+/* Pushes a list of what is alive: see core.tasks. */
+void lctx_push_tasks(lua_State* L, lctx_state* S);
+
+/* after.c: makes tasks of the after-funcs that are due */
+void lctx_after_spawn(lua_State* L, lctx_state* S);
+
+/* host.c: the clock, and luv's loop, which the Lua side handles by hooks */
+extern const ctx_host_t lctx_host;
+/* Tells luv's handles what the core and the scheduler want. Raises no error. */
+void lctx_settle(lua_State* L, lctx_state* S);
+/* Runs the loop until over(S, arg), or as long as anything can still happen: then false. */
+typedef bool (*lctx_over_fn)(lctx_state* S, void* arg);
+bool lctx_drive(lua_State* L, lctx_state* S, lctx_over_fn over, void* arg);
+/* True while luv's loop runs, ours or anyone's. */
+bool lctx_in_loop(lua_State* L, lctx_state* S);
+/* Sees to it that other threads can wake the loop. */
+void lctx_open_wake(lua_State* L, lctx_state* S);
+void lctx_close_host(lctx_state* S);
+void lctx_open_host(lua_State* L, lctx_state* S);
+
+/* enter.c: the only door from C to Lua functions that are not ours */
+/* lua_pcall with a traceback for strings: returns its status. */
+int lctx_enter(lua_State* L, int nargs, int nresults);
+/* The same without the traceback: for errors that are passed on. */
+int lctx_enter_plain(lua_State* L, int nargs, int nresults);
+/* Calls the hook of this name with the `nargs` values on top. False, and no results, when it
+ * raised or is not there. */
+bool lctx_hook(lua_State* L, lctx_state* S, const char* name, int nargs, int nresults);
+/* Reports the message on top, and pops it. */
+void lctx_report(lua_State* L, lctx_state* S, const char* kind);
+
+static inline void lctx_list_init(lctx_link* list) { list->next = list->prev = list; }
+static inline bool lctx_list_empty(const lctx_link* list) { return list->next == list; }
+static inline void lctx_list_append(lctx_link* list, lctx_link* link) {
+  link->next = list;
+  link->prev = list->prev;
+  link->prev->next = link;
+  list->prev = link;
+}
+static inline void lctx_list_remove(lctx_link* link) {
+  if (link->next == NULL) return;
+  link->next->prev = link->prev;
+  link->prev->next = link->next;
+  link->next = link->prev = NULL;
+}
+static inline lctx_link* lctx_list_pop(lctx_link* list) {
+  lctx_link* first = list->next;
+  if (first == list) return NULL;
+  lctx_list_remove(first);
+  return first;
+}
+
+#define LCTX_CONTAINER(pointer, type, member) ((type*)((char*)(pointer)-offsetof(type, member)))
+
+#endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/* The contexts that nobody has cancelled yet, in a table with weak values.
+ *
+ * Every context that comes with a cancel takes a slot and gives it back when cancelled. A slot in
+ * use whose context has been collected is a lost cancel: found without a finalizer on any context,
+ * which would cost more than making one. Slots are looked through when none is free, and when
+ * someone asks. */
+#include "lctx.h"
+
+enum { FIRST_SLOTS = 64 };
+
+/* A slot in use holds the address of its context, to be compared, never followed. A free one holds
+ * the number of the next free one, doubled, plus one: no address is odd. Number 0 ends the list;
+ * slot 0 is never used. */
+static bool is_free(uintptr_t slot) { return (slot & 1) != 0; }
+
+static void set_free(lctx_state* S, uint32_t i) {
+  S->slots[i] = (uintptr_t)S->slots_free * 2 + 1;
+  S->slots_free = i;
+}
+
+static void report_lost(lua_State* L, lctx_state* S, uint32_t slot) {
+  lctx_pushref(L, S, LCTX_REF_LINES);
+  bool known = lua_rawgeti(L, -1, slot) == LUA_TSTRING;
+  lua_remove(L, -2);
+  if (known) {
+    lctx_hook(L, S, "lost_cancel", 1, 0);
+  } else {
+    lua_pop(L, 1);
+  }
+}
+
+/* Answers how many slots are free. */
+static uint32_t scan(lua_State* L, lctx_state* S) {
+  uint32_t free = 0;
+  lctx_pushref(L, S, LCTX_REF_LIVE);
+  /* Backwards, so that the slots that come free are handed out from the front. The size is read
+   * each time, as reports run user code. */
+  for (uint32_t i = S->slots_size; i-- > 1;) {
+    if (i >= S->slots_size) continue;
+    if (!is_free(S->slots[i])) {
+      bool gone = lua_rawgeti(L, -1, i) == LUA_TNIL;
+      lua_pop(L, 1);
+      if (!gone) continue;
+      S->lost++;
+      set_free(S, i);
+      if (S->debug) report_lost(L, S, i);
+    }
+    free++;
+  }
+  lua_pop(L, 1);
+  return free;
+}
+
+void lctx_live_scan(lua_State* L, lctx_state* S) {
+  if (S->slots_size > 0 && lua_checkstack(L, 10)) (void)scan(L, S);
+}
+
+static void grow(lua_State* L, lctx_state* S) {
+  uint32_t old = S->slots_size;
+  uint32_t size = old == 0 ? FIRST_SLOTS : old * 2;
+  void* data;
+  lua_Alloc alloc = lua_getallocf(L, &data);
+  void* slots = alloc(data, S->slots, old * sizeof *S->slots, size * sizeof *S->slots);
+  if (slots == NULL) luaL_error(L, "not enough memory");
+  S->slots = (uintptr_t*)slots;
+  S->slots_size = size;
+  for (uint32_t i = size - 1; i >= old && i > 0; i--) set_free(S, i);
+}
+
+/* The caller's place in the code: the line that made the context. */
+static void remember_line(lua_State* L, lctx_state* S, uint32_t slot) {
+  lctx_pushref(L, S, LCTX_REF_LINES);
+  luaL_where(L, 1);
+  lua_rawseti(L, -2, slot);
+  lua_pop(L, 1);
+}
+
+void lctx_live_add(lua_State* L, lctx_state* S, lctx_context* c, int index) {
+  if (S->slots_free == 0 && !S->closed) {
+    /* Growing by a half-empty table at the latest keeps scans as rare as doublings. */
+    if (S->slots_size == 0 || scan(L, S) < S->slots_size / 2) grow(L, S);
+  }
+  uint32_t slot = S->slots_free;
+  if (slot == 0) return;
+  lua_pushvalue(L, index);
+  lua_rawseti(L, lua_upvalueindex(LCTX_UP_LIVE), slot);
+  if (S->debug) remember_line(L, S, slot);
+  S->slots_free = (uint32_t)(S->slots[slot] / 2);
+  S->slots[slot] = (uintptr_t)c;
+  c->slot = slot;
+}
+
+void lctx_live_remove(lctx_state* S, lctx_context* c) {
+  /* A context that only a finalizer brought back may have lost its slot to another meanwhile. */
+  if (c->slot < S->slots_size && S->slots[c->slot] == (uintptr_t)c) set_free(S, c->slot);
+  c->slot = 0;
+}
+
+/* core.contexts() → list of {context =, made =}: what nobody has cancelled, and what is not done. */
+static int core_contexts(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lctx_live_scan(L, S);
+  lua_newtable(L);
+  lctx_pushref(L, S, LCTX_REF_LINES);
+  lua_Integer n = 0;
+  for (uint32_t i = 1; i < S->slots_size; i++) {
+    if (is_free(S->slots[i])) continue;
+    if (lua_rawgeti(L, lua_upvalueindex(LCTX_UP_LIVE), i) == LUA_TNIL ||
+        ctx_err(((lctx_context*)lua_touserdata(L, -1))->c) != 0) {
+      lua_pop(L, 1);
+      continue;
+    }
+    lua_createtable(L, 0, 2);
+    lua_insert(L, -2);
+    lua_setfield(L, -2, "context");
+    lua_rawgeti(L, -2, i);
+    lua_setfield(L, -2, "made");
+    lua_rawseti(L, 1, ++n);
+  }
+  lua_settop(L, 1);
+  return 1;
+}
+
+void lctx_open_live(lua_State* L, lctx_state* S) {
+  static const luaL_Reg functions[] = {{"contexts", core_contexts}, {NULL, NULL}};
+  lctx_register(L, S, functions);
+}

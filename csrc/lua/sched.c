@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+/* The scheduler: records of coroutines, the run queue, and the only place that resumes any.
+ *
+ * Nothing is resumed from within a task or from within a cancel: whatever wakes a coroutine puts it
+ * into the run queue, and lctx_drain, called from the bottom of the loop, takes it from there. */
+#include <string.h>
+
+#include "lctx.h"
+
+enum { BLOCK = 64 };       /* records in one piece of memory */
+enum { SPARES = 1024 };    /* threads kept for later tasks: a wave of a million is let go */
+enum { ROUNDS = 64 };      /* of the run queue before the loop gets its turn */
+
+/* -- Records ------------------------------------------------------------------------------- */
+
+/* Makes a block of records. They are Lua's memory, so that whatever still points to one when the
+ * state closes points to something. */
+static void grow(lua_State* L, lctx_state* S) {
+  lctx_pushref(L, S, LCTX_REF_BLOCKS);
+  lctx_task* block = (lctx_task*)lua_newuserdatauv(L, BLOCK * sizeof *block, 0);
+  lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+  lua_pop(L, 1);
+  memset(block, 0, BLOCK * sizeof *block);
+  for (int i = 0; i < BLOCK; i++) {
+    block[i].S = S;
+    block[i].slot = ++S->records;
+    lctx_list_append(&S->bare, &block[i].link);
+  }
+}
+
+/* Puts the value on top into the table of this reference, at the record's slot; pops it. */
+void lctx_set_at(lua_State* L, lctx_state* S, enum lctx_ref ref, uint32_t slot) {
+  lctx_pushref(L, S, ref);
+  lua_insert(L, -2);
+  lua_rawseti(L, -2, slot);
+  lua_pop(L, 1);
+}
+
+/* false, not nil: the place stays. */
+static void clear_at(lua_State* L, lctx_state* S, enum lctx_ref ref, uint32_t slot) {
+  lua_pushboolean(L, 0);
+  lctx_set_at(L, S, ref, slot);
+}
+
+/* A record from the list of those without a thread; `co` is the value on top, which is popped. */
+static lctx_task* take_bare(lua_State* L, lctx_state* S) {
+  if (lctx_list_empty(&S->bare)) grow(L, S);
+  lctx_task* t = LCTX_CONTAINER(S->bare.next, lctx_task, link);
+  lua_State* co = lua_tothread(L, -1);
+  /* Places that are filled where nothing may fail: they must be there from now on. */
+  static const enum lctx_ref places[] = {LCTX_REF_ANCHORS, LCTX_REF_HANDLES};
+  for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+    clear_at(L, S, places[i], t->slot);
+  }
+  lctx_set_at(L, S, LCTX_REF_THREADS, t->slot);
+  lctx_list_remove(&t->link);
+  t->co = co;
+  return t;
+}
+
+static lctx_task* ready_made(lctx_task* t, enum lctx_task_kind kind) {
+  t->kind = (uint8_t)kind;
+  t->state = LCTX_RUNNING;
+  t->outcome = LCTX_NOTHING;
+  t->nargs = 0;
+  t->failed = t->packed = false;
+  t->what = NULL;
+  return t;
+}
+
+lctx_task* lctx_task_new(lua_State* L, lctx_state* S, enum lctx_task_kind kind) {
+  if (kind == LCTX_TASK) {
+    if (!lctx_list_empty(&S->spare)) {
+      S->spares--;
+      return ready_made(LCTX_CONTAINER(lctx_list_pop(&S->spare), lctx_task, link), kind);
+    }
+    lua_newthread(L);
+  } else {
+    lua_pushthread(L);
+  }
+  return ready_made(take_bare(L, S), kind);
+}
+
+void lctx_task_free(lua_State* L, lctx_task* t) {
+  lctx_state* S = t->S;
+  bool keep = t->kind == LCTX_TASK && S->spares < SPARES && lua_status(t->co) == LUA_OK;
+  t->kind = LCTX_FREE;
+  t->ticket++;
+  clear_at(L, S, LCTX_REF_ANCHORS, t->slot);
+  if (keep) {
+    S->spares++;
+    lctx_list_append(&S->spare, &t->link);
+  } else {
+    clear_at(L, S, LCTX_REF_THREADS, t->slot);
+    t->co = NULL;
+    lctx_list_append(&S->bare, &t->link);
+  }
+}
+
+/* -- Tasks -------------------------------------------------------------------------------------- */
+
+/* The traceback of a task that raises is taken where it raises, and kept by its slot. */
+static int on_error(lua_State* co) {
+  lctx_state* S = (lctx_state*)lua_touserdata(co, lua_upvalueindex(1));
+  lctx_task* t = S->current;
+  if (t == NULL || t->co != co) return 1;
+  luaL_traceback(co, co, NULL, 1);
+  lctx_set_at(co, S, LCTX_REF_TRACES, t->slot);
+  return 1;
+}
+
+/* On the coroutine: [on_error, results…], or [on_error, error]. */
+static int after_task(lua_State* co, int status, lua_KContext context) {
+  lctx_task* t = (lctx_task*)context;
+  t->failed = status != LUA_OK && status != LUA_YIELD;
+  return lua_gettop(co) - 1;
+}
+
+/* The body of every task: on_error, the function, its arguments. The function runs under a
+ * protected call inside the coroutine, so that its <close> variables may wait also after an error. */
+static int task_body(lua_State* co) {
+  lctx_state* S = (lctx_state*)lua_touserdata(co, lua_upvalueindex(1));
+  lctx_task* t = S->current;
+  lua_KContext context = (lua_KContext)t;
+  int status = lua_pcallk(co, lua_gettop(co) - 2, LUA_MULTRET, 1, context, after_task);
+  return after_task(co, status, context);
+}
+
+lctx_task* lctx_spawn(lua_State* L, lctx_state* S, int nargs) {
+  lctx_task* t = lctx_task_new(L, S, LCTX_TASK);
+  lua_State* co = t->co;
+  if (!lua_checkstack(co, nargs + 4)) {
+    lctx_task_free(L, t);
+    luaL_error(L, "too many arguments for a task");
+  }
+  lctx_pushref(co, S, LCTX_REF_TASK_BODY);
+  lctx_pushref(co, S, LCTX_REF_ON_ERROR);
+  lua_xmove(L, co, nargs + 1);
+  t->nargs = nargs + 2;
+  t->state = LCTX_NEW;
+  S->tasks++;
+  lctx_list_append(&S->run, &t->link);
+  return t;
+}
+
+/* Brings what a task returned, or raised, to whoever holds its handle. */
+static void finish(lua_State* L, lctx_task* t, int nresults) {
+  lctx_state* S = t->S;
+  S->tasks--;
+  lctx_task_over(L, t, nresults);
+  lua_settop(t->co, 0);
+  lctx_task_free(L, t);
+}
+
+/* -- Turns ------------------------------------------------------------------------------------- */
+
+void lctx_wake(lctx_task* t, enum lctx_outcome outcome) {
+  if (t->outcome != LCTX_NOTHING) return;
+  if (t->state == LCTX_STARTING) {
+    t->outcome = (uint8_t)outcome;
+  } else if (t->state == LCTX_PARKED) {
+    lctx_unpark(t);
+    t->outcome = (uint8_t)outcome;
+    t->state = LCTX_READY;
+    lctx_list_append(&t->S->run, &t->link);
+  }
+}
+
+void lctx_unpark(lctx_task* t) {
+  (void)ctx_unwatch(&t->watcher);
+  (void)ctx_timer_stop(&t->timer);
+  lctx_list_remove(&t->link);
+  t->S->parked--;
+  if (t->external) t->S->external--;
+  t->external = false;
+}
+
+/* An error that leaves a coroutine which is no task: there is nobody to hand it to. Stack of L: the
+ * coroutine. */
+static void foreign_error(lua_State* L, lctx_state* S, lua_State* co) {
+  lua_pushvalue(L, -1);
+  lua_xmove(co, L, 1);
+  lctx_hook(L, S, "foreign_error", 2, 0);
+  (void)lua_resetthread(co);
+}
+
+/* The record of a coroutine that is no task goes as soon as that runs on; the stack of L anchors
+ * the coroutine meanwhile. */
+static void resume_foreign(lua_State* L, lctx_task* t) {
+  lctx_state* S = t->S;
+  lua_State* co = t->co;
+  int nresults = 0, nargs = t->nargs;
+  lua_pushthread(co);
+  lua_xmove(co, L, 1);
+  t->state = LCTX_RUNNING;
+  if (lua_resume(co, L, nargs, &nresults) > LUA_YIELD) {
+    foreign_error(L, S, co);
+  } else {
+    lua_pop(co, nresults);
+  }
+  lua_pop(L, 1);
+}
+
+static void resume_task(lua_State* L, lctx_task* t) {
+  lctx_state* S = t->S;
+  int nresults = 0, nargs = t->nargs;
+  t->nargs = 0;
+  t->state = LCTX_RUNNING;
+  S->current = t;
+  int status = lua_resume(t->co, L, nargs, &nresults);
+  S->current = NULL;
+  if (status == LUA_OK) {
+    finish(L, t, nresults);
+  } else if (status != LUA_YIELD) {
+    t->failed = true; /* not even the protected call held: out of memory, or out of stack */
+    finish(L, t, 1);
+  } else if (t->state == LCTX_RUNNING) {
+    /* A plain coroutine.yield(): lets the others have a turn. */
+    lua_pop(t->co, nresults);
+    t->state = LCTX_READY;
+    lctx_list_append(&S->run, &t->link);
+  }
+}
+
+/* Its owner closed the coroutine of `t` while that waited. */
+static void closed(lua_State* L, lctx_task* t) {
+  if (t->kind == LCTX_TASK) {
+    lua_settop(t->co, 0);
+    lua_pushliteral(t->co, "the task's coroutine was closed");
+    t->failed = true;
+    finish(L, t, 1);
+  } else {
+    lctx_task_free(L, t);
+  }
+}
+
+/* Runs what is in the queue now, up to a mark at its end: what becomes ready meanwhile waits for
+ * the next round. Should an error end the round, the rest is still in the queue. */
+static void run_round(lua_State* L, lctx_state* S) {
+  lctx_list_remove(&S->mark);
+  lctx_list_append(&S->run, &S->mark);
+  for (;;) {
+    lctx_link* link = lctx_list_pop(&S->run);
+    if (link == &S->mark) break;
+    lctx_task* t = LCTX_CONTAINER(link, lctx_task, link);
+    if (t->kind == LCTX_MAIN) {
+      t->state = LCTX_RUNNING; /* the loop that it runs looks at its outcome */
+    } else if (t->state != LCTX_NEW && lua_status(t->co) != LUA_YIELD) {
+      closed(L, t);
+    } else if (t->kind == LCTX_TASK) {
+      resume_task(L, t);
+    } else {
+      resume_foreign(L, t);
+    }
+  }
+}
+
+static int drain(lua_State* L) {
+  lctx_state* S = (lctx_state*)lua_touserdata(L, 1);
+  for (int round = 0; round < ROUNDS; round++) {
+    S->alarm_ns = CTX_NEVER;
+    ctx_tree_run(&S->tree);
+    lctx_after_spawn(L, S);
+    if (lctx_list_empty(&S->run)) break;
+    run_round(L, S);
+  }
+  return 0;
+}
+
+void lctx_drain(lua_State* L, lctx_state* S) {
+  if (S->draining || S->closed || !lua_checkstack(L, 8)) return;
+  S->draining = true;
+  lua_pushcfunction(L, drain);
+  lua_pushlightuserdata(L, S);
+  if (lctx_enter(L, 1, 0) != LUA_OK) lctx_report(L, S, "scheduler");
+  S->draining = false;
+}
+
+void lctx_open_sched(lua_State* L, lctx_state* S) {
+  lua_pushlightuserdata(L, S);
+  lua_pushcclosure(L, task_body, 1);
+  lctx_setref(L, S, LCTX_REF_TASK_BODY);
+  lua_pushlightuserdata(L, S);
+  lua_pushcclosure(L, on_error, 1);
+  lctx_setref(L, S, LCTX_REF_ON_ERROR);
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/* The state's record: made when ctx.core is first opened in a Lua state, closed with it. */
+#include "lctx.h"
+
+static const char registry_key = 0;
+
+lctx_state* lctx_state_of(lua_State* L) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key);
+  lctx_state* S = (lctx_state*)lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  if (S == NULL) luaL_error(L, "ctx.core is not open in this Lua state: require it first");
+  return S;
+}
+
+void lctx_setref(lua_State* L, lctx_state* S, enum lctx_ref ref) {
+  if (S->ref[ref] == LUA_NOREF) {
+    S->ref[ref] = luaL_ref(L, LUA_REGISTRYINDEX);
+    /* luaL_ref answers nil by one number for all: a place of its own, then, holding false. */
+    if (S->ref[ref] == LUA_REFNIL) {
+      lua_pushboolean(L, 0);
+      S->ref[ref] = luaL_ref(L, LUA_REGISTRYINDEX);
+    }
+  } else {
+    lua_rawseti(L, LUA_REGISTRYINDEX, S->ref[ref]);
+  }
+}
+
+void lctx_register(lua_State* L, lctx_state* S, const luaL_Reg* functions) {
+  lua_pushlightuserdata(L, S);
+  lctx_pushref(L, S, LCTX_REF_CONTEXT);
+  lctx_pushref(L, S, LCTX_REF_CANCEL);
+  lctx_pushref(L, S, LCTX_REF_LIVE);
+  lctx_pushref(L, S, LCTX_REF_VALUES);
+  luaL_setfuncs(L, functions, LCTX_UP_COUNT);
+}
+
+/* Only frees what Lua does not: finalizers of others may still run, and use contexts, after this
+ * one. They find everything in place but the means to wait. */
+static int state_gc(lua_State* L) {
+  lctx_state* S = (lctx_state*)lua_touserdata(L, 1);
+  if (S->closed) return 0;
+  S->closed = true;
+  ctx_tree_close(&S->tree);
+  lctx_close_host(S);
+  void* data;
+  lua_Alloc alloc = lua_getallocf(L, &data);
+  alloc(data, S->slots, S->slots_size * sizeof *S->slots, 0);
+  S->slots = NULL;
+  S->slots_size = S->slots_free = 0;
+  return 0;
+}
+
+static void set_weak(lua_State* L, const char* mode) {
+  lua_createtable(L, 0, 1);
+  lua_pushstring(L, mode);
+  lua_setfield(L, -2, "__mode");
+  lua_setmetatable(L, -2);
+}
+
+static void make_tables(lua_State* L, lctx_state* S) {
+  static const struct {
+    enum lctx_ref ref;
+    const char* weak;
+  } tables[] = {
+      {LCTX_REF_CONTEXT, NULL}, {LCTX_REF_ANY, NULL},     {LCTX_REF_CANCEL, NULL},
+      {LCTX_REF_TASK, NULL},    {LCTX_REF_FAILED, NULL},  {LCTX_REF_KEY, NULL},
+      {LCTX_REF_AFTER, NULL},   {LCTX_REF_LIVE, "v"},     {LCTX_REF_VALUES, "v"},
+      {LCTX_REF_LINES, NULL},
+      {LCTX_REF_NAMES, "k"},    {LCTX_REF_BLOCKS, NULL},  {LCTX_REF_THREADS, NULL},
+      {LCTX_REF_ANCHORS, NULL}, {LCTX_REF_RESULTS, NULL}, {LCTX_REF_TRACES, NULL},
+      {LCTX_REF_SPAWNS, NULL},  {LCTX_REF_HANDLES, "v"}, {LCTX_REF_AFTERS, NULL},
+       {LCTX_REF_SHARED, NULL},
+      {LCTX_REF_HOOKS, NULL},
+  };
+  for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+    lua_newtable(L);
+    if (tables[i].weak != NULL) set_weak(L, tables[i].weak);
+    lctx_setref(L, S, tables[i].ref);
+  }
+}
+
+static lctx_state* make_state(lua_State* L) {
+  lctx_state* S = (lctx_state*)lua_newuserdatauv(L, sizeof *S, 1);
+  *S = (lctx_state){.alarm_ns = CTX_NEVER, .armed_ns = CTX_NEVER, .wake_fd = -1, .poll_fd = -1};
+  for (int i = 0; i < LCTX_REF_COUNT; i++) S->ref[i] = LUA_NOREF;
+  lctx_list_init(&S->run);
+  lctx_list_init(&S->fired);
+  lctx_list_init(&S->spare);
+  lctx_list_init(&S->bare);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
+  S->main = lua_tothread(L, -1);
+  lua_pop(L, 1);
+  ctx_tree_init(&S->tree, &lctx_host, S);
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, state_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  make_tables(L, S);
+  return S;
+}
+
+/* core.shared(name): the table of this name, one per Lua state, also for a second instance of the
+ * module that asks (busted loads modules anew for each file). */
+static int core_shared(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  luaL_checkstring(L, 1);
+  lctx_pushref(L, S, LCTX_REF_SHARED);
+  lua_pushvalue(L, 1);
+  if (lua_rawget(L, -2) == LUA_TNIL) {
+    lua_newtable(L);
+    lua_pushvalue(L, 1);
+    lua_pushvalue(L, -2);
+    lua_rawset(L, -5);
+  }
+  return 1;
+}
+
+/* core.sentinels(canceled, deadline_exceeded): what c:err() answers. */
+static int core_sentinels(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lua_settop(L, 2);
+  lctx_setref(L, S, LCTX_REF_DEADLINE_EXCEEDED);
+  lctx_setref(L, S, LCTX_REF_CANCELED);
+  return 0;
+}
+
+/* core.hook(name, fn): a function of the Lua side that C calls by this name. */
+static int core_hook(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lua_settop(L, 2);
+  lctx_pushref(L, S, LCTX_REF_HOOKS);
+  lua_insert(L, 1);
+  lua_rawset(L, 1);
+  return 0;
+}
+
+/* core.debug([on]): answers whether debugging is on. */
+static int core_debug(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  if (!lua_isnoneornil(L, 1)) S->debug = lua_toboolean(L, 1);
+  lua_pushboolean(L, S->debug);
+  return 1;
+}
+
+static int core_counters(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  ctx_counters_t counters;
+  lctx_live_scan(L, S);
+  ctx_counters(&S->tree, &counters);
+  const struct {
+    const char* name;
+    uint64_t value;
+  } rows[] = {
+      {"derived", counters.derived},   {"canceled", counters.canceled},
+      {"expired", counters.expired},   {"linked", counters.linked},
+      {"watchers", counters.watchers}, {"deadlines", counters.deadlines},
+      {"lost", S->lost},               {"tasks", S->tasks},
+      {"parked", S->parked},           {"external", S->external},
+  };
+  lua_createtable(L, 0, sizeof rows / sizeof *rows);
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    lua_pushinteger(L, (lua_Integer)rows[i].value);
+    lua_setfield(L, -2, rows[i].name);
+  }
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"shared", core_shared},
+                                     {"sentinels", core_sentinels},
+                                     {"hook", core_hook},
+                                     {"debug", core_debug},
+                                     {"debugging", core_debug},
+                                     {"counters", core_counters},
+                                     {NULL, NULL}};
+
+static void open_state(lua_State* L) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key);
+  bool first = lua_isnil(L, -1);
+  lua_pop(L, 1);
+  if (!first) return;
+  lctx_state* S = make_state(L);
+  lua_newtable(L);
+  lctx_register(L, S, functions);
+  lctx_open_sched(L, S);
+  lctx_open_context(L, S);
+  lctx_open_derive(L, S);
+  lctx_open_cancel(L, S);
+  lctx_open_value(L, S);
+  lctx_open_after(L, S);
+  lctx_open_task(L, S);
+  lctx_open_wait(L, S);
+  lctx_open_live(L, S);
+  lctx_open_host(L, S);
+  /* Only a state that is whole goes into the registry. */
+  lua_setiuservalue(L, -2, 1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &registry_key);
+}
+
+CTX_EXTERN int luaopen_ctx_core(lua_State* L) {
+  open_state(L);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key);
+  lua_getiuservalue(L, -1, 1);
+  return 1;
+}
+
+ctx_tree_t* ctx_lua_tree(lua_State* L) {
+  lctx_state* S = lctx_state_of(L);
+  lctx_open_wake(L, S); /* C may share contexts with other threads */
+  return &S->tree;
+}
+
+void ctx_lua_settle(lua_State* L) { lctx_settle(L, lctx_state_of(L)); }

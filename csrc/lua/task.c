@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+/* The class of task handles. A handle is what a task leaves behind: the task itself, its record and
+ * its thread, are used again as soon as it is over. */
+#include "lctx.h"
+
+enum { UV_RESULTS = 1, UV_TRACE = 2 }; /* packed results or the error; its traceback */
+
+static lctx_handle* check(lua_State* L, lctx_state* S, int arg) {
+  lctx_handle* h = (lctx_handle*)lua_touserdata(L, arg);
+  if (h == NULL || lua_rawlen(L, arg) < sizeof *h || h->tag != &S->handle_tag) {
+    lctx_typeerror(L, arg, "t", "a task");
+  }
+  return h;
+}
+
+/* ctx.go(fn, …) → the task's handle */
+static int task_go(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  if (lua_type(L, 1) != LUA_TFUNCTION) lctx_typeerror(L, 1, "fn", "a function");
+  if (S->closed) return luaL_error(L, "cannot start a task: the Lua state is closing");
+  int nargs = lua_gettop(L) - 1;
+  lctx_handle* h = (lctx_handle*)lua_newuserdatauv(L, sizeof *h, 2);
+  *h = (lctx_handle){.tag = &S->handle_tag};
+  lctx_list_init(&h->waiters);
+  lctx_pushref(L, S, LCTX_REF_TASK);
+  lua_setmetatable(L, -2);
+  lua_insert(L, 1);
+  if (S->debug) {
+    luaL_where(L, 1);
+    lua_insert(L, 2);
+  }
+  lctx_task* t = lctx_spawn(L, S, nargs);
+  h->task = t;
+  if (S->debug) lctx_set_at(L, S, LCTX_REF_SPAWNS, t->slot);
+  lua_pushvalue(L, 1);
+  lctx_set_at(L, S, LCTX_REF_HANDLES, t->slot);
+  if (!S->draining) lctx_settle(L, S);
+  return 1;
+}
+
+/* -- The end ------------------------------------------------------------------------------- */
+
+/* Stack: the values; then the state as a light pointer. Packs them into a table. */
+static int pack(lua_State* L) {
+  int n = lua_gettop(L);
+  lua_createtable(L, n, 1);
+  lua_insert(L, 1);
+  for (int i = n; i >= 1; i--) lua_rawseti(L, 1, i);
+  lua_pushinteger(L, n);
+  lua_setfield(L, 1, "n");
+  return 1;
+}
+
+/* Replaces the `n` values on top by one: packed, or, when there is no memory for that, the error
+ * that says so. */
+static bool pack_results(lua_State* L, int n) {
+  if (n == 0) {
+    lua_pushnil(L);
+    return true;
+  }
+  lua_pushcfunction(L, pack);
+  lua_insert(L, -n - 1);
+  return lctx_enter(L, n, 1) == LUA_OK;
+}
+
+/* Takes the traceback of the task's error out of its place; pushes it, or nil. */
+static void push_trace(lua_State* L, lctx_state* S, uint32_t slot) {
+  lctx_pushref(L, S, LCTX_REF_TRACES);
+  if (lua_rawgeti(L, -1, slot) != LUA_TNIL) {
+    lua_pushnil(L);
+    lua_rawseti(L, -3, slot);
+  }
+  lua_remove(L, -2);
+}
+
+static void wake_waiters(lctx_handle* h) {
+  while (!lctx_list_empty(&h->waiters)) {
+    lctx_wake(LCTX_CONTAINER(h->waiters.next, lctx_task, link), LCTX_DUE);
+  }
+}
+
+/* Stack: the handle, the error, the traceback. */
+static void fail(lua_State* L, lctx_state* S, lctx_handle* h) {
+  lua_pushvalue(L, -2);
+  lua_setiuservalue(L, -4, UV_RESULTS);
+  lua_pushvalue(L, -1);
+  lua_setiuservalue(L, -4, UV_TRACE);
+  h->failed = true;
+  h->heard = !lctx_list_empty(&h->waiters);
+  if (h->heard) return;
+  /* Now it matters whether anybody ever asks: only now does the handle get a finalizer. */
+  lua_pushvalue(L, -3);
+  lctx_pushref(L, S, LCTX_REF_FAILED);
+  lua_setmetatable(L, -2);
+  lua_pop(L, 1);
+}
+
+void lctx_task_over(lua_State* L, lctx_task* t, int nresults) {
+  lctx_state* S = t->S;
+  int base = lua_gettop(L);
+  lctx_pushref(L, S, LCTX_REF_HANDLES);
+  lua_rawgeti(L, -1, t->slot);
+  lua_remove(L, -2);
+  lctx_handle* h = (lctx_handle*)lua_touserdata(L, -1);
+  if (h != NULL) h->task = NULL;
+  if (t->failed) {
+    lua_xmove(t->co, L, 1);
+    push_trace(L, S, t->slot);
+    if (h != NULL) {
+      fail(L, S, h);
+    } else {
+      lctx_hook(L, S, "task_failed", 2, 0);
+    }
+  } else if (h != NULL) {
+    bool fits = lua_checkstack(L, nresults + 8);
+    if (fits) lua_xmove(t->co, L, nresults);
+    if (!fits) lua_pushliteral(L, "too many results");
+    if (!fits || !pack_results(L, nresults)) h->failed = true;
+    lua_setiuservalue(L, base + 1, UV_RESULTS);
+  }
+  if (h != NULL) wake_waiters(h);
+  lua_settop(L, base);
+}
+
+/* The finalizer of a handle whose task failed: nobody will ever ask for the error now. */
+static int failed_gc(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lctx_handle* h = (lctx_handle*)lua_touserdata(L, 1);
+  if (h->heard) return 0;
+  h->heard = true;
+  lua_getiuservalue(L, 1, UV_RESULTS);
+  lua_getiuservalue(L, 1, UV_TRACE);
+  lctx_hook(L, S, "task_failed", 2, 0);
+  return 0;
+}
+
+/* -- Waiting for it ------------------------------------------------------------------------- */
+
+static int push_results(lua_State* L, lctx_handle* h, int handle) {
+  if (h->failed) {
+    h->heard = true;
+    lua_pushnil(L);
+    lua_getiuservalue(L, handle, UV_RESULTS);
+    return 2;
+  }
+  if (lua_getiuservalue(L, handle, UV_RESULTS) == LUA_TNIL) return 0;
+  int packed = lua_gettop(L);
+  lua_getfield(L, packed, "n");
+  int n = (int)lua_tointeger(L, -1);
+  luaL_checkstack(L, n, "too many results");
+  for (int i = 1; i <= n; i++) lua_rawgeti(L, packed, i);
+  return n;
+}
+
+static int task_waited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
+  lctx_handle* h = check(L, S, 1);
+  if (outcome == LCTX_DUE) return push_results(L, h, 1);
+  lua_pushnil(L);
+  lctx_pusherr(L, S, ctx_err(lctx_tocontext(L, S, 2)->c));
+  return 2;
+}
+
+/* t:wait([c]) → what the task returned; nil and its error, if it raised; nil and c:err() */
+static int task_wait(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lctx_handle* h = check(L, S, 1);
+  lctx_context* c = lua_isnoneornil(L, 2) ? NULL : lctx_checkcontext(L, S, 2, "c");
+  if (h->task == NULL) return push_results(L, h, 1);
+  if (h->task == S->current && h->task->co == L) {
+    return luaL_error(L, "a task cannot wait for itself: it would wait for ever");
+  }
+  lua_settop(L, 2);
+  if (c != NULL && ctx_err(c->c) != 0) return task_waited(L, S, LCTX_ENDED);
+  lctx_wait wait = {.what = "t:wait", .c = c, .context = 2, .due_ns = CTX_NEVER,
+                    .list = &h->waiters, .waited = task_waited};
+  return lctx_park(L, S, &wait);
+}
+
+static const char* status_of(lctx_handle* h) {
+  if (h->task == NULL) return h->failed ? "failed" : "done";
+  static const char* const names[] = {"ready", "ready", "running", "running", "waiting"};
+  return names[h->task->state];
+}
+
+/* t:status() → "ready", "running", "waiting", "done" or "failed" */
+static int task_status(lua_State* L) {
+  lua_pushstring(L, status_of(check(L, lctx_upstate(L), 1)));
+  return 1;
+}
+
+/* Pushes where the task was started, "file:line:", if that is known. */
+static bool push_spawn(lua_State* L, lctx_task* t) {
+  lctx_pushref(L, t->S, LCTX_REF_SPAWNS);
+  bool known = lua_rawgeti(L, -1, t->slot) == LUA_TSTRING && t->kind == LCTX_TASK;
+  lua_remove(L, -2);
+  if (!known) lua_pop(L, 1);
+  return known;
+}
+
+/* t:traceback() → the stack where it is, or where it raised; nil once it has returned */
+static int task_traceback(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lctx_handle* h = check(L, S, 1);
+  if (h->task == NULL) {
+    lua_getiuservalue(L, 1, UV_TRACE);
+  } else {
+    luaL_traceback(L, h->task->co, NULL, 0);
+    if (push_spawn(L, h->task)) {
+      lua_pushfstring(L, "%s\n\tstarted at %s", lua_tostring(L, -2), lua_tostring(L, -1));
+    }
+  }
+  return 1;
+}
+
+static int task_tostring(lua_State* L) {
+  lctx_handle* h = check(L, lctx_upstate(L), 1);
+  lua_pushfstring(L, "ctx.task (%s): %p", status_of(h), (void*)h);
+  return 1;
+}
+
+/* -- Reports ------------------------------------------------------------------------------------ */
+
+/* Pushes {kind =, status =, what =, spawned =, traceback =} of one record. */
+static void push_report(lua_State* L, lctx_task* t) {
+  static const char* const kinds[] = {"free", "task", "coroutine", "main"};
+  lctx_handle as_handle = {.task = t};
+  lua_createtable(L, 0, 5);
+  lua_pushstring(L, kinds[t->kind]);
+  lua_setfield(L, -2, "kind");
+  lua_pushstring(L, status_of(&as_handle));
+  lua_setfield(L, -2, "status");
+  lua_pushstring(L, t->what != NULL ? t->what : "");
+  lua_setfield(L, -2, "what");
+  if (push_spawn(L, t)) lua_setfield(L, -2, "spawned");
+  luaL_traceback(L, t->co, NULL, 0);
+  lua_setfield(L, -2, "traceback");
+}
+
+/* core.tasks() → a list of every task, and of every other coroutine that waits */
+static int core_tasks(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lua_Integer n = 0;
+  lua_settop(L, 0);
+  lua_newtable(L);
+  lctx_pushref(L, S, LCTX_REF_BLOCKS);
+  for (lua_Integer b = 1; lua_rawgeti(L, 2, b) == LUA_TUSERDATA; b++) {
+    lctx_task* block = (lctx_task*)lua_touserdata(L, -1);
+    size_t count = lua_rawlen(L, -1) / sizeof *block;
+    for (size_t i = 0; i < count; i++) {
+      if (block[i].kind == LCTX_FREE) continue;
+      push_report(L, &block[i]);
+      lua_rawseti(L, 1, ++n);
+    }
+    lua_pop(L, 1);
+  }
+  lua_settop(L, 1);
+  return 1;
+}
+
+static const luaL_Reg methods[] = {{"wait", task_wait},
+                                   {"status", task_status},
+                                   {"traceback", task_traceback},
+                                   {NULL, NULL}};
+
+void lctx_open_task(lua_State* L, lctx_state* S) {
+  static const luaL_Reg functions[] = {{"go", task_go}, {"tasks", core_tasks}, {NULL, NULL}};
+  static const luaL_Reg metamethods[] = {{"__tostring", task_tostring}, {NULL, NULL}};
+  static const luaL_Reg finalizer[] = {{"__gc", failed_gc}, {NULL, NULL}};
+  static const enum lctx_ref classes[] = {LCTX_REF_TASK, LCTX_REF_FAILED};
+  lctx_register(L, S, functions);
+  lua_newtable(L);
+  lctx_register(L, S, methods);
+  for (int i = 0; i < 2; i++) {
+    lctx_pushref(L, S, classes[i]);
+    lctx_register(L, S, metamethods);
+    if (classes[i] == LCTX_REF_FAILED) lctx_register(L, S, finalizer);
+    lua_pushvalue(L, -2);
+    lua_setfield(L, -2, "__index");
+    lua_pushstring(L, "ctx.task");
+    lua_setfield(L, -2, "__name");
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+}

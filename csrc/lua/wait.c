@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT */
+/* How a coroutine waits: parked with everything that may wake it, woken by the first of these.
+ *
+ * A task and any other coroutine yield, and go on in a continuation; the main thread cannot, and
+ * runs the loop instead. The way back is one: a function that turns the outcome into results. */
+#include <string.h>
+
+#include "lctx.h"
+
+/* -- Who waits ----------------------------------------------------------------------------- */
+
+static bool in_finalizer(lua_State* L) {
+  lua_Debug ar;
+  for (int level = 0; lua_getstack(L, level, &ar); level++) {
+    if (lua_getinfo(L, "n", &ar) && ar.name != NULL && strcmp(ar.name, "__gc") == 0 &&
+        strcmp(ar.namewhat, "metamethod") == 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
+static int refuse(lua_State* L, const char* what, const char* why) {
+  return luaL_error(L, "%s: cannot wait here, %s", what, why);
+}
+
+/* The record of the running coroutine, for a wait in `what`; or an error that says why it cannot
+ * wait, and what to do. */
+static lctx_task* waiter(lua_State* L, lctx_state* S, const char* what) {
+  if (S->closed) refuse(L, what, "since the Lua state is closing");
+  lctx_task* t = S->current;
+  bool main = L == S->main;
+  if (!main && !lua_isyieldable(L)) {
+    if (in_finalizer(L)) refuse(L, what, "in a finalizer (__gc); start a task there with ctx.go");
+    refuse(L, what, "inside a C function that calls back (such as table.sort or string.gsub), or "
+                    "a metamethod; wait before it, or start a task with ctx.go");
+  }
+  if (t != NULL && t->co == L) {
+    if (t->state == LCTX_STARTING) {
+      refuse(L, what, "in the start function of ctx.await; wait before or after it");
+    }
+    return t;
+  }
+  if (main) {
+    if (in_finalizer(L)) refuse(L, what, "in a finalizer (__gc); start a task there with ctx.go");
+    if (S->draining || lctx_in_loop(L, S)) {
+      refuse(L, what, "on the main thread while the loop runs (in a luv callback, for one); start "
+                      "a task with ctx.go(fn) and wait in that");
+    }
+  }
+  return lctx_task_new(L, S, main ? LCTX_MAIN : LCTX_FOREIGN);
+}
+
+/* A record that was taken for one wait only. */
+static void leave(lua_State* L, lctx_task* t) {
+  t->ticket++;
+  if (t->kind != LCTX_TASK) lctx_task_free(L, t);
+}
+
+/* -- Parking ---------------------------------------------------------------------------------- */
+
+static void on_done(ctx_watcher_t* w) {
+  lctx_wake(LCTX_CONTAINER(w, lctx_task, watcher), LCTX_ENDED);
+}
+
+static void on_due(ctx_timer_t* timer) {
+  lctx_wake(LCTX_CONTAINER(timer, lctx_task, timer), LCTX_DUE);
+}
+
+static int resumed(lua_State* L, int status, lua_KContext context) {
+  (void)status;
+  lctx_task* t = (lctx_task*)context;
+  lctx_state* S = t->S;
+  if (t->state != LCTX_RUNNING) {
+    if (t->state == LCTX_PARKED) {
+      lctx_unpark(t);
+    } else {
+      lctx_list_remove(&t->link);
+    }
+    t->state = LCTX_RUNNING;
+    const char* what = t->what;
+    leave(L, t);
+    return luaL_error(L, "%s: this coroutine was resumed by someone else while it waited", what);
+  }
+  enum lctx_outcome outcome = (enum lctx_outcome)t->outcome;
+  lctx_waited_fn waited = t->waited;
+  lctx_push_packed(L, t);
+  leave(L, t);
+  return waited(L, S, outcome);
+}
+
+static bool woken(lctx_state* S, void* arg) {
+  (void)S;
+  return ((lctx_task*)arg)->outcome != LCTX_NOTHING;
+}
+
+/* The main thread's way: runs the loop until the record is woken. */
+static int wait_in_loop(lua_State* L, lctx_state* S, lctx_task* t) {
+  if (!lctx_drive(L, S, woken, t)) {
+    lctx_unpark(t);
+    const char* what = t->what;
+    leave(L, t);
+    lctx_hook(L, S, "asleep", 0, 1);
+    return luaL_error(L, "%s: all tasks are asleep, and nothing can wake this thread\n%s", what,
+                      lua_tostring(L, -1));
+  }
+  lctx_list_remove(&t->link);
+  t->state = LCTX_RUNNING;
+  return resumed(L, LUA_YIELD, (lua_KContext)t);
+}
+
+/* Registers the record with what may wake it. 0, or the core's error, with nothing registered. */
+static int listen(lctx_state* S, lctx_task* t, const lctx_wait* wait) {
+  int err = 0;
+  if (wait->c != NULL) err = ctx_watch(wait->c->c, &t->watcher, on_done);
+  if (err == 0 && wait->due_ns != CTX_NEVER) {
+    err = ctx_timer_start(&S->tree, &t->timer, wait->due_ns, on_due);
+    if (err != 0) (void)ctx_unwatch(&t->watcher);
+  }
+  if (err != 0) return err;
+  if (wait->list != NULL) lctx_list_append(wait->list, &t->link);
+  return 0;
+}
+
+static int park(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* wait) {
+  if (wait->c != NULL) {
+    /* What is watched must not be collected: the stack of a coroutine that its owner closes lets go
+     * of it, this table does not. */
+    lua_pushvalue(L, wait->context);
+    lctx_set_at(L, S, LCTX_REF_ANCHORS, t->slot);
+  }
+  t->outcome = LCTX_NOTHING;
+  int err = listen(S, t, wait);
+  if (err != 0) {
+    leave(L, t);
+    return luaL_error(L, "%s: %s", wait->what, ctx_strerror(err));
+  }
+  t->what = wait->what;
+  t->waited = wait->waited;
+  t->state = LCTX_PARKED;
+  t->external = wait->external;
+  S->parked++;
+  if (wait->external) S->external++;
+  if (t->kind == LCTX_MAIN) return wait_in_loop(L, S, t);
+  if (!S->draining) lctx_settle(L, S);
+  return lua_yieldk(L, 0, (lua_KContext)t, resumed);
+}
+
+int lctx_park(lua_State* L, lctx_state* S, const lctx_wait* wait) {
+  return park(L, S, waiter(L, S, wait->what), wait);
+}
+
+/* -- c:wait() and ctx.sleep ---------------------------------------------------------------------- */
+
+static int context_ended(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
+  (void)outcome;
+  lctx_pusherr(L, S, ctx_err(lctx_tocontext(L, S, 1)->c));
+  return 1;
+}
+
+/* c:wait() → c:err(), once c is done */
+int lctx_context_wait(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lctx_context* c = lctx_checkcontext(L, S, 1, "c (call it as c:wait())");
+  lua_settop(L, 1);
+  if (ctx_err(c->c) != 0) return context_ended(L, S, LCTX_ENDED);
+  lctx_wait wait = {.what = "c:wait", .c = c, .context = 1, .due_ns = CTX_NEVER,
+                    .waited = context_ended};
+  return lctx_park(L, S, &wait);
+}
+
+static int slept(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
+  if (outcome == LCTX_DUE) {
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+  lua_pushnil(L);
+  lctx_pusherr(L, S, ctx_err(lctx_tocontext(L, S, 1)->c));
+  return 2;
+}
+
+/* ctx.sleep(c, ms) → true, or nil and c:err(). With 0 it lets everything else have a turn. */
+static int wait_sleep(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lctx_context* c = lctx_checkcontext(L, S, 1, "c");
+  uint64_t ns = lctx_checkms(L, 2, "ms");
+  lua_settop(L, 1);
+  if (ctx_err(c->c) != 0) return slept(L, S, LCTX_ENDED);
+  lctx_wait wait = {.what = "ctx.sleep", .c = c, .context = 1,
+                    .due_ns = ctx_time_add(ctx_now(&S->tree), ns), .waited = slept};
+  return lctx_park(L, S, &wait);
+}
+
+/* -- ctx.await: the wait for anything else ---------------------------------------------------------- */
+
+enum { AWAIT_C = 1, AWAIT_START, AWAIT_FREE, AWAIT_TOP = AWAIT_FREE };
+enum { RESOLVE_TASK = 1, RESOLVE_TICKET, RESOLVE_FREE };
+
+/* Moves the `n` values on top of L to where the waiting coroutine will find them. */
+static void hand_over(lua_State* L, lctx_task* t, int n) {
+  if (t->state == LCTX_PARKED && t->kind != LCTX_MAIN) {
+    if (!lua_checkstack(t->co, n + LUA_MINSTACK)) luaL_error(L, "resolve: too many values");
+    lua_xmove(L, t->co, n);
+    t->nargs = n;
+    return;
+  }
+  lua_createtable(L, n, 1);
+  lua_insert(L, -n - 1);
+  int packed = lua_gettop(L) - n;
+  for (int i = n; i >= 1; i--) lua_rawseti(L, packed, i);
+  lua_pushinteger(L, n);
+  lua_setfield(L, packed, "n");
+  lctx_set_at(L, t->S, LCTX_REF_RESULTS, t->slot);
+  t->packed = true;
+}
+
+void lctx_push_packed(lua_State* L, lctx_task* t) {
+  if (!t->packed) return;
+  t->packed = false;
+  lctx_pushref(L, t->S, LCTX_REF_RESULTS);
+  lua_rawgeti(L, -1, t->slot);
+  lua_pushnil(L);
+  lua_rawseti(L, -3, t->slot);
+  lua_remove(L, -2);
+  int packed = lua_gettop(L);
+  lua_getfield(L, packed, "n");
+  int n = (int)lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  luaL_checkstack(L, n, "too many values");
+  for (int i = 1; i <= n; i++) lua_rawgeti(L, packed, i);
+  lua_remove(L, packed);
+}
+
+/* resolve(…): ends the wait with these values. What comes too late is dropped, and what it brought
+ * is freed (traps L15). */
+static int resolve(lua_State* L) {
+  lctx_task* t = (lctx_task*)lua_touserdata(L, lua_upvalueindex(RESOLVE_TASK));
+  lctx_state* S = t->S;
+  if (S->closed) return 0;
+  bool late = (lua_Integer)t->ticket != lua_tointeger(L, lua_upvalueindex(RESOLVE_TICKET)) ||
+              t->outcome != LCTX_NOTHING;
+  if (late) {
+    lua_pushvalue(L, lua_upvalueindex(RESOLVE_FREE));
+    lua_insert(L, 1);
+    lctx_hook(L, S, "drop", lua_gettop(L), 0);
+    return 0;
+  }
+  hand_over(L, t, lua_gettop(L));
+  lctx_wake(t, LCTX_VALUES);
+  if (!S->draining) lctx_settle(L, S);
+  return 0;
+}
+
+static int awaited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
+  if (outcome == LCTX_VALUES) return lua_gettop(L) - AWAIT_TOP;
+  lua_settop(L, AWAIT_TOP);
+  lua_pushvalue(L, AWAIT_START); /* what start returned: the way to abort it */
+  if (!lua_isnil(L, -1)) lctx_hook(L, S, "abort", 1, 0);
+  lua_settop(L, AWAIT_TOP);
+  lua_pushnil(L);
+  lctx_pusherr(L, S, ctx_err(lctx_tocontext(L, S, AWAIT_C)->c));
+  return 2;
+}
+
+static void push_resolve(lua_State* L, lctx_task* t) {
+  lua_pushlightuserdata(L, t);
+  lua_pushinteger(L, (lua_Integer)t->ticket);
+  lua_pushvalue(L, AWAIT_FREE);
+  lua_pushcclosure(L, resolve, 3);
+}
+
+/* Calls start(resolve), which may raise: then the wait never was. Leaves what it returned. */
+static void call_start(lua_State* L, lctx_task* t) {
+  t->outcome = LCTX_NOTHING;
+  t->state = LCTX_STARTING;
+  t->packed = false;
+  lua_pushvalue(L, AWAIT_START);
+  push_resolve(L, t);
+  int status = lctx_enter_plain(L, 1, 1);
+  t->state = LCTX_RUNNING;
+  if (status != LUA_OK) {
+    leave(L, t);
+    lua_error(L);
+  }
+  lua_replace(L, AWAIT_START);
+}
+
+/* ctx.await(c, start [, free]) → the values given to resolve, or nil and c:err() */
+static int wait_await(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lctx_context* c = lctx_checkcontext(L, S, AWAIT_C, "c");
+  if (lua_type(L, AWAIT_START) != LUA_TFUNCTION) {
+    lctx_typeerror(L, AWAIT_START, "start", "a function");
+  }
+  if (!lua_isnoneornil(L, AWAIT_FREE) && lua_type(L, AWAIT_FREE) != LUA_TFUNCTION) {
+    lctx_typeerror(L, AWAIT_FREE, "free", "a function or nil");
+  }
+  lua_settop(L, AWAIT_TOP);
+  if (ctx_err(c->c) != 0) {
+    lua_pushnil(L);
+    lctx_pusherr(L, S, ctx_err(c->c));
+    return 2;
+  }
+  lctx_task* t = waiter(L, S, "ctx.await");
+  call_start(L, t);
+  if (t->outcome != LCTX_NOTHING) {
+    lctx_push_packed(L, t);
+    leave(L, t);
+    return awaited(L, S, LCTX_VALUES);
+  }
+  lctx_wait wait = {.what = "ctx.await", .c = c, .context = AWAIT_C, .due_ns = CTX_NEVER,
+                    .external = true, .waited = awaited};
+  return park(L, S, t, &wait);
+}
+
+void lctx_open_wait(lua_State* L, lctx_state* S) {
+  static const luaL_Reg functions[] = {
+      {"sleep", wait_sleep}, {"await", wait_await}, {NULL, NULL}};
+  lctx_register(L, S, functions);
+}

@@ -1,0 +1,140 @@
+-- SPDX-License-Identifier: MIT
+--- Drives luv's loop for the scheduler, with luv's own handles and through luv's own functions.
+---
+--- C tells what it wants by the hooks below, and only when that has changed: one timer for all
+--- deadlines, an idle handle when there is work for the next turn, and a poll handle when other
+--- threads may wake the loop. What luv calls back runs one turn of the scheduler.
+local core = require "ctx.core"
+local errors = require "ctx.errors"
+
+-- One per Lua state, kept in C's registry: a second instance of this module must not make handles
+-- of its own, and luv's first table must stay, since older luv frees the loop with it.
+local loop = core.shared("ctx.loop")
+
+if not loop.uv then
+  local uv = require "luv"
+  loop.uv = uv
+
+  local function on_timer()
+    core.turn(true)
+  end
+
+  local function on_idle()
+    core.turn()
+  end
+
+  --- The handle of this name, made on first use, and again if someone closed it under us, as
+  --- programs do that end with `uv.walk(function(h) h:close() end)`.
+  local function handle(name, make, ...)
+    local found = loop[name]
+    if not found or found:is_closing() then
+      found = assert(make(...))
+      loop[name] = found
+      found:unref()
+    end
+    return found
+  end
+
+  local function apply_hold(timer)
+    if loop.held then
+      timer:ref()
+    else
+      timer:unref()
+    end
+    -- Another thread may be about to wake whoever waits.
+    if loop.poll and not loop.poll:is_closing() then
+      if loop.held then loop.poll:ref() else loop.poll:unref() end
+    end
+  end
+
+  core.hook("arm", function(ms)
+    -- Timers count from the loop's own time, which stands still while Lua runs.
+    uv.update_time()
+    local timer = handle("timer", uv.new_timer)
+    timer:start(ms, 0, on_timer)
+    apply_hold(timer)
+  end)
+
+  core.hook("hold", function(on)
+    loop.held = on
+    apply_hold(handle("timer", uv.new_timer))
+  end)
+
+  core.hook("soon", function(on)
+    local idle = handle("idle", uv.new_idle)
+    if on then
+      idle:ref()
+      idle:start(on_idle)
+    else
+      idle:stop()
+    end
+  end)
+
+  core.hook("in_loop", function()
+    return uv.loop_mode() ~= nil
+  end)
+
+  core.hook("turn", function(block)
+    local timer, idle = loop.timer, loop.idle
+    if timer and timer:is_closing() or idle and idle:is_closing() then
+      loop.timer, loop.idle = nil, nil
+      core.forget_handles()
+    end
+    return uv.run(block and "once" or "nowait")
+  end)
+
+  core.hook("watch_fd", function(fd)
+    local poll = handle("poll", uv.new_poll, fd)
+    poll:start("r", function()
+      core.drain_fd()
+      core.turn()
+    end)
+    poll:unref()
+  end)
+end
+
+-- -- What an abandoned wait leaves behind ---------------------------------------------------------
+
+--- True for luv's handles: userdata that can be closed, once.
+local function is_handle(thing)
+  if type(thing) ~= "userdata" then
+    return false
+  end
+  local metatable = getmetatable(thing)
+  local methods = type(metatable) == "table" and metatable.__index
+  return type(methods) == "table" and methods.close ~= nil and methods.is_closing ~= nil
+end
+
+local function close(thing)
+  if not thing:is_closing() then
+    thing:close()
+  end
+end
+
+core.hook("abort", function(thing)
+  if type(thing) == "function" then
+    thing()
+  elseif is_handle(thing) then
+    close(thing)
+  elseif type(thing) == "userdata" then
+    -- A request that is running already cannot be cancelled: its result will come, and be dropped.
+    loop.uv.cancel(thing)
+  end
+end)
+
+core.hook("drop", function(free, ...)
+  if free then
+    free(...)
+    return
+  end
+  for i = 1, select("#", ...) do
+    local thing = select(i, ...)
+    if is_handle(thing) then
+      close(thing)
+    end
+  end
+end)
+
+core.hook("foreign_cause", errors.new)
+
+return loop

@@ -1,0 +1,69 @@
+-- SPDX-License-Identifier: MIT
+--- The one place where this library speaks by itself: errors that nobody waits for, lost cancels.
+local core = require "ctx.core"
+
+local shared = core.shared("ctx.report")
+local report = {}
+
+local function to_stderr(message)
+  io.stderr:write("ctx: ", message, "\n")
+end
+
+shared.report = shared.report or to_stderr
+
+--- Replaces the function that reports go to; nil brings back the one that writes to stderr.
+---@param fn? fun(message: string, kind: string)
+---@return fun(message: string, kind: string) previous
+function report.set(fn)
+  local previous = shared.report
+  shared.report = fn or to_stderr
+  return previous
+end
+
+local function describe(err)
+  local ok, text = pcall(tostring, err)
+  return ok and text or "(an error object that cannot be printed)"
+end
+
+local function send(message, kind)
+  shared.report(message, kind)
+end
+
+--- Sends one report.
+---@param message any
+---@param kind string
+function report.send(message, kind)
+  send(describe(message), kind)
+end
+
+core.hook("report", report.send)
+
+core.hook("task_failed", function(err, trace)
+  send("a task failed, and nobody waited for it: " .. describe(err) .. (trace and "\n" .. trace or ""), "task")
+end)
+
+core.hook("foreign_error", function(co, err)
+  send("a coroutine that had waited failed: " .. debug.traceback(co, describe(err)), "coroutine")
+end)
+
+core.hook("lost_cancel", function(where)
+  send("lost cancel: the context made at " .. where:gsub(":%s*$", "")
+    .. " was collected, and its cancel was never called", "lost_cancel")
+end)
+
+--- What every waiting task waits in, with its stack.
+---@return string
+function report.asleep()
+  local lines = {}
+  for _, task in ipairs(core.tasks()) do
+    if task.status == "waiting" then
+      lines[#lines + 1] = ("%s waiting in %s%s\n%s"):format(task.kind, task.what,
+        task.spawned and ", started at " .. task.spawned:gsub(":%s*$", "") or "", task.traceback)
+    end
+  end
+  return table.concat(lines, "\n")
+end
+
+core.hook("asleep", report.asleep)
+
+return report
