@@ -169,7 +169,7 @@ bool lctx_drive(lua_State* L, lctx_state* S, lctx_over_fn over, void* arg) {
     if (!lctx_idle(S) || S->alarm_ns == 0) {
       (void)turn(L, S, false);
     } else if (!let_happen(L, S)) {
-      return false;
+      return over(S, arg); /* the last thing that happened may have been what we wait for */
     }
   }
 }

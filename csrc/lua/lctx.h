@@ -292,6 +292,7 @@ static inline bool lctx_idle(const lctx_state* S) {
   return S->run.next == &S->run && S->fired.next == &S->fired;
 }
 
+void lctx_task_abandon(lua_State* L, lctx_task* t);
 void lctx_open_sched(lua_State* L, lctx_state* S);
 
 /* task.c: tells the holder of the handle that the task is over, with the values on its stack */

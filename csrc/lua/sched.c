@@ -222,16 +222,29 @@ static void resume_task(lua_State* L, lctx_task* t) {
   }
 }
 
+/* Ends a task from outside, with `why` as its error. */
+static void end_task(lua_State* L, lctx_task* t, const char* why) {
+  lua_settop(t->co, 0);
+  lua_pushstring(t->co, why);
+  t->failed = true;
+  finish(L, t, 1);
+}
+
 /* Its owner closed the coroutine of `t` while that waited. */
 static void closed(lua_State* L, lctx_task* t) {
   if (t->kind == LCTX_TASK) {
-    lua_settop(t->co, 0);
-    lua_pushliteral(t->co, "the task's coroutine was closed");
-    t->failed = true;
-    finish(L, t, 1);
+    end_task(L, t, "the task's coroutine was closed");
   } else {
     lctx_task_free(L, t);
   }
+}
+
+/* The last resort, when nothing can ever wake a task: its <close> variables run, and cannot wait. */
+void lctx_task_abandon(lua_State* L, lctx_task* t) {
+  lctx_unpark(t);
+  t->state = LCTX_RUNNING;
+  (void)lua_resetthread(t->co);
+  end_task(L, t, "abandoned: all tasks were asleep");
 }
 
 /* Runs what is in the queue now, up to a mark at its end: what becomes ready meanwhile waits for

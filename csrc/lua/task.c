@@ -236,25 +236,42 @@ static void push_report(lua_State* L, lctx_task* t) {
   lua_setfield(L, -2, "traceback");
 }
 
-/* core.tasks() → a list of every task, and of every other coroutine that waits */
-static int core_tasks(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
-  lua_Integer n = 0;
-  lua_settop(L, 0);
-  lua_newtable(L);
+/* Calls fn for every record that is in use. */
+static void each_record(lua_State* L, lctx_state* S, void (*fn)(lua_State* L, lctx_task* t)) {
   lctx_pushref(L, S, LCTX_REF_BLOCKS);
-  for (lua_Integer b = 1; lua_rawgeti(L, 2, b) == LUA_TUSERDATA; b++) {
+  int blocks = lua_gettop(L);
+  for (lua_Integer b = 1; lua_rawgeti(L, blocks, b) == LUA_TUSERDATA; b++) {
     lctx_task* block = (lctx_task*)lua_touserdata(L, -1);
     size_t count = lua_rawlen(L, -1) / sizeof *block;
     for (size_t i = 0; i < count; i++) {
-      if (block[i].kind == LCTX_FREE) continue;
-      push_report(L, &block[i]);
-      lua_rawseti(L, 1, ++n);
+      if (block[i].kind != LCTX_FREE) fn(L, &block[i]);
     }
-    lua_pop(L, 1);
+    lua_settop(L, blocks);
   }
-  lua_settop(L, 1);
+  lua_settop(L, blocks - 1);
+}
+
+static void add_report(lua_State* L, lctx_task* t) {
+  push_report(L, t);
+  lua_rawseti(L, 1, (lua_Integer)lua_rawlen(L, 1) + 1);
+}
+
+/* core.tasks() → a list of every task, and of every other coroutine that waits */
+static int core_tasks(lua_State* L) {
+  lua_settop(L, 0);
+  lua_newtable(L);
+  each_record(L, lctx_upstate(L), add_report);
   return 1;
+}
+
+static void abandon(lua_State* L, lctx_task* t) {
+  if (t->kind == LCTX_TASK && t->state == LCTX_PARKED) lctx_task_abandon(L, t);
+}
+
+/* core.abandon(): ends every task that waits, when nothing can wake any */
+static int core_abandon(lua_State* L) {
+  each_record(L, lctx_upstate(L), abandon);
+  return 0;
 }
 
 static const luaL_Reg methods[] = {{"wait", task_wait},
@@ -263,7 +280,7 @@ static const luaL_Reg methods[] = {{"wait", task_wait},
                                    {NULL, NULL}};
 
 void lctx_open_task(lua_State* L, lctx_state* S) {
-  static const luaL_Reg functions[] = {{"go", task_go}, {"tasks", core_tasks}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"go", task_go}, {"tasks", core_tasks}, {"abandon", core_abandon}, {NULL, NULL}};
   static const luaL_Reg metamethods[] = {{"__tostring", task_tostring}, {NULL, NULL}};
   static const luaL_Reg finalizer[] = {{"__gc", failed_gc}, {NULL, NULL}};
   static const enum lctx_ref classes[] = {LCTX_REF_TASK, LCTX_REF_FAILED};

@@ -100,6 +100,7 @@ function ctx.run(main, ...)
   cancel()
   if not core.drive() then
     stacks = stacks or report.asleep()
+    core.abandon()
   end
   if task:status() == "failed" then
     raise(select(2, task:wait()), task:traceback())
