@@ -140,9 +140,9 @@ void ctx__expire(ctx_t* c) {
   if (c->due.status == 0) (void)ctx__pull(c);
 }
 
-void ctx_cancel(ctx_t* c, ctx_cause_t* cause) {
+void ctx__cancel(ctx_t* c, ctx_cause_t* cause) {
   ctx_tree_t* tree = c->tree;
-  if (c->due.status != 0 || c->due.kind <= CTX__WITHOUT) return;
+  if (c->due.status != 0) return;
   if (c->seen != tree->epoch && ctx__pull(c)) return;
   /* The time is asked for only where it can matter: where a deadline, here or below, may have
    * passed without anybody having looked. */
@@ -158,4 +158,8 @@ void ctx_cancel(ctx_t* c, ctx_cause_t* cause) {
   }
   ctx__set_cause(c, cause);
   ctx__finish(c, CTX_CANCELED, now_ns);
+}
+
+void ctx_cancel(ctx_t* c, ctx_cause_t* cause) {
+  if (c->due.kind > CTX__WITHOUT) ctx__cancel(c, cause);
 }

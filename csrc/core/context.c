@@ -110,7 +110,9 @@ void ctx_borrow_cause(ctx_t* c) {
 
 void ctx_release(ctx_t* c) {
   if (c->due.kind <= CTX__TODO || (c->due.flags & CTX__RELEASED)) return;
-  ctx_cancel(c, NULL);
+  /* Not ctx_cancel, which spares ctx_without_cancel: its memory goes, too, and watchers, arms and
+   * ears must not stay behind in it. */
+  ctx__cancel(c, NULL);
   ctx__drop_cause(c);
   c->due.flags |= CTX__RELEASED;
 }

@@ -51,6 +51,8 @@ void ctx__drop_cause(ctx_t* c);
 bool ctx__pull(ctx_t* c);
 /* Ends the live `top` and everything linked below it. Its cause is the one it has. */
 void ctx__finish(ctx_t* top, int status, uint64_t ended_ns);
+/* ctx_cancel, also of a context that no cancel reaches. */
+void ctx__cancel(ctx_t* c, ctx_cause_t* cause);
 /* Ends the owner of the deadline of the live `c`, which has passed. */
 void ctx__expire(ctx_t* c);
 
