@@ -19,6 +19,9 @@ int ctx_any(ctx_t* c, ctx_t* arms, ctx_t* const* sources, size_t n) {
     if (ctx_err(sources[i]) == 0) continue;
     ctx_with_cancel(c, sources[i]);
     c->parent = NULL;
+    for (size_t k = 0; k < n; k++) {
+      if (sources[k]->due.at_ns < c->due.at_ns) c->due.at_ns = sources[k]->due.at_ns;
+    }
     return 0;
   }
   if (tree->closed) return CTX_ECLOSED;

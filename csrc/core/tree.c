@@ -21,6 +21,14 @@ ctx_t* ctx_background(ctx_tree_t* tree) { return &tree->background; }
 
 ctx_t* ctx_todo(ctx_tree_t* tree) { return &tree->todo; }
 
+/* A call closed the tree: those that were still to be called stay registered, and uncalled. */
+static void put_back(ctx_tree_t* tree, ctx_watcher_t* list) {
+  list->next->prev = &tree->ready;
+  list->prev->next = tree->ready.next;
+  tree->ready.next->prev = list->prev;
+  tree->ready.next = list->next;
+}
+
 /* Calls what is ready now. Calls may take others out of the list, and what they make ready waits
  * for the next turn: hence a list of its own, with its own sentinel. */
 static void call_ready(ctx_tree_t* tree) {
@@ -29,6 +37,10 @@ static void call_ready(ctx_tree_t* tree) {
   now.next->prev = now.prev->next = &now;
   tree->ready.next = tree->ready.prev = &tree->ready;
   while (now.next != &now) {
+    if (tree->closed) {
+      put_back(tree, &now);
+      break;
+    }
     ctx_watcher_t* w = now.next;
     ctx__watcher_remove(w);
     w->tree = NULL;

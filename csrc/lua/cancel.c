@@ -62,7 +62,5 @@ void lctx_open_cancel(lua_State* L, lctx_state* S) {
   lctx_register(L, S, metamethods);
   lua_pushstring(L, "ctx.cancel");
   lua_setfield(L, -2, "__name");
-  lua_pushboolean(L, 0);
-  lua_setfield(L, -2, "__metatable");
   lua_pop(L, 1);
 }

@@ -39,8 +39,13 @@ uint64_t lctx_checkms(lua_State* L, int arg, const char* name) {
     luaL_argerror(L, arg, lua_tostring(L, -1));
   }
   if (ms <= 0) return 0;
+  if (isinf(ms)) return CTX_NEVER;
   lua_Number ns = ceil(ms * 1e6);
-  return ns >= 18446744073709551615.0 ? CTX_NEVER : (uint64_t)ns;
+  if (ns >= 18446744073709551615.0) {
+    lua_pushfstring(L, "%s: %f ms is out of range; math.huge means without end", name, ms);
+    luaL_argerror(L, arg, lua_tostring(L, -1));
+  }
+  return (uint64_t)ns;
 }
 
 /* After the state is closed only what is known already is true: nothing may be walked any more. */
@@ -117,6 +122,22 @@ void lctx_pushcause(lua_State* L, lctx_state* S, int arg, lctx_context* c) {
     lua_pop(L, 1);
     lctx_pusherr(L, S, err);
   }
+}
+
+/* What a wait returns that ended with its context: the sentinel, or where there is a cause an error
+ * that is both (requirements C60). */
+int lctx_pushended(lua_State* L, lctx_state* S, int arg) {
+  lctx_context* c = lctx_tocontext(L, S, arg);
+  arg = lua_absindex(L, arg);
+  lua_pushnil(L);
+  int err = err_of(S, c);
+  lctx_pusherr(L, S, err);
+  if (err != 0 && c->c->cause != NULL) {
+    lua_pushvalue(L, -1);
+    lctx_pushcause(L, S, arg, c);
+    if (lctx_hook(L, S, "ended", 2, 1)) lua_replace(L, -2);
+  }
+  return 2;
 }
 
 static int context_cause(lua_State* L) {
@@ -246,8 +267,6 @@ void lctx_open_context(lua_State* L, lctx_state* S) {
     lua_setfield(L, -2, "__index");
     lua_pushstring(L, "ctx.context");
     lua_setfield(L, -2, "__name");
-    lua_pushboolean(L, 0);
-    lua_setfield(L, -2, "__metatable");
     lua_pop(L, 1);
   }
   lua_pop(L, 1);

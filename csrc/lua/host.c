@@ -223,7 +223,8 @@ static int core_fake_clock(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   bool on = lua_toboolean(L, 1);
   if (on && !S->fake) {
-    S->fake_ns = ctx_now(&S->tree);
+    /* Whole milliseconds, which are exact in Lua's numbers. */
+    S->fake_ns = (ctx_now(&S->tree) / 1000000 + 1) * 1000000;
   } else if (!on && S->fake) {
     S->fake = false;
     S->offset_ns += (int64_t)(S->fake_ns - host_now(S));

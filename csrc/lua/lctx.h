@@ -244,6 +244,8 @@ static inline lctx_context* lctx_tocontext(lua_State* L, lctx_state* S, int arg)
 lctx_context* lctx_checkcontext(lua_State* L, lctx_state* S, int arg, const char* name);
 int lctx_typeerror(lua_State* L, int arg, const char* name, const char* expected);
 void lctx_pusherr(lua_State* L, lctx_state* S, int err); /* nil for 0 */
+/* Pushes nil and the error of a wait that ended with the context at `arg`; returns 2. */
+int lctx_pushended(lua_State* L, lctx_state* S, int arg);
 void lctx_pushcause(lua_State* L, lctx_state* S, int arg, lctx_context* c);
 /* The time in ms at `arg` as ns, rounded up; CTX_NEVER for math.huge, 0 for what is negative. */
 uint64_t lctx_checkms(lua_State* L, int arg, const char* name);

@@ -155,9 +155,7 @@ static int push_results(lua_State* L, lctx_handle* h, int handle) {
 static int task_waited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   lctx_handle* h = check(L, S, 1);
   if (outcome == LCTX_DUE) return push_results(L, h, 1);
-  lua_pushnil(L);
-  lctx_pusherr(L, S, ctx_err(lctx_tocontext(L, S, 2)->c));
-  return 2;
+  return lctx_pushended(L, S, 2);
 }
 
 /* t:wait([c]) → what the task returned; nil and its error, if it raised; nil and c:err() */
@@ -295,8 +293,6 @@ void lctx_open_task(lua_State* L, lctx_state* S) {
     lua_setfield(L, -2, "__index");
     lua_pushstring(L, "ctx.task");
     lua_setfield(L, -2, "__name");
-    lua_pushboolean(L, 0);
-    lua_setfield(L, -2, "__metatable");
     lua_pop(L, 1);
   }
   lua_pop(L, 1);

@@ -229,7 +229,5 @@ void lctx_open_value(lua_State* L, lctx_state* S) {
   lctx_register(L, S, metamethods);
   lua_pushstring(L, "ctx.key");
   lua_setfield(L, -2, "__name");
-  lua_pushboolean(L, 0);
-  lua_setfield(L, -2, "__metatable");
   lua_pop(L, 1);
 }

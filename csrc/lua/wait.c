@@ -174,9 +174,7 @@ static int slept(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
     lua_pushboolean(L, 1);
     return 1;
   }
-  lua_pushnil(L);
-  lctx_pusherr(L, S, ctx_err(lctx_tocontext(L, S, 1)->c));
-  return 2;
+  return lctx_pushended(L, S, 1);
 }
 
 /* ctx.sleep(c, ms) → true, or nil and c:err(). With 0 it lets everything else have a turn. */
@@ -256,10 +254,7 @@ static int awaited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   lua_settop(L, AWAIT_TOP);
   lua_pushvalue(L, AWAIT_START); /* what start returned: the way to abort it */
   if (!lua_isnil(L, -1)) lctx_hook(L, S, "abort", 1, 0);
-  lua_settop(L, AWAIT_TOP);
-  lua_pushnil(L);
-  lctx_pusherr(L, S, ctx_err(lctx_tocontext(L, S, AWAIT_C)->c));
-  return 2;
+  return lctx_pushended(L, S, AWAIT_C);
 }
 
 static void push_resolve(lua_State* L, lctx_task* t) {
@@ -296,11 +291,7 @@ static int wait_await(lua_State* L) {
     lctx_typeerror(L, AWAIT_FREE, "free", "a function or nil");
   }
   lua_settop(L, AWAIT_TOP);
-  if (ctx_err(c->c) != 0) {
-    lua_pushnil(L);
-    lctx_pusherr(L, S, ctx_err(c->c));
-    return 2;
-  }
+  if (ctx_err(c->c) != 0) return lctx_pushended(L, S, AWAIT_C);
   lctx_task* t = waiter(L, S, "ctx.await");
   call_start(L, t);
   if (t->outcome != LCTX_NOTHING) {

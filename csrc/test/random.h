@@ -87,10 +87,14 @@ static inline void op_derive(machine_t* m) {
   bool timed = kind <= 4;
   uint64_t deadline_ns = timed ? any_time(m) : CTX_NEVER;
   reason_t* cause = timed ? any_reason(m) : NULL;
-  if (timed)
+  /* Below a parent whose deadline has passed unseen, one still further back may count as the first
+   * to come, or as too late; in Go, too, that is up to who looks when. Here the parent knows. */
+  if (timed && deadline_ns <= m->f.now_ns) check_node(m, parent);
+  if (timed) {
     ctx_with_deadline(n->c, parent->c, deadline_ns, cause_of(cause));
-  else
+  } else {
     ctx_with_cancel(n->c, parent->c);
+  }
   if (pick(m, 8) == 0) ctx_borrow_cause(n->c);
   made(m, n);
   model_derive(&m->model, n, parent, deadline_ns, cause);

@@ -13,7 +13,7 @@
 local core = require "ctx.core"
 local errors = require "ctx.errors"
 local report = require "ctx.report"
-require "ctx.loop"
+local loop = require "ctx.loop"
 
 core.sentinels(errors.canceled, errors.deadline_exceeded)
 
@@ -102,6 +102,9 @@ function ctx.run(main, ...)
     stacks = stacks or report.asleep()
     core.abandon()
   end
+  -- Handles that are being closed need one more turn: luv 1.44 does not survive a state that is
+  -- closed before they are.
+  loop.uv.run("nowait")
   if task:status() == "failed" then
     raise(select(2, task:wait()), task:traceback())
   elseif stacks then

@@ -136,5 +136,6 @@ core.hook("drop", function(free, ...)
 end)
 
 core.hook("foreign_cause", errors.new)
+core.hook("ended", errors.ended)
 
 return loop

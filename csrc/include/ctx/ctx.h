@@ -100,8 +100,8 @@ struct ctx_host_s {
 
 /* -- The tree --------------------------------------------------------------------------- */
 
-/* Prepares `tree`, in the caller's memory, with its two roots. `host` and `data` must outlive
- * it. */
+/* Prepares `tree`, in the caller's memory, with its two roots. `data` must outlive the tree, and
+ * `host` the last flag of one of its contexts, too: make it static. */
 CTX_EXTERN void ctx_tree_init(ctx_tree_t* tree, const ctx_host_t* host, void* data);
 
 /* Frees what the tree allocated. Nothing is called, nothing cancelled: cancel the roots' children
