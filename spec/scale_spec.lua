@@ -1,0 +1,190 @@
+-- SPDX-License-Identifier: MIT
+-- What must not grow, and what must not recurse. In a file of its own, so that runs which make
+-- every allocation expensive can leave it out.
+local ctx = require "ctx"
+local testing = require "ctx.testing"
+
+local background = ctx.background()
+local CHAIN, MILLION = 100000, 1000000
+
+local function kilobytes()
+  collectgarbage()
+  collectgarbage()
+  return collectgarbage("count")
+end
+
+--- Kilobytes that stay when `make(i)` was called a million times, after a warm-up.
+local function growth(make)
+  for i = 1, 10000 do
+    make(i)
+  end
+  local before = kilobytes()
+  for i = 1, MILLION do
+    make(i)
+  end
+  return kilobytes() - before
+end
+
+describe("a million children of one parent, one after another, leave memory flat:", function()
+  local parent, cancel_parent, stop
+  before_each(function()
+    parent, cancel_parent = ctx.with_cancel(background)
+    stop = ctx.after_func(parent, function() end)
+  end)
+  after_each(function()
+    stop()
+    cancel_parent()
+  end)
+
+  it("with_cancel (C6)", function()
+    local more = growth(function()
+      local _, cancel = ctx.with_cancel(parent)
+      cancel()
+    end)
+    assert.is_true(more < 64, more .. " KiB more")
+    assert.is_nil(parent:err())
+  end)
+
+  it("with_timeout (C12)", function()
+    local more = growth(function(i)
+      local _, cancel = ctx.with_timeout(parent, 10000 + i)
+      cancel("done")
+    end)
+    assert.is_true(more < 64, more .. " KiB more")
+  end)
+
+  it("with_cancel with a function on each, stopped or run", function()
+    local clock <close> = testing.clock()
+    local runs = 0
+    local function count() runs = runs + 1 end
+    local more = growth(function(i)
+      local c, cancel = ctx.with_cancel(parent)
+      local stop_it = ctx.after_func(c, count)
+      if i % 2 == 0 then
+        stop_it()
+      end
+      cancel()
+      if i % 100 == 0 then
+        clock:settle()
+      end
+    end)
+    assert.is_true(more < 64, more .. " KiB more")
+    assert.equal(505000, runs)
+  end)
+
+  it("with_value and without_cancel, never cancelled", function()
+    local more = growth(function(i)
+      ctx.without_cancel(ctx.with_value(parent, "key", i))
+    end)
+    assert.is_true(more < 64, more .. " KiB more")
+  end)
+end)
+
+describe(("a chain of %d contexts"):format(CHAIN), function()
+  --- The chain, the cancel of its top, and its leaf; a value at the top.
+  local function chain(derive)
+    local top, cancel = ctx.with_cancel(background)
+    local leaf = ctx.with_value(top, "key", "at the top")
+    local nodes = { top, leaf }
+    for i = 3, CHAIN do
+      leaf = derive(leaf, i)
+      nodes[i] = leaf
+    end
+    return nodes, cancel, leaf
+  end
+
+  local function with_cancel(parent)
+    return (ctx.with_cancel(parent))
+  end
+
+  it("is cancelled as one, without recursion", function()
+    local nodes, cancel = chain(with_cancel)
+    cancel("why")
+    for i, c in ipairs(nodes) do
+      if c:cause() ~= "why" then
+        error("number " .. i .. " is not done")
+      end
+    end
+  end)
+
+  it("is cancelled as one when somebody waits at its end", function()
+    local clock <close> = testing.clock()
+    local _, cancel, leaf = chain(with_cancel)
+    local cause
+    ctx.after_func(leaf, function() cause = leaf:cause() end)
+    cancel("why")
+    clock:settle()
+    assert.equal("why", cause)
+  end)
+
+  it("ends by a deadline at its top, asked for at its end", function()
+    local clock <close> = testing.clock()
+    local top = ctx.with_timeout(background, 100, "late")
+    local leaf = top
+    for i = 2, CHAIN do
+      leaf = ctx.with_timeout(leaf, 100 + i)
+    end
+    clock:advance(99)
+    assert.is_nil(leaf:err())
+    clock:advance(1)
+    assert.equal("late", leaf:cause())
+  end)
+
+  it("finds a value at its top, misses one that is not there, and tells its name (C82)", function()
+    local _, cancel, leaf = chain(function(parent, i)
+      return ctx.with_value(parent, i, i)
+    end)
+    assert.equal("at the top", leaf:value("key"))
+    assert.equal(3, leaf:value(3))
+    assert.is_nil(leaf:value("no such key"))
+    local name = tostring(leaf)
+    assert.equal("ctx.background.with_cancel.with_value", name:sub(1, 37))
+    local _, parts = name:gsub("with_value", "")
+    assert.equal(CHAIN - 1, parts)
+    cancel()
+  end)
+
+  it("goes when its end goes", function()
+    local before = kilobytes()
+    chain(with_cancel)
+    local more = kilobytes() - before
+    assert.is_true(more < 64, more .. " KiB more")
+  end)
+end)
+
+describe("a hundred thousand siblings", function()
+  it("end together, each with its function, in the order of their birth", function()
+    local clock <close> = testing.clock()
+    local parent, cancel = ctx.with_cancel(background)
+    local ran, disorder = 0, 0
+    for i = 1, CHAIN do
+      ctx.after_func(ctx.with_cancel(parent), function()
+        ran = ran + 1
+        disorder = disorder + (ran ~= i and 1 or 0)
+      end)
+    end
+    cancel()
+    assert.equal(0, ran)
+    clock:settle()
+    assert.same({ CHAIN, 0 }, { ran, disorder })
+  end)
+
+  it("each end by a deadline of their own", function()
+    local clock <close> = testing.clock()
+    local parent, cancel = ctx.with_cancel(background)
+    local ran, early = 0, 0
+    for i = 1, CHAIN do
+      local ms = i * 7919 % 1000 + 1
+      local c = ctx.with_timeout(parent, ms)
+      ctx.after_func(c, function()
+        ran = ran + 1
+        early = early + (clock:now() < c:deadline() and 1 or 0)
+      end)
+    end
+    clock:advance(500)
+    assert.same({ CHAIN // 2, 0 }, { ran, early })
+    cancel()
+    clock:settle()
+    assert.equal(CHAIN, ran)
+  end)
+end)
