@@ -25,7 +25,11 @@ int ctx__link(ctx_t* c) {
     bool own = x->due.at_ns != CTX_NEVER && x->due.kind != CTX__ANY &&
                (x->parent == NULL || x->parent->due.at_ns != x->due.at_ns);
     if (own && ctx__heap_push(c->tree, &x->due) != 0) {
-      if (x != c) ctx__prune(c);
+      if (x != c) {
+        /* Not ctx__prune(c), which leaves arms and ears alone. */
+        ctx__unlink(c);
+        ctx__prune(c->parent);
+      }
       return CTX_ENOMEM;
     }
     append_sibling(x);
