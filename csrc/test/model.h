@@ -116,14 +116,11 @@ static inline void model_any(model_t* m, node_t* n) {
   n->deadline_ns = CTX_NEVER;
   for (int i = 0; i < n->n_sources; i++) {
     node_t* source = n->sources[i];
-    if (source->err != 0) {
-      end_t end = {source->err, source->cause, source->due_ns, source->due_order};
-      m->events++;
-      n->deadline_ns = source->deadline_ns;
-      model_end(m, n, &end);
-      return;
-    }
     if (source->deadline_ns < n->deadline_ns) n->deadline_ns = source->deadline_ns;
+    if (source->err == 0) continue;
+    end_t end = {source->err, source->cause, source->due_ns, source->due_order};
+    m->events++;
+    model_end(m, n, &end); /* the first in order; again: nothing */
   }
 }
 

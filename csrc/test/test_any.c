@@ -60,6 +60,7 @@ TEST(of_sources_that_are_done_already_the_first_in_order_counts) {
   ctx_cancel(&a, &a_cause.cause);
   EITHER(&e, &live, &b, &a);
   ASSERT_DONE(&e.c, CTX_DEADLINE_EXCEEDED, &b_cause);
+  ASSERT_EQ(ctx_deadline(&e.c), ctx_deadline(&b));
   ASSERT_PTR_EQ(ctx_parent(&e.c), NULL);
   ASSERT_EQ(fake_counters(&f).linked, 0);
   ASSERT_EQ(fake_counters(&f).derived, 4);
