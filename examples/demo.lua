@@ -6,6 +6,7 @@
 -- Usage: ./dev demo     (exits 0 only if each act went as it must)
 
 local ctx = require("ctx")
+local errors = require("ctx.errors")
 local uv = require("luv")
 
 -- Beside many parked tasks the generational collector, lua5.4's own choice, pauses for longer.
@@ -148,10 +149,10 @@ local function main(root)
   acts[1] = answer == "a fine tea"
 
   local _, err = guest(budget, port, "roast", 100)
-  acts[2] = err == ctx.deadline_exceeded
+  acts[2] = errors.is(err, ctx.deadline_exceeded)
 
   _, err = guest(budget, port, "cake", 1000, change_of_mind)
-  acts[3] = err == ctx.canceled
+  acts[3] = errors.is(err, ctx.canceled)
 
   -- What the kitchen has to say: it heard of both ends through the socket alone.
   local kitchen = {}

@@ -117,6 +117,9 @@ void ctx__finish(ctx_t* top, int status, uint64_t ended_ns) {
     last_arm = walk(owner, last_arm);
   }
   if (linked && parent != NULL) ctx__prune(parent);
+  /* All above is live, and stays so. Without this, contexts that end from the innermost outwards,
+   * as functions return, would each look all the way up: quadratic. (An `any` has no `seen`.) */
+  if (parent != NULL && parent->due.kind != CTX__ANY) parent->seen = tree->epoch;
   if (tree->ready.next != &tree->ready) ctx__wake(tree, 0);
 }
 

@@ -27,14 +27,15 @@ static void cancel_with(lua_State* L, lctx_state* S, lctx_cancel* cancel) {
   lctx_context* c = cancel->of;
   if (c->slot != 0) lctx_live_remove(S, c);
   if (S->closed || ctx_err(c->c) != 0) return;
-  ctx_cause_t* cause = NULL;
-  if (!lua_isnoneornil(L, 2)) {
+  if (lua_isnoneornil(L, 2)) {
+    ctx_cancel(c->c, NULL);
+  } else {
     lua_getiuservalue(L, 1, 1);
     lua_pushvalue(L, 2);
     lua_setiuservalue(L, -2, 2);
-    cause = &c->token;
+    ctx_cancel(c->c, &c->token);
+    lctx_know(L, -1); /* last, as it may fail: no cancel does */
   }
-  ctx_cancel(c->c, cause);
   if (S->alarm_ns < S->armed_ns) lctx_settle(L, S);
 }
 

@@ -100,6 +100,20 @@ static bool find_above(lua_State* L, lctx_state* S, const lctx_context* target) 
   }
 }
 
+void lctx_know(lua_State* L, int arg) {
+  lua_pushvalue(L, arg);
+  lua_rawsetp(L, lua_upvalueindex(LCTX_UP_KNOWN), lua_touserdata(L, -1));
+}
+
+/* The weak table forgets what is only being finalized: then the way up leads there, too. */
+void lctx_pushknown(lua_State* L, lctx_state* S, int arg, const lctx_context* c) {
+  arg = lua_absindex(L, arg);
+  if (lua_rawgetp(L, lua_upvalueindex(LCTX_UP_KNOWN), c) != LUA_TNIL) return;
+  lua_pop(L, 1);
+  lua_pushvalue(L, arg);
+  (void)find_above(L, S, c);
+}
+
 void lctx_pushcause(lua_State* L, lctx_state* S, int arg, lctx_context* c) {
   int err = err_of(S, c);
   ctx_cause_t* cause = err == 0 ? NULL : c->c->cause;
@@ -114,14 +128,9 @@ void lctx_pushcause(lua_State* L, lctx_state* S, int arg, lctx_context* c) {
     if (!lctx_hook(L, S, "foreign_cause", 1, 1)) lctx_pusherr(L, S, err);
     return;
   }
-  lua_pushvalue(L, arg);
-  if (find_above(L, S, LCTX_CONTAINER(cause, lctx_context, token))) {
-    lua_getiuservalue(L, -1, 2);
-    lua_replace(L, -2);
-  } else {
-    lua_pop(L, 1);
-    lctx_pusherr(L, S, err);
-  }
+  lctx_pushknown(L, S, arg, LCTX_CONTAINER(cause, lctx_context, token));
+  lua_getiuservalue(L, -1, 2);
+  lua_replace(L, -2);
 }
 
 /* What a wait returns that ended with its context: the sentinel, or where there is a cause an error

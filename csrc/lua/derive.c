@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The functions that make contexts. Each allocates all it needs before it changes anything. */
-#include <math.h>
-
 #include "lctx.h"
 
 /* Pushes a context below the one at stack index `up` (0: none), its header filled in. */
@@ -40,6 +38,7 @@ static int with_deadline(lua_State* L, lctx_state* S, enum lctx_kind kind, uint6
   if (cause) {
     lua_pushvalue(L, 3);
     lua_setiuservalue(L, -2, 2);
+    lctx_know(L, -1);
   }
   lctx_pushcancel(L, S, -1);
   lctx_live_add(L, S, &n->base, -2);
@@ -53,7 +52,10 @@ static int derive_with_timeout(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   (void)lctx_checkcontext(L, S, 1, "parent");
   uint64_t timeout_ns = lctx_checkms(L, 2, "ms");
-  uint64_t at_ns = ctx_time_add(ctx_now(&S->tree), timeout_ns);
+  uint64_t now_ns = ctx_now(&S->tree);
+  uint64_t at_ns = ctx_time_add(now_ns, timeout_ns);
+  lua_Number ago_ns = lua_tonumber(L, 2) * -1e6;
+  if (ago_ns > 0) at_ns = ago_ns < (lua_Number)now_ns ? now_ns - (uint64_t)ago_ns : 0;
   return with_deadline(L, S, LCTX_TIMEOUT, at_ns);
 }
 

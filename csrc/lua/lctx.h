@@ -24,8 +24,8 @@ enum {
   LCTX_UP_CONTEXT,   /* metatable of contexts */
   LCTX_UP_CANCEL,    /* metatable of cancels */
   LCTX_UP_LIVE,      /* slot -> context not cancelled yet; weak values */
-  LCTX_UP_VALUES,    /* address -> context with a value; weak values */
-  LCTX_UP_COUNT = LCTX_UP_VALUES
+  LCTX_UP_KNOWN,     /* address -> context with a value or cause of its own; weak values */
+  LCTX_UP_COUNT = LCTX_UP_KNOWN
 };
 
 /* Values that C needs at hand; each has a place in the registry, at S->ref[…]. */
@@ -38,7 +38,7 @@ enum lctx_ref {
   LCTX_REF_KEY,
   LCTX_REF_AFTER,
   LCTX_REF_LIVE,
-  LCTX_REF_VALUES,
+  LCTX_REF_KNOWN,
   LCTX_REF_LINES,    /* slot -> where the context was made, under debug */
   LCTX_REF_NAMES,    /* context -> its name; weak keys */
   LCTX_REF_BLOCKS,   /* the memory of task records */
@@ -250,6 +250,11 @@ void lctx_pushcause(lua_State* L, lctx_state* S, int arg, lctx_context* c);
 /* The time in ms at `arg` as ns, rounded up; CTX_NEVER for math.huge, 0 for what is negative. */
 uint64_t lctx_checkms(lua_State* L, int arg, const char* name);
 void lctx_open_context(lua_State* L, lctx_state* S);
+
+/* Pushes the userdata of `c`, which stands at or above the context at `arg`. */
+void lctx_pushknown(lua_State* L, lctx_state* S, int arg, const lctx_context* c);
+/* Makes lctx_pushknown of the context at `arg` one access. May raise. */
+void lctx_know(lua_State* L, int arg);
 
 /* derive.c, cancel.c, value.c, after.c, task.c, wait.c: the functions of their classes */
 void lctx_open_derive(lua_State* L, lctx_state* S);

@@ -30,7 +30,7 @@ void lctx_register(lua_State* L, lctx_state* S, const luaL_Reg* functions) {
   lctx_pushref(L, S, LCTX_REF_CONTEXT);
   lctx_pushref(L, S, LCTX_REF_CANCEL);
   lctx_pushref(L, S, LCTX_REF_LIVE);
-  lctx_pushref(L, S, LCTX_REF_VALUES);
+  lctx_pushref(L, S, LCTX_REF_KNOWN);
   luaL_setfuncs(L, functions, LCTX_UP_COUNT);
 }
 
@@ -64,7 +64,7 @@ static void make_tables(lua_State* L, lctx_state* S) {
   } tables[] = {
       {LCTX_REF_CONTEXT, NULL}, {LCTX_REF_ANY, NULL},     {LCTX_REF_CANCEL, NULL},
       {LCTX_REF_TASK, NULL},    {LCTX_REF_FAILED, NULL},  {LCTX_REF_KEY, NULL},
-      {LCTX_REF_AFTER, NULL},   {LCTX_REF_LIVE, "v"},     {LCTX_REF_VALUES, "v"},
+      {LCTX_REF_AFTER, NULL},   {LCTX_REF_LIVE, "v"},     {LCTX_REF_KNOWN, "v"},
       {LCTX_REF_LINES, NULL},
       {LCTX_REF_NAMES, "k"},    {LCTX_REF_BLOCKS, NULL},  {LCTX_REF_THREADS, NULL},
       {LCTX_REF_ANCHORS, NULL}, {LCTX_REF_RESULTS, NULL}, {LCTX_REF_TRACES, NULL},

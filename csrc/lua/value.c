@@ -105,32 +105,19 @@ static int value_with_value(lua_State* L) {
   lua_pushvalue(L, lua_upvalueindex(LCTX_UP_CONTEXT));
   lua_setmetatable(L, -2);
   v->base.token.ops = &S->context_tag;
-  lua_pushvalue(L, -1);
-  lua_rawsetp(L, lua_upvalueindex(LCTX_UP_VALUES), v);
+  lctx_know(L, -1);
   return 1;
 }
 
-/* Pushes the userdata of `v`, which stands at or above the context at stack index 1. The table by
- * address forgets what is being finalized: then the way up leads there, too. */
-static void push_link(lua_State* L, const value_t* v) {
-  if (lua_rawgetp(L, lua_upvalueindex(LCTX_UP_VALUES), v) != LUA_TNIL) return;
-  lua_pop(L, 1);
-  lua_pushvalue(L, 1);
-  while (lua_touserdata(L, -1) != v) {
-    lua_getiuservalue(L, -1, 1);
-    lua_replace(L, -2);
-  }
-}
-
 /* Fills the table of the link on top with everything that can be seen from it; pushes the table. */
-static void push_table(lua_State* L, value_t* from) {
+static void push_table(lua_State* L, lctx_state* S, value_t* from) {
   if (from->table) {
     lua_getiuservalue(L, -1, UV_TABLE);
     return;
   }
   lua_newtable(L);
   for (value_t* v = from; v != NULL; v = v->above) {
-    push_link(L, v);
+    lctx_pushknown(L, S, 1, &v->base);
     lua_getiuservalue(L, -1, UV_KEY);
     lua_pushvalue(L, -1);
     bool hidden = lua_rawget(L, -4) != LUA_TNIL;
@@ -151,9 +138,9 @@ static void push_table(lua_State* L, value_t* from) {
   from->table = true;
 }
 
-static int by_table(lua_State* L, value_t* from) {
-  push_link(L, from);
-  push_table(L, from);
+static int by_table(lua_State* L, lctx_state* S, value_t* from) {
+  lctx_pushknown(L, S, 1, &from->base);
+  push_table(L, S, from);
   lua_pushvalue(L, 2);
   lua_rawget(L, -2);
   if (lua_touserdata(L, -1) == &nil_marker) lua_pushnil(L);
@@ -167,15 +154,15 @@ int lctx_context_value(lua_State* L) {
   value_key key = key_of(L, 2);
   uint64_t bit = bit_of(&key);
   value_t* from = (value_t*)c->values;
-  if (from != NULL && from->table) return by_table(L, from);
+  if (from != NULL && from->table) return by_table(L, S, from);
   int links = 0;
   for (value_t* v = from; v != NULL && (v->bits & bit) != 0; v = v->above) {
     if (same(&v->key, &key)) {
-      push_link(L, v);
+      lctx_pushknown(L, S, 1, &v->base);
       lua_getiuservalue(L, -1, UV_VALUE);
       return 1;
     }
-    if (++links > FAR) return by_table(L, from);
+    if (++links > FAR) return by_table(L, S, from);
   }
   lua_pushnil(L);
   return 1;
@@ -203,7 +190,7 @@ static int key_tostring(lua_State* L) {
 }
 
 void lctx_pushkeyname(lua_State* L, lctx_state* S, lctx_context* value) {
-  push_link(L, (value_t*)value);
+  lctx_pushknown(L, S, 1, value);
   lua_getiuservalue(L, -1, UV_KEY);
   lua_replace(L, -2);
   bool made = false;
