@@ -28,6 +28,13 @@ describe("a deadline", function()
     assert.is_true(by_deadline:done())
   end)
 
+  it("S7: of a timeout is now and the timeout, also when that is negative", function()
+    local clock <close> = testing.clock()
+    clock:advance(1000)
+    assert.equal(clock:now() - 100, ctx.with_timeout(background, -100):deadline())
+    assert.equal(clock:now() - 100, ctx.with_deadline(background, clock:now() - 100):deadline())
+  end)
+
   it("D6: is on ctx.now(), in milliseconds", function()
     local clock <close> = testing.clock()
     assert.equal(clock:now(), ctx.now())

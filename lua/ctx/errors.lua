@@ -104,7 +104,7 @@ end
 ---@param message string
 ---@return ctx.Error
 function errors.new(message)
-  check(type(message) == "string", "new", 1, "message", "string", message)
+  check(type(message) == "string", "new", 1, "message", "a string", message)
   local err = make({ _message = message }, 3)
   return err
 end
@@ -115,7 +115,7 @@ end
 ---@param message string
 ---@return ctx.Error?
 function errors.wrap(err, message)
-  check(type(message) == "string", "wrap", 2, "message", "string", message)
+  check(type(message) == "string", "wrap", 2, "message", "a string", message)
   if err == nil then
     return nil
   end
@@ -150,7 +150,7 @@ end
 ---@param target any
 ---@return boolean
 function errors.is(err, target)
-  check(target ~= nil, "is", 2, "target", "error", target)
+  check(target ~= nil, "is", 2, "target", "an error", target)
   if err == nil then
     return false
   end
@@ -162,7 +162,7 @@ end
 ---@param metatable table
 ---@return any?
 function errors.as(err, metatable)
-  check(type(metatable) == "table", "as", 2, "metatable", "table", metatable)
+  check(type(metatable) == "table", "as", 2, "metatable", "a table", metatable)
   if err == nil then
     return nil
   end
