@@ -4,6 +4,8 @@
  *
  *   lua-static [-e CODE]... [SCRIPT [ARGS]...]
  *
+ * Its collector is incremental, as a new Lua state's is; lua5.4 itself switches to generational.
+ *
  * `require "alloc"` gives the allocator control:
  *   alloc.fail_after(n)   the n-th request from now fails, and so do all that follow
  *   alloc.fail_once(n)    only the n-th request fails (for good: Lua's retry of it fails too)
