@@ -60,5 +60,6 @@ build = {
     ctx = "lua/ctx/init.lua",
     ["ctx.loop"] = "lua/ctx/loop.lua",
     ["ctx.report"] = "lua/ctx/report.lua",
+    ["ctx.testing"] = "lua/ctx/testing.lua",
   },
 }
