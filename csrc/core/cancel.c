@@ -100,14 +100,13 @@ static ctx_t** walk(ctx_t* top, ctx_t** last_arm) {
   return last_arm;
 }
 
-void ctx__finish(ctx_t* top, int status, uint64_t ended_ns) {
+/* Of a context that somebody listens to, there or below. */
+static void finish_linked(ctx_t* top, int status, uint64_t ended_ns) {
   ctx_tree_t* tree = top->tree;
   ctx_t* arms = NULL;
   ctx_t** last_arm = &arms;
-  ctx_t* parent = top->parent;
   if (top->due.kind == CTX__ANY) ctx__any_disarm(top);
-  bool linked = ctx__linked(top);
-  if (linked) ctx__unlink(top);
+  ctx__unlink(top);
   ctx__mark(top, status, top->cause, ended_ns);
   last_arm = walk(top, last_arm);
   for (;;) {
@@ -116,11 +115,21 @@ void ctx__finish(ctx_t* top, int status, uint64_t ended_ns) {
     if (arms == NULL) last_arm = &arms;
     last_arm = walk(owner, last_arm);
   }
-  if (linked && parent != NULL) ctx__prune(parent);
+  if (top->parent != NULL) ctx__prune(top->parent);
+  if (tree->ready.next != &tree->ready) ctx__wake(tree, 0);
+}
+
+void ctx__finish(ctx_t* top, int status, uint64_t ended_ns) {
+  ctx_t* parent = top->parent;
+  if (ctx__linked(top)) {
+    finish_linked(top, status, ended_ns);
+  } else {
+    ctx__mark(top, status, top->cause, ended_ns);
+    if (top->due.flags & CTX__PARENT) top->tree->epoch++;
+  }
   /* All above is live, and stays so. Without this, contexts that end from the innermost outwards,
    * as functions return, would each look all the way up: quadratic. (An `any` has no `seen`.) */
-  if (parent != NULL && parent->due.kind != CTX__ANY) parent->seen = tree->epoch;
-  if (tree->ready.next != &tree->ready) ctx__wake(tree, 0);
+  if (parent != NULL && parent->due.kind != CTX__ANY) parent->seen = parent->tree->epoch;
 }
 
 void ctx__expire(ctx_t* c) {

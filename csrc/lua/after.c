@@ -51,7 +51,7 @@ static int after_stop(lua_State* L) {
 /* ctx.after_func(c, fn) → stop. On a context that is done, fn runs soon; never within this call. */
 static int after_func(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
-  lctx_context* c = lctx_checkcontext(L, S, 1, "c");
+  lctx_context* c = lctx_checkcontext(L, 1, "c");
   if (lua_type(L, 2) != LUA_TFUNCTION) lctx_typeerror(L, 2, "fn", "a function");
   lua_settop(L, 2);
   lctx_after* after = (lctx_after*)lua_newuserdatauv(L, sizeof *after, 2);

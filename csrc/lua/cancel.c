@@ -3,33 +3,36 @@
  * `defer cancel()`. A cancel holds its context; holding a context gives nobody its cancel. */
 #include "lctx.h"
 
-void lctx_pushcancel(lua_State* L, lctx_state* S, int context) {
-  context = lua_absindex(L, context);
+static const char cancel_tag = 0;
+
+void lctx_pushcancel(lua_State* L, lctx_context* c) {
   lctx_cancel* cancel = (lctx_cancel*)lua_newuserdatauv(L, sizeof *cancel, 1);
-  cancel->of = (lctx_context*)lua_touserdata(L, context);
-  lua_pushvalue(L, context);
+  cancel->of = c;
+  lua_pushvalue(L, -2);
   lua_setiuservalue(L, -2, 1);
   lua_pushvalue(L, lua_upvalueindex(LCTX_UP_CANCEL));
   lua_setmetatable(L, -2);
-  cancel->tag = &S->cancel_tag;
+  cancel->tag = &cancel_tag;
 }
 
-static lctx_cancel* check(lua_State* L, lctx_state* S) {
-  lctx_cancel* cancel = (lctx_cancel*)lua_touserdata(L, 1);
-  if (cancel == NULL || lua_rawlen(L, 1) < sizeof *cancel || cancel->tag != &S->cancel_tag) {
-    lctx_typeerror(L, 1, "cancel", "a cancel");
-  }
-  return cancel;
+static bool is_cancel(lua_State* L, int arg) {
+  const lctx_cancel* cancel = (const lctx_cancel*)lua_touserdata(L, arg);
+  return cancel != NULL && lua_rawlen(L, arg) >= sizeof *cancel && cancel->tag == &cancel_tag;
 }
 
-/* Ends the context of `cancel` with the cause at stack index 2, unless that is nil. */
-static void cancel_with(lua_State* L, lctx_state* S, lctx_cancel* cancel) {
-  lctx_context* c = cancel->of;
+static lctx_cancel* check(lua_State* L) {
+  if (!is_cancel(L, 1)) lctx_typeerror(L, 1, "cancel", "a cancel");
+  return (lctx_cancel*)lua_touserdata(L, 1);
+}
+
+/* Ends `c` with the cause at stack index 2, unless that is nil. */
+static void cancel_with(lua_State* L, lctx_context* c) {
+  lctx_state* S = lctx_stateof(c);
   if (c->slot != 0) lctx_live_remove(S, c);
-  if (S->closed || ctx_err(c->c) != 0) return;
+  if (S->closed) return;
   if (lua_isnoneornil(L, 2)) {
     ctx_cancel(c->c, NULL);
-  } else {
+  } else if (ctx_err(c->c) == 0) {
     lua_getiuservalue(L, 1, 1);
     lua_pushvalue(L, 2);
     lua_setiuservalue(L, -2, 2);
@@ -41,15 +44,25 @@ static void cancel_with(lua_State* L, lctx_state* S, lctx_cancel* cancel) {
 
 /* cancel([cause]): again does nothing; so does a cancel after the context has ended. */
 static int cancel_call(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
-  lctx_cancel* cancel = check(L, S);
-  cancel_with(L, S, cancel);
+  cancel_with(L, check(L)->of);
   return 0;
 }
 
 static int cancel_tostring(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
-  lua_pushfstring(L, "ctx.cancel: %p", (void*)check(L, S)->of);
+  lua_pushfstring(L, "ctx.cancel: %p", (void*)check(L)->of);
+  return 1;
+}
+
+/* core.kind(value) → "context", "cancel" or nil */
+static int core_kind(lua_State* L) {
+  lua_settop(L, 1);
+  if (lctx_tocontext(L, 1) != NULL) {
+    lua_pushliteral(L, "context");
+  } else if (is_cancel(L, 1)) {
+    lua_pushliteral(L, "cancel");
+  } else {
+    lua_pushnil(L);
+  }
   return 1;
 }
 
@@ -59,6 +72,8 @@ static const luaL_Reg metamethods[] = {{"__call", cancel_call},
                                        {NULL, NULL}};
 
 void lctx_open_cancel(lua_State* L, lctx_state* S) {
+  static const luaL_Reg functions[] = {{"kind", core_kind}, {NULL, NULL}};
+  lctx_register(L, S, functions);
   lctx_pushref(L, S, LCTX_REF_CANCEL);
   lctx_register(L, S, metamethods);
   lua_pushstring(L, "ctx.cancel");

@@ -15,15 +15,17 @@ int lctx_typeerror(lua_State* L, int arg, const char* name, const char* expected
   return luaL_argerror(L, arg, lua_tostring(L, -1));
 }
 
-lctx_context* lctx_checkcontext(lua_State* L, lctx_state* S, int arg, const char* name) {
-  lctx_context* c = lctx_tocontext(L, S, arg);
+const ctx_cause_ops_t lctx_context_ops = {NULL, NULL, NULL};
+
+lctx_context* lctx_checkcontext(lua_State* L, int arg, const char* name) {
+  lctx_context* c = lctx_tocontext(L, arg);
   if (c == NULL) lctx_typeerror(L, arg, name, "a context");
   return c;
 }
 
 /* Of `self` in a method: the error says how the method is called. */
-static lctx_context* self(lua_State* L, lctx_state* S, const char* method) {
-  lctx_context* c = lctx_tocontext(L, S, 1);
+static lctx_context* self(lua_State* L, const char* method) {
+  lctx_context* c = lctx_tocontext(L, 1);
   if (c == NULL) {
     lua_pushfstring(L, "c (call it as c:%s)", method);
     lctx_typeerror(L, 1, lua_tostring(L, -1), "a context");
@@ -62,19 +64,22 @@ void lctx_pusherr(lua_State* L, lctx_state* S, int err) {
 }
 
 /* ctx_err may have set off what the loop should know of. */
-static int context_err(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
-  lctx_context* c = self(L, S, "err");
+static int err_of_self(lua_State* L, lctx_state* S, lctx_context* c) {
   int err = err_of(S, c);
-  lctx_pusherr(L, S, err);
-  if (S->alarm_ns < S->armed_ns) lctx_settle(L, S);
+  if (err != 0 && S->alarm_ns < S->armed_ns) lctx_settle(L, S);
+  return err;
+}
+
+static int context_err(lua_State* L) {
+  lctx_context* c = self(L, "err");
+  lctx_state* S = lctx_stateof(c);
+  lctx_pusherr(L, S, err_of_self(L, S, c));
   return 1;
 }
 
 static int context_done(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
-  lua_pushboolean(L, err_of(S, self(L, S, "done")) != 0);
-  if (S->alarm_ns < S->armed_ns) lctx_settle(L, S);
+  lctx_context* c = self(L, "done");
+  lua_pushboolean(L, err_of_self(L, lctx_stateof(c), c) != 0);
   return 1;
 }
 
@@ -121,7 +126,7 @@ void lctx_pushcause(lua_State* L, lctx_state* S, int arg, lctx_context* c) {
     lctx_pusherr(L, S, err);
     return;
   }
-  if (cause->ops != &S->context_tag) {
+  if (cause->ops != &lctx_context_ops) {
     lua_pushstring(L, cause->ops != NULL && cause->ops->message != NULL
                           ? cause->ops->message(cause)
                           : "a cause without a message");
@@ -136,7 +141,7 @@ void lctx_pushcause(lua_State* L, lctx_state* S, int arg, lctx_context* c) {
 /* What a wait returns that ended with its context: the sentinel, or where there is a cause an error
  * that is both (requirements C60). */
 int lctx_pushended(lua_State* L, lctx_state* S, int arg) {
-  lctx_context* c = lctx_tocontext(L, S, arg);
+  lctx_context* c = lctx_tocontext(L, arg);
   arg = lua_absindex(L, arg);
   lua_pushnil(L);
   int err = err_of(S, c);
@@ -151,13 +156,14 @@ int lctx_pushended(lua_State* L, lctx_state* S, int arg) {
 
 static int context_cause(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
-  lctx_pushcause(L, S, 1, self(L, S, "cause"));
-  if (S->alarm_ns < S->armed_ns) lctx_settle(L, S);
+  lctx_context* c = self(L, "cause");
+  (void)err_of_self(L, S, c);
+  lctx_pushcause(L, S, 1, c);
   return 1;
 }
 
 static int context_deadline(lua_State* L) {
-  lctx_context* c = self(L, lctx_upstate(L), "deadline");
+  lctx_context* c = self(L, "deadline");
   uint64_t at_ns = ctx_deadline(c->c);
   if (at_ns == CTX_NEVER) {
     lua_pushnil(L);
@@ -175,14 +181,14 @@ static lua_Number remaining_ms(lctx_context* c) {
 }
 
 static int context_remaining(lua_State* L) {
-  lua_pushnumber(L, remaining_ms(self(L, lctx_upstate(L), "remaining")));
+  lua_pushnumber(L, remaining_ms(self(L, "remaining")));
   return 1;
 }
 
 /* c:name() reads the label, c:name(s) sets it and returns c. */
 static int context_name(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
-  lctx_context* c = self(L, S, "name");
+  lctx_context* c = self(L, "name");
   if (lua_gettop(L) == 1) {
     lctx_pushref(L, S, LCTX_REF_NAMES);
     lua_pushvalue(L, 1);
@@ -230,7 +236,7 @@ static void add_part(lua_State* L, lctx_state* S, luaL_Buffer* out, lctx_context
  * anew: the names of its sources would be as long as they are many. */
 static int context_tostring(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
-  lctx_context* c = self(L, S, "tostring");
+  lctx_context* c = self(L, "tostring");
   size_t depth = 1;
   for (lctx_context* x = c; x->up != NULL && x->kind != LCTX_ANY; x = x->up) depth++;
   lctx_context** path = (lctx_context**)lua_newuserdatauv(L, depth * sizeof *path, 0);

@@ -2,77 +2,74 @@
 /* The functions that make contexts. Each allocates all it needs before it changes anything. */
 #include "lctx.h"
 
-/* Pushes a context below the one at stack index `up` (0: none), its header filled in. */
-static lctx_node* push_node(lua_State* L, lctx_state* S, int up, enum lctx_kind kind) {
+/* Pushes a context below `parent`, which is at stack index 1, its header filled in. */
+static lctx_node* push_node(lua_State* L, lctx_context* parent, enum lctx_kind kind) {
   lctx_node* n = (lctx_node*)lua_newuserdatauv(L, sizeof *n, 2);
-  lctx_context* parent = up == 0 ? NULL : (lctx_context*)lua_touserdata(L, up);
-  n->base = (lctx_context){{NULL}, &n->node, parent, parent != NULL ? parent->values : NULL, 0,
-                           (uint8_t)kind};
-  if (up != 0) {
-    lua_pushvalue(L, up);
-    lua_setiuservalue(L, -2, 1);
-  }
+  n->base = (lctx_context){{NULL}, &n->node, parent, parent->values, 0, (uint8_t)kind};
+  lua_pushvalue(L, 1);
+  lua_setiuservalue(L, -2, 1);
   lua_pushvalue(L, lua_upvalueindex(LCTX_UP_CONTEXT));
   lua_setmetatable(L, -2);
-  n->base.token.ops = &S->context_tag;
+  n->base.token.ops = &lctx_context_ops;
   return n;
+}
+
+/* Pushes the cancel of the context on top, and enters that among the live ones. */
+static int finish(lua_State* L, lctx_context* parent, lctx_node* n) {
+  lctx_pushcancel(L, &n->base);
+  lctx_live_add(L, lctx_stateof(parent), &n->base, -2);
+  return 2;
 }
 
 /* ctx.with_cancel(parent) → c, cancel */
 static int derive_with_cancel(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
-  lctx_context* parent = lctx_checkcontext(L, S, 1, "parent");
-  lctx_node* n = push_node(L, S, 1, LCTX_CANCEL);
-  lctx_pushcancel(L, S, -1);
-  lctx_live_add(L, S, &n->base, -2);
+  lctx_context* parent = lctx_checkcontext(L, 1, "parent");
+  lctx_node* n = push_node(L, parent, LCTX_CANCEL);
+  int results = finish(L, parent, n);
   ctx_with_cancel(&n->node, parent->c);
   ctx_borrow_cause(&n->node);
-  return 2;
+  return results;
 }
 
-static int with_deadline(lua_State* L, lctx_state* S, enum lctx_kind kind, uint64_t at_ns) {
-  lctx_context* parent = lctx_checkcontext(L, S, 1, "parent");
-  lua_settop(L, 3);
-  lctx_node* n = push_node(L, S, 1, kind);
-  bool cause = !lua_isnil(L, 3);
+static int with_deadline(lua_State* L, lctx_context* parent, enum lctx_kind kind, uint64_t at_ns) {
+  bool cause = !lua_isnoneornil(L, 3);
+  lctx_node* n = push_node(L, parent, kind);
   if (cause) {
     lua_pushvalue(L, 3);
     lua_setiuservalue(L, -2, 2);
     lctx_know(L, -1);
   }
-  lctx_pushcancel(L, S, -1);
-  lctx_live_add(L, S, &n->base, -2);
+  int results = finish(L, parent, n);
   ctx_with_deadline(&n->node, parent->c, at_ns, cause ? &n->base.token : NULL);
   ctx_borrow_cause(&n->node);
-  return 2;
+  return results;
 }
 
 /* ctx.with_timeout(parent, ms [, cause]) → c, cancel: a deadline counted from now */
 static int derive_with_timeout(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
-  (void)lctx_checkcontext(L, S, 1, "parent");
+  lctx_context* parent = lctx_checkcontext(L, 1, "parent");
   uint64_t timeout_ns = lctx_checkms(L, 2, "ms");
-  uint64_t now_ns = ctx_now(&S->tree);
+  uint64_t now_ns = ctx_now(parent->c->tree);
   uint64_t at_ns = ctx_time_add(now_ns, timeout_ns);
-  lua_Number ago_ns = lua_tonumber(L, 2) * -1e6;
-  if (ago_ns > 0) at_ns = ago_ns < (lua_Number)now_ns ? now_ns - (uint64_t)ago_ns : 0;
-  return with_deadline(L, S, LCTX_TIMEOUT, at_ns);
+  if (timeout_ns == 0) {
+    lua_Number ago_ns = lua_tonumber(L, 2) * -1e6;
+    at_ns = ago_ns < (lua_Number)now_ns ? now_ns - (uint64_t)ago_ns : 0;
+  }
+  return with_deadline(L, parent, LCTX_TIMEOUT, at_ns);
 }
 
 /* ctx.with_deadline(parent, at [, cause]) → c, cancel: `at` is in ms on ctx.now() */
 static int derive_with_deadline(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
-  (void)lctx_checkcontext(L, S, 1, "parent");
+  lctx_context* parent = lctx_checkcontext(L, 1, "parent");
   uint64_t at_ns = lctx_checkms(L, 2, "at");
-  (void)ctx_now(&S->tree); /* so that one that has passed is done at birth */
-  return with_deadline(L, S, LCTX_DEADLINE, at_ns);
+  (void)ctx_now(parent->c->tree); /* so that one that has passed is done at birth */
+  return with_deadline(L, parent, LCTX_DEADLINE, at_ns);
 }
 
 /* ctx.without_cancel(parent) → c */
 static int derive_without_cancel(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
-  lctx_context* parent = lctx_checkcontext(L, S, 1, "parent");
-  lctx_node* n = push_node(L, S, 1, LCTX_WITHOUT);
+  lctx_context* parent = lctx_checkcontext(L, 1, "parent");
+  lctx_node* n = push_node(L, parent, LCTX_WITHOUT);
   ctx_without_cancel(&n->node, parent->c);
   return 1;
 }
@@ -84,7 +81,7 @@ static lctx_any* push_any(lua_State* L, lctx_state* S, int count, enum lctx_kind
   any->node.base = (lctx_context){{NULL}, NULL, NULL, NULL, 0, (uint8_t)kind};
   lctx_pushref(L, S, LCTX_REF_ANY);
   lua_setmetatable(L, -2);
-  any->node.base.token.ops = &S->context_tag;
+  any->node.base.token.ops = &lctx_context_ops;
   return any;
 }
 
@@ -92,12 +89,12 @@ static lctx_any* push_any(lua_State* L, lctx_state* S, int count, enum lctx_kind
 static int derive_any(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   int count = lua_gettop(L);
-  if (count == 0) (void)lctx_checkcontext(L, S, 1, "c1");
+  if (count == 0) (void)lctx_checkcontext(L, 1, "c1");
   luaL_argcheck(L, count <= 200, 201, "at most 200 contexts; give any to any for more");
   ctx_t** sources = (ctx_t**)lua_newuserdatauv(L, (size_t)count * sizeof *sources, 0);
   for (int i = 1; i <= count; i++) {
     lua_pushfstring(L, "c%d", i);
-    sources[i - 1] = lctx_checkcontext(L, S, i, lua_tostring(L, -1))->c;
+    sources[i - 1] = lctx_checkcontext(L, i, lua_tostring(L, -1))->c;
     lua_pop(L, 1);
   }
   lctx_any* any = push_any(L, S, count, LCTX_ANY);
@@ -110,7 +107,7 @@ static int derive_any(lua_State* L) {
   lctx_context* first = (lctx_context*)lua_touserdata(L, 1);
   any->node.base.up = first;
   any->node.base.values = first->values;
-  lctx_pushcancel(L, S, -1);
+  lctx_pushcancel(L, &any->node.base);
   if (ctx_any(&any->node.node, any->arms, sources, (size_t)count) != 0) {
     return luaL_error(L, "not enough memory");
   }
@@ -135,7 +132,7 @@ void ctx_lua_push(lua_State* L, ctx_t* c) {
 }
 
 ctx_t* ctx_lua_check(lua_State* L, int arg) {
-  return lctx_checkcontext(L, lctx_state_of(L), arg, "c")->c;
+  return lctx_checkcontext(L, arg, "c")->c;
 }
 
 static int derive_background(lua_State* L) {
@@ -167,7 +164,7 @@ static const luaL_Reg functions[] = {{"background", derive_background},
 static void make_root(lua_State* L, lctx_state* S, ctx_t* c, enum lctx_kind kind,
                       enum lctx_ref ref) {
   lctx_context* root = (lctx_context*)lua_newuserdatauv(L, sizeof *root, 2);
-  *root = (lctx_context){{&S->context_tag}, c, NULL, NULL, 0, (uint8_t)kind};
+  *root = (lctx_context){{&lctx_context_ops}, c, NULL, NULL, 0, (uint8_t)kind};
   lctx_pushref(L, S, LCTX_REF_CONTEXT);
   lua_setmetatable(L, -2);
   lctx_setref(L, S, ref);

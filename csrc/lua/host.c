@@ -147,17 +147,16 @@ static bool turn(lua_State* L, lctx_state* S, bool block) {
   return alive;
 }
 
-/* Nothing is ready. Lets the next thing happen: with a hand-moved clock, unless something outside
- * is waited for, that is the next deadline, and time jumps there. False when nothing can. */
+/* Nothing is ready. Lets the next thing happen: with a hand-moved clock that is the next deadline,
+ * and time jumps there, unless something outside is waited for and can still come. False when
+ * nothing can. */
 static bool let_happen(lua_State* L, lctx_state* S) {
-  if (S->fake && S->external == 0) {
-    (void)turn(L, S, false);
-    if (!lctx_idle(S) || S->alarm_ns == 0) return true;
-    if (S->alarm_ns == CTX_NEVER) return false;
-    if (S->alarm_ns > S->fake_ns) S->fake_ns = S->alarm_ns;
-    return true;
-  }
-  return turn(L, S, true) || !lctx_idle(S) || S->alarm_ns == 0;
+  bool outside = !S->fake || S->external > 0;
+  bool alive = turn(L, S, outside);
+  if (!lctx_idle(S) || S->alarm_ns == 0 || (outside && alive)) return true;
+  if (!S->fake || S->alarm_ns == CTX_NEVER) return false;
+  if (S->alarm_ns > S->fake_ns) S->fake_ns = S->alarm_ns;
+  return true;
 }
 
 bool lctx_drive(lua_State* L, lctx_state* S, lctx_over_fn over, void* arg) {

@@ -85,8 +85,8 @@ struct lctx_link {
 
 /* User values: 1 the parent, 2 the cause or the value, 3 and on: see the kind. */
 struct lctx_context {
-  ctx_cause_t token;    /* its ops tell a context of this state from all else; as a cause of the
-                           core it stands for the Lua value in user value 2 */
+  ctx_cause_t token;    /* its ops tell a context from all other userdata; as a cause of the core it
+                           stands for the Lua value in user value 2 */
   ctx_t* c;             /* the node: its own, or for a value the nearest one above */
   lctx_context* up;     /* the parent; NULL for a root */
   lctx_context* values; /* the nearest value from here up, or NULL */
@@ -181,8 +181,6 @@ typedef struct {
 /* -- The state: one record per Lua state ------------------------------------------------------- */
 
 struct lctx_state {
-  ctx_cause_ops_t context_tag; /* the addresses of these are the tags */
-  char cancel_tag, handle_tag, after_tag;
   ctx_tree_t tree;
   lua_State* main;
   int ref[LCTX_REF_COUNT];
@@ -233,15 +231,19 @@ void lctx_setref(lua_State* L, lctx_state* S, enum lctx_ref ref); /* pops the va
 void lctx_register(lua_State* L, lctx_state* S, const luaL_Reg* functions);
 
 /* context.c */
-static inline lctx_context* lctx_tocontext(lua_State* L, lctx_state* S, int arg) {
+extern const ctx_cause_ops_t lctx_context_ops;
+static inline lctx_context* lctx_tocontext(lua_State* L, int arg) {
   lctx_context* c = (lctx_context*)lua_touserdata(L, arg);
-  if (c == NULL || lua_rawlen(L, arg) < sizeof(lctx_context) || c->token.ops != &S->context_tag) {
+  if (c == NULL || lua_rawlen(L, arg) < sizeof(lctx_context) || c->token.ops != &lctx_context_ops) {
     return NULL;
   }
   return c;
 }
+static inline lctx_state* lctx_stateof(const lctx_context* c) {
+  return (lctx_state*)((char*)c->c->tree - offsetof(lctx_state, tree));
+}
 /* The context at `arg`, or an error at the caller's line that calls it by `name`. */
-lctx_context* lctx_checkcontext(lua_State* L, lctx_state* S, int arg, const char* name);
+lctx_context* lctx_checkcontext(lua_State* L, int arg, const char* name);
 int lctx_typeerror(lua_State* L, int arg, const char* name, const char* expected);
 void lctx_pusherr(lua_State* L, lctx_state* S, int err); /* nil for 0 */
 /* Pushes nil and the error of a wait that ended with the context at `arg`; returns 2. */
@@ -259,7 +261,7 @@ void lctx_know(lua_State* L, int arg);
 /* derive.c, cancel.c, value.c, after.c, task.c, wait.c: the functions of their classes */
 void lctx_open_derive(lua_State* L, lctx_state* S);
 void lctx_open_cancel(lua_State* L, lctx_state* S);
-void lctx_pushcancel(lua_State* L, lctx_state* S, int context);
+void lctx_pushcancel(lua_State* L, lctx_context* c); /* of the context on top */
 void lctx_open_value(lua_State* L, lctx_state* S);
 int lctx_context_value(lua_State* L); /* c:value(key) */
 /* Pushes the name of the key of a value: that of ctx.key, or its type. */

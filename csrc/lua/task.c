@@ -5,9 +5,11 @@
 
 enum { UV_RESULTS = 1, UV_TRACE = 2 }; /* packed results or the error; its traceback */
 
-static lctx_handle* check(lua_State* L, lctx_state* S, int arg) {
+static const char handle_tag = 0;
+
+static lctx_handle* check(lua_State* L, int arg) {
   lctx_handle* h = (lctx_handle*)lua_touserdata(L, arg);
-  if (h == NULL || lua_rawlen(L, arg) < sizeof *h || h->tag != &S->handle_tag) {
+  if (h == NULL || lua_rawlen(L, arg) < sizeof *h || h->tag != &handle_tag) {
     lctx_typeerror(L, arg, "t", "a task");
   }
   return h;
@@ -20,7 +22,7 @@ static int task_go(lua_State* L) {
   if (S->closed) return luaL_error(L, "cannot start a task: the Lua state is closing");
   int nargs = lua_gettop(L) - 1;
   lctx_handle* h = (lctx_handle*)lua_newuserdatauv(L, sizeof *h, 2);
-  *h = (lctx_handle){.tag = &S->handle_tag};
+  *h = (lctx_handle){.tag = &handle_tag};
   lctx_list_init(&h->waiters);
   lctx_pushref(L, S, LCTX_REF_TASK);
   lua_setmetatable(L, -2);
@@ -153,7 +155,7 @@ static int push_results(lua_State* L, lctx_handle* h, int handle) {
 }
 
 static int task_waited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
-  lctx_handle* h = check(L, S, 1);
+  lctx_handle* h = check(L, 1);
   if (outcome == LCTX_DUE) return push_results(L, h, 1);
   return lctx_pushended(L, S, 2);
 }
@@ -161,8 +163,8 @@ static int task_waited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
 /* t:wait([c]) → what the task returned; nil and its error, if it raised; nil and c:err() */
 static int task_wait(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
-  lctx_handle* h = check(L, S, 1);
-  lctx_context* c = lua_isnoneornil(L, 2) ? NULL : lctx_checkcontext(L, S, 2, "c");
+  lctx_handle* h = check(L, 1);
+  lctx_context* c = lua_isnoneornil(L, 2) ? NULL : lctx_checkcontext(L, 2, "c");
   if (h->task == NULL) return push_results(L, h, 1);
   if (h->task == S->current && h->task->co == L) {
     return luaL_error(L, "a task cannot wait for itself: it would wait for ever");
@@ -182,7 +184,7 @@ static const char* status_of(lctx_handle* h) {
 
 /* t:status() → "ready", "running", "waiting", "done" or "failed" */
 static int task_status(lua_State* L) {
-  lua_pushstring(L, status_of(check(L, lctx_upstate(L), 1)));
+  lua_pushstring(L, status_of(check(L, 1)));
   return 1;
 }
 
@@ -197,8 +199,7 @@ static bool push_spawn(lua_State* L, lctx_task* t) {
 
 /* t:traceback() → the stack where it is, or where it raised; nil once it has returned */
 static int task_traceback(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
-  lctx_handle* h = check(L, S, 1);
+  lctx_handle* h = check(L, 1);
   if (h->task == NULL) {
     lua_getiuservalue(L, 1, UV_TRACE);
   } else {
@@ -211,7 +212,7 @@ static int task_traceback(lua_State* L) {
 }
 
 static int task_tostring(lua_State* L) {
-  lctx_handle* h = check(L, lctx_upstate(L), 1);
+  lctx_handle* h = check(L, 1);
   lua_pushfstring(L, "ctx.task (%s): %p", status_of(h), (void*)h);
   return 1;
 }

@@ -84,8 +84,7 @@ static void check_key(lua_State* L, int arg) {
 
 /* ctx.with_value(parent, key, value) → c. nil and false are values, too, and hide outer ones. */
 static int value_with_value(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
-  lctx_context* parent = lctx_checkcontext(L, S, 1, "parent");
+  lctx_context* parent = lctx_checkcontext(L, 1, "parent");
   check_key(L, 2);
   luaL_checkany(L, 3);
   lua_settop(L, 3);
@@ -104,7 +103,7 @@ static int value_with_value(lua_State* L) {
   lua_setiuservalue(L, -2, UV_KEY);
   lua_pushvalue(L, lua_upvalueindex(LCTX_UP_CONTEXT));
   lua_setmetatable(L, -2);
-  v->base.token.ops = &S->context_tag;
+  v->base.token.ops = &lctx_context_ops;
   lctx_know(L, -1);
   return 1;
 }
@@ -149,7 +148,7 @@ static int by_table(lua_State* L, lctx_state* S, value_t* from) {
 
 int lctx_context_value(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
-  lctx_context* c = lctx_checkcontext(L, S, 1, "c");
+  lctx_context* c = lctx_checkcontext(L, 1, "c");
   check_key(L, 2);
   value_key key = key_of(L, 2);
   uint64_t bit = bit_of(&key);

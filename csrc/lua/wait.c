@@ -154,14 +154,14 @@ int lctx_park(lua_State* L, lctx_state* S, const lctx_wait* wait) {
 
 static int context_ended(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   (void)outcome;
-  lctx_pusherr(L, S, ctx_err(lctx_tocontext(L, S, 1)->c));
+  lctx_pusherr(L, S, ctx_err(lctx_tocontext(L, 1)->c));
   return 1;
 }
 
 /* c:wait() → c:err(), once c is done */
 int lctx_context_wait(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
-  lctx_context* c = lctx_checkcontext(L, S, 1, "c (call it as c:wait())");
+  lctx_context* c = lctx_checkcontext(L, 1, "c (call it as c:wait())");
   lua_settop(L, 1);
   if (ctx_err(c->c) != 0) return context_ended(L, S, LCTX_ENDED);
   lctx_wait wait = {.what = "c:wait", .c = c, .context = 1, .due_ns = CTX_NEVER,
@@ -180,7 +180,7 @@ static int slept(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
 /* ctx.sleep(c, ms) → true, or nil and c:err(). With 0 it lets everything else have a turn. */
 static int wait_sleep(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
-  lctx_context* c = lctx_checkcontext(L, S, 1, "c");
+  lctx_context* c = lctx_checkcontext(L, 1, "c");
   uint64_t ns = lctx_checkms(L, 2, "ms");
   lua_settop(L, 1);
   if (ctx_err(c->c) != 0) return slept(L, S, LCTX_ENDED);
@@ -283,7 +283,7 @@ static void call_start(lua_State* L, lctx_task* t) {
 /* ctx.await(c, start [, free]) → the values given to resolve, or nil and c:err() */
 static int wait_await(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
-  lctx_context* c = lctx_checkcontext(L, S, AWAIT_C, "c");
+  lctx_context* c = lctx_checkcontext(L, AWAIT_C, "c");
   if (lua_type(L, AWAIT_START) != LUA_TFUNCTION) {
     lctx_typeerror(L, AWAIT_START, "start", "a function");
   }

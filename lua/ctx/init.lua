@@ -40,6 +40,16 @@ local ctx = {
   set_report = report.set,
 }
 
+--- Misuse of the public function `name`: raises at the line that called that. No tail calls there,
+--- or the line is lost.
+local function check(ok, name, position, argument, expected, value)
+  if not ok then
+    local metatable = getmetatable(value)
+    local got = type(metatable) == "table" and metatable.__name or type(value)
+    error(("bad argument #%d to '%s' (%s: %s expected, got %s)"):format(position, name, argument, expected, got), 3)
+  end
+end
+
 --- Calls fn(c) and then cancel, also when fn raises: the idiom for Lua without <close>. The error
 --- becomes the cause, and goes on to the caller.
 ---@param c ctx.Context
@@ -47,9 +57,9 @@ local ctx = {
 ---@param fn fun(c: ctx.Context): ...
 ---@return any ... what fn returned
 function ctx.with(c, cancel, fn)
-  if type(fn) ~= "function" then
-    error(("bad argument #3 to 'with' (fn: a function expected, got %s)"):format(type(fn)), 2)
-  end
+  check(core.kind(c) == "context", "with", 1, "c", "a context", c)
+  check(core.kind(cancel) == "cancel", "with", 2, "cancel", "a cancel", cancel)
+  check(type(fn) == "function", "with", 3, "fn", "a function", fn)
   local results = table.pack(pcall(fn, c))
   if not results[1] then
     cancel(results[2])
@@ -83,9 +93,7 @@ end
 ---@param ... any  arguments for main
 ---@return any ... what main returned
 function ctx.run(main, ...)
-  if type(main) ~= "function" then
-    error(("bad argument #1 to 'run' (main: a function expected, got %s)"):format(type(main)), 2)
-  end
+  check(type(main) == "function", "run", 1, "main", "a function", main)
   if coroutine.isyieldable() then
     error("ctx.run: this is a coroutine already; start a task with ctx.go", 2)
   end
