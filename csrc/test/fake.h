@@ -95,8 +95,10 @@ static inline void fake_start_on(fake_t* f, const ctx_host_t* host) {
   memset(f, 0, sizeof *f);
   f->now_ns = 1000 * MS;
   f->wake_ns = CTX_NEVER;
-  memory.allocations = memory.fail_at = 0;
-  memory.fail_on = memory.failed = false;
+  memory.allocations = 0;
+  memory.fail_at = 0;
+  memory.fail_on = false;
+  memory.failed = false;
   ctx_tree_init(&f->tree, host, f);
   f->root = ctx_background(&f->tree);
   fake_open++;
