@@ -29,9 +29,11 @@ function(ctx_program source output)
       -Wl,--whole-archive ${CTX_LUA_ARCHIVE} -Wl,--no-whole-archive m ${CMAKE_DL_LIBS})
   endif()
   target_link_libraries(${name} PRIVATE ctx)
-  if(output STREQUAL test)
+  # Examples are run, too: each exits 0 only if everything in it went as it must.
+  if(output MATCHES "^(test|examples)$")
     add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-    set_tests_properties(${name} PROPERTIES TIMEOUT 300)
+    set_tests_properties(${name} PROPERTIES TIMEOUT 300
+      ENVIRONMENT "LUA_PATH=${PROJECT_SOURCE_DIR}/lua/?.lua\\;${PROJECT_SOURCE_DIR}/lua/?/init.lua\\;\\;")
   endif()
 endfunction()
 
