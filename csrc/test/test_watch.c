@@ -219,6 +219,30 @@ TEST(running_the_tree_within_a_call_does_nothing) {
   fake_stop(&f);
 }
 
+static void close_tree(probe_t* p) { ctx_tree_close(&p->fake->tree); }
+
+TEST(a_watcher_may_close_the_tree_and_no_other_is_called) {
+  fake_t f;
+  fake_start(&f);
+  ctx_t c;
+  ctx_with_cancel(&c, f.root);
+  probe_t p = {.then = close_tree}, rest[2] = {0};
+  alarm_t a = {0};
+  probe_watch(&f, &p, &c, 'p');
+  probe_watch(&f, &rest[0], &c, 'q');
+  ctx_cancel(&c, NULL);
+  probe_watch(&f, &rest[1], &c, 'r');
+  alarm_start(&f, &a, f.now_ns, 'a');
+  fake_settle(&f);
+  fake_run(&f);
+  ASSERT_STR_EQ(fake_calls(&f), "p");
+  ASSERT(ctx_unwatch(&rest[0].w));
+  ASSERT(ctx_unwatch(&rest[1].w));
+  ASSERT(ctx_timer_stop(&a.t));
+  ASSERT_EQ(fake_counters(&f).watchers, 0);
+  fake_stop(&f);
+}
+
 static void derive_below(probe_t* p) {
   ctx_t child;
   ctx_with_cancel(&child, p->arg);
