@@ -99,6 +99,8 @@ const char* ctx_name(const ctx_t* c) { return c->name; }
 
 const ctx_t* ctx_parent(const ctx_t* c) { return c->parent; }
 
+bool ctx_can_end(const ctx_t* c) { return c->due.kind > CTX__WITHOUT; }
+
 uint64_t ctx_id(const ctx_t* c) { return c->due.order; }
 
 void ctx_borrow_cause(ctx_t* c) {

@@ -77,6 +77,8 @@ void ctx__prune(ctx_t* c);
 /* Puts a watcher that is in no list at the end of the ready list. */
 void ctx__ready(ctx_tree_t* tree, ctx_watcher_t* w);
 void ctx__ready_all(ctx_t* c);
+/* Has fn(w) called on the next turn, without a context. `w` must not be in use. */
+void ctx__watcher_ready(ctx_tree_t* tree, ctx_watcher_t* w, ctx_watcher_fn fn);
 void ctx__watcher_remove(ctx_watcher_t* w);
 
 /* any.c: lets go of the arms that are still out. */

@@ -78,6 +78,13 @@ void ctx__ready(ctx_tree_t* tree, ctx_watcher_t* w) {
   insert_before(&tree->ready, w);
 }
 
+void ctx__watcher_ready(ctx_tree_t* tree, ctx_watcher_t* w, ctx_watcher_fn fn) {
+  *w = (ctx_watcher_t){.tree = tree, .fn = fn};
+  tree->counters.watchers++;
+  ctx__ready(tree, w);
+  ctx__wake(tree, 0);
+}
+
 void ctx__ready_all(ctx_t* c) {
   ctx_watcher_t* first = c->watchers;
   ctx_watcher_t* last = first->prev;

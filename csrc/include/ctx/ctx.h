@@ -51,13 +51,18 @@ extern "C" {
   X(CANCELED, -1, "context canceled")                                                              \
   X(DEADLINE_EXCEEDED, -2, "context deadline exceeded")                                            \
   X(ENOMEM, -3, "out of memory")                                                                   \
-  X(ECLOSED, -4, "the tree is closed")
+  X(ECLOSED, -4, "the tree is closed")                                                             \
+  X(EBUSY, -5, "in use")                                                                           \
+  X(EINVAL, -6, "more than is held")
 
 enum {
 #define CTX_ERRNO(name, code, text) CTX_##name = code,
   CTX_ERRNO_MAP(CTX_ERRNO)
 #undef CTX_ERRNO
 };
+
+/* What a call returns that is not over: its callback will tell. */
+enum { CTX_PENDING = 1 };
 
 typedef struct ctx_s ctx_t;
 typedef struct ctx_tree_s ctx_tree_t;
@@ -68,6 +73,11 @@ typedef struct ctx_watcher_s ctx_watcher_t;
 typedef struct ctx_timer_s ctx_timer_t;
 typedef struct ctx_flag_s ctx_flag_t;
 typedef struct ctx_counters_s ctx_counters_t;
+typedef struct ctx_semaphore_s ctx_semaphore_t;
+typedef struct ctx_acquire_s ctx_acquire_t;
+typedef struct ctx_group_s ctx_group_t;
+typedef struct ctx_begin_s ctx_begin_t;
+typedef struct ctx_join_s ctx_join_t;
 
 /* The text of a code; "unknown error" for one that is not in CTX_ERRNO_MAP. */
 CTX_EXTERN const char* ctx_strerror(int code);
@@ -223,6 +233,72 @@ CTX_EXTERN int ctx_timer_start(ctx_tree_t* tree, ctx_timer_t* t, uint64_t at_ns,
  * started. */
 CTX_EXTERN bool ctx_timer_stop(ctx_timer_t* t);
 
+/* -- Semaphores: weighted, first come first served (x/sync/semaphore) ------------------------ */
+
+typedef void (*ctx_acquire_fn)(ctx_acquire_t* a, int err);
+
+/* A semaphore of `size` units, none of them held. */
+CTX_EXTERN void ctx_semaphore_init(ctx_semaphore_t* s, ctx_tree_t* tree, uint64_t size);
+
+/* Takes `n` units, waiting as long as `c` lives. 0: they are held. CTX_PENDING: fn(a, err) will be
+ * called once, from ctx_tree_run; with err 0 they are held, else `c` is done and they are not, also
+ * when both happened in the same turn. Or the error of `c`, if it is done already: then nothing is
+ * taken even if it were free; or CTX_ENOMEM, CTX_ECLOSED. More than the size waits for `c` alone,
+ * or a resize, and holds up nobody. `a` is the caller's memory, in use until the call of fn; so is
+ * `c`. */
+CTX_EXTERN int ctx_semaphore_acquire(ctx_semaphore_t* s, ctx_t* c, ctx_acquire_t* a, uint64_t n,
+                                     ctx_acquire_fn fn);
+
+/* Takes `n` units if they are free and nobody is waiting. */
+CTX_EXTERN bool ctx_semaphore_try_acquire(ctx_semaphore_t* s, uint64_t n);
+
+/* Gives `n` units back, and to those who wait, in their order. CTX_EINVAL, with nothing changed, if
+ * fewer are held. */
+CTX_EXTERN int ctx_semaphore_release(ctx_semaphore_t* s, uint64_t n);
+
+/* Changes the size. Below what is held, nobody gets any until enough has come back. */
+CTX_EXTERN void ctx_semaphore_resize(ctx_semaphore_t* s, uint64_t size);
+
+/* Takes a pending acquire back: fn is not called, and what was granted meanwhile returned. True if
+ * it was pending. */
+CTX_EXTERN bool ctx_acquire_stop(ctx_acquire_t* a);
+
+/* -- Groups of tasks (x/sync/errgroup) --------------------------------------------------------- */
+
+typedef void (*ctx_begin_fn)(ctx_begin_t* begin, int err);
+typedef void (*ctx_join_fn)(ctx_join_t* join);
+
+/* A group of tasks, none running, without a limit. `c`, which may be NULL, is the group's own
+ * context, derived by the caller: it is cancelled by the first task that fails, with its cause, and
+ * when a wait is over. What a task is, is the caller's affair: a work request of libuv's, say. */
+CTX_EXTERN void ctx_group_init(ctx_group_t* g, ctx_tree_t* tree, ctx_t* c);
+
+/* At most `n` tasks at a time; negative: no limit. CTX_EBUSY while any is running. */
+CTX_EXTERN int ctx_group_set_limit(ctx_group_t* g, int64_t n);
+
+/* A task is to begin. 0: it has, also when the group's context is done. CTX_PENDING: at the limit;
+ * fn(begin, err) is called from ctx_tree_run when there is a place (err 0: it has begun), or when
+ * the group's context is done (where Go would wait for ever). Or that context's error, at the limit;
+ * CTX_ENOMEM, CTX_ECLOSED. */
+CTX_EXTERN int ctx_group_begin(ctx_group_t* g, ctx_begin_t* begin, ctx_begin_fn fn);
+
+/* Takes a pending begin back. True if fn was still to be called. */
+CTX_EXTERN bool ctx_begin_stop(ctx_begin_t* begin);
+
+/* The same, but false at the limit. */
+CTX_EXTERN bool ctx_group_try_begin(ctx_group_t* g);
+
+/* A task that had begun has ended; if it failed and is the first to, its cause (retained; may be
+ * NULL) ends the group's context. */
+CTX_EXTERN void ctx_group_end(ctx_group_t* g, bool failed, ctx_cause_t* cause);
+
+/* Waits until no task is running. 0: none is; the group's context is cancelled. CTX_PENDING: fn is
+ * called then, from ctx_tree_run. A group may be used again afterwards. */
+CTX_EXTERN int ctx_group_wait(ctx_group_t* g, ctx_join_t* join, ctx_join_fn fn);
+
+/* Takes a pending wait back. True if fn was still to be called. */
+CTX_EXTERN bool ctx_join_stop(ctx_join_t* join);
+
 /* -- Other threads ---------------------------------------------------------------------------- */
 
 /* Makes a flag that any thread may poll for the end of `c` and through which any thread may
@@ -264,6 +340,9 @@ CTX_EXTERN void ctx_walk(const ctx_tree_t* tree, ctx_walk_fn fn, void* arg);
 
 /* The parent of `c`; NULL for the two roots, for ctx_without_cancel and for ctx_any. */
 CTX_EXTERN const ctx_t* ctx_parent(const ctx_t* c);
+
+/* False for a context that can never be done: a root, and ctx_without_cancel. */
+CTX_EXTERN bool ctx_can_end(const ctx_t* c);
 
 /* A number that no other context of the tree has; rises with every context made. */
 CTX_EXTERN uint64_t ctx_id(const ctx_t* c);
@@ -313,6 +392,45 @@ struct ctx_s {
     const char* name;
     ctx_t* owner;          /* an arm: its `any` */
   };
+};
+
+struct ctx_acquire_s {
+  ctx_watcher_t watcher; /* of the context; once granted, in the ready list */
+  ctx_acquire_t *next, *prev;
+  ctx_semaphore_t* s; /* NULL when not in use */
+  ctx_t* c;
+  uint64_t n;
+  ctx_acquire_fn fn;
+  uint8_t state;
+};
+
+struct ctx_semaphore_s {
+  ctx_tree_t* tree;
+  uint64_t size, held;
+  ctx_acquire_t *first, *last; /* the queue */
+  ctx_acquire_t* oversized;    /* more than the size, the latest first */
+};
+
+struct ctx_begin_s {
+  ctx_acquire_t acquire;
+  ctx_group_t* g;
+  ctx_begin_fn fn;
+};
+
+struct ctx_join_s {
+  ctx_watcher_t watcher; /* in the ready list once the tasks have ended */
+  ctx_join_t *next, *prev;
+  ctx_group_t* g; /* NULL when not in use */
+  ctx_join_fn fn;
+};
+
+struct ctx_group_s {
+  ctx_tree_t* tree;
+  ctx_t* c;
+  ctx_semaphore_t slots;
+  size_t running;
+  ctx_join_t *first, *last; /* who waits */
+  bool limited, failed;
 };
 
 struct ctx_tree_s {

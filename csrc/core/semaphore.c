@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/* Semaphores: who may go on, in the order of asking.
+ *
+ * A waiter watches its context, and hears of its end in the turn after. Until then it stands in the
+ * queue, so whoever hands out units passes over those whose context is done. Units that were handed
+ * over in the very turn in which the context ended go back when the waiter is called. */
+#include "internal.h"
+
+enum { IDLE, QUEUED, OVERSIZED, GRANTED };
+
+void ctx_semaphore_init(ctx_semaphore_t* s, ctx_tree_t* tree, uint64_t size) {
+  *s = (ctx_semaphore_t){.tree = tree, .size = size};
+}
+
+static bool fits(const ctx_semaphore_t* s, uint64_t n) {
+  return s->held <= s->size && n <= s->size - s->held;
+}
+
+static void append(ctx_semaphore_t* s, ctx_acquire_t* a) {
+  a->state = QUEUED;
+  a->next = NULL;
+  a->prev = s->last;
+  if (s->last != NULL) {
+    s->last->next = a;
+  } else {
+    s->first = a;
+  }
+  s->last = a;
+}
+
+static void put_oversized(ctx_semaphore_t* s, ctx_acquire_t* a) {
+  a->state = OVERSIZED;
+  a->prev = NULL;
+  a->next = s->oversized;
+  if (a->next != NULL) a->next->prev = a;
+  s->oversized = a;
+}
+
+static void dequeue(ctx_acquire_t* a) {
+  ctx_semaphore_t* s = a->s;
+  if (a->next != NULL) {
+    a->next->prev = a->prev;
+  } else if (a->state == QUEUED) {
+    s->last = a->prev;
+  }
+  if (a->prev != NULL) {
+    a->prev->next = a->next;
+  } else if (a->state == QUEUED) {
+    s->first = a->next;
+  } else {
+    s->oversized = a->next;
+  }
+  a->next = a->prev = NULL;
+  a->state = IDLE;
+}
+
+static void call(ctx_watcher_t* w);
+
+/* Hands out what is free to those in front. The first that does not fit holds up all behind it,
+ * though they would: else a large request might never come to its turn. */
+static void hand_out(ctx_semaphore_t* s) {
+  ctx_acquire_t* a = s->first;
+  while (a != NULL) {
+    ctx_acquire_t* next = a->next;
+    if (ctx_err(a->c) == 0) {
+      if (!fits(s, a->n)) return;
+      dequeue(a);
+      s->held += a->n;
+      a->state = GRANTED;
+      (void)ctx_unwatch(&a->watcher);
+      ctx__watcher_ready(s->tree, &a->watcher, call);
+    }
+    a = next;
+  }
+}
+
+/* The waiter's turn: it was granted, or its context is done. */
+static void call(ctx_watcher_t* w) {
+  ctx_acquire_t* a = CTX__CONTAINER(w, ctx_acquire_t, watcher);
+  ctx_semaphore_t* s = a->s;
+  int err = ctx_err(a->c);
+  if (a->state == GRANTED) {
+    a->state = IDLE;
+    if (err != 0) s->held -= a->n;
+  } else {
+    dequeue(a);
+  }
+  a->s = NULL;
+  if (err != 0) hand_out(s);
+  a->fn(a, err);
+}
+
+int ctx_semaphore_acquire(ctx_semaphore_t* s, ctx_t* c, ctx_acquire_t* a, uint64_t n,
+                          ctx_acquire_fn fn) {
+  int err = ctx_err(c);
+  if (err != 0) return err;
+  if (ctx_semaphore_try_acquire(s, n)) return 0;
+  err = ctx_watch(c, &a->watcher, call);
+  if (err != 0) return err;
+  a->s = s;
+  a->c = c;
+  a->n = n;
+  a->fn = fn;
+  if (n > s->size) {
+    put_oversized(s, a);
+  } else {
+    append(s, a);
+  }
+  return CTX_PENDING;
+}
+
+bool ctx_semaphore_try_acquire(ctx_semaphore_t* s, uint64_t n) {
+  if (s->first != NULL || !fits(s, n)) return false;
+  s->held += n;
+  return true;
+}
+
+int ctx_semaphore_release(ctx_semaphore_t* s, uint64_t n) {
+  if (n > s->held) return CTX_EINVAL;
+  s->held -= n;
+  hand_out(s);
+  return 0;
+}
+
+/* Those who asked for more than the old size and would fit the new one join the queue, the earliest
+ * first; the list has the latest first. */
+static void admit_oversized(ctx_semaphore_t* s) {
+  ctx_acquire_t* a = s->oversized;
+  while (a != NULL && a->next != NULL) a = a->next;
+  while (a != NULL) {
+    ctx_acquire_t* later = a->prev;
+    if (a->n <= s->size) {
+      dequeue(a);
+      append(s, a);
+    }
+    a = later;
+  }
+}
+
+void ctx_semaphore_resize(ctx_semaphore_t* s, uint64_t size) {
+  s->size = size;
+  for (ctx_acquire_t *a = s->first, *next; a != NULL; a = next) {
+    next = a->next;
+    if (a->n <= size) continue;
+    dequeue(a);
+    put_oversized(s, a);
+  }
+  admit_oversized(s);
+  hand_out(s);
+}
+
+bool ctx_acquire_stop(ctx_acquire_t* a) {
+  ctx_semaphore_t* s = a->s;
+  if (s == NULL) return false;
+  (void)ctx_unwatch(&a->watcher);
+  if (a->state == GRANTED) {
+    a->state = IDLE;
+    s->held -= a->n;
+  } else {
+    dequeue(a);
+  }
+  a->s = NULL;
+  hand_out(s);
+  return true;
+}
