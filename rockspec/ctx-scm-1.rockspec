@@ -49,7 +49,9 @@ build = {
         "csrc/lua/enter.c",
         "csrc/lua/host.c",
         "csrc/lua/live.c",
+        "csrc/lua/queue.c",
         "csrc/lua/sched.c",
+        "csrc/lua/semaphore.c",
         "csrc/lua/state.c",
         "csrc/lua/task.c",
         "csrc/lua/value.c",
@@ -62,6 +64,7 @@ build = {
     ctx = "lua/ctx/init.lua",
     ["ctx.loop"] = "lua/ctx/loop.lua",
     ["ctx.report"] = "lua/ctx/report.lua",
+    ["ctx.semaphore"] = "lua/ctx/semaphore.lua",
     ["ctx.testing"] = "lua/ctx/testing.lua",
   },
 }

@@ -126,6 +126,12 @@ void lctx_settle(lua_State* L, lctx_state* S) {
   }
 }
 
+void lctx_rouse(lua_State* L, lctx_state* S) {
+  if (S->draining || S->closed || !lua_checkstack(L, 8)) return;
+  (void)lctx_hook(L, S, "check", 0, 0);
+  lctx_settle(L, S);
+}
+
 bool lctx_in_loop(lua_State* L, lctx_state* S) {
   if (S->looping) return true;
   if (!lctx_hook(L, S, "in_loop", 0, 1)) return false;
@@ -151,7 +157,8 @@ static bool turn(lua_State* L, lctx_state* S, bool block) {
  * and time jumps there, unless something outside is waited for and can still come. False when
  * nothing can. */
 static bool let_happen(lua_State* L, lctx_state* S) {
-  bool outside = !S->fake || S->external > 0;
+  bool outside = !S->fake || S->alarm_ns == CTX_NEVER ||
+                 (S->external > 0 && S->alarm_ns > S->jump_ns);
   bool alive = turn(L, S, outside);
   if (!lctx_idle(S) || S->alarm_ns == 0 || (outside && alive)) return true;
   if (!S->fake || S->alarm_ns == CTX_NEVER) return false;
@@ -207,29 +214,48 @@ static bool no_task(lctx_state* S, void* arg) {
   return h != NULL ? h->task == NULL : S->tasks == 0;
 }
 
+/* core.may_drive() → whether the loop is free to be run */
+static int core_may_drive(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lua_pushboolean(L, !S->draining && !lctx_in_loop(L, S));
+  return 1;
+}
+
 /* core.drive([t]) → true once the task is over, or without one all are; false if that can't be */
 static int core_drive(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
-  if (S->draining || lctx_in_loop(L, S)) {
-    return luaL_error(L, "ctx.run: the loop is running already; start a task with ctx.go");
-  }
   lua_pushboolean(L, lctx_drive(L, S, no_task, lua_touserdata(L, 1)));
   return 1;
 }
 
-/* core.fake_clock(on): a clock that is moved by hand begins now; a real one goes on from there. */
+/* core.fake_clock(on) → whether it was on. A clock that is moved by hand begins now; a real one
+ * goes on from there. */
 static int core_fake_clock(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   bool on = lua_toboolean(L, 1);
+  lua_pushboolean(L, S->fake);
   if (on && !S->fake) {
     /* Whole milliseconds, which are exact in Lua's numbers. */
     S->fake_ns = (ctx_now(&S->tree) / 1000000 + 1) * 1000000;
+    S->armed_ns = CTX_NEVER;
+    (void)lctx_hook(L, S, "disarm", 0, 0); /* or the loop would live on for it */
   } else if (!on && S->fake) {
     S->fake = false;
     S->offset_ns += (int64_t)(S->fake_ns - host_now(S));
-    S->armed_ns = CTX_NEVER;
   }
   S->fake = on;
+  S->jump_ns = 0;
+  lctx_settle(L, S);
+  return 1;
+}
+
+/* core.jump(ms): from now on, and for as long, time moves also while something outside is waited
+ * for: a task that says how long it sleeps does not mean to wait for a socket. */
+static int core_jump(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  if (!S->fake) return luaL_error(L, "advance: the clock is real; install a fake one first");
+  uint64_t end_ns = ctx_time_add(S->fake_ns, lctx_checkms(L, 1, "ms"));
+  if (end_ns > S->jump_ns) S->jump_ns = end_ns;
   return 0;
 }
 
@@ -257,8 +283,10 @@ void lctx_open_host(lua_State* L, lctx_state* S) {
   static const luaL_Reg functions[] = {{"turn", core_turn},
                                        {"forget_handles", core_forget_handles},
                                        {"drain_fd", core_drain_fd},
+                                       {"may_drive", core_may_drive},
                                        {"drive", core_drive},
                                        {"fake_clock", core_fake_clock},
+                                       {"jump", core_jump},
                                        {"advance", core_advance},
                                        {NULL, NULL}};
   lctx_register(L, S, functions);

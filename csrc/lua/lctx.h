@@ -37,6 +37,9 @@ enum lctx_ref {
   LCTX_REF_FAILED,   /* of a task's handle, while its error is nobody's yet */
   LCTX_REF_KEY,
   LCTX_REF_AFTER,
+  LCTX_REF_QUEUE,
+  LCTX_REF_SEMAPHORE,
+  LCTX_REF_GROUP,
   LCTX_REF_LIVE,
   LCTX_REF_KNOWN,
   LCTX_REF_LINES,    /* slot -> where the context was made, under debug */
@@ -136,6 +139,9 @@ enum lctx_outcome {
 /* Turns the outcome of a wait into results, on the stack of the coroutine that waited. */
 typedef int (*lctx_waited_fn)(lua_State* L, lctx_state* S, enum lctx_outcome outcome);
 
+/* Takes back what a coroutine waits for, or has been given, that will never go on. */
+typedef void (*lctx_undo_fn)(lctx_task* t);
+
 typedef struct {
   const char* what; /* for reports and errors: the function's name */
   lctx_context* c;  /* ends the wait; may be NULL */
@@ -143,6 +149,8 @@ typedef struct {
   uint64_t due_ns;  /* ends it, too; or CTX_NEVER */
   lctx_link* list;  /* to stand in meanwhile; may be NULL */
   bool external;    /* what is waited for is neither a context nor a task */
+  lctx_undo_fn undo; /* called if the coroutine will not go on; may be NULL */
+  void* undo_data;
   lctx_waited_fn waited;
 } lctx_wait;
 
@@ -154,6 +162,8 @@ struct lctx_task {
   lctx_state* S;
   const char* what; /* what it waits in, for reports */
   lctx_waited_fn waited;
+  lctx_undo_fn undo;
+  void* undo_data;
   uint64_t ticket;  /* rises with each wait: what was meant for an earlier one comes too late */
   uint32_t slot;
   int nargs; /* values on the coroutine's stack for the next resume */
@@ -187,6 +197,7 @@ struct lctx_state {
 
   /* sched.c */
   lctx_task* current; /* the record of the coroutine that the scheduler resumed */
+  lctx_task* starting; /* the innermost that is in the start function of ctx.await */
   lctx_link run;      /* sentinel of the run queue */
   lctx_link mark;     /* in the run queue: the end of this round */
   lctx_link fired;    /* sentinel of after-funcs that are due */
@@ -194,6 +205,7 @@ struct lctx_state {
   lctx_link bare;     /* free records that have none */
   uint32_t spares;
   uint32_t records;
+  uint32_t reclaim_at; /* so many of them: time to look for closed coroutines */
   size_t tasks;    /* alive, made by ctx.go */
   size_t parked;   /* coroutines that wait */
   size_t external; /* of these, on something outside (await) */
@@ -213,6 +225,7 @@ struct lctx_state {
   int wake_fd, poll_fd; /* the writing and the reading end; -1: none */
   bool fake;          /* the clock is moved by hand */
   uint64_t fake_ns;
+  uint64_t jump_ns;   /* until then it jumps also while something outside is waited for */
   int64_t offset_ns;  /* of our time from the system's, after a fake clock ran ahead */
 
   bool debug, closed;
@@ -269,8 +282,17 @@ void lctx_pushkeyname(lua_State* L, lctx_state* S, lctx_context* value);
 void lctx_open_after(lua_State* L, lctx_state* S);
 void lctx_open_task(lua_State* L, lctx_state* S);
 void lctx_open_wait(lua_State* L, lctx_state* S);
+void lctx_open_queue(lua_State* L, lctx_state* S);
+void lctx_open_semaphore(lua_State* L, lctx_state* S);
 /* Parks the running coroutine; use as `return lctx_park(…)`. Raises where it cannot wait. */
 int lctx_park(lua_State* L, lctx_state* S, const lctx_wait* wait);
+/* The same in two steps: the record of the running coroutine, and its parking. In between, a failure
+ * ends with lctx_leave_error, which gives the record back and raises the core's error. */
+lctx_task* lctx_waiter(lua_State* L, lctx_state* S, const char* what);
+int lctx_park_task(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* wait);
+int lctx_leave_error(lua_State* L, lctx_task* t, const char* what, int err);
+/* Moves the `n` values on top to where the waiting coroutine will find them. */
+void lctx_hand_over(lua_State* L, lctx_task* t, int n);
 /* Pushes results that were packed for `t`, if any were. */
 void lctx_push_packed(lua_State* L, lctx_task* t);
 int lctx_context_wait(lua_State* L); /* c:wait() */
@@ -293,6 +315,8 @@ void lctx_task_free(lua_State* L, lctx_task* t);
 void lctx_wake(lctx_task* t, enum lctx_outcome outcome);
 /* Takes a parked coroutine out of everything that could wake it. */
 void lctx_unpark(lctx_task* t);
+/* Takes back what a coroutine waits for, or was given, that will not go on. */
+void lctx_undo(lctx_task* t);
 /* Puts the value on top into the table of this reference, at the slot; pops it. */
 void lctx_set_at(lua_State* L, lctx_state* S, enum lctx_ref ref, uint32_t slot);
 /* One turn: what is due in the core, then every coroutine that is ready. Raises no error. */
@@ -302,12 +326,13 @@ static inline bool lctx_idle(const lctx_state* S) {
 }
 
 void lctx_task_abandon(lua_State* L, lctx_task* t);
+void lctx_task_closed(lua_State* L, lctx_task* t);
 void lctx_open_sched(lua_State* L, lctx_state* S);
 
 /* task.c: tells the holder of the handle that the task is over, with the values on its stack */
 void lctx_task_over(lua_State* L, lctx_task* t, int nresults);
-/* Pushes a list of what is alive: see core.tasks. */
-void lctx_push_tasks(lua_State* L, lctx_state* S);
+/* Frees the records of parked coroutines that their owners have closed: no one else tells of it. */
+void lctx_reclaim(lua_State* L, lctx_state* S);
 
 /* after.c: makes tasks of the after-funcs that are due */
 void lctx_after_spawn(lua_State* L, lctx_state* S);
@@ -316,6 +341,8 @@ void lctx_after_spawn(lua_State* L, lctx_state* S);
 extern const ctx_host_t lctx_host;
 /* Tells luv's handles what the core and the scheduler want. Raises no error. */
 void lctx_settle(lua_State* L, lctx_state* S);
+/* The same from outside the scheduler, where a handle may have been closed under us. */
+void lctx_rouse(lua_State* L, lctx_state* S);
 /* Runs the loop until over(S, arg), or as long as anything can still happen: then false. */
 typedef bool (*lctx_over_fn)(lctx_state* S, void* arg);
 bool lctx_drive(lua_State* L, lctx_state* S, lctx_over_fn over, void* arg);

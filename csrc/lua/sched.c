@@ -44,6 +44,11 @@ static void clear_at(lua_State* L, lctx_state* S, enum lctx_ref ref, uint32_t sl
 
 /* A record from the list of those without a thread; `co` is the value on top, which is popped. */
 static lctx_task* take_bare(lua_State* L, lctx_state* S) {
+  if (lctx_list_empty(&S->bare) && S->records >= S->reclaim_at) {
+    /* Rarer than the records are many, so that it costs each of them next to nothing. */
+    S->reclaim_at = S->records * 2;
+    lctx_reclaim(L, S);
+  }
   if (lctx_list_empty(&S->bare)) grow(L, S);
   lctx_task* t = LCTX_CONTAINER(S->bare.next, lctx_task, link);
   lua_State* co = lua_tothread(L, -1);
@@ -166,6 +171,12 @@ void lctx_wake(lctx_task* t, enum lctx_outcome outcome) {
   }
 }
 
+void lctx_undo(lctx_task* t) {
+  lctx_undo_fn undo = t->undo;
+  t->undo = NULL;
+  if (undo != NULL) undo(t);
+}
+
 void lctx_unpark(lctx_task* t) {
   (void)ctx_unwatch(&t->watcher);
   (void)ctx_timer_stop(&t->timer);
@@ -231,9 +242,11 @@ static void end_task(lua_State* L, lctx_task* t, const char* why) {
 }
 
 /* Its owner closed the coroutine of `t` while that waited. */
-static void closed(lua_State* L, lctx_task* t) {
+void lctx_task_closed(lua_State* L, lctx_task* t) {
+  if (t->state == LCTX_PARKED) lctx_unpark(t);
+  lctx_undo(t);
   if (t->kind == LCTX_TASK) {
-    end_task(L, t, "the task's coroutine was closed");
+    end_task(L, t, "the task's coroutine was closed, or resumed to its end, by someone else");
   } else {
     lctx_task_free(L, t);
   }
@@ -242,6 +255,7 @@ static void closed(lua_State* L, lctx_task* t) {
 /* The last resort, when nothing can ever wake a task: its <close> variables run, and cannot wait. */
 void lctx_task_abandon(lua_State* L, lctx_task* t) {
   lctx_unpark(t);
+  lctx_undo(t);
   t->state = LCTX_RUNNING;
   (void)lua_resetthread(t->co);
   end_task(L, t, "abandoned: all tasks were asleep");
@@ -259,7 +273,7 @@ static void run_round(lua_State* L, lctx_state* S) {
     if (t->kind == LCTX_MAIN) {
       t->state = LCTX_RUNNING; /* the loop that it runs looks at its outcome */
     } else if (t->state != LCTX_NEW && lua_status(t->co) != LUA_YIELD) {
-      closed(L, t);
+      lctx_task_closed(L, t);
     } else if (t->kind == LCTX_TASK) {
       resume_task(L, t);
     } else {

@@ -64,6 +64,9 @@ static void make_tables(lua_State* L, lctx_state* S) {
   } tables[] = {
       {LCTX_REF_CONTEXT, NULL}, {LCTX_REF_ANY, NULL},     {LCTX_REF_CANCEL, NULL},
       {LCTX_REF_TASK, NULL},    {LCTX_REF_FAILED, NULL},  {LCTX_REF_KEY, NULL},
+      {LCTX_REF_QUEUE, NULL},   {LCTX_REF_SEMAPHORE, NULL}, {LCTX_REF_GROUP, NULL},
+      {LCTX_REF_QUEUE, NULL},   {LCTX_REF_SEMAPHORE, NULL},
+      {LCTX_REF_GROUP, NULL},
       {LCTX_REF_AFTER, NULL},   {LCTX_REF_LIVE, "v"},     {LCTX_REF_KNOWN, "v"},
       {LCTX_REF_LINES, NULL},
       {LCTX_REF_NAMES, "k"},    {LCTX_REF_BLOCKS, NULL},  {LCTX_REF_THREADS, NULL},
@@ -134,10 +137,22 @@ static int core_hook(lua_State* L) {
   return 0;
 }
 
+/* Forgets all lines: places are used again, and without debugging nobody would correct them. */
+static void forget_lines(lua_State* L, lctx_state* S) {
+  static const enum lctx_ref tables[] = {LCTX_REF_LINES, LCTX_REF_SPAWNS};
+  for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+    lua_newtable(L);
+    lctx_setref(L, S, tables[i]);
+  }
+}
+
 /* core.debug([on]): answers whether debugging is on. */
 static int core_debug(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
-  if (!lua_isnoneornil(L, 1)) S->debug = lua_toboolean(L, 1);
+  if (!lua_isnoneornil(L, 1) && S->debug != lua_toboolean(L, 1)) {
+    forget_lines(L, S);
+    S->debug = !S->debug;
+  }
   lua_pushboolean(L, S->debug);
   return 1;
 }
@@ -146,6 +161,7 @@ static int core_counters(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   ctx_counters_t counters;
   lctx_live_scan(L, S);
+  lctx_reclaim(L, S);
   ctx_counters(&S->tree, &counters);
   const struct {
     const char* name;
@@ -189,6 +205,8 @@ static void open_state(lua_State* L) {
   lctx_open_after(L, S);
   lctx_open_task(L, S);
   lctx_open_wait(L, S);
+  lctx_open_queue(L, S);
+  lctx_open_semaphore(L, S);
   lctx_open_live(L, S);
   lctx_open_host(L, S);
   /* Only a state that is whole goes into the registry. */

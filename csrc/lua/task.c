@@ -36,7 +36,7 @@ static int task_go(lua_State* L) {
   if (S->debug) lctx_set_at(L, S, LCTX_REF_SPAWNS, t->slot);
   lua_pushvalue(L, 1);
   lctx_set_at(L, S, LCTX_REF_HANDLES, t->slot);
-  if (!S->draining) lctx_settle(L, S);
+  if (!S->draining) lctx_rouse(L, S);
   return 1;
 }
 
@@ -250,6 +250,18 @@ static void each_record(lua_State* L, lctx_state* S, void (*fn)(lua_State* L, lc
   lua_settop(L, blocks - 1);
 }
 
+static void reclaim(lua_State* L, lctx_task* t) {
+  lua_Debug ar;
+  /* One that is just about to yield has a stack yet. */
+  bool dead = lua_status(t->co) != LUA_YIELD && !lua_getstack(t->co, 0, &ar);
+  if (dead && t->state == LCTX_PARKED && t->kind != LCTX_MAIN) lctx_task_closed(L, t);
+}
+
+void lctx_reclaim(lua_State* L, lctx_state* S) {
+  luaL_checkstack(L, 8, "ctx");
+  each_record(L, S, reclaim);
+}
+
 static void add_report(lua_State* L, lctx_task* t) {
   push_report(L, t);
   lua_rawseti(L, 1, (lua_Integer)lua_rawlen(L, 1) + 1);
@@ -257,6 +269,7 @@ static void add_report(lua_State* L, lctx_task* t) {
 
 /* core.tasks() → a list of every task, and of every other coroutine that waits */
 static int core_tasks(lua_State* L) {
+  lctx_reclaim(L, lctx_upstate(L));
   lua_settop(L, 0);
   lua_newtable(L);
   each_record(L, lctx_upstate(L), add_report);

@@ -26,8 +26,11 @@ static int refuse(lua_State* L, const char* what, const char* why) {
 
 /* The record of the running coroutine, for a wait in `what`; or an error that says why it cannot
  * wait, and what to do. */
-static lctx_task* waiter(lua_State* L, lctx_state* S, const char* what) {
+lctx_task* lctx_waiter(lua_State* L, lctx_state* S, const char* what) {
   if (S->closed) refuse(L, what, "since the Lua state is closing");
+  if (S->starting != NULL && S->starting->co == L) {
+    refuse(L, what, "in the start function of ctx.await; wait before or after it");
+  }
   lctx_task* t = S->current;
   bool main = L == S->main;
   if (!main && !lua_isyieldable(L)) {
@@ -35,12 +38,7 @@ static lctx_task* waiter(lua_State* L, lctx_state* S, const char* what) {
     refuse(L, what, "inside a C function that calls back (such as table.sort or string.gsub), or "
                     "a metamethod; wait before it, or start a task with ctx.go");
   }
-  if (t != NULL && t->co == L) {
-    if (t->state == LCTX_STARTING) {
-      refuse(L, what, "in the start function of ctx.await; wait before or after it");
-    }
-    return t;
-  }
+  if (t != NULL && t->co == L) return t;
   if (main) {
     if (in_finalizer(L)) refuse(L, what, "in a finalizer (__gc); start a task there with ctx.go");
     if (S->draining || lctx_in_loop(L, S)) {
@@ -57,6 +55,11 @@ static void leave(lua_State* L, lctx_task* t) {
   if (t->kind != LCTX_TASK) lctx_task_free(L, t);
 }
 
+int lctx_leave_error(lua_State* L, lctx_task* t, const char* what, int err) {
+  leave(L, t);
+  return luaL_error(L, "%s: %s", what, ctx_strerror(err));
+}
+
 /* -- Parking ---------------------------------------------------------------------------------- */
 
 static void on_done(ctx_watcher_t* w) {
@@ -67,23 +70,31 @@ static void on_due(ctx_timer_t* timer) {
   lctx_wake(LCTX_CONTAINER(timer, lctx_task, timer), LCTX_DUE);
 }
 
+/* Somebody other than the scheduler resumed this coroutine while it waited: an error, in it. */
+static int intruded(lua_State* L, lctx_task* t) {
+  const char* what = t->what;
+  if (t->state == LCTX_PARKED) lctx_unpark(t);
+  lctx_undo(t);
+  lctx_list_remove(&t->link);
+  t->nargs = 0;
+  t->state = LCTX_RUNNING;
+  if (t->kind == LCTX_TASK) {
+    /* The scheduler gets it back, or learns that it has ended meanwhile. */
+    t->state = LCTX_READY;
+    lctx_list_append(&t->S->run, &t->link);
+  }
+  leave(L, t);
+  return luaL_error(L, "%s: this coroutine was resumed by someone else while it waited", what);
+}
+
 static int resumed(lua_State* L, int status, lua_KContext context) {
   (void)status;
   lctx_task* t = (lctx_task*)context;
   lctx_state* S = t->S;
-  if (t->state != LCTX_RUNNING) {
-    if (t->state == LCTX_PARKED) {
-      lctx_unpark(t);
-    } else {
-      lctx_list_remove(&t->link);
-    }
-    t->state = LCTX_RUNNING;
-    const char* what = t->what;
-    leave(L, t);
-    return luaL_error(L, "%s: this coroutine was resumed by someone else while it waited", what);
-  }
+  if (t->state != LCTX_RUNNING) return intruded(L, t);
   enum lctx_outcome outcome = (enum lctx_outcome)t->outcome;
   lctx_waited_fn waited = t->waited;
+  t->undo = NULL;
   lctx_push_packed(L, t);
   leave(L, t);
   return waited(L, S, outcome);
@@ -98,6 +109,7 @@ static bool woken(lctx_state* S, void* arg) {
 static int wait_in_loop(lua_State* L, lctx_state* S, lctx_task* t) {
   if (!lctx_drive(L, S, woken, t)) {
     lctx_unpark(t);
+    lctx_undo(t);
     const char* what = t->what;
     leave(L, t);
     lctx_hook(L, S, "asleep", 0, 1);
@@ -122,8 +134,8 @@ static int listen(lctx_state* S, lctx_task* t, const lctx_wait* wait) {
   return 0;
 }
 
-static int park(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* wait) {
-  if (wait->c != NULL) {
+int lctx_park_task(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* wait) {
+  if (wait->c != NULL || wait->undo != NULL) {
     /* What is watched must not be collected: the stack of a coroutine that its owner closes lets go
      * of it, this table does not. */
     lua_pushvalue(L, wait->context);
@@ -132,22 +144,23 @@ static int park(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* wait
   t->outcome = LCTX_NOTHING;
   int err = listen(S, t, wait);
   if (err != 0) {
-    leave(L, t);
-    return luaL_error(L, "%s: %s", wait->what, ctx_strerror(err));
+    return lctx_leave_error(L, t, wait->what, err);
   }
   t->what = wait->what;
   t->waited = wait->waited;
+  t->undo = wait->undo;
+  t->undo_data = wait->undo_data;
   t->state = LCTX_PARKED;
   t->external = wait->external;
   S->parked++;
   if (wait->external) S->external++;
   if (t->kind == LCTX_MAIN) return wait_in_loop(L, S, t);
-  if (!S->draining) lctx_settle(L, S);
+  if (!S->draining) lctx_rouse(L, S);
   return lua_yieldk(L, 0, (lua_KContext)t, resumed);
 }
 
 int lctx_park(lua_State* L, lctx_state* S, const lctx_wait* wait) {
-  return park(L, S, waiter(L, S, wait->what), wait);
+  return lctx_park_task(L, S, lctx_waiter(L, S, wait->what), wait);
 }
 
 /* -- c:wait() and ctx.sleep ---------------------------------------------------------------------- */
@@ -195,7 +208,7 @@ enum { AWAIT_C = 1, AWAIT_START, AWAIT_FREE, AWAIT_TOP = AWAIT_FREE };
 enum { RESOLVE_TASK = 1, RESOLVE_TICKET, RESOLVE_FREE };
 
 /* Moves the `n` values on top of L to where the waiting coroutine will find them. */
-static void hand_over(lua_State* L, lctx_task* t, int n) {
+void lctx_hand_over(lua_State* L, lctx_task* t, int n) {
   if (t->state == LCTX_PARKED && t->kind != LCTX_MAIN) {
     if (!lua_checkstack(t->co, n + LUA_MINSTACK)) luaL_error(L, "resolve: too many values");
     lua_xmove(L, t->co, n);
@@ -243,7 +256,7 @@ static int resolve(lua_State* L) {
     lctx_hook(L, S, "drop", lua_gettop(L), 0);
     return 0;
   }
-  hand_over(L, t, lua_gettop(L));
+  lctx_hand_over(L, t, lua_gettop(L));
   lctx_wake(t, LCTX_VALUES);
   if (!S->draining) lctx_settle(L, S);
   return 0;
@@ -271,7 +284,10 @@ static void call_start(lua_State* L, lctx_task* t) {
   t->packed = false;
   lua_pushvalue(L, AWAIT_START);
   push_resolve(L, t);
+  lctx_task* outer = t->S->starting;
+  t->S->starting = t;
   int status = lctx_enter_plain(L, 1, 1);
+  t->S->starting = outer;
   t->state = LCTX_RUNNING;
   if (status != LUA_OK) {
     leave(L, t);
@@ -292,7 +308,7 @@ static int wait_await(lua_State* L) {
   }
   lua_settop(L, AWAIT_TOP);
   if (ctx_err(c->c) != 0) return lctx_pushended(L, S, AWAIT_C);
-  lctx_task* t = waiter(L, S, "ctx.await");
+  lctx_task* t = lctx_waiter(L, S, "ctx.await");
   call_start(L, t);
   if (t->outcome != LCTX_NOTHING) {
     lctx_push_packed(L, t);
@@ -301,7 +317,7 @@ static int wait_await(lua_State* L) {
   }
   lctx_wait wait = {.what = "ctx.await", .c = c, .context = AWAIT_C, .due_ns = CTX_NEVER,
                     .external = true, .waited = awaited};
-  return park(L, S, t, &wait);
+  return lctx_park_task(L, S, t, &wait);
 }
 
 void lctx_open_wait(lua_State* L, lctx_state* S) {

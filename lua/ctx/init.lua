@@ -94,8 +94,11 @@ end
 ---@return any ... what main returned
 function ctx.run(main, ...)
   check(type(main) == "function", "run", 1, "main", "a function", main)
-  if coroutine.isyieldable() then
+  if not select(2, coroutine.running()) then
     error("ctx.run: this is a coroutine already; start a task with ctx.go", 2)
+  end
+  if not core.may_drive() then
+    error("ctx.run: the loop is running already; start a task with ctx.go", 2)
   end
   local root, cancel = ctx.with_cancel(ctx.background())
   root:name("ctx.run")
@@ -106,7 +109,8 @@ function ctx.run(main, ...)
     cancel(asleep(stacks))
   end
   cancel()
-  if not core.drive() then
+  -- Whoever waited for a task that was abandoned goes on, and may end in another dead end.
+  while not core.drive() do
     stacks = stacks or report.asleep()
     core.abandon()
   end

@@ -55,6 +55,12 @@ if not loop.uv then
     apply_hold(timer)
   end)
 
+  core.hook("disarm", function()
+    if loop.timer and not loop.timer:is_closing() then
+      loop.timer:stop()
+    end
+  end)
+
   core.hook("hold", function(on)
     loop.held = on
     apply_hold(handle("timer", uv.new_timer))
@@ -74,12 +80,19 @@ if not loop.uv then
     return uv.loop_mode() ~= nil
   end)
 
-  core.hook("turn", function(block)
+  --- Sees whether a handle was closed under us; what it was to do is then told to a new one.
+  local function check()
     local timer, idle = loop.timer, loop.idle
     if timer and timer:is_closing() or idle and idle:is_closing() then
       loop.timer, loop.idle = nil, nil
       core.forget_handles()
     end
+  end
+
+  core.hook("check", check)
+
+  core.hook("turn", function(block)
+    check()
     return uv.run(block and "once" or "nowait")
   end)
 

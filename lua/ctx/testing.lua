@@ -22,7 +22,7 @@ local testing = {}
 
 ---@class ctx.testing.Clock
 ---@field _began number
----@field _real boolean?
+---@field _real boolean? it is not, or no more, this one that holds the real clock off
 local Clock = {}
 local metatable = { __name = "ctx.testing.Clock", __index = Clock }
 
@@ -41,6 +41,7 @@ end
 ---@param ms number
 function Clock:advance(ms)
   if coroutine.isyieldable() then
+    core.jump(ms)
     ctx.sleep(ctx.background(), ms)
   else
     core.advance(ms)
@@ -62,11 +63,12 @@ end
 
 metatable.__close = Clock.close
 
---- Installs a clock that is moved by hand, until it is closed: `local clock <close> = …`.
+--- Installs a clock that is moved by hand, until it is closed: `local clock <close> = …`. Within
+--- the scope of another it is a second face of that, which goes on when this one is closed.
 ---@return ctx.testing.Clock
 function testing.clock()
-  core.fake_clock(true)
-  return setmetatable({ _began = ctx.now() }, metatable)
+  local nested = core.fake_clock(true)
+  return setmetatable({ _began = ctx.now(), _real = nested }, metatable)
 end
 
 -- -- Leaks ----------------------------------------------------------------------------------------

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* Queues of coroutines that wait for one another: what mutexes, channels and wait groups are made
+ * of, on the Lua side. The context that ends a wait, and the leaving of the queue, are done here. */
+#include "lctx.h"
+
+enum { WAIT_QUEUE = 1, WAIT_C, WAIT_WHAT, WAIT_TOP = WAIT_WHAT };
+
+typedef struct {
+  const void* tag;
+  lctx_link waiters;
+} queue_t;
+
+static const char queue_tag = 0;
+
+static queue_t* check(lua_State* L) {
+  queue_t* q = (queue_t*)lua_touserdata(L, 1);
+  if (q == NULL || lua_rawlen(L, 1) < sizeof *q || q->tag != &queue_tag) {
+    lctx_typeerror(L, 1, "queue", "a queue");
+  }
+  return q;
+}
+
+/* core.queue() → an empty one */
+static int queue_new(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  queue_t* q = (queue_t*)lua_newuserdatauv(L, sizeof *q, 0);
+  q->tag = &queue_tag;
+  lctx_list_init(&q->waiters);
+  lctx_pushref(L, S, LCTX_REF_QUEUE);
+  lua_setmetatable(L, -2);
+  return 1;
+}
+
+static int waited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
+  (void)S;
+  if (outcome == LCTX_VALUES) return lua_gettop(L) - WAIT_TOP;
+  return lctx_pushended(L, S, WAIT_C);
+}
+
+/* q:wait(c, what) → the values of the wake that took it, or nil and an error. `c` may be nil; `what`
+ * is a literal, the public function's name. */
+static int queue_wait(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  queue_t* q = check(L);
+  lctx_context* c = lua_isnil(L, WAIT_C) ? NULL : lctx_checkcontext(L, WAIT_C, "c");
+  const char* what = luaL_checkstring(L, WAIT_WHAT);
+  lua_settop(L, WAIT_TOP);
+  if (c != NULL && ctx_err(c->c) != 0) return lctx_pushended(L, S, WAIT_C);
+  lctx_wait wait = {.what = what, .c = c, .context = WAIT_C, .due_ns = CTX_NEVER,
+                    .list = &q->waiters, .waited = waited};
+  return lctx_park(L, S, &wait);
+}
+
+/* The first that waits and can go on: what is handed to a coroutine that its owner has closed would
+ * be lost. */
+static lctx_task* first_of(lua_State* L, queue_t* q) {
+  while (!lctx_list_empty(&q->waiters)) {
+    lctx_task* t = LCTX_CONTAINER(q->waiters.next, lctx_task, link);
+    if (t->kind == LCTX_MAIN || lua_status(t->co) == LUA_YIELD) return t;
+    lctx_task_closed(L, t);
+  }
+  return NULL;
+}
+
+/* q:wake(…) → true if it woke the first that waits, and handed it the values */
+static int queue_wake(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lctx_task* t = first_of(L, check(L));
+  if (t != NULL) {
+    lctx_hand_over(L, t, lua_gettop(L) - 1);
+    lctx_wake(t, LCTX_VALUES);
+    if (!S->draining) lctx_settle(L, S);
+  }
+  lua_pushboolean(L, t != NULL);
+  return 1;
+}
+
+/* q:empty() → whether nobody waits */
+static int queue_empty(lua_State* L) {
+  lua_pushboolean(L, first_of(L, check(L)) == NULL);
+  return 1;
+}
+
+void lctx_open_queue(lua_State* L, lctx_state* S) {
+  static const luaL_Reg functions[] = {{"queue", queue_new}, {NULL, NULL}};
+  static const luaL_Reg methods[] = {
+      {"wait", queue_wait}, {"wake", queue_wake}, {"empty", queue_empty}, {NULL, NULL}};
+  lctx_register(L, S, functions);
+  lctx_pushref(L, S, LCTX_REF_QUEUE);
+  lua_newtable(L);
+  lctx_register(L, S, methods);
+  lua_setfield(L, -2, "__index");
+  lua_pushliteral(L, "ctx.queue");
+  lua_setfield(L, -2, "__name");
+  lua_pop(L, 1);
+}

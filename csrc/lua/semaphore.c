@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/* The class of semaphores, over the core's. */
+#include "lctx.h"
+
+enum { ARG_S = 1, ARG_C, ARG_N, ARG_WAITER };
+
+typedef struct {
+  const void* tag;
+  ctx_semaphore_t s;
+} semaphore_t;
+
+/* What a blocked acquire needs beside its task's record. User values: the semaphore, the context. */
+typedef struct {
+  ctx_acquire_t acquire;
+  ctx_semaphore_t* s;
+  lctx_task* t;
+} waiter_t;
+
+static const char semaphore_tag = 0;
+
+static semaphore_t* check(lua_State* L) {
+  semaphore_t* s = (semaphore_t*)lua_touserdata(L, 1);
+  if (s == NULL || lua_rawlen(L, 1) < sizeof *s || s->tag != &semaphore_tag) {
+    lctx_typeerror(L, 1, "s", "a semaphore");
+  }
+  return s;
+}
+
+/* A count of units, `least` or more. A negative weight would take what is not there. */
+static uint64_t check_units(lua_State* L, int arg, const char* name, lua_Integer least) {
+  int exact;
+  lua_Integer n = lua_tointegerx(L, arg, &exact);
+  if (lua_type(L, arg) != LUA_TNUMBER || !exact || n < least) {
+    lua_pushfstring(L, "%s: a whole number of %I or more expected, got %s", name,
+                    (LUAI_UACINT)least, luaL_tolstring(L, arg, NULL));
+    luaL_argerror(L, arg, lua_tostring(L, -1));
+  }
+  return (uint64_t)n;
+}
+
+static uint64_t opt_units(lua_State* L, int arg) {
+  return lua_isnoneornil(L, arg) ? 1 : check_units(L, arg, "k", 0);
+}
+
+/* semaphore.new(n) */
+static int semaphore_new(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  uint64_t n = check_units(L, 1, "n", 0);
+  semaphore_t* s = (semaphore_t*)lua_newuserdatauv(L, sizeof *s, 0);
+  s->tag = &semaphore_tag;
+  ctx_semaphore_init(&s->s, &S->tree, n);
+  lctx_pushref(L, S, LCTX_REF_SEMAPHORE);
+  lua_setmetatable(L, -2);
+  return 1;
+}
+
+static void granted(ctx_acquire_t* a, int err) {
+  waiter_t* w = LCTX_CONTAINER(a, waiter_t, acquire);
+  lctx_wake(w->t, err == 0 ? LCTX_DUE : LCTX_ENDED);
+}
+
+/* The coroutine will not go on: what it asked for, or has been given, is for others. */
+static void undo(lctx_task* t) {
+  waiter_t* w = (waiter_t*)t->undo_data;
+  if (!ctx_acquire_stop(&w->acquire) && t->outcome == LCTX_DUE) {
+    (void)ctx_semaphore_release(w->s, w->acquire.n);
+  }
+}
+
+static int acquired(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
+  lctx_context* c = lctx_tocontext(L, ARG_C);
+  if (outcome == LCTX_DUE && ctx_err(c->c) == 0) {
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+  /* Both in one turn: the context's end counts, and the units go back. */
+  if (outcome == LCTX_DUE) {
+    (void)ctx_semaphore_release(&check(L)->s, (uint64_t)lua_tointeger(L, ARG_N));
+  }
+  return lctx_pushended(L, S, ARG_C);
+}
+
+/* Pushes the waiter of a blocked acquire, which keeps semaphore and context alive. */
+static waiter_t* push_waiter(lua_State* L, semaphore_t* s) {
+  waiter_t* w = (waiter_t*)lua_newuserdatauv(L, sizeof *w, 2);
+  *w = (waiter_t){.s = &s->s};
+  lua_pushvalue(L, ARG_S);
+  lua_setiuservalue(L, -2, 1);
+  lua_pushvalue(L, ARG_C);
+  lua_setiuservalue(L, -2, 2);
+  return w;
+}
+
+/* s:acquire(c [, k]) → true, or nil and an error */
+static int semaphore_acquire(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  semaphore_t* s = check(L);
+  lctx_context* c = lctx_checkcontext(L, ARG_C, "c");
+  uint64_t n = opt_units(L, ARG_N);
+  if (n > s->s.size && !ctx_can_end(c->c)) {
+    return luaL_argerror(L, ARG_N, "k: more than the semaphore's size, and c can never be done: "
+                                   "this would wait for ever");
+  }
+  lua_settop(L, ARG_C);
+  lua_pushinteger(L, (lua_Integer)n);
+  if (ctx_err(c->c) != 0) return lctx_pushended(L, S, ARG_C);
+  if (ctx_semaphore_try_acquire(&s->s, n)) {
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+  waiter_t* w = push_waiter(L, s);
+  w->t = lctx_waiter(L, S, "semaphore:acquire");
+  int err = ctx_semaphore_acquire(&s->s, c->c, &w->acquire, n, granted);
+  if (err != CTX_PENDING) return lctx_leave_error(L, w->t, "semaphore:acquire", err);
+  lctx_wait wait = {.what = "semaphore:acquire", .context = ARG_WAITER, .due_ns = CTX_NEVER,
+                    .undo = undo, .undo_data = w, .waited = acquired};
+  return lctx_park_task(L, S, w->t, &wait);
+}
+
+/* s:try_acquire([k]) → true, or false: not enough is free, or others are waiting */
+static int semaphore_try_acquire(lua_State* L) {
+  semaphore_t* s = check(L);
+  lua_pushboolean(L, ctx_semaphore_try_acquire(&s->s, opt_units(L, 2)));
+  return 1;
+}
+
+/* s:release([k]) */
+static int semaphore_release(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  semaphore_t* s = check(L);
+  uint64_t n = opt_units(L, 2);
+  if (ctx_semaphore_release(&s->s, n) != 0) {
+    return luaL_error(L, "semaphore:release: %I released, but only %I held", (LUAI_UACINT)n,
+                      (LUAI_UACINT)s->s.held);
+  }
+  if (!S->draining) lctx_settle(L, S);
+  return 0;
+}
+
+/* s:resize(n): with fewer than are held, nobody gets any until enough has come back */
+static int semaphore_resize(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  semaphore_t* s = check(L);
+  ctx_semaphore_resize(&s->s, check_units(L, 2, "n", 0));
+  if (!S->draining) lctx_settle(L, S);
+  return 0;
+}
+
+/* s:held() → units held, size */
+static int semaphore_held(lua_State* L) {
+  const semaphore_t* s = check(L);
+  lua_pushinteger(L, (lua_Integer)s->s.held);
+  lua_pushinteger(L, (lua_Integer)s->s.size);
+  return 2;
+}
+
+void lctx_open_semaphore(lua_State* L, lctx_state* S) {
+  static const luaL_Reg functions[] = {{"semaphore", semaphore_new}, {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"acquire", semaphore_acquire},
+                                     {"try_acquire", semaphore_try_acquire},
+                                     {"release", semaphore_release},
+                                     {"resize", semaphore_resize},
+                                     {"held", semaphore_held},
+                                     {NULL, NULL}};
+  lctx_register(L, S, functions);
+  lctx_pushref(L, S, LCTX_REF_SEMAPHORE);
+  lua_newtable(L);
+  lctx_register(L, S, methods);
+  lua_setfield(L, -2, "__index");
+  lua_pushliteral(L, "ctx.semaphore");
+  lua_setfield(L, -2, "__name");
+  lua_pop(L, 1);
+}
