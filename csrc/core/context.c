@@ -62,7 +62,9 @@ static void derive(ctx_t* c, ctx_t* parent, enum ctx__kind kind) {
   }
 }
 
-void ctx_with_cancel(ctx_t* c, ctx_t* parent) { derive(c, parent, CTX__CANCEL); }
+void ctx_with_cancel(ctx_t* c, ctx_t* parent) {
+  derive(c, parent, CTX__CANCEL);
+}
 
 void ctx_with_deadline(ctx_t* c, ctx_t* parent, uint64_t deadline_ns, ctx_cause_t* cause) {
   derive(c, parent, CTX__DEADLINE);
@@ -89,19 +91,33 @@ int ctx_err(ctx_t* c) {
   return -(int)c->due.status;
 }
 
-ctx_cause_t* ctx_cause(ctx_t* c) { return ctx_err(c) != 0 ? c->cause : NULL; }
+ctx_cause_t* ctx_cause(ctx_t* c) {
+  return ctx_err(c) != 0 ? c->cause : NULL;
+}
 
-uint64_t ctx_deadline(const ctx_t* c) { return c->due.at_ns; }
+uint64_t ctx_deadline(const ctx_t* c) {
+  return c->due.at_ns;
+}
 
-void ctx_set_name(ctx_t* c, const char* name) { c->name = name; }
+void ctx_set_name(ctx_t* c, const char* name) {
+  c->name = name;
+}
 
-const char* ctx_name(const ctx_t* c) { return c->name; }
+const char* ctx_name(const ctx_t* c) {
+  return c->name;
+}
 
-const ctx_t* ctx_parent(const ctx_t* c) { return c->parent; }
+const ctx_t* ctx_parent(const ctx_t* c) {
+  return c->parent;
+}
 
-bool ctx_can_end(const ctx_t* c) { return c->due.kind > CTX__WITHOUT; }
+bool ctx_can_end(const ctx_t* c) {
+  return c->due.kind > CTX__WITHOUT;
+}
 
-uint64_t ctx_id(const ctx_t* c) { return c->due.order; }
+uint64_t ctx_id(const ctx_t* c) {
+  return c->due.order;
+}
 
 void ctx_borrow_cause(ctx_t* c) {
   ctx_cause_t* cause = c->cause;
@@ -122,11 +138,9 @@ void ctx_release(ctx_t* c) {
 const char* ctx_strerror(int code) {
   switch (code) {
 #define CTX_ERRNO(name, value, text)                                                               \
-  case CTX_##name:                                                                                 \
-    return text;
+  case CTX_##name: return text;
     CTX_ERRNO_MAP(CTX_ERRNO)
 #undef CTX_ERRNO
-    default:
-      return "unknown error";
+  default: return "unknown error";
   }
 }

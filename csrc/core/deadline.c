@@ -22,7 +22,9 @@ static uint64_t seen(ctx_tree_t* tree, uint64_t now_ns) {
   return tree->now_ns;
 }
 
-uint64_t ctx_now(ctx_tree_t* tree) { return seen(tree, tree->host->now(tree->data)); }
+uint64_t ctx_now(ctx_tree_t* tree) {
+  return seen(tree, tree->host->now(tree->data));
+}
 
 uint64_t ctx__now_coarse(ctx_tree_t* tree) {
   if (tree->host->now_coarse == NULL) return ctx_now(tree);
@@ -71,8 +73,8 @@ static bool grow(ctx_tree_t* tree) {
   uint32_t old = tree->heap_capacity;
   if (old > UINT32_MAX / 8) return false;
   uint32_t capacity = old == 0 ? 16 : old + old / 2;
-  void* heap = tree->host->alloc(tree->data, tree->heap, old * sizeof(entry_t),
-                                 capacity * sizeof(entry_t));
+  void* heap =
+      tree->host->alloc(tree->data, tree->heap, old * sizeof(entry_t), capacity * sizeof(entry_t));
   if (heap == NULL) return false;
   tree->heap = heap;
   tree->heap_capacity = capacity;

@@ -89,6 +89,8 @@ void ctx__flag_hear(ctx_t* ear);
 void ctx__inbox_run(ctx_tree_t* tree);
 void ctx__inbox_close(ctx_tree_t* tree);
 
-static inline bool ctx__linked(const ctx_t* c) { return (c->due.flags & CTX__LINKED) != 0; }
+static inline bool ctx__linked(const ctx_t* c) {
+  return (c->due.flags & CTX__LINKED) != 0;
+}
 
 #endif

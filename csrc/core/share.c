@@ -12,7 +12,7 @@
 typedef struct ctx_inbox_s {
   pthread_mutex_t mutex;
   const ctx_host_t* host;
-  ctx_tree_t* tree; /* NULL once the tree is closed */
+  ctx_tree_t* tree;         /* NULL once the tree is closed */
   ctx_flag_t *first, *last; /* the queue of flags that want something of the loop's thread */
   size_t references;        /* the tree's and one for each flag */
   ctx_flag_t* flags;        /* the loop's thread: all that hear, in no order */
@@ -26,8 +26,8 @@ struct ctx_flag_s {
   ctx_cause_t* cause; /* of a request that is under way */
   ctx_flag_t* queue;  /* the next one in the inbox */
   bool queued;
-  bool asked;  /* a request was taken: no other will be */
-  bool hears;  /* its ear is linked */
+  bool asked; /* a request was taken: no other will be */
+  bool hears; /* its ear is linked */
   /* The loop's thread: */
   ctx_t ear;
   ctx_flag_t *next, *prev; /* in the inbox's list of flags that hear */

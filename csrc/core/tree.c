@@ -17,9 +17,13 @@ void ctx_tree_close(ctx_tree_t* tree) {
   ctx__heap_close(tree);
 }
 
-ctx_t* ctx_background(ctx_tree_t* tree) { return &tree->background; }
+ctx_t* ctx_background(ctx_tree_t* tree) {
+  return &tree->background;
+}
 
-ctx_t* ctx_todo(ctx_tree_t* tree) { return &tree->todo; }
+ctx_t* ctx_todo(ctx_tree_t* tree) {
+  return &tree->todo;
+}
 
 /* A call closed the tree: those that were still to be called stay registered, and uncalled. */
 static void put_back(ctx_tree_t* tree, ctx_watcher_t* list) {

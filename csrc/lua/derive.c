@@ -76,8 +76,8 @@ static int derive_without_cancel(lua_State* L) {
 
 /* Pushes the userdata of an `any` of `count` sources; its arms follow its node. */
 static lctx_any* push_any(lua_State* L, lctx_state* S, int count, enum lctx_kind kind) {
-  lctx_any* any = (lctx_any*)lua_newuserdatauv(L, sizeof *any + (size_t)count * sizeof(ctx_t),
-                                               2 + count);
+  lctx_any* any =
+      (lctx_any*)lua_newuserdatauv(L, sizeof *any + (size_t)count * sizeof(ctx_t), 2 + count);
   any->node.base = (lctx_context){{NULL}, NULL, NULL, NULL, 0, (uint8_t)kind};
   lctx_pushref(L, S, LCTX_REF_ANY);
   lua_setmetatable(L, -2);

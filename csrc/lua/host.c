@@ -40,7 +40,9 @@ static uint64_t host_now_coarse(void* data) {
 
 /* -- Waking ------------------------------------------------------------------------------------ */
 
-static void host_wake_at(void* data, uint64_t at_ns) { ((lctx_state*)data)->alarm_ns = at_ns; }
+static void host_wake_at(void* data, uint64_t at_ns) {
+  ((lctx_state*)data)->alarm_ns = at_ns;
+}
 
 /* From any thread. A full pipe has been written to already: that is as good. */
 static void host_wake_soon(void* data) {
@@ -157,8 +159,8 @@ static bool turn(lua_State* L, lctx_state* S, bool block) {
  * and time jumps there, unless something outside is waited for and can still come. False when
  * nothing can. */
 static bool let_happen(lua_State* L, lctx_state* S) {
-  bool outside = !S->fake || S->alarm_ns == CTX_NEVER ||
-                 (S->external > 0 && S->alarm_ns > S->jump_ns);
+  bool outside =
+      !S->fake || S->alarm_ns == CTX_NEVER || (S->external > 0 && S->alarm_ns > S->jump_ns);
   bool alive = turn(L, S, outside);
   if (!lctx_idle(S) || S->alarm_ns == 0 || (outside && alive)) return true;
   if (!S->fake || S->alarm_ns == CTX_NEVER) return false;

@@ -30,11 +30,11 @@ enum {
 
 /* Values that C needs at hand; each has a place in the registry, at S->ref[…]. */
 enum lctx_ref {
-  LCTX_REF_CONTEXT,  /* metatables */
-  LCTX_REF_ANY,      /* the same with a finalizer */
+  LCTX_REF_CONTEXT, /* metatables */
+  LCTX_REF_ANY,     /* the same with a finalizer */
   LCTX_REF_CANCEL,
   LCTX_REF_TASK,
-  LCTX_REF_FAILED,   /* of a task's handle, while its error is nobody's yet */
+  LCTX_REF_FAILED, /* of a task's handle, while its error is nobody's yet */
   LCTX_REF_KEY,
   LCTX_REF_AFTER,
   LCTX_REF_QUEUE,
@@ -42,24 +42,24 @@ enum lctx_ref {
   LCTX_REF_GROUP,
   LCTX_REF_LIVE,
   LCTX_REF_KNOWN,
-  LCTX_REF_LINES,    /* slot -> where the context was made, under debug */
-  LCTX_REF_NAMES,    /* context -> its name; weak keys */
-  LCTX_REF_BLOCKS,   /* the memory of task records */
-  LCTX_REF_THREADS,  /* slot -> coroutine */
-  LCTX_REF_ANCHORS,  /* slot -> what the coroutine waits on */
-  LCTX_REF_RESULTS,  /* slot -> packed results that could not go on a stack */
-  LCTX_REF_TRACES,   /* slot -> traceback of the error that ended it */
-  LCTX_REF_SPAWNS,   /* slot -> where the task was started, under debug */
-  LCTX_REF_HANDLES,  /* slot -> the task's handle; weak values */
+  LCTX_REF_LINES,   /* slot -> where the context was made, under debug */
+  LCTX_REF_NAMES,   /* context -> its name; weak keys */
+  LCTX_REF_BLOCKS,  /* the memory of task records */
+  LCTX_REF_THREADS, /* slot -> coroutine */
+  LCTX_REF_ANCHORS, /* slot -> what the coroutine waits on */
+  LCTX_REF_RESULTS, /* slot -> packed results that could not go on a stack */
+  LCTX_REF_TRACES,  /* slot -> traceback of the error that ended it */
+  LCTX_REF_SPAWNS,  /* slot -> where the task was started, under debug */
+  LCTX_REF_HANDLES, /* slot -> the task's handle; weak values */
   LCTX_REF_TASK_BODY,
   LCTX_REF_ON_ERROR,
-  LCTX_REF_AFTERS,   /* address -> after-func that is registered */
-  LCTX_REF_SHARED,   /* name -> table, one per state */
+  LCTX_REF_AFTERS, /* address -> after-func that is registered */
+  LCTX_REF_SHARED, /* name -> table, one per state */
   LCTX_REF_BACKGROUND,
   LCTX_REF_TODO,
   LCTX_REF_CANCELED, /* sentinels */
   LCTX_REF_DEADLINE_EXCEEDED,
-  LCTX_REF_HOOKS,    /* functions of the Lua side, by name */
+  LCTX_REF_HOOKS, /* functions of the Lua side, by name */
   LCTX_REF_COUNT
 };
 
@@ -122,8 +122,8 @@ enum lctx_task_kind {
 };
 
 enum lctx_task_state {
-  LCTX_NEW,      /* in the run queue, never resumed */
-  LCTX_READY,    /* in the run queue */
+  LCTX_NEW,   /* in the run queue, never resumed */
+  LCTX_READY, /* in the run queue */
   LCTX_RUNNING,
   LCTX_STARTING, /* in ctx.await's start function: may be woken, but is not parked */
   LCTX_PARKED
@@ -143,12 +143,12 @@ typedef int (*lctx_waited_fn)(lua_State* L, lctx_state* S, enum lctx_outcome out
 typedef void (*lctx_undo_fn)(lctx_task* t);
 
 typedef struct {
-  const char* what; /* for reports and errors: the function's name */
-  lctx_context* c;  /* ends the wait; may be NULL */
-  int context;      /* where on the stack that is */
-  uint64_t due_ns;  /* ends it, too; or CTX_NEVER */
-  lctx_link* list;  /* to stand in meanwhile; may be NULL */
-  bool external;    /* what is waited for is neither a context nor a task */
+  const char* what;  /* for reports and errors: the function's name */
+  lctx_context* c;   /* ends the wait; may be NULL */
+  int context;       /* where on the stack that is */
+  uint64_t due_ns;   /* ends it, too; or CTX_NEVER */
+  lctx_link* list;   /* to stand in meanwhile; may be NULL */
+  bool external;     /* what is waited for is neither a context nor a task */
   lctx_undo_fn undo; /* called if the coroutine will not go on; may be NULL */
   void* undo_data;
   lctx_waited_fn waited;
@@ -164,7 +164,7 @@ struct lctx_task {
   lctx_waited_fn waited;
   lctx_undo_fn undo;
   void* undo_data;
-  uint64_t ticket;  /* rises with each wait: what was meant for an earlier one comes too late */
+  uint64_t ticket; /* rises with each wait: what was meant for an earlier one comes too late */
   uint32_t slot;
   int nargs; /* values on the coroutine's stack for the next resume */
   uint8_t kind, state, outcome;
@@ -196,19 +196,19 @@ struct lctx_state {
   int ref[LCTX_REF_COUNT];
 
   /* sched.c */
-  lctx_task* current; /* the record of the coroutine that the scheduler resumed */
+  lctx_task* current;  /* the record of the coroutine that the scheduler resumed */
   lctx_task* starting; /* the innermost that is in the start function of ctx.await */
-  lctx_link run;      /* sentinel of the run queue */
-  lctx_link mark;     /* in the run queue: the end of this round */
-  lctx_link fired;    /* sentinel of after-funcs that are due */
-  lctx_link spare;    /* free records that have a thread */
-  lctx_link bare;     /* free records that have none */
+  lctx_link run;       /* sentinel of the run queue */
+  lctx_link mark;      /* in the run queue: the end of this round */
+  lctx_link fired;     /* sentinel of after-funcs that are due */
+  lctx_link spare;     /* free records that have a thread */
+  lctx_link bare;      /* free records that have none */
   uint32_t spares;
   uint32_t records;
   uint32_t reclaim_at; /* so many of them: time to look for closed coroutines */
-  size_t tasks;    /* alive, made by ctx.go */
-  size_t parked;   /* coroutines that wait */
-  size_t external; /* of these, on something outside (await) */
+  size_t tasks;        /* alive, made by ctx.go */
+  size_t parked;       /* coroutines that wait */
+  size_t external;     /* of these, on something outside (await) */
   bool draining;
 
   /* live.c */
@@ -217,16 +217,16 @@ struct lctx_state {
   uint64_t lost; /* contexts that were collected before anyone cancelled them */
 
   /* host.c */
-  uint64_t alarm_ns; /* when the core wants its turn */
-  uint64_t armed_ns; /* what luv's timer is set to; CTX_NEVER: not running */
-  bool idling;       /* luv's idle handle runs: a turn as soon as can be */
-  bool held;         /* the loop is kept alive, since somebody waits */
-  bool looping;      /* within our own uv.run */
+  uint64_t alarm_ns;    /* when the core wants its turn */
+  uint64_t armed_ns;    /* what luv's timer is set to; CTX_NEVER: not running */
+  bool idling;          /* luv's idle handle runs: a turn as soon as can be */
+  bool held;            /* the loop is kept alive, since somebody waits */
+  bool looping;         /* within our own uv.run */
   int wake_fd, poll_fd; /* the writing and the reading end; -1: none */
-  bool fake;          /* the clock is moved by hand */
+  bool fake;            /* the clock is moved by hand */
   uint64_t fake_ns;
-  uint64_t jump_ns;   /* until then it jumps also while something outside is waited for */
-  int64_t offset_ns;  /* of our time from the system's, after a fake clock ran ahead */
+  uint64_t jump_ns;  /* until then it jumps also while something outside is waited for */
+  int64_t offset_ns; /* of our time from the system's, after a fake clock ran ahead */
 
   bool debug, closed;
 };
@@ -364,8 +364,12 @@ bool lctx_hook(lua_State* L, lctx_state* S, const char* name, int nargs, int nre
 /* Reports the message on top, and pops it. */
 void lctx_report(lua_State* L, lctx_state* S, const char* kind);
 
-static inline void lctx_list_init(lctx_link* list) { list->next = list->prev = list; }
-static inline bool lctx_list_empty(const lctx_link* list) { return list->next == list; }
+static inline void lctx_list_init(lctx_link* list) {
+  list->next = list->prev = list;
+}
+static inline bool lctx_list_empty(const lctx_link* list) {
+  return list->next == list;
+}
 static inline void lctx_list_append(lctx_link* list, lctx_link* link) {
   link->next = list;
   link->prev = list->prev;

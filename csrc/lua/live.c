@@ -12,7 +12,9 @@ enum { FIRST_SLOTS = 64 };
 /* A slot in use holds the address of its context, to be compared, never followed. A free one holds
  * the number of the next free one, doubled, plus one: no address is odd. Number 0 ends the list;
  * slot 0 is never used. */
-static bool is_free(uintptr_t slot) { return (slot & 1) != 0; }
+static bool is_free(uintptr_t slot) {
+  return (slot & 1) != 0;
+}
 
 static void set_free(lctx_state* S, uint32_t i) {
   S->slots[i] = (uintptr_t)S->slots_free * 2 + 1;

@@ -46,8 +46,12 @@ static int queue_wait(lua_State* L) {
   const char* what = luaL_checkstring(L, WAIT_WHAT);
   lua_settop(L, WAIT_TOP);
   if (c != NULL && ctx_err(c->c) != 0) return lctx_pushended(L, S, WAIT_C);
-  lctx_wait wait = {.what = what, .c = c, .context = WAIT_C, .due_ns = CTX_NEVER,
-                    .list = &q->waiters, .waited = waited};
+  lctx_wait wait = {.what = what,
+                    .c = c,
+                    .context = WAIT_C,
+                    .due_ns = CTX_NEVER,
+                    .list = &q->waiters,
+                    .waited = waited};
   return lctx_park(L, S, &wait);
 }
 

@@ -7,9 +7,9 @@
 
 #include "lctx.h"
 
-enum { BLOCK = 64 };       /* records in one piece of memory */
-enum { SPARES = 1024 };    /* threads kept for later tasks: a wave of a million is let go */
-enum { ROUNDS = 64 };      /* of the run queue before the loop gets its turn */
+enum { BLOCK = 64 };    /* records in one piece of memory */
+enum { SPARES = 1024 }; /* threads kept for later tasks: a wave of a million is let go */
+enum { ROUNDS = 64 };   /* of the run queue before the loop gets its turn */
 
 /* -- Records ------------------------------------------------------------------------------- */
 

@@ -98,8 +98,9 @@ static int semaphore_acquire(lua_State* L) {
   lctx_context* c = lctx_checkcontext(L, ARG_C, "c");
   uint64_t n = opt_units(L, ARG_N);
   if (n > s->s.size && !ctx_can_end(c->c)) {
-    return luaL_argerror(L, ARG_N, "k: more than the semaphore's size, and c can never be done: "
-                                   "this would wait for ever");
+    return luaL_argerror(L, ARG_N,
+                         "k: more than the semaphore's size, and c can never be done: "
+                         "this would wait for ever");
   }
   lua_settop(L, ARG_C);
   lua_pushinteger(L, (lua_Integer)n);
@@ -112,8 +113,12 @@ static int semaphore_acquire(lua_State* L) {
   w->t = lctx_waiter(L, S, "semaphore:acquire");
   int err = ctx_semaphore_acquire(&s->s, c->c, &w->acquire, n, granted);
   if (err != CTX_PENDING) return lctx_leave_error(L, w->t, "semaphore:acquire", err);
-  lctx_wait wait = {.what = "semaphore:acquire", .context = ARG_WAITER, .due_ns = CTX_NEVER,
-                    .undo = undo, .undo_data = w, .waited = acquired};
+  lctx_wait wait = {.what = "semaphore:acquire",
+                    .context = ARG_WAITER,
+                    .due_ns = CTX_NEVER,
+                    .undo = undo,
+                    .undo_data = w,
+                    .waited = acquired};
   return lctx_park_task(L, S, w->t, &wait);
 }
 
@@ -156,12 +161,10 @@ static int semaphore_held(lua_State* L) {
 
 void lctx_open_semaphore(lua_State* L, lctx_state* S) {
   static const luaL_Reg functions[] = {{"semaphore", semaphore_new}, {NULL, NULL}};
-  static const luaL_Reg methods[] = {{"acquire", semaphore_acquire},
-                                     {"try_acquire", semaphore_try_acquire},
-                                     {"release", semaphore_release},
-                                     {"resize", semaphore_resize},
-                                     {"held", semaphore_held},
-                                     {NULL, NULL}};
+  static const luaL_Reg methods[] = {
+      {"acquire", semaphore_acquire}, {"try_acquire", semaphore_try_acquire},
+      {"release", semaphore_release}, {"resize", semaphore_resize},
+      {"held", semaphore_held},       {NULL, NULL}};
   lctx_register(L, S, functions);
   lctx_pushref(L, S, LCTX_REF_SEMAPHORE);
   lua_newtable(L);

@@ -62,18 +62,15 @@ static void make_tables(lua_State* L, lctx_state* S) {
     enum lctx_ref ref;
     const char* weak;
   } tables[] = {
-      {LCTX_REF_CONTEXT, NULL}, {LCTX_REF_ANY, NULL},     {LCTX_REF_CANCEL, NULL},
-      {LCTX_REF_TASK, NULL},    {LCTX_REF_FAILED, NULL},  {LCTX_REF_KEY, NULL},
+      {LCTX_REF_CONTEXT, NULL}, {LCTX_REF_ANY, NULL},       {LCTX_REF_CANCEL, NULL},
+      {LCTX_REF_TASK, NULL},    {LCTX_REF_FAILED, NULL},    {LCTX_REF_KEY, NULL},
       {LCTX_REF_QUEUE, NULL},   {LCTX_REF_SEMAPHORE, NULL}, {LCTX_REF_GROUP, NULL},
-      {LCTX_REF_QUEUE, NULL},   {LCTX_REF_SEMAPHORE, NULL},
-      {LCTX_REF_GROUP, NULL},
-      {LCTX_REF_AFTER, NULL},   {LCTX_REF_LIVE, "v"},     {LCTX_REF_KNOWN, "v"},
-      {LCTX_REF_LINES, NULL},
-      {LCTX_REF_NAMES, "k"},    {LCTX_REF_BLOCKS, NULL},  {LCTX_REF_THREADS, NULL},
-      {LCTX_REF_ANCHORS, NULL}, {LCTX_REF_RESULTS, NULL}, {LCTX_REF_TRACES, NULL},
-      {LCTX_REF_SPAWNS, NULL},  {LCTX_REF_HANDLES, "v"}, {LCTX_REF_AFTERS, NULL},
-       {LCTX_REF_SHARED, NULL},
-      {LCTX_REF_HOOKS, NULL},
+      {LCTX_REF_QUEUE, NULL},   {LCTX_REF_SEMAPHORE, NULL}, {LCTX_REF_GROUP, NULL},
+      {LCTX_REF_AFTER, NULL},   {LCTX_REF_LIVE, "v"},       {LCTX_REF_KNOWN, "v"},
+      {LCTX_REF_LINES, NULL},   {LCTX_REF_NAMES, "k"},      {LCTX_REF_BLOCKS, NULL},
+      {LCTX_REF_THREADS, NULL}, {LCTX_REF_ANCHORS, NULL},   {LCTX_REF_RESULTS, NULL},
+      {LCTX_REF_TRACES, NULL},  {LCTX_REF_SPAWNS, NULL},    {LCTX_REF_HANDLES, "v"},
+      {LCTX_REF_AFTERS, NULL},  {LCTX_REF_SHARED, NULL},    {LCTX_REF_HOOKS, NULL},
   };
   for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
     lua_newtable(L);
@@ -167,11 +164,16 @@ static int core_counters(lua_State* L) {
     const char* name;
     uint64_t value;
   } rows[] = {
-      {"derived", counters.derived},   {"canceled", counters.canceled},
-      {"expired", counters.expired},   {"linked", counters.linked},
-      {"watchers", counters.watchers}, {"deadlines", counters.deadlines},
-      {"lost", S->lost},               {"tasks", S->tasks},
-      {"parked", S->parked},           {"external", S->external},
+      {"derived", counters.derived},
+      {"canceled", counters.canceled},
+      {"expired", counters.expired},
+      {"linked", counters.linked},
+      {"watchers", counters.watchers},
+      {"deadlines", counters.deadlines},
+      {"lost", S->lost},
+      {"tasks", S->tasks},
+      {"parked", S->parked},
+      {"external", S->external},
   };
   lua_createtable(L, 0, sizeof rows / sizeof *rows);
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -227,4 +229,6 @@ ctx_tree_t* ctx_lua_tree(lua_State* L) {
   return &S->tree;
 }
 
-void ctx_lua_settle(lua_State* L) { lctx_settle(L, lctx_state_of(L)); }
+void ctx_lua_settle(lua_State* L) {
+  lctx_settle(L, lctx_state_of(L));
+}

@@ -171,8 +171,12 @@ static int task_wait(lua_State* L) {
   }
   lua_settop(L, 2);
   if (c != NULL && ctx_err(c->c) != 0) return task_waited(L, S, LCTX_ENDED);
-  lctx_wait wait = {.what = "t:wait", .c = c, .context = 2, .due_ns = CTX_NEVER,
-                    .list = &h->waiters, .waited = task_waited};
+  lctx_wait wait = {.what = "t:wait",
+                    .c = c,
+                    .context = 2,
+                    .due_ns = CTX_NEVER,
+                    .list = &h->waiters,
+                    .waited = task_waited};
   return lctx_park(L, S, &wait);
 }
 
@@ -286,13 +290,12 @@ static int core_abandon(lua_State* L) {
   return 0;
 }
 
-static const luaL_Reg methods[] = {{"wait", task_wait},
-                                   {"status", task_status},
-                                   {"traceback", task_traceback},
-                                   {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"wait", task_wait}, {"status", task_status}, {"traceback", task_traceback}, {NULL, NULL}};
 
 void lctx_open_task(lua_State* L, lctx_state* S) {
-  static const luaL_Reg functions[] = {{"go", task_go}, {"tasks", core_tasks}, {"abandon", core_abandon}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"go", task_go}, {"tasks", core_tasks}, {"abandon", core_abandon}, {NULL, NULL}};
   static const luaL_Reg metamethods[] = {{"__tostring", task_tostring}, {NULL, NULL}};
   static const luaL_Reg finalizer[] = {{"__gc", failed_gc}, {NULL, NULL}};
   static const enum lctx_ref classes[] = {LCTX_REF_TASK, LCTX_REF_FAILED};

@@ -35,15 +35,17 @@ lctx_task* lctx_waiter(lua_State* L, lctx_state* S, const char* what) {
   bool main = L == S->main;
   if (!main && !lua_isyieldable(L)) {
     if (in_finalizer(L)) refuse(L, what, "in a finalizer (__gc); start a task there with ctx.go");
-    refuse(L, what, "inside a C function that calls back (such as table.sort or string.gsub), or "
-                    "a metamethod; wait before it, or start a task with ctx.go");
+    refuse(L, what,
+           "inside a C function that calls back (such as table.sort or string.gsub), or "
+           "a metamethod; wait before it, or start a task with ctx.go");
   }
   if (t != NULL && t->co == L) return t;
   if (main) {
     if (in_finalizer(L)) refuse(L, what, "in a finalizer (__gc); start a task there with ctx.go");
     if (S->draining || lctx_in_loop(L, S)) {
-      refuse(L, what, "on the main thread while the loop runs (in a luv callback, for one); start "
-                      "a task with ctx.go(fn) and wait in that");
+      refuse(L, what,
+             "on the main thread while the loop runs (in a luv callback, for one); start "
+             "a task with ctx.go(fn) and wait in that");
     }
   }
   return lctx_task_new(L, S, main ? LCTX_MAIN : LCTX_FOREIGN);
@@ -177,8 +179,8 @@ int lctx_context_wait(lua_State* L) {
   lctx_context* c = lctx_checkcontext(L, 1, "c (call it as c:wait())");
   lua_settop(L, 1);
   if (ctx_err(c->c) != 0) return context_ended(L, S, LCTX_ENDED);
-  lctx_wait wait = {.what = "c:wait", .c = c, .context = 1, .due_ns = CTX_NEVER,
-                    .waited = context_ended};
+  lctx_wait wait = {
+      .what = "c:wait", .c = c, .context = 1, .due_ns = CTX_NEVER, .waited = context_ended};
   return lctx_park(L, S, &wait);
 }
 
@@ -197,8 +199,11 @@ static int wait_sleep(lua_State* L) {
   uint64_t ns = lctx_checkms(L, 2, "ms");
   lua_settop(L, 1);
   if (ctx_err(c->c) != 0) return slept(L, S, LCTX_ENDED);
-  lctx_wait wait = {.what = "ctx.sleep", .c = c, .context = 1,
-                    .due_ns = ctx_time_add(ctx_now(&S->tree), ns), .waited = slept};
+  lctx_wait wait = {.what = "ctx.sleep",
+                    .c = c,
+                    .context = 1,
+                    .due_ns = ctx_time_add(ctx_now(&S->tree), ns),
+                    .waited = slept};
   return lctx_park(L, S, &wait);
 }
 
@@ -315,13 +320,16 @@ static int wait_await(lua_State* L) {
     leave(L, t);
     return awaited(L, S, LCTX_VALUES);
   }
-  lctx_wait wait = {.what = "ctx.await", .c = c, .context = AWAIT_C, .due_ns = CTX_NEVER,
-                    .external = true, .waited = awaited};
+  lctx_wait wait = {.what = "ctx.await",
+                    .c = c,
+                    .context = AWAIT_C,
+                    .due_ns = CTX_NEVER,
+                    .external = true,
+                    .waited = awaited};
   return lctx_park_task(L, S, t, &wait);
 }
 
 void lctx_open_wait(lua_State* L, lctx_state* S) {
-  static const luaL_Reg functions[] = {
-      {"sleep", wait_sleep}, {"await", wait_await}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"sleep", wait_sleep}, {"await", wait_await}, {NULL, NULL}};
   lctx_register(L, S, functions);
 }

@@ -19,6 +19,7 @@
 extern "C" {
 #endif
 
+/* Opens the module ctx.core; for luaL_requiref. Again: the same table. */
 CTX_EXTERN int luaopen_ctx_core(lua_State* L);
 
 /* The state's tree, to derive contexts from: ctx_with_cancel(&mine, ctx_background(ctx_lua_tree(L))).
