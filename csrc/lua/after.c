@@ -36,6 +36,19 @@ void lctx_after_spawn(lua_State* L, lctx_state* S) {
   }
 }
 
+void lctx_after_forget(lua_State* L, lctx_state* S) {
+  lctx_pushref(L, S, LCTX_REF_AFTERS);
+  int afters = lua_gettop(L);
+  lua_pushnil(L);
+  while (lua_next(L, afters)) {
+    lctx_after* after = (lctx_after*)lua_touserdata(L, -1);
+    (void)ctx_unwatch(&after->watcher);
+    release(L, S, after);
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+}
+
 /* stop() → true if that kept the function from running */
 static int after_stop(lua_State* L) {
   lctx_after* after = (lctx_after*)lua_touserdata(L, lua_upvalueindex(1));

@@ -336,6 +336,8 @@ void lctx_reclaim(lua_State* L, lctx_state* S);
 
 /* after.c: makes tasks of the after-funcs that are due */
 void lctx_after_spawn(lua_State* L, lctx_state* S);
+/* Takes back all that are registered. */
+void lctx_after_forget(lua_State* L, lctx_state* S);
 
 /* host.c: the clock, and luv's loop, which the Lua side handles by hooks */
 extern const ctx_host_t lctx_host;

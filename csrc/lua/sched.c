@@ -258,7 +258,11 @@ void lctx_task_abandon(lua_State* L, lctx_task* t) {
   lctx_undo(t);
   t->state = LCTX_RUNNING;
   (void)lua_resetthread(t->co);
-  end_task(L, t, "abandoned: all tasks were asleep");
+  if (t->kind == LCTX_TASK) {
+    end_task(L, t, "abandoned: all tasks were asleep");
+  } else {
+    lctx_task_free(L, t);
+  }
 }
 
 /* Runs what is in the queue now, up to a mark at its end: what becomes ready meanwhile waits for

@@ -284,9 +284,17 @@ static void abandon(lua_State* L, lctx_task* t) {
   if (t->kind == LCTX_TASK && t->state == LCTX_PARKED) lctx_task_abandon(L, t);
 }
 
-/* core.abandon(): ends every task that waits, when nothing can wake any */
+static void abandon_any(lua_State* L, lctx_task* t) {
+  if (t->kind != LCTX_MAIN && t->state == LCTX_PARKED) lctx_task_abandon(L, t);
+}
+
+/* core.abandon([all]): ends every task that waits, when nothing can wake any. With `all` also other
+ * coroutines that wait, and no after-func is called any more: for a test that was cut short. */
 static int core_abandon(lua_State* L) {
-  each_record(L, lctx_upstate(L), abandon);
+  lctx_state* S = lctx_upstate(L);
+  bool all = lua_toboolean(L, 1);
+  each_record(L, S, all ? abandon_any : abandon);
+  if (all) lctx_after_forget(L, S);
   return 0;
 }
 

@@ -9,8 +9,10 @@
  * `require "alloc"` gives the allocator control:
  *   alloc.fail_after(n)   the n-th request from now fails, and so do all that follow
  *   alloc.fail_once(n)    only the n-th request fails (for good: Lua's retry of it fails too)
- *   alloc.collect(on)     Lua's every request triggers a full emergency collection first
+ *   alloc.collect(k)      Lua's every k-th request triggers a full emergency collection first;
+ *                         true is 1, false is none
  *   alloc.count()         requests counted since the last fail_after, fail_once or reset
+ *   alloc.bytes()         the bytes in use now, of Lua's and of whoever shares its allocator
  *   alloc.reset()         back to normal; returns alloc.count()
  *
  * A request is a new block or a growing one: Lua takes for granted that shrinking cannot fail. */
@@ -31,7 +33,8 @@ typedef struct lab_s {
   uint64_t count;     /* requests since the last command; a retry is no request of its own */
   uint64_t fail_from; /* the request that fails, from 1; 0: none */
   bool fail_on;       /* and all that follow it */
-  bool collect;       /* deny each first attempt of Lua, so that it collects and retries */
+  uint64_t collect; /* deny Lua's first attempt at every so many, so that it collects and retries */
+  size_t bytes;     /* in use */
 
   /* The request that was denied last: when Lua comes again with the same, it is the retry. */
   bool denied;
@@ -42,12 +45,16 @@ typedef struct lab_s {
   bool from_lua; /* the request comes from Lua's memory manager, which retries */
 } lab_t;
 
-static void* reallocate(void* ptr, size_t new_size) {
+static void* reallocate(lab_t* lab, void* ptr, size_t old_size, size_t new_size) {
+  void* moved = NULL;
   if (new_size == 0) {
     free(ptr);
-    return NULL;
+  } else {
+    moved = realloc(ptr, new_size);
+    if (moved == NULL) return NULL;
   }
-  return realloc(ptr, new_size);
+  lab->bytes += new_size - old_size;
+  return moved;
 }
 
 static bool is_retry(const lab_t* lab, const void* ptr, size_t old_size, size_t new_size) {
@@ -74,19 +81,21 @@ static void* lab_alloc(void* ud, void* ptr, size_t old_size, size_t new_size) {
   lab_t* lab = ud;
   /* For a new block, Lua puts the object's type where the old size stands. */
   if (ptr == NULL) old_size = 0;
-  if (new_size <= old_size) return reallocate(ptr, new_size);
+  if (new_size <= old_size) return reallocate(lab, ptr, old_size, new_size);
 
   if (is_retry(lab, ptr, old_size, new_size)) {
     lab->denied = false;
     lab->from_lua = false; /* the memory manager may leave by longjmp now */
-    return lab->denied_for_good ? NULL : reallocate(ptr, new_size);
+    return lab->denied_for_good ? NULL : reallocate(lab, ptr, old_size, new_size);
   }
   lab->denied = false;
   lab->count++;
   if (must_fail(lab)) return deny(lab, ptr, old_size, new_size, true);
   /* Only Lua's memory manager retries; others (luaL_Buffer, the core) would see a failure. */
-  if (lab->collect && lab->from_lua) return deny(lab, ptr, old_size, new_size, false);
-  return reallocate(ptr, new_size);
+  if (lab->from_lua && lab->collect > 0 && lab->count % lab->collect == 0) {
+    return deny(lab, ptr, old_size, new_size, false);
+  }
+  return reallocate(lab, ptr, old_size, new_size);
 }
 
 /* ---- the memory manager's doors, wrapped by the linker (--wrap) ---- */
@@ -178,8 +187,9 @@ static int alloc_fail_once(lua_State* L) {
 }
 
 static int alloc_collect(lua_State* L) {
-  luaL_checktype(L, 1, LUA_TBOOLEAN);
-  lab_of(L)->collect = lua_toboolean(L, 1);
+  lua_Integer every = lua_isboolean(L, 1) ? lua_toboolean(L, 1) : luaL_checkinteger(L, 1);
+  luaL_argcheck(L, every >= 0, 1, "counts from 1");
+  lab_of(L)->collect = (uint64_t)every;
   return 0;
 }
 
@@ -188,17 +198,27 @@ static int alloc_count(lua_State* L) {
   return 1;
 }
 
+static int alloc_bytes(lua_State* L) {
+  lua_pushinteger(L, (lua_Integer)lab_of(L)->bytes);
+  return 1;
+}
+
 static int alloc_reset(lua_State* L) {
   lab_t* lab = lab_of(L);
-  lab->collect = false;
+  lab->collect = 0;
   lua_pushinteger(L, (lua_Integer)restart(lab));
   return 1;
 }
 
 static int luaopen_alloc(lua_State* L) {
   static const luaL_Reg functions[] = {
-      {"fail_after", alloc_fail_after}, {"fail_once", alloc_fail_once}, {"collect", alloc_collect},
-      {"count", alloc_count},           {"reset", alloc_reset},         {NULL, NULL},
+      {"fail_after", alloc_fail_after},
+      {"fail_once", alloc_fail_once},
+      {"collect", alloc_collect},
+      {"count", alloc_count},
+      {"bytes", alloc_bytes},
+      {"reset", alloc_reset},
+      {NULL, NULL},
   };
   luaL_newlib(L, functions);
   return 1;
@@ -276,7 +296,7 @@ int main(int argc, char** argv) {
   lua_pushlightuserdata(L, &args);
   int status = lua_pcall(L, 1, 0, 1);
   restart(&lab);
-  lab.collect = false;
+  lab.collect = 0;
   if (status != LUA_OK) fprintf(stderr, "lua-static: %s\n", lua_tostring(L, -1));
   lua_close(L);
   return status == LUA_OK ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -1,0 +1,184 @@
+-- SPDX-License-Identifier: MIT
+--- Runs specs while memory fails: every test with a full collection at each allocation, and again
+--- and again with the first allocation failing, the second, and so on until none is left to fail.
+---
+---     lua-static spec/support/stress.lua [OPTIONS] spec/*_spec.lua
+---
+---     --mode fail|collect|both   what to do to each test (both)
+---     --seed N                   of the sampling (the time)
+---     --seconds N                about how long all of it may take (150)
+---     --full                     no sampling: hours
+---     --filter TEXT              only tests whose names contain it
+---
+--- A failed allocation may make a test fail: any error will do. What may not happen is a crash, a
+--- hang, or that the library is not as before once memory is back: its counters, its memory, and a
+--- small program that uses it all. "Once": one allocation fails; "after": all from there on do.
+---
+--- Each spec file has a process of its own, so that it may crash, and a small heap, so that a
+--- collection is quick.
+local uv = require "luv"
+
+local SILENCE = 60000 -- ms without a sign of life: it hangs
+local NOISY = 40      -- lines of a process that failed are shown
+
+--- Files that are left out, by a pattern in their path or text, and why.
+local left_out = {
+  { "/scale_spec%.lua$", nil, "millions of contexts" },
+  { nil, "io%.popen", "starts processes" },
+  { nil, "uv%.spawn", "starts processes" },
+}
+
+local function read(path)
+  local file = assert(io.open(path, "rb"))
+  local text = file:read("a")
+  file:close()
+  return text
+end
+
+local function reason_to_leave_out(path)
+  local text = read(path)
+  for _, rule in ipairs(left_out) do
+    if rule[1] and path:find(rule[1]) or rule[2] and text:find(rule[2]) then
+      return rule[3]
+    end
+  end
+end
+
+local function parse(args)
+  local options = { mode = "both", seed = os.time() % 1000000, seconds = 150, filter = "" }
+  local paths = {}
+  local i = 1
+  while args[i] do
+    local name = args[i]:match("^%-%-(%a+)$")
+    if name == "full" then
+      options.full = true
+    elseif name then
+      i = i + 1
+      assert(options[name], "no such option: --" .. name)
+      options[name] = type(options[name]) == "number" and math.tointeger(args[i]) or args[i]
+    else
+      paths[#paths + 1] = args[i]
+    end
+    i = i + 1
+  end
+  return options, paths
+end
+
+-- -- One process for one file ---------------------------------------------------------------------
+
+local function interpreter()
+  local i = 0
+  while arg[i - 1] do
+    i = i - 1
+  end
+  return arg[i]
+end
+
+--- Hears the lines that come from the pipes until they end.
+local function listen(pipes, on_line)
+  for _, pipe in ipairs(pipes) do
+    local rest = ""
+    pipe:read_start(function(_, bytes)
+      if not bytes then
+        pipe:close()
+        on_line(rest)
+        return
+      end
+      rest = (rest .. bytes):gsub("([^\n]*)\n", function(line)
+        on_line(line)
+        return ""
+      end)
+    end)
+  end
+end
+
+--- Runs a file in a process of its own; on_line hears each line that it prints. Returns what went
+--- wrong with it, or nil.
+local function run_file(path, options, seconds, on_line)
+  local pipes, patience = { uv.new_pipe(), uv.new_pipe() }, uv.new_timer()
+  local process, verdict
+  process = assert(uv.spawn(interpreter(), {
+    args = { "spec/support/stress_one.lua", path, options.mode, tostring(options.seed),
+      options.full and "inf" or tostring(seconds), options.filter },
+    stdio = { nil, pipes[1], pipes[2] },
+  }, function(code, signal)
+    if signal ~= 0 then
+      verdict = verdict or "killed by signal " .. signal
+    elseif code ~= 0 then
+      verdict = "exit status " .. code
+    end
+    process:close()
+    patience:close()
+  end))
+  local function wait_again()
+    if not patience:is_closing() then
+      patience:start(SILENCE, 0, function()
+        verdict = "hangs: silent for " .. SILENCE // 1000 .. " s"
+        process:kill("sigkill")
+      end)
+    end
+  end
+  wait_again()
+  listen(pipes, function(line)
+    wait_again()
+    on_line(line)
+  end)
+  uv.run()
+  return verdict
+end
+
+--- The lines of a process: signs of life, results, and what else it says, which is for people.
+local function new_ear(totals)
+  local ear = { doing = "start", noise = {} }
+  function ear.hear(line)
+    local kind, text = line:match("^@(%a+) (.*)$")
+    if kind == "doing" then
+      ear.doing = text
+    elseif kind == "passed" then
+      totals.passed = totals.passed + 1
+    elseif kind == "failed" then
+      totals.failed = totals.failed + 1
+      print("  FAIL " .. text)
+    elseif kind == "done" then
+      ear.summary = text
+    elseif line ~= "" then
+      table.insert(ear.noise, line)
+      if #ear.noise > NOISY then
+        table.remove(ear.noise, 1)
+      end
+    end
+  end
+  return ear
+end
+
+local function main(args)
+  local options, paths = parse(args)
+  local totals, began = { passed = 0, failed = 0 }, uv.hrtime()
+  print(("stress: mode %s, %s, seed %d"):format(options.mode,
+    options.full and "nothing sampled" or "sampled for about " .. options.seconds .. " s",
+    options.seed))
+  for i, path in ipairs(paths) do
+    local why = reason_to_leave_out(path)
+    if why then
+      print(("%s: left out: %s"):format(path, why))
+    else
+      local ear = new_ear(totals)
+      -- What a quick file leaves is the others'.
+      local left = options.seconds - (uv.hrtime() - began) / 1e9
+      local failed = totals.failed
+      local verdict = run_file(path, options, math.max(1, left / (#paths - i + 1)), ear.hear)
+      if verdict or not ear.summary then
+        totals.failed = totals.failed + 1
+        print(("  FAIL %s: %s, in %s"):format(path, verdict or "ended early", ear.doing))
+      end
+      if totals.failed > failed then
+        print("    " .. table.concat(ear.noise, "\n    "))
+      end
+      print(("%s: %s"):format(path, ear.summary or "not finished"))
+    end
+  end
+  print(("%d passed, %d failed"):format(totals.passed, totals.failed))
+  os.exit(totals.failed == 0 and #paths > 0, true)
+end
+
+main(arg)

@@ -1,0 +1,267 @@
+-- SPDX-License-Identifier: MIT
+--- The process that stress.lua starts for one spec file: PATH MODE SEED SECONDS FILTER. Its lines
+--- that begin with @ are for stress.lua, the others for people.
+local path, mode, seed, seconds, filter = table.unpack(arg)
+seed, seconds = math.tointeger(seed), seconds == "inf" and math.huge or tonumber(seconds)
+
+local alloc = require "alloc"
+local core = require "ctx.core"
+local ctx = require "ctx"
+local loop = require "ctx.loop"
+local minibusted = require "spec.support.minibusted"
+local new_random = require "spec.support.random"
+local testing = require "ctx.testing"
+local uv = require "luv"
+
+local CLEANINGS = 20  -- turns that what a test left behind may take to go
+local REPEATS = 6     -- of a run that left more memory in use than any before
+local LEAST = 12      -- runs that each kind of failure gets, however short the time
+
+io.stdout:setvbuf("line")
+
+local function say(kind, ...)
+  print("@" .. kind .. " " .. table.concat({ ... }, ": "))
+end
+
+local function quiet() end
+
+-- -- Putting things back --------------------------------------------------------------------------
+
+local function is_ours(handle)
+  return handle == loop.timer or handle == loop.idle or handle == loop.poll
+end
+
+local function close_handles()
+  uv.walk(function(handle)
+    if not is_ours(handle) and not handle:is_closing() then
+      handle:close()
+    end
+  end)
+end
+
+--- Ends whatever a test left behind that was cut short, with memory to be had again.
+local function clean(test)
+  test.clean()
+  ctx.set_report(quiet)
+  ctx.debug(false)
+  core.fake_clock(false)
+  for _ = 1, CLEANINGS do
+    core.abandon(true)
+    core.turn()
+    close_handles()
+    uv.run("nowait")
+    local now = core.counters()
+    if now.tasks == 0 and now.parked == 0 and now.watchers == 0 then
+      break
+    end
+  end
+  -- Twice: what a finalizer lets go of in the first round is collected in the second.
+  collectgarbage()
+  collectgarbage()
+end
+
+--- A small program that needs everything: deriving, watching, cancelling, sleeping, joining.
+local function canary()
+  return testing.run(function(root, clock)
+    local c, cancel <close> = ctx.with_cancel(ctx.with_value(root, "key", "value"))
+    local heard
+    ctx.after_func(c, function() heard = c:cause() end)
+    local task = ctx.go(function() return c:wait() end)
+    local short, cancel_short <close> = ctx.with_timeout(c, 50)
+    local slept, err = ctx.sleep(short, 100)
+    assert(not slept and err == ctx.deadline_exceeded and clock:elapsed() == 50, "sleep")
+    cancel("enough")
+    assert(task:wait() == ctx.canceled, "join")
+    assert(heard == "enough" and c:value("key") == "value", "after_func")
+    local any, cancel_any <close> = ctx.any(root, c)
+    assert(any:cause() == "enough", "any")
+    assert(ctx.sleep(root, 10) and clock:elapsed() == 60, "second sleep")
+  end)
+end
+
+local balanced = { "linked", "watchers", "deadlines", "tasks", "parked", "external" }
+local before -- the counters when nothing has run yet
+
+--- nil when the library is as it was, or what is wrong with it.
+local function damage()
+  local now = core.counters()
+  for _, name in ipairs(balanced) do
+    if now[name] ~= before[name] then
+      return ("%s: %d, was %d"):format(name, now[name], before[name])
+    end
+  end
+  local ok, err = pcall(canary)
+  if not ok then
+    return "the library is broken afterwards: " .. tostring(err)
+  end
+end
+
+-- -- One run --------------------------------------------------------------------------------------
+
+--- Runs the test with the allocator armed, then puts things back. Returns whether it passed, its
+--- error, how many allocations it made, and what is wrong with the library.
+local function run(test, arm, n)
+  arm(n)
+  local ok, err = pcall(test.run)
+  local count = alloc.reset()
+  clean(test)
+  return ok, err, count, damage()
+end
+
+local most_bytes
+
+--- Whether runs like this one leak: each of several leaves more memory in use than the one before.
+local function leaks(test, arm, n)
+  local bytes = alloc.bytes()
+  if most_bytes and bytes <= most_bytes then
+    return nil
+  end
+  local first = bytes
+  for _ = 1, REPEATS do
+    most_bytes = bytes
+    run(test, arm, n)
+    collectgarbage()
+    bytes = alloc.bytes()
+    if bytes <= most_bytes then
+      return nil
+    end
+  end
+  return ("memory grows with every run, by %d bytes in %d"):format(bytes - first, REPEATS)
+end
+
+local function count_only()
+  alloc.fail_once(math.maxinteger)
+end
+
+--- What a run of this test costs: seconds and allocations. An error, if it fails by itself.
+local function measure(test)
+  local began, count
+  for _ = 1, 3 do -- caches are filled, coroutines are pooled
+    began = uv.hrtime()
+    local ok, err, requests, broken = run(test, count_only)
+    if not ok or broken then
+      return nil, nil, broken or tostring(err)
+    end
+    count = requests
+  end
+  return (uv.hrtime() - began) / 1e9, count
+end
+
+-- -- Many runs ------------------------------------------------------------------------------------
+
+local runs, sampled = 0, 0
+
+--- The numbers to let fail, of `count` in about `budget` runs: all, or the first ones and then by
+--- steps that grow, at random. What lies beyond `count` is asked for until nothing fails any more.
+local function numbers(count, budget, random)
+  local dense = budget >= count and math.huge or budget // 2
+  local left = math.max(1, budget - budget // 2)
+  local growth = (math.max(2, count / dense)) ^ (1 / left) - 1
+  local n = 0
+  return function()
+    if n < dense then
+      n = n + 1
+    else
+      local step = math.max(1, math.ceil(2 * growth * n))
+      n = n + random(step)
+    end
+    return n
+  end
+end
+
+local function fail_each(test, kind, cost, count, random)
+  local share = seconds == math.huge and math.huge or cost.share
+  local budget = math.max(LEAST, share / cost.seconds)
+  if budget < count then
+    sampled = sampled + 1
+  end
+  local arm = kind == "once" and alloc.fail_once or alloc.fail_after
+  for n in numbers(count, budget, random) do
+    say("doing", test.name, kind, n)
+    local ok, err, requests, broken = run(test, arm, n)
+    runs = runs + 1
+    broken = broken or leaks(test, arm, n)
+    if not ok and requests < n then
+      broken = broken or "failed, though nothing had: " .. tostring(err)
+    end
+    if broken then
+      return say("failed", test.name, kind .. " " .. n, broken)
+    elseif requests < n then
+      return say("passed", test.name, kind, "up to " .. n)
+    end
+  end
+end
+
+--- A collection costs as much as the whole heap is large: where there are too many allocations for
+--- the time, one comes at each k-th only.
+local function collect_at_each(test, cost, count, random)
+  local began = uv.hrtime()
+  collectgarbage()
+  local needed = (uv.hrtime() - began) / 1e9 * count + cost.seconds
+  local every = math.ceil(math.max(1, needed / cost.share))
+  if every > 1 then
+    every = every + random(every)
+    sampled = sampled + 1
+  end
+  say("doing", test.name, "collect", every)
+  local ok, err, _, broken = run(test, alloc.collect, every)
+  runs = runs + 1
+  if not ok or broken then
+    say("failed", test.name, "a collection at every " .. every .. ". allocation",
+      broken or tostring(err))
+  else
+    say("passed", test.name, "collect", every)
+  end
+end
+
+--- The same for a test whichever others run.
+local function seed_of(name)
+  local hash = seed
+  for i = 1, #name do
+    hash = (hash * 31 + name:byte(i)) & 0xFFFFFFFF
+  end
+  return hash
+end
+
+local function stress(test, share)
+  local random = new_random(seed_of(test.name))
+  test.prepare()
+  say("doing", test.name, "plain")
+  local needed, count, err = measure(test)
+  if err then
+    return say("failed", test.name, "by itself", err)
+  end
+  local cost = { seconds = needed }
+  if mode ~= "fail" then
+    cost.share = share * (mode == "both" and 0.3 or 1)
+    collect_at_each(test, cost, count, random)
+  end
+  if mode ~= "collect" then
+    cost.share = share * (mode == "both" and 0.35 or 0.5)
+    fail_each(test, "once", cost, count, random)
+    fail_each(test, "after", cost, count, random)
+  end
+end
+
+local function main()
+  local tests, chosen = minibusted.load(path), {}
+  for _, test in ipairs(tests) do
+    if test.name:find(filter, 1, true) then
+      chosen[#chosen + 1] = test
+    end
+  end
+  ctx.set_report(quiet)
+  canary()
+  collectgarbage()
+  collectgarbage()
+  before = core.counters()
+  local began = uv.hrtime()
+  for i, test in ipairs(chosen) do
+    local left = seconds - (uv.hrtime() - began) / 1e9
+    stress(test, math.max(left, 0.01) / (#chosen - i + 1))
+  end
+  minibusted.finish()
+  say("done", ("%d tests, %d runs, %d times sampled"):format(#chosen, runs, sampled))
+end
+
+main()
