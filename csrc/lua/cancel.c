@@ -25,26 +25,42 @@ static lctx_cancel* check(lua_State* L) {
   return (lctx_cancel*)lua_touserdata(L, 1);
 }
 
-/* Ends `c` with the cause at stack index 2, unless that is nil. */
-static void cancel_with(lua_State* L, lctx_context* c) {
+void lctx_cancel_context(lua_State* L, int index, int cause) {
+  lctx_context* c = (lctx_context*)lua_touserdata(L, index);
   lctx_state* S = lctx_stateof(c);
-  if (c->slot != 0) lctx_live_remove(S, c);
   if (S->closed) return;
-  if (lua_isnoneornil(L, 2)) {
+  if (lua_isnil(L, cause)) {
     ctx_cancel(c->c, NULL);
   } else if (ctx_err(c->c) == 0) {
-    lua_getiuservalue(L, 1, 1);
-    lua_pushvalue(L, 2);
+    lua_pushvalue(L, index);
+    lua_pushvalue(L, cause);
     lua_setiuservalue(L, -2, 2);
     ctx_cancel(c->c, &c->token);
     lctx_know(L, -1); /* last, as it may fail: no cancel does */
+    lua_pop(L, 1);
   }
+  if (S->alarm_ns < S->armed_ns) lctx_settle(L, S);
+}
+
+/* The usual case apart, since it need not fetch the context's value. */
+static void cancel_without_cause(lua_State* L, lctx_context* c) {
+  lctx_state* S = lctx_stateof(c);
+  if (S->closed) return;
+  ctx_cancel(c->c, NULL);
   if (S->alarm_ns < S->armed_ns) lctx_settle(L, S);
 }
 
 /* cancel([cause]): again does nothing; so does a cancel after the context has ended. */
 static int cancel_call(lua_State* L) {
-  cancel_with(L, check(L)->of);
+  lctx_context* c = check(L)->of;
+  if (c->slot != 0) lctx_live_remove(lctx_stateof(c), c);
+  if (lua_isnoneornil(L, 2)) {
+    cancel_without_cause(L, c);
+  } else {
+    lua_settop(L, 2);
+    lua_getiuservalue(L, 1, 1);
+    lctx_cancel_context(L, 3, 2);
+  }
   return 0;
 }
 

@@ -21,6 +21,14 @@ static int finish(lua_State* L, lctx_context* parent, lctx_node* n) {
   return 2;
 }
 
+lctx_node* lctx_push_derived(lua_State* L, lctx_context* parent) {
+  lctx_node* n = push_node(L, parent, LCTX_CANCEL);
+  lctx_live_add(L, lctx_stateof(parent), &n->base, -1);
+  ctx_with_cancel(&n->node, parent->c);
+  ctx_borrow_cause(&n->node);
+  return n;
+}
+
 /* ctx.with_cancel(parent) → c, cancel */
 static int derive_with_cancel(lua_State* L) {
   lctx_context* parent = lctx_checkcontext(L, 1, "parent");

@@ -40,6 +40,7 @@ enum lctx_ref {
   LCTX_REF_QUEUE,
   LCTX_REF_SEMAPHORE,
   LCTX_REF_GROUP,
+  LCTX_REF_GROUP_FAILED, /* of a group whose first error is nobody's yet */
   LCTX_REF_LIVE,
   LCTX_REF_KNOWN,
   LCTX_REF_LINES,   /* slot -> where the context was made, under debug */
@@ -53,6 +54,7 @@ enum lctx_ref {
   LCTX_REF_HANDLES, /* slot -> the task's handle; weak values */
   LCTX_REF_TASK_BODY,
   LCTX_REF_ON_ERROR,
+  LCTX_REF_OWNERS, /* slot -> the task's group */
   LCTX_REF_AFTERS, /* address -> after-func that is registered */
   LCTX_REF_SHARED, /* name -> table, one per state */
   LCTX_REF_BACKGROUND,
@@ -164,6 +166,7 @@ struct lctx_task {
   lctx_waited_fn waited;
   lctx_undo_fn undo;
   void* undo_data;
+  void* group;     /* that it belongs to, or NULL */
   uint64_t ticket; /* rises with each wait: what was meant for an earlier one comes too late */
   uint32_t slot;
   int nargs; /* values on the coroutine's stack for the next resume */
@@ -255,6 +258,9 @@ static inline lctx_context* lctx_tocontext(lua_State* L, int arg) {
 static inline lctx_state* lctx_stateof(const lctx_context* c) {
   return (lctx_state*)((char*)c->c->tree - offsetof(lctx_state, tree));
 }
+static inline lctx_state* lctx_stateof_tree(ctx_tree_t* tree) {
+  return (lctx_state*)((char*)tree - offsetof(lctx_state, tree));
+}
 /* The context at `arg`, or an error at the caller's line that calls it by `name`. */
 lctx_context* lctx_checkcontext(lua_State* L, int arg, const char* name);
 int lctx_typeerror(lua_State* L, int arg, const char* name, const char* expected);
@@ -284,12 +290,21 @@ void lctx_open_task(lua_State* L, lctx_state* S);
 void lctx_open_wait(lua_State* L, lctx_state* S);
 void lctx_open_queue(lua_State* L, lctx_state* S);
 void lctx_open_semaphore(lua_State* L, lctx_state* S);
+void lctx_open_group(lua_State* L, lctx_state* S);
+/* group.c: tells the group that a task of it is over, with the values on its stack */
+void lctx_group_task_over(lua_State* L, lctx_task* t, int nresults);
+/* derive.c: pushes a context below `parent`, which is at stack index 1, as with_cancel does, but
+ * without a cancel: that is the caller's to do. */
+lctx_node* lctx_push_derived(lua_State* L, lctx_context* parent);
+/* cancel.c: cancels the context at `index` with the cause at `cause`, unless that is nil. */
+void lctx_cancel_context(lua_State* L, int index, int cause);
 /* Parks the running coroutine; use as `return lctx_park(…)`. Raises where it cannot wait. */
 int lctx_park(lua_State* L, lctx_state* S, const lctx_wait* wait);
 /* The same in two steps: the record of the running coroutine, and its parking. In between, a failure
  * ends with lctx_leave_error, which gives the record back and raises the core's error. */
 lctx_task* lctx_waiter(lua_State* L, lctx_state* S, const char* what);
 int lctx_park_task(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* wait);
+void lctx_leave(lua_State* L, lctx_task* t);
 int lctx_leave_error(lua_State* L, lctx_task* t, const char* what, int err);
 /* Moves the `n` values on top to where the waiting coroutine will find them. */
 void lctx_hand_over(lua_State* L, lctx_task* t, int n);
@@ -306,7 +321,11 @@ void lctx_live_scan(lua_State* L, lctx_state* S);
 void lctx_open_live(lua_State* L, lctx_state* S);
 
 /* sched.c: tasks and their turns */
-/* Pops a function and its `nargs` arguments and makes a task of them, ready to run. */
+/* A record for a task that will take so many arguments; may raise. Then either lctx_task_start,
+ * which pops a function and its arguments and cannot fail, or lctx_task_free. */
+lctx_task* lctx_task_prepare(lua_State* L, lctx_state* S, int nargs);
+void lctx_task_start(lua_State* L, lctx_task* t, int nargs);
+/* Both in one: pops a function and its `nargs` arguments and makes a task of them, ready to run. */
 lctx_task* lctx_spawn(lua_State* L, lctx_state* S, int nargs);
 /* A record for a coroutine that waits; anchored until lctx_task_free. */
 lctx_task* lctx_task_new(lua_State* L, lctx_state* S, enum lctx_task_kind kind);
@@ -331,6 +350,8 @@ void lctx_open_sched(lua_State* L, lctx_state* S);
 
 /* task.c: tells the holder of the handle that the task is over, with the values on its stack */
 void lctx_task_over(lua_State* L, lctx_task* t, int nresults);
+/* Takes the traceback of a task's error out of its place; pushes it, or nil. */
+void lctx_push_trace(lua_State* L, lctx_task* t);
 /* Frees the records of parked coroutines that their owners have closed: no one else tells of it. */
 void lctx_reclaim(lua_State* L, lctx_state* S);
 

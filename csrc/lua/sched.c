@@ -53,7 +53,7 @@ static lctx_task* take_bare(lua_State* L, lctx_state* S) {
   lctx_task* t = LCTX_CONTAINER(S->bare.next, lctx_task, link);
   lua_State* co = lua_tothread(L, -1);
   /* Places that are filled where nothing may fail: they must be there from now on. */
-  static const enum lctx_ref places[] = {LCTX_REF_ANCHORS, LCTX_REF_HANDLES};
+  static const enum lctx_ref places[] = {LCTX_REF_ANCHORS, LCTX_REF_HANDLES, LCTX_REF_OWNERS};
   for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
     clear_at(L, S, places[i], t->slot);
   }
@@ -70,6 +70,7 @@ static lctx_task* ready_made(lctx_task* t, enum lctx_task_kind kind) {
   t->nargs = 0;
   t->failed = t->packed = false;
   t->what = NULL;
+  t->group = NULL;
   return t;
 }
 
@@ -131,20 +132,29 @@ static int task_body(lua_State* co) {
   return after_task(co, status, context);
 }
 
-lctx_task* lctx_spawn(lua_State* L, lctx_state* S, int nargs) {
+lctx_task* lctx_task_prepare(lua_State* L, lctx_state* S, int nargs) {
   lctx_task* t = lctx_task_new(L, S, LCTX_TASK);
-  lua_State* co = t->co;
-  if (!lua_checkstack(co, nargs + 4)) {
+  if (!lua_checkstack(t->co, nargs + 4)) {
     lctx_task_free(L, t);
     luaL_error(L, "too many arguments for a task");
   }
-  lctx_pushref(co, S, LCTX_REF_TASK_BODY);
-  lctx_pushref(co, S, LCTX_REF_ON_ERROR);
-  lua_xmove(L, co, nargs + 1);
+  return t;
+}
+
+void lctx_task_start(lua_State* L, lctx_task* t, int nargs) {
+  lctx_state* S = t->S;
+  lctx_pushref(t->co, S, LCTX_REF_TASK_BODY);
+  lctx_pushref(t->co, S, LCTX_REF_ON_ERROR);
+  lua_xmove(L, t->co, nargs + 1);
   t->nargs = nargs + 2;
   t->state = LCTX_NEW;
   S->tasks++;
   lctx_list_append(&S->run, &t->link);
+}
+
+lctx_task* lctx_spawn(lua_State* L, lctx_state* S, int nargs) {
+  lctx_task* t = lctx_task_prepare(L, S, nargs);
+  lctx_task_start(L, t, nargs);
   return t;
 }
 
@@ -152,7 +162,11 @@ lctx_task* lctx_spawn(lua_State* L, lctx_state* S, int nargs) {
 static void finish(lua_State* L, lctx_task* t, int nresults) {
   lctx_state* S = t->S;
   S->tasks--;
-  lctx_task_over(L, t, nresults);
+  if (t->group != NULL) {
+    lctx_group_task_over(L, t, nresults);
+  } else {
+    lctx_task_over(L, t, nresults);
+  }
   lua_settop(t->co, 0);
   lctx_task_free(L, t);
 }

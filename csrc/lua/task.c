@@ -65,12 +65,11 @@ static bool pack_results(lua_State* L, int n) {
   return lctx_enter(L, n, 1) == LUA_OK;
 }
 
-/* Takes the traceback of the task's error out of its place; pushes it, or nil. */
-static void push_trace(lua_State* L, lctx_state* S, uint32_t slot) {
-  lctx_pushref(L, S, LCTX_REF_TRACES);
-  if (lua_rawgeti(L, -1, slot) != LUA_TNIL) {
+void lctx_push_trace(lua_State* L, lctx_task* t) {
+  lctx_pushref(L, t->S, LCTX_REF_TRACES);
+  if (lua_rawgeti(L, -1, t->slot) != LUA_TNIL) {
     lua_pushnil(L);
-    lua_rawseti(L, -3, slot);
+    lua_rawseti(L, -3, t->slot);
   }
   lua_remove(L, -2);
 }
@@ -107,7 +106,7 @@ void lctx_task_over(lua_State* L, lctx_task* t, int nresults) {
   if (h != NULL) h->task = NULL;
   if (t->failed) {
     lua_xmove(t->co, L, 1);
-    push_trace(L, S, t->slot);
+    lctx_push_trace(L, t);
     if (h != NULL) {
       fail(L, S, h);
     } else {

@@ -52,13 +52,13 @@ lctx_task* lctx_waiter(lua_State* L, lctx_state* S, const char* what) {
 }
 
 /* A record that was taken for one wait only. */
-static void leave(lua_State* L, lctx_task* t) {
+void lctx_leave(lua_State* L, lctx_task* t) {
   t->ticket++;
   if (t->kind != LCTX_TASK) lctx_task_free(L, t);
 }
 
 int lctx_leave_error(lua_State* L, lctx_task* t, const char* what, int err) {
-  leave(L, t);
+  lctx_leave(L, t);
   return luaL_error(L, "%s: %s", what, ctx_strerror(err));
 }
 
@@ -85,7 +85,7 @@ static int intruded(lua_State* L, lctx_task* t) {
     t->state = LCTX_READY;
     lctx_list_append(&t->S->run, &t->link);
   }
-  leave(L, t);
+  lctx_leave(L, t);
   return luaL_error(L, "%s: this coroutine was resumed by someone else while it waited", what);
 }
 
@@ -98,7 +98,7 @@ static int resumed(lua_State* L, int status, lua_KContext context) {
   lctx_waited_fn waited = t->waited;
   t->undo = NULL;
   lctx_push_packed(L, t);
-  leave(L, t);
+  lctx_leave(L, t);
   return waited(L, S, outcome);
 }
 
@@ -113,7 +113,7 @@ static int wait_in_loop(lua_State* L, lctx_state* S, lctx_task* t) {
     lctx_unpark(t);
     lctx_undo(t);
     const char* what = t->what;
-    leave(L, t);
+    lctx_leave(L, t);
     lctx_hook(L, S, "asleep", 0, 1);
     return luaL_error(L, "%s: all tasks are asleep, and nothing can wake this thread\n%s", what,
                       lua_tostring(L, -1));
@@ -295,7 +295,7 @@ static void call_start(lua_State* L, lctx_task* t) {
   t->S->starting = outer;
   t->state = LCTX_RUNNING;
   if (status != LUA_OK) {
-    leave(L, t);
+    lctx_leave(L, t);
     lua_error(L);
   }
   lua_replace(L, AWAIT_START);
@@ -317,7 +317,7 @@ static int wait_await(lua_State* L) {
   call_start(L, t);
   if (t->outcome != LCTX_NOTHING) {
     lctx_push_packed(L, t);
-    leave(L, t);
+    lctx_leave(L, t);
     return awaited(L, S, LCTX_VALUES);
   }
   lctx_wait wait = {.what = "ctx.await",

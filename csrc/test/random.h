@@ -20,7 +20,7 @@ static inline node_t* any_node(machine_t* m) {
 /* Most of the time one that is live: else all would soon happen among the dead. */
 static inline node_t* live_node(machine_t* m) {
   node_t* n = any_node(m);
-  for (int tries = 0; tries < 8 && n->err != 0; tries++) n = any_node(m);
+  for (int tries = 0; tries < 2 && n->err != 0; tries++) n = any_node(m);
   return n;
 }
 

@@ -119,6 +119,24 @@ TEST(a_child_answers_its_ancestors_deadline_for_ever) {
   fake_stop(&f);
 }
 
+/* Go's answer, too: what is born done of its parent still has the deadline it was given. */
+TEST(a_child_of_a_done_parent_answers_its_own_sooner_deadline) {
+  fake_t f;
+  REASON(slow);
+  fake_start(&f);
+  ctx_t parent, sooner, later;
+  uint64_t at_ns = f.now_ns + 5 * MS;
+  ctx_with_deadline(&parent, f.root, at_ns, NULL);
+  ctx_cancel(&parent, NULL);
+  ctx_with_deadline(&sooner, &parent, at_ns - MS, &slow.cause);
+  ctx_with_deadline(&later, &parent, at_ns + MS, &slow.cause);
+  ASSERT_DONE(&sooner, CTX_CANCELED, NULL);
+  ASSERT_EQ(ctx_deadline(&sooner), at_ns - MS);
+  ASSERT_EQ(ctx_deadline(&later), at_ns);
+  ASSERT_EQ(slow.held, 0);
+  fake_stop(&f);
+}
+
 /* D8. root ── owner (1 ms) ── a ── a1, watched and shared
  *                          └─ b ── b1, idle
  * Nobody runs the tree: a loop that only polls must see the deadline, and with it all the rest. */

@@ -194,6 +194,17 @@ function errors.ended(sentinel, cause)
   return err
 end
 
+--- Internal: an error that a task raised, with the traceback of where it did. It prints as `err`,
+--- and is `err`.
+---@param err any
+---@param traceback? string
+---@return ctx.Error
+function errors.raised(err, traceback)
+  local object = make({ err, _separator = "" }, 3)
+  object.traceback = traceback
+  return object
+end
+
 --- The text of an error object. Objects of this class are taken apart on a stack; a __tostring that
 --- called itself for each of a long chain would end in a C stack overflow.
 local function text_of(err)

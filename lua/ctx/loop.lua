@@ -150,5 +150,6 @@ end)
 
 core.hook("foreign_cause", errors.new)
 core.hook("ended", errors.ended)
+core.hook("raised", errors.raised)
 
 return loop

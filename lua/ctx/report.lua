@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --- The one place where this library speaks by itself: errors that nobody waits for, lost cancels.
 local core = require "ctx.core"
+local errors = require "ctx.errors"
 
 local shared = core.shared("ctx.report")
 local report = {}
@@ -40,6 +41,14 @@ core.hook("report", report.send)
 
 core.hook("task_failed", function(err, trace)
   send("a task failed, and nobody waited for it: " .. describe(err) .. (trace and "\n" .. trace or ""), "task")
+end)
+
+--- The first error of a group that nobody asked for; that its tasks were cancelled is no news.
+core.hook("group_failed", function(err)
+  if not errors.is(err, errors.canceled) then
+    send("a group failed, and nobody waited for it: " .. describe(err)
+      .. (type(err) == "table" and err.traceback and "\n" .. err.traceback or ""), "group")
+  end
 end)
 
 core.hook("foreign_error", function(co, err)

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: MIT */
+/* The class of groups (errgroup), over the core's: tasks that fail and stop together. */
+#include "lctx.h"
+
+enum { UV_CONTEXT = 1, UV_FIRST, UV_ERRORS, UV_COUNT = UV_ERRORS };
+
+typedef struct {
+  const void* tag;
+  ctx_group_t g;
+  ctx_join_t join;   /* the core's word that all tasks have ended, for all that wait */
+  lctx_link waiters; /* coroutines in g:wait(), and in the group's __close */
+  lctx_node* own;    /* the group's context, or NULL */
+  bool heard;        /* somebody has been told the first error */
+} group_t;
+
+/* What a g:go that is blocked at the limit needs beside its task's record. */
+typedef struct {
+  ctx_begin_t begin;
+  group_t* group;
+  lctx_task* t;
+} begin_t;
+
+static const char group_tag = 0;
+
+static group_t* check(lua_State* L, int arg) {
+  group_t* g = (group_t*)lua_touserdata(L, arg);
+  if (g == NULL || lua_rawlen(L, arg) < sizeof *g || g->tag != &group_tag) {
+    lctx_typeerror(L, arg, "g", "a group");
+  }
+  return g;
+}
+
+static group_t* push_group(lua_State* L, lctx_state* S) {
+  group_t* g = (group_t*)lua_newuserdatauv(L, sizeof *g, UV_COUNT);
+  *g = (group_t){.tag = &group_tag};
+  lctx_list_init(&g->waiters);
+  lctx_pushref(L, S, LCTX_REF_GROUP);
+  lua_setmetatable(L, -2);
+  return g;
+}
+
+/* errgroup.new() → g: a group without a context */
+static int group_new(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  group_t* g = push_group(L, S);
+  ctx_group_init(&g->g, &S->tree, NULL);
+  return 1;
+}
+
+/* errgroup.with_context(c) → g, gctx */
+static int group_with_context(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lctx_context* parent = lctx_checkcontext(L, 1, "c");
+  lua_settop(L, 1);
+  group_t* g = push_group(L, S);
+  g->own = lctx_push_derived(L, parent);
+  lua_pushvalue(L, -1);
+  lua_setiuservalue(L, 2, UV_CONTEXT);
+  ctx_group_init(&g->g, &S->tree, &g->own->node);
+  return 2;
+}
+
+/* -- The end of a task ---------------------------------------------------------------------- */
+
+/* Pushes the error of a task that is over, if it failed: raised, or returned after nil or false. */
+static bool push_error(lua_State* L, lctx_task* t, int nresults) {
+  lua_State* co = t->co;
+  if (t->failed) {
+    lua_xmove(co, L, 1);
+    lctx_push_trace(L, t);
+    if (!lctx_hook(L, t->S, "raised", 2, 1)) lua_pushliteral(L, "not enough memory");
+    return true;
+  }
+  if (nresults < 2 || lua_toboolean(co, -nresults) || lua_isnil(co, 1 - nresults)) return false;
+  lua_pushvalue(co, 1 - nresults);
+  lua_xmove(co, L, 1);
+  return true;
+}
+
+/* Arguments: the list of errors, or nil; the error. Returns the list. */
+static int append(lua_State* L) {
+  if (lua_isnil(L, 1)) {
+    lua_newtable(L);
+    lua_replace(L, 1);
+  }
+  lua_rawseti(L, 1, (lua_Integer)lua_rawlen(L, 1) + 1);
+  return 1;
+}
+
+/* Stack: the group, the error. Pops the error. The list of all may lack one for want of memory; the
+ * first is kept in any case. */
+static void keep_error(lua_State* L, group_t* g) {
+  int group = lua_gettop(L) - 1;
+  if (!g->g.failed) {
+    lua_pushvalue(L, -1);
+    lua_setiuservalue(L, group, UV_FIRST);
+  }
+  lua_pushcfunction(L, append);
+  lua_insert(L, -2);
+  lua_getiuservalue(L, group, UV_ERRORS);
+  lua_insert(L, -2);
+  if (lctx_enter_plain(L, 2, 1) == LUA_OK) {
+    lua_setiuservalue(L, group, UV_ERRORS);
+  } else {
+    lua_pop(L, 1);
+  }
+}
+
+/* Stack: the group, the error, which it pops. The first error becomes the context's cause. */
+static void fail(lua_State* L, group_t* g) {
+  bool first = !g->g.failed;
+  ctx_cause_t* cause = NULL;
+  if (first && g->own != NULL && ctx_err(&g->own->node) == 0) {
+    lua_getiuservalue(L, -2, UV_CONTEXT);
+    lua_pushvalue(L, -2);
+    lua_setiuservalue(L, -2, 2);
+    lua_pop(L, 1);
+    cause = &g->own->base.token;
+  }
+  if (first) {
+    /* Now it matters whether anybody asks: only now does the group get a finalizer. */
+    lua_pushvalue(L, -2);
+    lctx_pushref(L, lctx_stateof_tree(g->g.tree), LCTX_REF_GROUP_FAILED);
+    lua_setmetatable(L, -2);
+    lua_pop(L, 1);
+  }
+  keep_error(L, g);
+  ctx_group_end(&g->g, true, cause);
+}
+
+void lctx_group_task_over(lua_State* L, lctx_task* t, int nresults) {
+  group_t* g = (group_t*)t->group;
+  t->group = NULL;
+  lctx_pushref(L, t->S, LCTX_REF_OWNERS);
+  lua_rawgeti(L, -1, t->slot);
+  lua_remove(L, -2);
+  if (push_error(L, t, nresults)) {
+    fail(L, g);
+  } else {
+    ctx_group_end(&g->g, false, NULL);
+  }
+  lua_pop(L, 1);
+  lua_pushboolean(L, 0);
+  lctx_set_at(L, t->S, LCTX_REF_OWNERS, t->slot);
+}
+
+/* -- Starting tasks --------------------------------------------------------------------------- */
+
+static void check_function(lua_State* L) {
+  if (lua_type(L, 2) != LUA_TFUNCTION) lctx_typeerror(L, 2, "fn", "a function");
+}
+
+/* Starts `t`, which has been begun, with the function and arguments from stack index 2 on. */
+static void start(lua_State* L, lctx_state* S, group_t* g, lctx_task* t) {
+  t->group = g;
+  lua_pushvalue(L, 1);
+  lctx_set_at(L, S, LCTX_REF_OWNERS, t->slot);
+  lctx_task_start(L, t, lua_gettop(L) - 2);
+  if (!S->draining) lctx_settle(L, S);
+}
+
+/* g:try_go(fn, …) → false at the limit */
+static int group_try_go(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  group_t* g = check(L, 1);
+  check_function(L);
+  lctx_task* t = lctx_task_prepare(L, S, lua_gettop(L) - 2);
+  bool begun = ctx_group_try_begin(&g->g);
+  if (begun) {
+    start(L, S, g, t);
+  } else {
+    lctx_task_free(L, t);
+  }
+  lua_pushboolean(L, begun);
+  return 1;
+}
+
+static void granted(ctx_begin_t* begin, int err) {
+  begin_t* b = LCTX_CONTAINER(begin, begin_t, begin);
+  lctx_wake(b->t, err == 0 ? LCTX_DUE : LCTX_ENDED);
+}
+
+/* The coroutine that was to start the task will not go on. */
+static void undo(lctx_task* t) {
+  begin_t* b = (begin_t*)t->undo_data;
+  if (!ctx_begin_stop(&b->begin) && t->outcome == LCTX_DUE) {
+    ctx_group_end(&b->group->g, false, NULL);
+  }
+}
+
+/* Protected: the place has been granted, and must be given back if there is no memory. Arguments:
+ * the group, the function, its arguments. */
+static int start_granted(lua_State* L) {
+  group_t* g = (group_t*)lua_touserdata(L, 1);
+  lctx_state* S = lctx_stateof_tree(g->g.tree);
+  start(L, S, g, lctx_task_prepare(L, S, lua_gettop(L) - 2));
+  return 0;
+}
+
+static int went(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
+  group_t* g = check(L, 1);
+  lua_pop(L, 1); /* the begin_t */
+  if (outcome == LCTX_ENDED) {
+    lua_settop(L, 1);
+    lua_getiuservalue(L, 1, UV_CONTEXT);
+    return lctx_pushended(L, S, 2);
+  }
+  lua_pushcfunction(L, start_granted);
+  lua_insert(L, 1);
+  lua_pushvalue(L, 2);
+  lua_insert(L, 1);
+  if (lctx_enter_plain(L, lua_gettop(L) - 2, 0) != LUA_OK) {
+    ctx_group_end(&g->g, false, NULL);
+    return lua_error(L);
+  }
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* At the limit: waits for a place. Stack: the group, the function, its arguments. */
+static int wait_for_place(lua_State* L, lctx_state* S, group_t* g) {
+  begin_t* b = (begin_t*)lua_newuserdatauv(L, sizeof *b, 1);
+  *b = (begin_t){.group = g};
+  int place = lua_gettop(L);
+  lua_pushvalue(L, 1);
+  lua_setiuservalue(L, place, 1);
+  b->t = lctx_waiter(L, S, "group:go");
+  int err = ctx_group_begin(&g->g, &b->begin, granted);
+  if (err != CTX_PENDING && err != CTX_ENOMEM && err != CTX_ECLOSED) {
+    lctx_leave(L, b->t);
+    return went(L, S, LCTX_ENDED);
+  }
+  if (err != CTX_PENDING) return lctx_leave_error(L, b->t, "group:go", err);
+  lctx_wait wait = {.what = "group:go",
+                    .context = place,
+                    .due_ns = CTX_NEVER,
+                    .undo = undo,
+                    .undo_data = b,
+                    .waited = went};
+  return lctx_park_task(L, S, b->t, &wait);
+}
+
+/* g:go(fn, …) → true; at the limit it waits for a place: nil and an error, if the group's context
+ * is done before there is one */
+static int group_go(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  group_t* g = check(L, 1);
+  check_function(L);
+  lctx_task* t = lctx_task_prepare(L, S, lua_gettop(L) - 2);
+  if (!ctx_group_try_begin(&g->g)) {
+    lctx_task_free(L, t);
+    return wait_for_place(L, S, g);
+  }
+  start(L, S, g, t);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* g:set_limit(n): at most n tasks at a time; negative: no limit. Not while any is running. */
+static int group_set_limit(lua_State* L) {
+  group_t* g = check(L, 1);
+  int exact;
+  lua_Integer n = lua_tointegerx(L, 2, &exact);
+  if (lua_type(L, 2) != LUA_TNUMBER || !exact) lctx_typeerror(L, 2, "n", "a whole number");
+  if (ctx_group_set_limit(&g->g, n) != 0) {
+    return luaL_error(L, "group:set_limit: %d task(s) are running; set it before",
+                      (int)g->g.running);
+  }
+  return 0;
+}
+
+/* -- Waiting ------------------------------------------------------------------------------------ */
+
+static void all_over(ctx_join_t* join) {
+  group_t* g = LCTX_CONTAINER(join, group_t, join);
+  while (!lctx_list_empty(&g->waiters)) {
+    lctx_wake(LCTX_CONTAINER(g->waiters.next, lctx_task, link), LCTX_DUE);
+  }
+}
+
+static int result(lua_State* L, group_t* g) {
+  /* The tasks' context is over with them: nobody needs to cancel it any more. */
+  if (g->own != NULL) lctx_live_remove(lctx_stateof(&g->own->base), &g->own->base);
+  g->heard = true;
+  if (!g->g.failed) {
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+  lua_pushnil(L);
+  lua_getiuservalue(L, 1, UV_FIRST);
+  return 2;
+}
+
+static int waited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
+  if (outcome == LCTX_DUE) return result(L, check(L, 1));
+  return lctx_pushended(L, S, 2);
+}
+
+/* Whether some task is still running; then the core will tell when the last has ended. */
+static bool listen(group_t* g) {
+  return g->join.g != NULL || ctx_group_wait(&g->g, &g->join, all_over) == CTX_PENDING;
+}
+
+/* g:wait([c]) → true, or nil and the first error; or nil and c's, if that is done before */
+static int group_wait(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  group_t* g = check(L, 1);
+  lctx_context* c = lua_isnoneornil(L, 2) ? NULL : lctx_checkcontext(L, 2, "c");
+  lua_settop(L, 2);
+  if (!listen(g)) return result(L, g);
+  if (c != NULL && ctx_err(c->c) != 0) return lctx_pushended(L, S, 2);
+  lctx_wait wait = {.what = "group:wait",
+                    .c = c,
+                    .context = c != NULL ? 2 : 1,
+                    .due_ns = CTX_NEVER,
+                    .list = &g->waiters,
+                    .waited = waited};
+  return lctx_park(L, S, &wait);
+}
+
+/* Nobody asked for the first error, and leaving the scope was no error either: then it is reported,
+ * unless it only says that the tasks were cancelled. */
+static int closed(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
+  (void)outcome;
+  group_t* g = check(L, 1);
+  bool unheard = g->g.failed && !g->heard && lua_isnil(L, 2);
+  (void)result(L, g);
+  if (unheard) {
+    lua_getiuservalue(L, 1, UV_FIRST);
+    lctx_hook(L, S, "group_failed", 1, 0);
+  }
+  return 0;
+}
+
+/* The finalizer of a group that failed. */
+static int failed_gc(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  group_t* g = check(L, 1);
+  if (g->heard) return 0;
+  g->heard = true;
+  lua_getiuservalue(L, 1, UV_FIRST);
+  lctx_hook(L, S, "group_failed", 1, 0);
+  return 0;
+}
+
+/* Leaving the scope of a group cancels its context, with the error if there is one, and waits for
+ * its tasks, on every path. */
+static int group_close(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  group_t* g = check(L, 1);
+  lua_settop(L, 2);
+  if (g->own != NULL && !S->closed) {
+    lua_getiuservalue(L, 1, UV_CONTEXT);
+    lctx_cancel_context(L, 3, 2);
+    lua_settop(L, 2);
+  }
+  if (S->closed || !listen(g)) return closed(L, S, LCTX_DUE);
+  lctx_wait wait = {.what = "group:__close",
+                    .context = 1,
+                    .due_ns = CTX_NEVER,
+                    .list = &g->waiters,
+                    .waited = closed};
+  return lctx_park(L, S, &wait);
+}
+
+/* g:errors() → a list of all errors, by time */
+static int group_errors(lua_State* L) {
+  (void)check(L, 1);
+  lua_newtable(L);
+  if (lua_getiuservalue(L, 1, UV_ERRORS) == LUA_TNIL) {
+    lua_pop(L, 1);
+    return 1;
+  }
+  lua_Integer n = (lua_Integer)lua_rawlen(L, -1);
+  for (lua_Integer i = 1; i <= n; i++) {
+    lua_rawgeti(L, -1, i);
+    lua_rawseti(L, -3, i);
+  }
+  lua_pop(L, 1);
+  return 1;
+}
+
+void lctx_open_group(lua_State* L, lctx_state* S) {
+  static const luaL_Reg functions[] = {
+      {"group", group_new}, {"group_with_context", group_with_context}, {NULL, NULL}};
+  static const luaL_Reg methods[] = {
+      {"go", group_go},     {"try_go", group_try_go}, {"set_limit", group_set_limit},
+      {"wait", group_wait}, {"errors", group_errors}, {NULL, NULL}};
+  static const luaL_Reg metamethods[] = {{"__close", group_close}, {NULL, NULL}};
+  static const luaL_Reg finalizer[] = {{"__gc", failed_gc}, {NULL, NULL}};
+  static const enum lctx_ref classes[] = {LCTX_REF_GROUP, LCTX_REF_GROUP_FAILED};
+  lctx_register(L, S, functions);
+  lua_newtable(L);
+  lctx_register(L, S, methods);
+  for (int i = 0; i < 2; i++) {
+    lctx_pushref(L, S, classes[i]);
+    lctx_register(L, S, metamethods);
+    if (classes[i] == LCTX_REF_GROUP_FAILED) lctx_register(L, S, finalizer);
+    lua_pushvalue(L, -2);
+    lua_setfield(L, -2, "__index");
+    lua_pushliteral(L, "ctx.group");
+    lua_setfield(L, -2, "__name");
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+}

@@ -1,0 +1,80 @@
+-- SPDX-License-Identifier: MIT
+--- Groups of tasks that fail and stop together, after golang.org/x/sync/errgroup.
+---
+---     local g <close>, gctx = errgroup.with_context(c)
+---     g:go(fetch, gctx, "a")
+---     g:go(fetch, gctx, "b")
+---     local ok, err = g:wait()
+---
+--- A task fails by raising, or by returning nil or false and an error. The first that fails cancels
+--- the group's context, with its error as the cause. Leaving the scope of the group cancels it and
+--- waits for its tasks, on every path.
+local core = require "ctx.core"
+local errors = require "ctx.errors"
+
+local errgroup = {}
+
+--- A group with a context of its own, derived from c: done with the first failure, and when a wait
+--- is over, so do not use it after that.
+---@param c ctx.Context
+---@return ctx.Group g
+---@return ctx.Context gctx
+errgroup.with_context = core.group_with_context
+
+--- A group without a context: a failure is kept for wait, and stops nobody.
+---@return ctx.Group g
+errgroup.new = core.group
+
+local function check(ok, position, argument, expected, value)
+  if not ok then
+    error(("bad argument #%d to 'collect' (%s: %s expected, got %s)")
+      :format(position, argument, expected, type(value)), 3)
+  end
+end
+
+local function store(results, name, ...)
+  local value, err = ...
+  if not value and err ~= nil then
+    return nil, errors.wrap(err, tostring(name))
+  end
+  results[name] = value
+  return true
+end
+
+local function with_traceback(err)
+  return errors.raised(err, debug.traceback(nil, 2))
+end
+
+local function run(results, name, fn, gctx)
+  local returned = table.pack(xpcall(fn, with_traceback, gctx))
+  if not returned[1] then
+    error(errors.wrap(returned[2], tostring(name)), 0)
+  end
+  return store(results, name, table.unpack(returned, 2, returned.n))
+end
+
+--- Runs all functions at once, each as fn(gctx), and collects what they return under their names.
+--- The first that fails cancels the rest; its error says its name.
+---@param c ctx.Context
+---@param functions table<any, fun(gctx: ctx.Context): any>
+---@return table? results
+---@return any? err
+function errgroup.collect(c, functions)
+  check(core.kind(c) == "context", 1, "c", "a context", c)
+  check(type(functions) == "table", 2, "functions", "a table of functions", functions)
+  for _, fn in pairs(functions) do
+    check(type(fn) == "function", 2, "functions", "a table of functions", fn)
+  end
+  local results = {}
+  local g <close>, gctx = errgroup.with_context(c)
+  for name, fn in pairs(functions) do
+    g:go(run, results, name, fn, gctx)
+  end
+  local ok, err = g:wait()
+  if not ok then
+    return nil, err
+  end
+  return results
+end
+
+return errgroup
