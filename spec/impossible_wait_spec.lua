@@ -1,0 +1,281 @@
+-- SPDX-License-Identifier: MIT
+-- Where Lua or luv make waiting impossible, each wait raises at once, says why and what to do
+-- instead, and nothing has changed.
+local ctx = require "ctx"
+local core = require "ctx.core"
+local reports = require "spec.support.reports"
+local testing = require "ctx.testing"
+local uv = require "luv"
+
+local background = ctx.background()
+
+--- Calls each kind of wait; each must raise a message with all the texts. Returns how many did.
+local function refused(...)
+  local before = core.counters()
+  local task = ctx.go(function() end)
+  local started = false
+  local waits = {
+    ["ctx.sleep"] = function() ctx.sleep(background, 1) end,
+    ["c:wait"] = function() background:wait() end,
+    ["ctx.await"] = function() ctx.await(background, function() started = true end) end,
+    ["t:wait"] = function() task:wait() end,
+  }
+  local count = 0
+  for name, wait in pairs(waits) do
+    local ok, err = pcall(wait)
+    assert(not ok, name .. " did not raise")
+    for _, text in ipairs({ name .. ": cannot wait here", ... }) do
+      assert(err:find(text, 1, true), ("%q is not in: %s"):format(text, err))
+    end
+    count = count + 1
+  end
+  assert(not started, "ctx.await called its start function")
+  local after = core.counters()
+  for _, name in ipairs({ "parked", "external", "watchers", "linked" }) do
+    assert(before[name] == after[name], name .. " has changed")
+  end
+  return count
+end
+
+--- What `callback` answers when each of these calls it.
+local function inside(callback)
+  local answers = {}
+  local function call()
+    answers[#answers + 1] = callback()
+    return false
+  end
+  table.sort({ 1, 2 }, call)
+  string.gsub("a", "a", function() call() end)
+  tostring(setmetatable({}, { __tostring = function()
+    call()
+    return ""
+  end }))
+  load(function() call() end)
+  return answers
+end
+
+local c_function = { "inside a C function that calls back", "table.sort", "ctx.go" }
+
+describe("waiting inside a C function that calls back", function()
+  local function refused_here() return refused(table.unpack(c_function)) end
+
+  it("is refused in a task", function()
+    testing.run(function(root)
+      assert.same({ 4, 4, 4, 4 }, inside(refused_here))
+      assert.is_true(ctx.sleep(root, 1))
+    end)
+  end)
+
+  it("is refused in somebody else's coroutine", function()
+    local clock <close> = testing.clock()
+    local answers, slept
+    coroutine.wrap(function()
+      answers = inside(refused_here)
+      slept = ctx.sleep(background, 1)
+    end)()
+    clock:advance(1)
+    assert.same({ 4, 4, 4, 4 }, answers)
+    assert.is_true(slept)
+  end)
+
+  it("works on the main thread, which runs the loop", function()
+    local clock <close> = testing.clock()
+    assert.same({ true, true, true, true }, inside(function() return ctx.sleep(background, 1) end))
+    assert.equal(4, clock:elapsed())
+  end)
+
+  it("is no matter where Lua can yield: pcall, metamethods, iterators, <close>", function()
+    testing.run(function(root, clock)
+      local function sleep() return ctx.sleep(root, 1) end
+      assert.is_true(select(2, pcall(sleep)))
+      assert.is_true(select(2, xpcall(sleep, debug.traceback)))
+      assert.is_true(setmetatable({}, { __index = sleep }).field)
+      assert.is_true(setmetatable({}, { __eq = sleep }) == setmetatable({}, { __eq = sleep }))
+      local turns = 0
+      for slept in function() return turns < 1 and sleep() or nil end do
+        assert.is_true(slept)
+        turns = turns + 1
+      end
+      do local _ <close> = setmetatable({}, { __close = sleep }) end
+      assert.equal(6, clock:elapsed())
+    end)
+  end)
+end)
+
+describe("waiting in a finalizer", function()
+  --- What `callback` answers in a __gc.
+  local function finalized(callback)
+    local answer, message
+    local function make()
+      setmetatable({}, { __gc = function()
+        local ok, result = pcall(callback)
+        answer, message = ok and result, not ok and result
+      end })
+    end
+    make()
+    collectgarbage()
+    collectgarbage()
+    assert(answer ~= nil, "the finalizer did not run")
+    return answer or message
+  end
+  local function refused_here() return refused("finalizer (__gc)", "ctx.go") end
+
+  it("is refused in a task, in a coroutine, and on the main thread", function()
+    local clock <close> = testing.clock()
+    assert.equal(4, finalized(refused_here))
+    local in_coroutine, in_task
+    coroutine.wrap(function() in_coroutine = finalized(refused_here) end)()
+    ctx.go(function() in_task = finalized(refused_here) end)
+    clock:settle()
+    assert.equal(4, in_coroutine)
+    assert.equal(4, in_task)
+  end)
+
+  it("is not needed: a finalizer may start a task that waits", function()
+    local clock <close> = testing.clock()
+    local slept
+    finalized(function()
+      ctx.go(function() slept = ctx.sleep(background, 10) end)
+      return true
+    end)
+    clock:advance(10)
+    assert.is_true(slept)
+  end)
+end)
+
+describe("waiting in a luv callback", function()
+  local function in_callback(callback)
+    local answer
+    local timer = uv.new_timer()
+    timer:start(0, 0, function()
+      timer:close()
+      -- luv ends the process when an error leaves a callback.
+      local ok, result = pcall(callback)
+      answer = ok and result or tostring(result)
+    end)
+    return function() return answer end
+  end
+  local texts = {
+    "on the main thread while the loop runs", "luv callback", "start a task with ctx.go",
+  }
+  local function refused_here() return refused(table.unpack(texts)) end
+
+  it("is refused while the user runs the loop", function()
+    local answer = in_callback(refused_here)
+    uv.run()
+    assert.equal(4, answer())
+  end)
+
+  it("is refused while ctx.run does", function()
+    local answer = in_callback(refused_here)
+    ctx.run(function(root)
+      while not answer() do ctx.sleep(root, 0) end
+    end)
+    assert.equal(4, answer())
+  end)
+
+  it("is refused while a wait on the main thread does", function()
+    local answer = in_callback(refused_here)
+    ctx.sleep(background, 1)
+    assert.equal(4, answer())
+  end)
+
+  it("is not needed: a callback may start a task, as the message says", function()
+    local slept
+    in_callback(function()
+      ctx.go(function() slept = ctx.sleep(background, 0) end)
+    end)
+    uv.run()
+    assert.is_true(slept)
+  end)
+
+  it("is possible in a coroutine there", function()
+    local slept
+    in_callback(function()
+      coroutine.wrap(function() slept = ctx.sleep(background, 0) end)()
+    end)
+    uv.run()
+    assert.is_true(slept)
+  end)
+
+  -- Cause: ctx.run looked whether the loop was free only when its task was made already; that ran
+  -- later, when ctx.run had failed. Cure: it looks first.
+  it("ctx.run is refused, too, and its function never runs", function()
+    local ran = false
+    local answer = in_callback(function() ctx.run(function() ran = true end) end)
+    uv.run()
+    assert.matches("ctx.run: the loop is running already; start a task", answer(), 1, true)
+    assert.is_false(ran)
+    assert.equal(0, core.counters().tasks)
+  end)
+end)
+
+describe("waiting in the start function of ctx.await", function()
+  it("is refused in a task, in a coroutine, and on the main thread", function()
+    local clock <close> = testing.clock()
+    local function await()
+      return ctx.await(background, function(resolve)
+        resolve(refused("in the start function of ctx.await", "wait before or after it"))
+      end)
+    end
+    assert.equal(4, await())
+    local in_coroutine, in_task
+    coroutine.wrap(function() in_coroutine = await() end)()
+    ctx.go(function() in_task = await() end)
+    clock:settle()
+    assert.equal(4, in_coroutine)
+    assert.equal(4, in_task)
+  end)
+
+  it("is possible in a coroutine or a task that start begins", function()
+    testing.run(function(root)
+      assert.is_true(ctx.await(root, function(resolve)
+        coroutine.wrap(function() resolve(ctx.sleep(root, 10)) end)()
+      end))
+    end)
+  end)
+end)
+
+describe("ctx.run", function()
+  local function fails(text)
+    local ran = false
+    local ok, err = pcall(ctx.run, function() ran = true end)
+    assert.is_false(ok)
+    assert.matches(text, err, 1, true)
+    return function() return ran end
+  end
+  local coroutine_already = "ctx.run: this is a coroutine already; start a task with ctx.go"
+
+  it("is refused in a task, and in a coroutine, also where they cannot yield", function()
+    local ran = {}
+    testing.run(function(root)
+      ran[1] = fails(coroutine_already)
+      ctx.sleep(root, 1)
+      table.sort({ 1, 2 }, function() ran[3] = fails(coroutine_already) end)
+    end)
+    coroutine.wrap(function()
+      ran[2] = fails(coroutine_already)
+      table.sort({ 1, 2 }, function() ran[4] = fails(coroutine_already) end)
+    end)()
+    uv.run("nowait")
+    for i = 1, 4 do assert.is_false(ran[i]()) end
+  end)
+end)
+
+describe("a reporter", function()
+  it("is called where nothing can wait; its attempt is refused and ends there", function()
+    local clock <close> = testing.clock()
+    local messages = {}
+    reports(function()
+      ctx.set_report(function()
+        messages[#messages + 1] = select(2, pcall(ctx.sleep, background, 1))
+      end)
+      ctx.go(error, "why")
+      collectgarbage()
+      collectgarbage()
+      clock:settle()
+    end)
+    assert.equal(1, #messages)
+    assert.matches("ctx.sleep: cannot wait here", messages[1], 1, true)
+  end)
+end)
