@@ -1,0 +1,195 @@
+-- SPDX-License-Identifier: MIT
+--- Runs every ```lua block of README.md and docs/, each as a program of its own.
+---
+--- A block finds `ctx`, `errors`, `testing`, `uv`, `describe`, `it` and busted's `assert`, as if it
+--- had required them, and what an HTML comment `<!-- given … -->` right above it sets up. It runs as
+--- a task, with `root` and `clock` of testing.run, which also looks for leaks; a block with
+--- ctx.run, testing.run, it( or uv.run in it runs on the main thread, with the clock moved by hand.
+---
+--- What a line prints must be what the comment `--> …` on it says; more lines of output, or more
+--- than fits, go on comment lines `--> …` below it. Blanks count as one, `…` stands for anything.
+local ctx = require "ctx"
+local errors = require "ctx.errors"
+local testing = require "ctx.testing"
+local uv = require "luv"
+
+local top = (debug.getinfo(1, "S").source:match("^@(.*)[/\\][^/\\]+$") or ".") .. "/../"
+
+local function lines_of(path)
+  local lines = {}
+  for line in io.lines(top .. path) do
+    lines[#lines + 1] = line
+  end
+  return lines
+end
+
+local function markdown_files()
+  local paths = { "README.md" }
+  local found = assert(io.popen(("cd '%s' && find docs -name '*.md' | LC_ALL=C sort"):format(top)))
+  for path in found:lines() do
+    paths[#paths + 1] = path
+  end
+  found:close()
+  return paths
+end
+
+-- ---- reading ------------------------------------------------------------------------------------
+
+--- What ends a fence, or a comment with what is given, that begins on `line`; and its indentation.
+local function opening(line)
+  local indent = line:match("^(%s*)```lua%s*$")
+  if indent then
+    return "```", indent
+  elseif line:find("^%s*<!%-%- given%s*$") then
+    return "-->", line:match("^%s*")
+  end
+end
+
+--- The blocks of a file: { line = of the first line of code, code =, given = }.
+local function blocks_of(path)
+  local lines, blocks, given, at = lines_of(path), {}, nil, 1
+  while at <= #lines do
+    local ending, indent = opening(lines[at])
+    if ending then
+      local first, text = at + 1, {}
+      repeat
+        at = at + 1
+        assert(lines[at], path .. ": a block without an end")
+        text[#text + 1] = (lines[at]:gsub("^" .. indent, ""))
+      until text[#text] == ending
+      text[#text] = ""
+      if ending == "-->" then
+        given = table.concat(text, "\n")
+      else
+        blocks[#blocks + 1] = { line = first, code = table.concat(text, "\n"), given = given }
+        given = nil
+      end
+    elseif lines[at]:find("%S") then
+      given = nil
+    end
+    at = at + 1
+  end
+  return blocks
+end
+
+--- line → text that a block says it prints there; nil when it says nothing of the kind.
+local function expected_of(code)
+  local expected, number, current, any = {}, 0, nil, nil
+  for line in (code .. "\n"):gmatch("(.-)\n") do
+    number = number + 1
+    local text = line:match("%-%->%s?(.*)$")
+    if not text then
+      current = nil
+    else
+      any = true
+      current = line:find("^%s*%-%->") and current or number
+      expected[current] = (expected[current] and expected[current] .. " " or "") .. text
+    end
+  end
+  return any and expected
+end
+
+-- ---- running ------------------------------------------------------------------------------------
+
+local function sandbox(printed)
+  local env = { ctx = ctx, errors = errors, testing = testing, uv = uv, assert = assert }
+  function env.describe(_, body) body() end
+  env.it = env.describe
+  function env.print(...)
+    local out, line = table.pack(...), debug.getinfo(2, "l").currentline
+    for i = 1, out.n do
+      out[i] = tostring(out[i])
+    end
+    local text = table.concat(out, " ", 1, out.n)
+    printed[line] = (printed[line] and printed[line] .. " " or "") .. text
+  end
+  return setmetatable(env, {
+    __index = function(_, name)
+      return _G[name] ~= nil and _G[name] or error("the block is not given any " .. name, 2)
+    end,
+  })
+end
+
+local function plain(text)
+  return (text:gsub("%s+", " "):gsub("^ ", ""):gsub(" $", ""))
+end
+
+local function fits(got, wanted)
+  local pattern = plain(wanted):gsub("%p", "%%%0"):gsub("…", ".*")
+  return plain(got):find("^" .. pattern .. "$")
+end
+
+local function compare(block, printed)
+  local expected = expected_of(block.code)
+  if not expected then
+    return
+  end
+  for line, text in pairs(printed) do
+    local wanted = expected[line]
+    if not wanted or not fits(text, wanted) then
+      error(("line %d prints %q, not %q"):format(block.line + line - 1, plain(text), tostring(wanted)), 0)
+    end
+  end
+  for line in pairs(expected) do
+    if not printed[line] then
+      error(("line %d prints nothing"):format(block.line + line - 1), 0)
+    end
+  end
+end
+
+local function drives_itself(code)
+  return code:find("ctx%.run%f[%W]") or code:find("testing%.run%f[%W]")
+    or code:find("uv%.run%f[%W]") or code:find("%f[%w]it%(")
+end
+
+--- A block that drives the loop by itself. Its uv.run lets two seconds pass for contexts, too, and
+--- what it leaves in the loop is run to its end.
+local function run_alone(chunk, env)
+  local clock <close> = testing.clock()
+  local function drive()
+    for _ = 1, 2 do
+      uv.run()
+      clock:advance(1000)
+    end
+    uv.run()
+  end
+  env.uv = setmetatable({ run = drive }, { __index = uv })
+  chunk()
+  drive()
+end
+
+local function run(block, name)
+  local printed = {}
+  local env = sandbox(printed)
+  local given = assert(load(block.given or "", "=(given) " .. name, "t", env))
+  local block_chunk = assert(load(block.code, "=" .. name, "t", env))
+  local function chunk()
+    given()
+    block_chunk()
+  end
+  if drives_itself(block.code) then
+    run_alone(chunk, env)
+  else
+    testing.run(function(root, clock)
+      env.root, env.clock = root, clock
+      chunk()
+    end, { name = name })
+  end
+  compare(block, printed)
+end
+
+for _, path in ipairs(markdown_files()) do
+  describe(path, function()
+    for _, block in ipairs(blocks_of(path)) do
+      local name = ("%s:%d"):format(path, block.line)
+      it("line " .. block.line .. " runs, and prints what it says", function()
+        local report = ctx.set_report(function() end)
+        local ok, err = pcall(run, block, name)
+        ctx.set_report(report)
+        if not ok then
+          error(name .. ": " .. tostring(err), 0)
+        end
+      end)
+    end
+  end)
+end
