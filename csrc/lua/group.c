@@ -140,8 +140,7 @@ void lctx_group_task_over(lua_State* L, lctx_task* t, int nresults) {
     ctx_group_end(&g->g, false, NULL);
   }
   lua_pop(L, 1);
-  lua_pushboolean(L, 0);
-  lctx_set_at(L, t->S, LCTX_REF_OWNERS, t->slot);
+  lctx_clear_at(L, t->S, LCTX_REF_OWNERS, t->slot);
 }
 
 /* -- Starting tasks --------------------------------------------------------------------------- */

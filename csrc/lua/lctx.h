@@ -338,6 +338,8 @@ void lctx_unpark(lctx_task* t);
 void lctx_undo(lctx_task* t);
 /* Puts the value on top into the table of this reference, at the slot; pops it. */
 void lctx_set_at(lua_State* L, lctx_state* S, enum lctx_ref ref, uint32_t slot);
+/* Puts false there: not nil, so that the place stays and a later lctx_set_at cannot fail. */
+void lctx_clear_at(lua_State* L, lctx_state* S, enum lctx_ref ref, uint32_t slot);
 /* One turn: what is due in the core, then every coroutine that is ready. Raises no error. */
 void lctx_drain(lua_State* L, lctx_state* S);
 static inline bool lctx_idle(const lctx_state* S) {

@@ -28,18 +28,18 @@ static void grow(lua_State* L, lctx_state* S) {
   }
 }
 
-/* Puts the value on top into the table of this reference, at the record's slot; pops it. */
 void lctx_set_at(lua_State* L, lctx_state* S, enum lctx_ref ref, uint32_t slot) {
   lctx_pushref(L, S, ref);
-  lua_insert(L, -2);
+  lua_pushvalue(L, -2);
   lua_rawseti(L, -2, slot);
-  lua_pop(L, 1);
+  lua_pop(L, 2);
 }
 
-/* false, not nil: the place stays. */
-static void clear_at(lua_State* L, lctx_state* S, enum lctx_ref ref, uint32_t slot) {
+void lctx_clear_at(lua_State* L, lctx_state* S, enum lctx_ref ref, uint32_t slot) {
+  lctx_pushref(L, S, ref);
   lua_pushboolean(L, 0);
-  lctx_set_at(L, S, ref, slot);
+  lua_rawseti(L, -2, slot);
+  lua_pop(L, 1);
 }
 
 /* A record from the list of those without a thread; `co` is the value on top, which is popped. */
@@ -55,7 +55,7 @@ static lctx_task* take_bare(lua_State* L, lctx_state* S) {
   /* Places that are filled where nothing may fail: they must be there from now on. */
   static const enum lctx_ref places[] = {LCTX_REF_ANCHORS, LCTX_REF_HANDLES, LCTX_REF_OWNERS};
   for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-    clear_at(L, S, places[i], t->slot);
+    lctx_clear_at(L, S, places[i], t->slot);
   }
   lctx_set_at(L, S, LCTX_REF_THREADS, t->slot);
   lctx_list_remove(&t->link);
@@ -92,12 +92,12 @@ void lctx_task_free(lua_State* L, lctx_task* t) {
   bool keep = t->kind == LCTX_TASK && S->spares < SPARES && lua_status(t->co) == LUA_OK;
   t->kind = LCTX_FREE;
   t->ticket++;
-  clear_at(L, S, LCTX_REF_ANCHORS, t->slot);
+  lctx_clear_at(L, S, LCTX_REF_ANCHORS, t->slot);
   if (keep) {
     S->spares++;
     lctx_list_append(&S->spare, &t->link);
   } else {
-    clear_at(L, S, LCTX_REF_THREADS, t->slot);
+    lctx_clear_at(L, S, LCTX_REF_THREADS, t->slot);
     t->co = NULL;
     lctx_list_append(&S->bare, &t->link);
   }

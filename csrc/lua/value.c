@@ -40,7 +40,9 @@ static uint64_t hash(const char* s, size_t length) {
 
 static value_key key_of(lua_State* L, int arg) {
   value_key key = {.type = lua_type(L, arg)};
-  if (key.type == LUA_TNUMBER) {
+  if (key.type == LUA_TUSERDATA) { /* ctx.key's, the usual case */
+    key.id = (uint64_t)(uintptr_t)lua_touserdata(L, arg);
+  } else if (key.type == LUA_TNUMBER) {
     lua_Number n = lua_tonumber(L, arg);
     lua_Integer i = 0;
     if (lua_isinteger(L, arg)) {
@@ -147,21 +149,20 @@ static int by_table(lua_State* L, lctx_state* S, value_t* from) {
 }
 
 int lctx_context_value(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
   lctx_context* c = lctx_checkcontext(L, 1, "c");
-  check_key(L, 2);
   value_key key = key_of(L, 2);
+  if (key.type != LUA_TUSERDATA) check_key(L, 2);
   uint64_t bit = bit_of(&key);
   value_t* from = (value_t*)c->values;
-  if (from != NULL && from->table) return by_table(L, S, from);
+  if (from != NULL && from->table) return by_table(L, lctx_stateof(c), from);
   int links = 0;
   for (value_t* v = from; v != NULL && (v->bits & bit) != 0; v = v->above) {
     if (same(&v->key, &key)) {
-      lctx_pushknown(L, S, 1, &v->base);
+      lctx_pushknown(L, lctx_stateof(c), 1, &v->base);
       lua_getiuservalue(L, -1, UV_VALUE);
       return 1;
     }
-    if (++links > FAR) return by_table(L, S, from);
+    if (++links > FAR) return by_table(L, lctx_stateof(c), from);
   }
   lua_pushnil(L);
   return 1;
