@@ -2,8 +2,8 @@
 --- Runs every ```lua block of README.md and docs/, each as a program of its own.
 ---
 --- A block finds `ctx`, `errors`, `testing`, `uv`, `describe`, `it` and busted's `assert`, as if it
---- had required them, and what an HTML comment `<!-- given … -->` right above it sets up. It runs as
---- a task, with `root` and `clock` of testing.run, which also looks for leaks; a block with
+--- had required them, and what an HTML comment `<!-- given … -->` right above it sets up. It runs
+--- as a task, with `root` and `clock` of testing.run, which also looks for leaks; a block with
 --- ctx.run, testing.run, it( or uv.run in it runs on the main thread, with the clock moved by hand.
 ---
 --- What a line prints must be what the comment `--> …` on it says; more lines of output, or more
@@ -127,7 +127,8 @@ local function compare(block, printed)
   for line, text in pairs(printed) do
     local wanted = expected[line]
     if not wanted or not fits(text, wanted) then
-      error(("line %d prints %q, not %q"):format(block.line + line - 1, plain(text), tostring(wanted)), 0)
+      error(("line %d prints %q, not %q"):format(
+        block.line + line - 1, plain(text), tostring(wanted)), 0)
     end
   end
   for line in pairs(expected) do
