@@ -28,6 +28,10 @@ static inline node_t* free_node(machine_t* m) {
   for (int i = 0; i < NODES; i++) {
     node_t* n = &m->model.nodes[i];
     if (n->c || n->promised || node_busy(m, n)) continue;
+    /* Children that have gone before it, and whose listeners are still to be called, forget it. */
+    for (int k = 0; k < NODES; k++) {
+      if (m->model.nodes[k].parent == n) m->model.nodes[k].parent = NULL;
+    }
     *n = (node_t){.deadline_ns = CTX_NEVER};
     return n;
   }
