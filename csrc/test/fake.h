@@ -220,7 +220,7 @@ static inline void alarm_start(fake_t* f, alarm_t* a, uint64_t at_ns, char lette
   ASSERT_EQ(alarm_try(f, a, at_ns, letter), 0);
 }
 
-/* -- Reasons: causes that count who holds them -------------------------------------------------- */
+/* -- Reasons: causes that count who holds them ------------------------------------------------- */
 
 typedef struct reason_s {
   ctx_cause_t cause; /* first */

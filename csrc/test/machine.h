@@ -72,7 +72,7 @@ static inline void check_nodes(machine_t* m) {
   }
 }
 
-/* -- What is linked ----------------------------------------------------------------------------- */
+/* -- What is linked ---------------------------------------------------------------------------- */
 
 /* By the words of ctx.h: somebody watches it or a descendant; an any and a flag do, too. */
 static inline bool is_linked(machine_t* m, node_t* n) {
@@ -129,7 +129,7 @@ static inline void check_links(machine_t* m) {
   ASSERT_EQ(v.met, linked + 2);
 }
 
-/* -- When the host is woken ---------------------------------------------------------------------- */
+/* -- When the host is woken -------------------------------------------------------------------- */
 
 static inline bool is_ready(const listener_t* l, uint64_t now_ns) {
   return l->alarm ? l->time_ns <= now_ns && l->time_ns != CTX_NEVER : l->probe && l->node->err != 0;
@@ -146,7 +146,7 @@ static inline void check_wake(machine_t* m) {
   }
 }
 
-/* -- In which order listeners are called ------------------------------------------------------------ */
+/* -- In which order listeners are called ------------------------------------------------------- */
 
 /* Whether `l` became ready because a time came while it was waiting; and which time. */
 static inline bool time_of(const listener_t* l, uint64_t* time_ns, uint64_t* order) {
@@ -186,7 +186,7 @@ static inline void check_call(machine_t* m, listener_t* l) {
   }
 }
 
-/* -- Turns -------------------------------------------------------------------------------------------- */
+/* -- Turns ------------------------------------------------------------------------------------- */
 
 static inline void carry_out_requests(machine_t* m) {
   for (;;) {

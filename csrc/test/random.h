@@ -7,7 +7,7 @@
 
 #include "machine.h"
 
-/* -- Choosing -------------------------------------------------------------------------------------- */
+/* -- Choosing ---------------------------------------------------------------------------------- */
 
 /* Any context that is there; the roots are, always. */
 static inline node_t* any_node(machine_t* m) {
@@ -70,7 +70,7 @@ static inline bool worked(machine_t* m, int error) {
   return false;
 }
 
-/* -- Deriving ---------------------------------------------------------------------------------------- */
+/* -- Deriving ---------------------------------------------------------------------------------- */
 
 static inline void made(machine_t* m, node_t* n) {
   n->order = ctx_id(n->c);
@@ -128,7 +128,7 @@ static inline void op_any(machine_t* m) {
   model_any(&m->model, n);
 }
 
-/* -- Listening ------------------------------------------------------------------------------------------ */
+/* -- Listening --------------------------------------------------------------------------------- */
 
 static inline void machine_act(machine_t* m);
 
@@ -206,7 +206,7 @@ static inline void op_unlisten(machine_t* m) {
   unlisten(&m->listeners[pick(m, LISTENERS)]);
 }
 
-/* -- Ending ---------------------------------------------------------------------------------------------- */
+/* -- Ending ------------------------------------------------------------------------------------ */
 
 static inline void op_cancel(machine_t* m) {
   node_t* n = any_node(m);
@@ -261,7 +261,7 @@ static inline void op_release(machine_t* m) {
   if (!is_needed(m, n)) release(m, n);
 }
 
-/* -- Other threads, as far as one thread can play them ----------------------------------------------------- */
+/* -- Other threads, as far as one thread can play them ----------------------------------------- */
 
 static inline void op_share(machine_t* m) {
   node_t* n = live_node(m);
@@ -294,7 +294,7 @@ static inline void op_unshare(machine_t* m) {
   if (n->flag && pick(m, 2) == 0) forget_flag(n);
 }
 
-/* -- Looking, time, and all of it -------------------------------------------------------------------------- */
+/* -- Looking, time, and all of it -------------------------------------------------------------- */
 
 static inline void op_look(machine_t* m) {
   check_node(m, any_node(m));

@@ -113,7 +113,7 @@ static void ask_all(round_t* r, int thread) {
   }
 }
 
-/* -- Polling ------------------------------------------------------------------------------------- */
+/* -- Polling ----------------------------------------------------------------------------------- */
 
 static void poll_all(round_t* r, int thread) {
   (void)thread;
@@ -141,7 +141,7 @@ TEST(threads_see_each_context_end_and_what_was_written_before) {
   }
 }
 
-/* -- Asking -------------------------------------------------------------------------------------- */
+/* -- Asking ------------------------------------------------------------------------------------ */
 
 TEST(of_the_requests_of_four_threads_one_is_taken) {
   for (unsigned round = 0; round < test_rounds(20); round++) {
@@ -207,7 +207,7 @@ TEST(requests_race_with_the_end_of_the_tree) {
   }
 }
 
-/* -- Letting go ----------------------------------------------------------------------------------- */
+/* -- Letting go -------------------------------------------------------------------------------- */
 
 static void juggle(round_t* r, int thread) {
   for (int i = 0; i < CONTEXTS; i++) {

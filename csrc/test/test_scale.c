@@ -43,7 +43,7 @@ static ctx_t* chain(fake_t* f) {
   return c;
 }
 
-/* -- Wide ----------------------------------------------------------------------------------------- */
+/* -- Wide -------------------------------------------------------------------------------------- */
 
 /* One at a time, as a server's requests come and go. */
 static void come_and_go(fake_t* f) {
@@ -101,7 +101,7 @@ TEST(a_million_children_at_once_end_one_by_one) {
   on_small_stack(pile_up);
 }
 
-/* -- Deep ------------------------------------------------------------------------------------------ */
+/* -- Deep -------------------------------------------------------------------------------------- */
 
 static bool count(const ctx_t* c, unsigned depth, void* arg) {
   (void)c;

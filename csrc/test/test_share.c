@@ -16,7 +16,7 @@ static bool ask(ctx_flag_t* flag, reason_t* cause) {
   return taken;
 }
 
-/* -- What a flag says ----------------------------------------------------------------------------- */
+/* -- What a flag says -------------------------------------------------------------------------- */
 
 TEST(a_flag_is_set_within_the_cancel) {
   fake_t f;
@@ -158,7 +158,7 @@ TEST(a_host_without_wake_soon_cannot_share) {
   fake_stop(&f);
 }
 
-/* -- The cancel from elsewhere ----------------------------------------------------------------------- */
+/* -- The cancel from elsewhere ----------------------------------------------------------------- */
 
 TEST(a_request_takes_effect_at_the_next_turn_which_it_asks_for) {
   fake_t f;

@@ -72,7 +72,7 @@ TEST(stop_tells_whether_it_kept_the_call_from_happening) {
   fake_stop(&f);
 }
 
-/* -- In a call ------------------------------------------------------------------------------------ */
+/* -- In a call --------------------------------------------------------------------------------- */
 
 static void start_again(alarm_t* a) {
   if (a->calls < 3) alarm_start(a->fake, a, a->fake->now_ns, a->letter);
@@ -146,7 +146,7 @@ TEST(what_falls_due_during_a_turn_waits_for_the_next) {
   fake_stop(&f);
 }
 
-/* -- Many ------------------------------------------------------------------------------------------- */
+/* -- Many -------------------------------------------------------------------------------------- */
 
 enum { MANY = 1000 };
 typedef struct crowd_s {

@@ -85,7 +85,7 @@ TEST(it_ends_when_it_is_told_to) {
   fake_stop(&f);
 }
 
-/* An any is a root, and its sources are there because of it; arms and ears are nobody's business. */
+/* An any is a root, its sources are there because of it, and its arms are its own affair. */
 TEST(it_shows_an_any_and_its_sources_but_no_arms_or_flags) {
   fake_t f;
   fake_start(&f);

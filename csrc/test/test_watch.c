@@ -89,7 +89,7 @@ TEST(watchers_are_called_in_order_a_parents_before_its_childrens) {
   fake_stop(&f);
 }
 
-/* -- What a watcher may do in its call ----------------------------------------------------------- */
+/* -- What a watcher may do in its call --------------------------------------------------------- */
 
 static void watch_again(probe_t* p) {
   if (p->calls < 3) probe_watch(p->fake, p, p->arg, p->letter);
@@ -319,7 +319,7 @@ TEST(a_hundred_contexts_cancelled_in_random_order_all_end_and_leave_nothing) {
   }
 }
 
-/* -- What is linked ------------------------------------------------------------------------------- */
+/* -- What is linked ---------------------------------------------------------------------------- */
 
 /* C6: like Go's TestCancelRemoves, for cancel, deadline and stop. */
 TEST(nothing_stays_in_the_parent_after_cancel_deadline_or_unwatch) {
@@ -392,7 +392,7 @@ TEST(a_root_may_be_watched_in_vain) {
   fake_stop(&f);
 }
 
-/* -- When the host is woken ------------------------------------------------------------------------- */
+/* -- When the host is woken -------------------------------------------------------------------- */
 
 TEST(the_host_is_asked_for_the_next_deadline_also_after_waking_up_too_early) {
   fake_t f;
