@@ -67,6 +67,7 @@ build = {
     ["ctx.loop"] = "lua/ctx/loop.lua",
     ["ctx.report"] = "lua/ctx/report.lua",
     ["ctx.semaphore"] = "lua/ctx/semaphore.lua",
+    ["ctx.signal"] = "lua/ctx/signal.lua",
     ["ctx.testing"] = "lua/ctx/testing.lua",
   },
 }

@@ -45,6 +45,24 @@ if not loop.uv then
     if loop.poll and not loop.poll:is_closing() then
       if loop.held then loop.poll:ref() else loop.poll:unref() end
     end
+    -- So may a signal.
+    for other in pairs(loop.wakers) do
+      if other:is_closing() then
+        loop.wakers[other] = nil
+      elseif loop.held then
+        other:ref()
+      else
+        other:unref()
+      end
+    end
+  end
+
+  loop.wakers = {}
+
+  --- From now on this handle keeps the loop alive while somebody waits, and only then.
+  function loop.waker(other)
+    loop.wakers[other] = true
+    if loop.held then other:ref() else other:unref() end
   end
 
   core.hook("arm", function(ms)

@@ -1,0 +1,191 @@
+-- SPDX-License-Identifier: MIT
+--- Signals that end a context, as the first thing that a server listens to.
+---
+---     ctx.run(function(root)
+---       local c, stop <close> = signal.notify(root, "sigint", "sigterm")
+---       serve(c)                       -- until ^C
+---       print(c:cause())               --> interrupt signal received
+---     end)
+---
+--- One rule: the signals are caught for as long as c is not done. After that they have their
+--- default action again, so a second ^C kills a program that does not get ready with its clean-up.
+---
+--- Loading this module makes the process ignore SIGPIPE, which would kill it for a peer or a
+--- terminal that went away; a write there fails with an error instead.
+local core = require "ctx.core"
+local ctx = require "ctx"
+local errors = require "ctx.errors"
+local loop = require "ctx.loop"
+
+local uv = loop.uv
+
+-- One per Lua state: signals belong to the process, and a second instance of this module must not
+-- listen beside the first.
+---@class ctx.signal.Entry
+---@field handle userdata    luv's
+---@field listeners table<ctx.signal.Stop, true>
+---@field arrived boolean?   it came, and its handle is about to be closed
+---@type { entries: table<string, ctx.signal.Entry>?, pipe: userdata? }
+local shared = core.shared("ctx.signal")
+shared.entries = shared.entries or {}
+
+local signal = {}
+
+-- -- One handle a signal --------------------------------------------------------------------------
+
+--- What Go calls them (requirements C73); others go by their own name.
+local TEXTS = {
+  sighup = "hangup", sigint = "interrupt", sigquit = "quit", sigterm = "terminated",
+  sigusr1 = "user defined signal 1", sigusr2 = "user defined signal 2",
+}
+
+local function cause_of(name)
+  local cause = errors.new((TEXTS[name] or name) .. " signal received")
+  cause.signal = name ---@diagnostic disable-line: inject-field
+  return cause
+end
+
+--- libuv restores the default action with the last of its handles for a signal.
+local function close(name)
+  local entry = shared.entries[name]
+  shared.entries[name] = nil
+  if entry and not entry.handle:is_closing() then
+    entry.handle:close()
+  end
+end
+
+--- Runs in luv's callback, where nothing may raise: all that could has been made before.
+local function arrived(name)
+  local entry = shared.entries[name]
+  if not entry then
+    return
+  elseif entry.arrived then
+    -- The second came in one turn with the first, before the handle was closed: it is sent again,
+    -- to whoever listens now, which is nobody.
+    close(name)
+    uv.kill(uv.os_getpid(), name)
+    return
+  end
+  entry.arrived = true
+  for listener in pairs(entry.listeners) do
+    listener.cancel(listener.causes[name])
+  end
+end
+
+local function entry_of(name)
+  local entry = shared.entries[name]
+  -- One that has arrived, or that someone has closed under us, is of no use to a newcomer.
+  if entry and (entry.arrived or entry.handle:is_closing()) then
+    close(name)
+    entry = nil
+  end
+  if not entry then
+    entry = { handle = assert(uv.new_signal()), listeners = {} }
+    shared.entries[name] = entry
+    entry.handle:start(name, function() arrived(name) end)
+    loop.waker(entry.handle)
+  end
+  return entry
+end
+
+-- -- Contexts -------------------------------------------------------------------------------------
+
+---@class ctx.signal.Stop
+---@field cancel ctx.Cancel
+---@field causes table<string, ctx.Error>
+---@field entries table<string, ctx.signal.Entry>
+---@overload fun(cause?: any)
+local Stop = { __name = "ctx.signal.stop" }
+
+local function release(self)
+  for name, entry in pairs(self.entries) do
+    entry.listeners[self] = nil
+    if not next(entry.listeners) and shared.entries[name] == entry then
+      close(name)
+    end
+  end
+  self.entries = {}
+end
+
+--- Ends the context, with this cause if one is given, and brings the default actions back at once.
+function Stop:__call(cause)
+  release(self)
+  self.cancel(cause)
+end
+
+--- Leaving the scope does the same; an error that leaves it is the cause.
+Stop.__close = Stop.__call
+
+local function check(ok, position, argument, expected, value)
+  if not ok then
+    local metatable = getmetatable(value)
+    local got = type(metatable) == "table" and metatable.__name or type(value)
+    error(("bad argument #%d to 'notify' (%s: %s expected, got %s)")
+      :format(position, argument, expected, got), 3)
+  end
+end
+
+--- The names in luv's spelling, each once. A signal that nobody can catch would be waited for in
+--- vain.
+local function names_of(...)
+  local names, seen = {}, {}
+  for i = 1, select("#", ...) do
+    local given = select(i, ...)
+    local name = type(given) == "string" and given:lower()
+    local known = name and name:find("^sig") and uv.constants[name:upper()]
+    if not known or name == "sigkill" or name == "sigstop" then
+      return nil, i, given
+    elseif not seen[name] then
+      seen[name] = true
+      names[#names + 1] = name
+    end
+  end
+  return names
+end
+
+--- Derives a context from parent that is done when one of these signals arrives, when parent is,
+--- or by stop. Its cause then prints as "interrupt signal received", and `cause.signal` is
+--- "sigint". A signal ends all contexts that wait for it.
+---
+--- The handles keep luv's loop alive only while some task waits. A done parent registers nothing.
+---@param parent ctx.Context
+---@param ... string  names as in luv: "sigint", "sigterm", …
+---@return ctx.Context c
+---@return ctx.signal.Stop stop  call it or close it, as a cancel
+function signal.notify(parent, ...)
+  check(core.kind(parent) == "context", 1, "parent", "a context", parent)
+  check(select("#", ...) > 0, 2, "signal", "the name of a signal", nil)
+  local names, at, given = names_of(...)
+  if not names then
+    local what = type(given) == "string" and ("'%s'"):format(given) or type(given)
+    error(("bad argument #%d to 'notify' (signal: the name of a signal that can be caught, such as "
+      .. "\"sigterm\", expected, got %s)"):format(at + 1, what), 2)
+  end
+  local c, cancel = ctx.with_cancel(parent)
+  c:name("signal.notify(" .. table.concat(names, ", ") .. ")")
+  local stop = setmetatable({ cancel = cancel, causes = {}, entries = {} }, Stop)
+  if not c:done() then
+    for _, name in ipairs(names) do
+      stop.causes[name] = cause_of(name)
+      stop.entries[name] = entry_of(name)
+      stop.entries[name].listeners[stop] = true
+    end
+    -- On a later turn than the signal's: what comes in the same turn must still be seen.
+    ctx.after_func(c, function() release(stop) end)
+  end
+  return c, stop
+end
+
+--- Makes the process ignore SIGPIPE. Loading this module has done it; this is for programs that
+--- have closed all of luv's handles since.
+function signal.ignore_sigpipe()
+  if not shared.pipe or shared.pipe:is_closing() then
+    shared.pipe = assert(uv.new_signal())
+    shared.pipe:start("sigpipe", function() end)
+    shared.pipe:unref()
+  end
+end
+
+signal.ignore_sigpipe()
+
+return signal

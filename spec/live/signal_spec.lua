@@ -1,0 +1,142 @@
+-- SPDX-License-Identifier: MIT
+--- Signals that kill, in processes of their own.
+local ctx = require "ctx"
+local process = require "spec.support.process"
+local testing = require "ctx.testing"
+
+local LIMIT_MS = 20000
+local SIGINT, SIGTERM = 2, 15
+
+local PRELUDE = [[
+  local ctx, signal, uv = require "ctx", require "ctx.signal", require "luv"
+  local function say(...) io.write(...) io.write("\n") io.flush() end
+  local background = ctx.background()
+]]
+
+--- Starts a program of a few lines, and lets `fn` deal with it.
+local function with_program(body, fn)
+  testing.run(function(root)
+    local c, cancel <close> = ctx.with_timeout(root, LIMIT_MS)
+    local p = process.lua("-e", PRELUDE .. body)
+    p:expect(c, "ready")
+    fn(c, p)
+  end, { real = true })
+end
+
+describe("a program that waits for signals", function()
+  it("S45: goes on after the first one", function()
+    with_program([[
+      ctx.run(function(root)
+        local c, stop <close> = signal.notify(root, "sigint", "sigterm")
+        say "ready"
+        c:wait()
+        say(tostring(c:cause()))
+      end)
+    ]], function(c, p)
+      p:kill "sigterm"
+      local code, killed_by = p:wait(c)
+      assert.equal(0, code)
+      assert.equal(0, killed_by)
+      assert.equal("ready\nterminated signal received\n", p.output)
+    end)
+  end)
+
+  it("C70: is killed by the second one, of any of its kinds, while it cleans up", function()
+    with_program([[
+      ctx.run(function(root)
+        local c, stop <close> = signal.notify(root, "sigint", "sigterm")
+        say "ready"
+        c:wait()
+        say "cleaning up"
+        ctx.sleep(background, 1e6)
+      end)
+    ]], function(c, p)
+      p:kill "sigterm"
+      p:expect(c, "cleaning up")
+      p:kill "sigint"
+      local _, killed_by = p:wait(c)
+      assert.equal(SIGINT, killed_by)
+    end)
+  end)
+
+  it("C70: is killed by the second one though it computes and never waits again", function()
+    with_program([[
+      ctx.run(function(root)
+        local c, stop <close> = signal.notify(root, "sigint")
+        ctx.after_func(c, function()
+          say "computing"
+          while true do end
+        end)
+        say "ready"
+        c:wait()
+      end)
+    ]], function(c, p)
+      p:kill "sigint"
+      p:expect(c, "computing")
+      p:kill "sigint"
+      local _, killed_by = p:wait(c)
+      assert.equal(SIGINT, killed_by)
+    end)
+  end)
+
+  it("C70: is killed by the second one also when both come in one turn of the loop", function()
+    with_program([[
+      ctx.run(function(root)
+        local c, stop <close> = signal.notify(root, "sigint")
+        say "ready"
+        uv.kill(uv.os_getpid(), "sigint")
+        uv.kill(uv.os_getpid(), "sigint")
+        c:wait()
+        say "heard"
+        ctx.sleep(background, 1e6)
+      end)
+    ]], function(c, p)
+      local _, killed_by = p:wait(c)
+      assert.equal(SIGINT, killed_by)
+      assert.is_nil(p.output:find("heard", 1, true))
+    end)
+  end)
+
+  it("C70: is killed by the first one after stop()", function()
+    with_program([[
+      local c, stop = signal.notify(background, "sigterm")
+      stop()
+      say "ready"
+      while true do end
+    ]], function(c, p)
+      p:kill "sigterm"
+      local _, killed_by = p:wait(c)
+      assert.equal(SIGTERM, killed_by)
+    end)
+  end)
+
+  it("D10: ends by itself when it has nothing to do", function()
+    with_program([[
+      local c = signal.notify(background, "sigterm")
+      say "ready"
+      uv.run()
+      say "over"
+    ]], function(c, p)
+      assert.equal(0, (p:wait(c)))
+      assert.equal("ready\nover\n", p.output)
+    end)
+  end)
+
+  it("L17: outlives its closed stdout pipe, and gets an error there", function()
+    with_program([[
+      say "ready"
+      local ok, err
+      repeat
+        ok, err = io.write("x")
+        ok, err = io.flush()
+        ctx.sleep(background, 1)
+      until not ok
+      os.exit(err:find "[Bb]roken pipe" and 7 or 1)
+    ]], function(c, p)
+      p:hang_up()
+      local code, killed_by = p:wait(c)
+      assert.equal(0, killed_by)
+      assert.equal(7, code)
+    end)
+  end)
+end)
