@@ -104,28 +104,38 @@ const ctx_host_t lctx_host = {host_now, host_now_coarse, host_wake_at, host_wake
 
 /* -- The loop ------------------------------------------------------------------------------------- */
 
-static void set_alarm(lua_State* L, lctx_state* S) {
-  if (S->fake || S->alarm_ns == 0 || S->alarm_ns >= S->armed_ns) return;
+static bool set_alarm(lua_State* L, lctx_state* S) {
+  if (S->fake || S->alarm_ns == 0 || S->alarm_ns >= S->armed_ns) return true;
   uint64_t now_ns = ctx_now(&S->tree);
   uint64_t wait_ns = S->alarm_ns > now_ns ? S->alarm_ns - now_ns : 0;
   /* Rounded up: a timer that fires early would only be set again. */
   lua_pushinteger(L, (lua_Integer)(wait_ns / 1000000 + (wait_ns % 1000000 != 0)));
-  if (lctx_hook(L, S, "arm", 1, 0)) S->armed_ns = S->alarm_ns;
+  if (!lctx_hook(L, S, "arm", 1, 0)) return false;
+  S->armed_ns = S->alarm_ns;
+  return true;
 }
 
-void lctx_settle(lua_State* L, lctx_state* S) {
-  if (S->draining || S->closed || !lua_checkstack(L, 8)) return;
-  bool idling = S->alarm_ns == 0 || !lctx_idle(S);
+static bool set_hold(lua_State* L, lctx_state* S) {
+  bool held = S->parked > 0;
+  if (held == S->held) return true;
+  lua_pushboolean(L, held);
+  if (!lctx_hook(L, S, "hold", 1, 0)) return false;
+  S->held = held;
+  return true;
+}
+
+bool lctx_settle(lua_State* L, lctx_state* S) {
+  if (S->draining || S->closed) return true;
+  if (!lua_checkstack(L, 8)) return false;
+  bool alarm = set_alarm(L, S), hold = set_hold(L, S);
+  /* What could not be set is tried again in the next turn: so there must be one. */
+  bool idling = S->alarm_ns == 0 || !lctx_idle(S) || !alarm || !hold;
   if (idling != S->idling) {
     lua_pushboolean(L, idling);
-    if (lctx_hook(L, S, "soon", 1, 0)) S->idling = idling;
+    if (!lctx_hook(L, S, "soon", 1, 0)) return false;
+    S->idling = idling;
   }
-  set_alarm(L, S);
-  bool held = S->parked > 0;
-  if (held != S->held) {
-    lua_pushboolean(L, held);
-    if (lctx_hook(L, S, "hold", 1, 0)) S->held = held;
-  }
+  return alarm && hold;
 }
 
 void lctx_rouse(lua_State* L, lctx_state* S) {
@@ -142,54 +152,117 @@ bool lctx_in_loop(lua_State* L, lctx_state* S) {
   return in;
 }
 
-/* One turn of luv's loop; false when nothing is left in it that could happen. */
-static bool turn(lua_State* L, lctx_state* S, bool block) {
+/* Arguments: how many call records there must be below this one; then nothing. */
+static int warm_up(lua_State* L) {
+  lua_Integer depth = lua_tointeger(L, 1);
+  if (depth > 0) {
+    lua_pushcfunction(L, warm_up);
+    lua_pushinteger(L, depth - 1);
+    lua_call(L, 1, 0);
+  }
+  return 0;
+}
+
+/* luv ends the process when there is no memory to call a callback with (traps L1): what that takes
+ * is asked for beforehand, where it may fail. */
+static bool reserve(lua_State* L) {
+  enum { STACK = 200, CALLS = 6 };
+  if (!lua_checkstack(L, STACK)) return false;
+  lua_pushcfunction(L, warm_up);
+  lua_pushinteger(L, CALLS);
+  if (lctx_enter_plain(L, 1, 0) == LUA_OK) return true;
+  lua_pop(L, 1);
+  return false;
+}
+
+enum turn { NOTHING_LEFT, ALIVE, FAILED };
+
+/* One turn of luv's loop. NOTHING_LEFT when nothing is left in it that could happen. */
+static enum turn turn(lua_State* L, lctx_state* S, bool block) {
+  if (!reserve(L)) return FAILED;
+  enum turn result = FAILED;
   S->looping = true;
   lua_pushboolean(L, block);
-  bool alive = false;
   if (lctx_hook(L, S, "turn", 1, 1)) {
-    alive = lua_toboolean(L, -1);
+    result = lua_toboolean(L, -1) ? ALIVE : NOTHING_LEFT;
     lua_pop(L, 1);
   }
   S->looping = false;
-  return alive;
+  return result;
 }
 
 /* Nothing is ready. Lets the next thing happen: with a hand-moved clock that is the next deadline,
  * and time jumps there, unless something outside is waited for and can still come. False when
  * nothing can. */
-static bool let_happen(lua_State* L, lctx_state* S) {
+static enum turn let_happen(lua_State* L, lctx_state* S) {
   bool outside =
       !S->fake || S->alarm_ns == CTX_NEVER || (S->external > 0 && S->alarm_ns > S->jump_ns);
-  bool alive = turn(L, S, outside);
-  if (!lctx_idle(S) || S->alarm_ns == 0 || (outside && alive)) return true;
-  if (!S->fake || S->alarm_ns == CTX_NEVER) return false;
+  enum turn result = turn(L, S, outside);
+  if (result == FAILED) return FAILED;
+  if (!lctx_idle(S) || S->alarm_ns == 0 || (outside && result == ALIVE)) return ALIVE;
+  if (!S->fake || S->alarm_ns == CTX_NEVER) return NOTHING_LEFT;
   if (S->alarm_ns > S->fake_ns) S->fake_ns = S->alarm_ns;
-  return true;
+  return ALIVE;
 }
 
-bool lctx_drive(lua_State* L, lctx_state* S, lctx_over_fn over, void* arg) {
-  luaL_checkstack(L, 10, "ctx");
-  for (;;) {
-    lctx_drain(L, S);
-    lctx_settle(L, S);
-    if (over(S, arg)) return true;
-    if (!lctx_idle(S) || S->alarm_ns == 0) {
-      (void)turn(L, S, false);
-    } else if (!let_happen(L, S)) {
-      return over(S, arg); /* the last thing that happened may have been what we wait for */
+/* Turns that may fail in a row, for want of memory, before whoever drives the loop gives up. */
+enum { PATIENCE = 16 };
+
+enum lctx_driven lctx_drive(lua_State* L, lctx_state* S, lctx_over_fn over, void* arg) {
+  if (!lua_checkstack(L, 10)) return LCTX_FAILED;
+  int failures = 0;
+  while (failures < PATIENCE) {
+    bool drained = lctx_drain(L, S);
+    bool settled = lctx_settle(L, S);
+    if (over(S, arg)) return LCTX_OVER;
+    enum turn result = ALIVE;
+    if (!drained || !settled || !lctx_idle(S) || S->alarm_ns == 0) {
+      if (turn(L, S, false) == FAILED) result = FAILED;
+    } else {
+      result = let_happen(L, S);
     }
+    if (result == NOTHING_LEFT) {
+      /* The last thing that happened may have been what we wait for. */
+      return over(S, arg) ? LCTX_OVER : LCTX_ASLEEP;
+    }
+    failures = drained && settled && result != FAILED ? 0 : failures + 1;
   }
+  return LCTX_FAILED;
 }
 
 /* -- For the Lua side ------------------------------------------------------------------------------ */
 
-/* core.turn(): what luv's callbacks call. `rang`: the timer has fired. */
+/* core.reserve(): what luv needs to call a callback that calls little itself; or an error. */
+static int core_reserve(lua_State* L) {
+  return reserve(L) ? 0 : luaL_error(L, "not enough memory");
+}
+
+static void one_turn(lua_State* L, lctx_state* S) {
+  (void)lctx_drain(L, S);
+  (void)lctx_settle(L, S);
+}
+
+/* What luv calls back. core.turn(): there is work. */
 static int core_turn(lua_State* L) {
+  one_turn(L, lctx_upstate(L));
+  return 0;
+}
+
+/* core.rang(): the timer has fired. */
+static int core_rang(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
-  if (lua_toboolean(L, 1)) S->armed_ns = CTX_NEVER;
-  lctx_drain(L, S);
-  lctx_settle(L, S);
+  S->armed_ns = CTX_NEVER;
+  one_turn(L, S);
+  return 0;
+}
+
+/* core.woken(): another thread has written to the descriptor, which is emptied. */
+static int core_woken(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  char bytes[64];
+  while (S->poll_fd >= 0 && read(S->poll_fd, bytes, sizeof bytes) == (ssize_t)sizeof bytes) {
+  }
+  one_turn(L, S);
   return 0;
 }
 
@@ -199,15 +272,6 @@ static int core_forget_handles(lua_State* L) {
   S->armed_ns = CTX_NEVER;
   S->idling = S->held = false;
   lctx_settle(L, S);
-  return 0;
-}
-
-/* core.drain_fd(): empties the descriptor that other threads write to. */
-static int core_drain_fd(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
-  char bytes[64];
-  while (S->poll_fd >= 0 && read(S->poll_fd, bytes, sizeof bytes) == (ssize_t)sizeof bytes) {
-  }
   return 0;
 }
 
@@ -226,7 +290,9 @@ static int core_may_drive(lua_State* L) {
 /* core.drive([t]) → true once the task is over, or without one all are; false if that can't be */
 static int core_drive(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
-  lua_pushboolean(L, lctx_drive(L, S, no_task, lua_touserdata(L, 1)));
+  enum lctx_driven driven = lctx_drive(L, S, no_task, lua_touserdata(L, 1));
+  if (driven == LCTX_FAILED) return luaL_error(L, LCTX_FAILED_TEXT);
+  lua_pushboolean(L, driven == LCTX_OVER);
   return 1;
 }
 
@@ -270,8 +336,9 @@ static int core_advance(lua_State* L) {
     S->fake_ns = end_ns;
     return 0;
   }
-  for (;;) {
-    lctx_drain(L, S);
+  for (int failures = 0;;) {
+    failures = lctx_drain(L, S) ? 0 : failures + 1;
+    if (failures == PATIENCE) return luaL_error(L, LCTX_FAILED_TEXT);
     if (!lctx_idle(S) || S->alarm_ns == 0) continue;
     if (S->alarm_ns > end_ns) break;
     if (S->alarm_ns > S->fake_ns) S->fake_ns = S->alarm_ns;
@@ -282,14 +349,12 @@ static int core_advance(lua_State* L) {
 }
 
 void lctx_open_host(lua_State* L, lctx_state* S) {
-  static const luaL_Reg functions[] = {{"turn", core_turn},
-                                       {"forget_handles", core_forget_handles},
-                                       {"drain_fd", core_drain_fd},
-                                       {"may_drive", core_may_drive},
-                                       {"drive", core_drive},
-                                       {"fake_clock", core_fake_clock},
-                                       {"jump", core_jump},
-                                       {"advance", core_advance},
-                                       {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"turn", core_turn},   {"forget_handles", core_forget_handles},
+      {"rang", core_rang},   {"reserve", core_reserve},
+      {"woken", core_woken}, {"may_drive", core_may_drive},
+      {"drive", core_drive}, {"fake_clock", core_fake_clock},
+      {"jump", core_jump},   {"advance", core_advance},
+      {NULL, NULL}};
   lctx_register(L, S, functions);
 }

@@ -340,8 +340,9 @@ void lctx_undo(lctx_task* t);
 void lctx_set_at(lua_State* L, lctx_state* S, enum lctx_ref ref, uint32_t slot);
 /* Puts false there: not nil, so that the place stays and a later lctx_set_at cannot fail. */
 void lctx_clear_at(lua_State* L, lctx_state* S, enum lctx_ref ref, uint32_t slot);
-/* One turn: what is due in the core, then every coroutine that is ready. Raises no error. */
-void lctx_drain(lua_State* L, lctx_state* S);
+/* One turn: what is due in the core, then every coroutine that is ready. Raises no error; false
+ * when one cut it short, which is reported, and the rest waits for the next turn. */
+bool lctx_drain(lua_State* L, lctx_state* S);
 static inline bool lctx_idle(const lctx_state* S) {
   return S->run.next == &S->run && S->fired.next == &S->fired;
 }
@@ -364,13 +365,20 @@ void lctx_after_forget(lua_State* L, lctx_state* S);
 
 /* host.c: the clock, and luv's loop, which the Lua side handles by hooks */
 extern const ctx_host_t lctx_host;
-/* Tells luv's handles what the core and the scheduler want. Raises no error. */
-void lctx_settle(lua_State* L, lctx_state* S);
+/* Tells luv's handles what the core and the scheduler want. Raises no error; false when a handle
+ * could not be told, which is tried again in the next turn. */
+bool lctx_settle(lua_State* L, lctx_state* S);
 /* The same from outside the scheduler, where a handle may have been closed under us. */
 void lctx_rouse(lua_State* L, lctx_state* S);
-/* Runs the loop until over(S, arg), or as long as anything can still happen: then false. */
+enum lctx_driven {
+  LCTX_OVER,
+  LCTX_ASLEEP, /* nothing can happen any more */
+  LCTX_FAILED  /* turn after turn ran out of memory */
+};
+#define LCTX_FAILED_TEXT "not enough memory to run the loop"
+/* Runs the loop until over(S, arg). Raises no error. */
 typedef bool (*lctx_over_fn)(lctx_state* S, void* arg);
-bool lctx_drive(lua_State* L, lctx_state* S, lctx_over_fn over, void* arg);
+enum lctx_driven lctx_drive(lua_State* L, lctx_state* S, lctx_over_fn over, void* arg);
 /* True while luv's loop runs, ours or anyone's. */
 bool lctx_in_loop(lua_State* L, lctx_state* S);
 /* Sees to it that other threads can wake the loop. */

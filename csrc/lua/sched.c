@@ -312,13 +312,16 @@ static int drain(lua_State* L) {
   return 0;
 }
 
-void lctx_drain(lua_State* L, lctx_state* S) {
-  if (S->draining || S->closed || !lua_checkstack(L, 8)) return;
+bool lctx_drain(lua_State* L, lctx_state* S) {
+  if (S->draining || S->closed) return true;
+  if (!lua_checkstack(L, 8)) return false;
   S->draining = true;
   lua_pushcfunction(L, drain);
   lua_pushlightuserdata(L, S);
-  if (lctx_enter(L, 1, 0) != LUA_OK) lctx_report(L, S, "scheduler");
+  bool whole = lctx_enter(L, 1, 0) == LUA_OK;
+  if (!whole) lctx_report(L, S, "scheduler");
   S->draining = false;
+  return whole;
 }
 
 void lctx_open_sched(lua_State* L, lctx_state* S) {

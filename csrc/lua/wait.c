@@ -109,11 +109,13 @@ static bool woken(lctx_state* S, void* arg) {
 
 /* The main thread's way: runs the loop until the record is woken. */
 static int wait_in_loop(lua_State* L, lctx_state* S, lctx_task* t) {
-  if (!lctx_drive(L, S, woken, t)) {
+  enum lctx_driven driven = lctx_drive(L, S, woken, t);
+  if (driven != LCTX_OVER) {
     lctx_unpark(t);
     lctx_undo(t);
     const char* what = t->what;
     lctx_leave(L, t);
+    if (driven == LCTX_FAILED) return luaL_error(L, "%s: %s", what, LCTX_FAILED_TEXT);
     lctx_hook(L, S, "asleep", 0, 1);
     return luaL_error(L, "%s: all tasks are asleep, and nothing can wake this thread\n%s", what,
                       lua_tostring(L, -1));

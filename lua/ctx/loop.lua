@@ -13,15 +13,6 @@ local loop = core.shared("ctx.loop")
 
 if not loop.uv then
   local uv = require "luv"
-  loop.uv = uv
-
-  local function on_timer()
-    core.turn(true)
-  end
-
-  local function on_idle()
-    core.turn()
-  end
 
   --- The handle of this name, made on first use, and again if someone closed it under us, as
   --- programs do that end with `uv.walk(function(h) h:close() end)`.
@@ -69,7 +60,7 @@ if not loop.uv then
     -- Timers count from the loop's own time, which stands still while Lua runs.
     uv.update_time()
     local timer = handle("timer", uv.new_timer)
-    timer:start(ms, 0, on_timer)
+    timer:start(ms, 0, core.rang)
     apply_hold(timer)
   end)
 
@@ -88,7 +79,7 @@ if not loop.uv then
     local idle = handle("idle", uv.new_idle)
     if on then
       idle:ref()
-      idle:start(on_idle)
+      idle:start(core.turn)
     else
       idle:stop()
     end
@@ -116,12 +107,12 @@ if not loop.uv then
 
   core.hook("watch_fd", function(fd)
     local poll = handle("poll", uv.new_poll, fd)
-    poll:start("r", function()
-      core.drain_fd()
-      core.turn()
-    end)
+    poll:start("r", core.woken)
     poll:unref()
   end)
+
+  -- Last, so that a load that ran out of memory can be repeated.
+  loop.uv = uv
 end
 
 -- -- What an abandoned wait leaves behind ---------------------------------------------------------

@@ -79,12 +79,21 @@ end
 
 --- luv's open handles, as a set, without the scheduler's own.
 local function open_handles()
-  local handles = {}
-  loop.uv.walk(function(handle)
+  local handles, failure = {}, nil
+  local function add(handle)
     if not handle:is_closing() and not our_handle(handle) then
       handles[handle] = true
     end
+  end
+  -- Should a callback raise, also for want of memory, luv would end the process.
+  core.reserve()
+  loop.uv.walk(function(handle)
+    local ok, err = pcall(add, handle)
+    failure = failure or not ok and err
   end)
+  if failure then
+    error(failure, 0)
+  end
   return handles
 end
 

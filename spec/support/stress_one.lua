@@ -90,6 +90,11 @@ local function damage()
       return ("%s: %d, was %d"):format(name, now[name], before[name])
     end
   end
+  local records = core.tasks()
+  if records[1] then
+    return ("%d records still in use, one a %s, %s"):format(#records, records[1].kind,
+      records[1].status)
+  end
   local ok, err = pcall(canary)
   if not ok then
     return "the library is broken afterwards: " .. tostring(err)
