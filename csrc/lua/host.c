@@ -195,6 +195,10 @@ static enum turn turn(lua_State* L, lctx_state* S, bool block) {
  * and time jumps there, unless something outside is waited for and can still come. False when
  * nothing can. */
 static enum turn let_happen(lua_State* L, lctx_state* S) {
+  if (S->alarm_ns == CTX_NEVER && S->armed_ns != CTX_NEVER) {
+    /* Set for a deadline that is gone: whether anything can happen would be known only then. */
+    if (lctx_hook(L, S, "disarm", 0, 0)) S->armed_ns = CTX_NEVER;
+  }
   bool outside =
       !S->fake || S->alarm_ns == CTX_NEVER || (S->external > 0 && S->alarm_ns > S->jump_ns);
   enum turn result = turn(L, S, outside);

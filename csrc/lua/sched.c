@@ -247,10 +247,10 @@ static void resume_task(lua_State* L, lctx_task* t) {
   }
 }
 
-/* Ends a task from outside, with `why` as its error. */
-static void end_task(lua_State* L, lctx_task* t, const char* why) {
+/* Ends a task from outside, with the value on top of L as its error; pops that. */
+static void end_task(lua_State* L, lctx_task* t) {
   lua_settop(t->co, 0);
-  lua_pushstring(t->co, why);
+  lua_xmove(L, t->co, 1);
   t->failed = true;
   finish(L, t, 1);
 }
@@ -260,21 +260,24 @@ void lctx_task_closed(lua_State* L, lctx_task* t) {
   if (t->state == LCTX_PARKED) lctx_unpark(t);
   lctx_undo(t);
   if (t->kind == LCTX_TASK) {
-    end_task(L, t, "the task's coroutine was closed, or resumed to its end, by someone else");
+    lua_pushliteral(L, "the task's coroutine was closed, or resumed to its end, by someone else");
+    end_task(L, t);
   } else {
     lctx_task_free(L, t);
   }
 }
 
-/* The last resort, when nothing can ever wake a task: its <close> variables run, and cannot wait. */
+/* The last resort, when nothing can ever wake a task: its <close> variables run, and cannot wait.
+ * Its error is the value on top of L, which is popped. */
 void lctx_task_abandon(lua_State* L, lctx_task* t) {
   lctx_unpark(t);
   lctx_undo(t);
   t->state = LCTX_RUNNING;
   (void)lua_resetthread(t->co);
   if (t->kind == LCTX_TASK) {
-    end_task(L, t, "abandoned: all tasks were asleep");
+    end_task(L, t);
   } else {
+    lua_pop(L, 1);
     lctx_task_free(L, t);
   }
 }

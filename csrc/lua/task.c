@@ -280,18 +280,24 @@ static int core_tasks(lua_State* L) {
 }
 
 static void abandon(lua_State* L, lctx_task* t) {
-  if (t->kind == LCTX_TASK && t->state == LCTX_PARKED) lctx_task_abandon(L, t);
+  if (t->kind != LCTX_TASK || t->state != LCTX_PARKED) return;
+  lua_pushvalue(L, 2);
+  lctx_task_abandon(L, t);
 }
 
 static void abandon_any(lua_State* L, lctx_task* t) {
-  if (t->kind != LCTX_MAIN && t->state == LCTX_PARKED) lctx_task_abandon(L, t);
+  if (t->kind == LCTX_MAIN || t->state != LCTX_PARKED) return;
+  lua_pushvalue(L, 2);
+  lctx_task_abandon(L, t);
 }
 
-/* core.abandon([all]): ends every task that waits, when nothing can wake any. With `all` also other
- * coroutines that wait, and no after-func is called any more: for a test that was cut short. */
+/* core.abandon([all [, err]]): ends every task that waits, when nothing can wake any, with that
+ * error. With `all` also other coroutines that wait, and no after-func is called any more: for a
+ * test that was cut short. */
 static int core_abandon(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   bool all = lua_toboolean(L, 1);
+  lua_settop(L, 2);
   each_record(L, S, all ? abandon_any : abandon);
   if (all) lctx_after_forget(L, S);
   return 0;

@@ -69,8 +69,12 @@ function ctx.with(c, cancel, fn)
   return table.unpack(results, 2, results.n)
 end
 
-local function asleep(stacks)
-  return errors.new("all tasks are asleep, and nothing can wake them\n" .. stacks)
+--- The error with every stack. It is also that of the tasks which are given up for it, and told by
+--- ctx.run alone.
+local function asleep()
+  local err = errors.new("all tasks are asleep, and nothing can wake them\n" .. report.asleep())
+  report.told(err)
+  return err
 end
 
 --- The error of main with its traceback: in the message of a plain one; an object keeps its
@@ -103,24 +107,28 @@ function ctx.run(main, ...)
   local root, cancel = ctx.with_cancel(ctx.background())
   root:name("ctx.run")
   local task = core.go(main, root, ...)
-  local stacks
+  local stuck -- the error that says so, once it has come to that
   if not core.drive(task) then
-    stacks = report.asleep()
-    cancel(asleep(stacks))
+    stuck = asleep()
+    cancel(stuck)
   end
   cancel()
+  local main_stuck = stuck ~= nil
   -- Whoever waited for a task that was abandoned goes on, and may end in another dead end.
   while not core.drive() do
-    stacks = stacks or report.asleep()
-    core.abandon()
+    stuck = stuck or asleep()
+    core.abandon(false, stuck)
   end
   -- Handles that are being closed need one more turn: luv 1.44 does not survive a state that is
   -- closed before they are.
   loop.uv.run("nowait")
-  if task:status() == "failed" then
+  if stuck and (main_stuck or task:status() ~= "failed") then
+    error(stuck, 0)
+  elseif task:status() == "failed" then
+    if stuck then
+      report.send("ctx.run: " .. tostring(stuck), "run")
+    end
     raise(select(2, task:wait()), task:traceback())
-  elseif stacks then
-    error(asleep(stacks), 0)
   end
   return task:wait()
 end

@@ -11,6 +11,7 @@ local function to_stderr(message)
 end
 
 shared.report = shared.report or to_stderr
+shared.told = shared.told or setmetatable({}, { __mode = "k" })
 
 --- Replaces the function that reports go to; nil brings back the one that writes to stderr.
 ---@param fn? fun(message: string, kind: string)
@@ -39,7 +40,16 @@ end
 
 core.hook("report", report.send)
 
+--- This error is told elsewhere: no report of a task that failed with it.
+---@param err any
+function report.told(err)
+  shared.told[err] = true
+end
+
 core.hook("task_failed", function(err, trace)
+  if err ~= nil and shared.told[err] then
+    return
+  end
   send("a task failed, and nobody waited for it: " .. describe(err) .. (trace and "\n" .. trace or ""), "task")
 end)
 
