@@ -15,8 +15,8 @@ local function methods_of(object)
   return getmetatable(object).__index
 end
 
--- Modules without documents: the first two are internal, the others are being built.
-local undocumented = { loop = true, report = true, semaphore = true, errgroup = true }
+-- Modules for the library's own use.
+local internal = { loop = true, report = true, line = true, misuse = true }
 
 --- What there is of the classes of a module, by the name of their variable in the stub.
 local classes = {
@@ -172,13 +172,22 @@ local function check_module(name, file)
   end)
 end
 
+local function exists(path)
+  local file = io.open(top .. path)
+  return file ~= nil and file:close()
+end
+
 local modules = assert(io.popen(("cd '%s' && ls lua/ctx"):format(top)))
 for path in modules:lines() do
   local file = path:match("^(.*)%.lua$")
-  if not undocumented[file] then
+  if file and not internal[file] then
     local name = file == "init" and "ctx" or "ctx." .. file
     describe("the module " .. name, function()
-      check_module(name, file)
+      if exists("types/ctx/" .. path) then
+        check_module(name, file)
+      else
+        pending("has no stub and no reference yet")
+      end
     end)
   end
 end

@@ -52,4 +52,11 @@ function errors.unwrap(err) end
 ---@return ctx.Error
 function errors.ended(sentinel, cause) end
 
+---For the library's own tasks.
+---@package
+---@param err any
+---@param traceback? string
+---@return ctx.Error
+function errors.raised(err, traceback) end
+
 return errors
