@@ -46,7 +46,8 @@ local function check(ok, name, position, argument, expected, value)
   if not ok then
     local metatable = getmetatable(value)
     local got = type(metatable) == "table" and metatable.__name or type(value)
-    error(("bad argument #%d to '%s' (%s: %s expected, got %s)"):format(position, name, argument, expected, got), 3)
+    error(("bad argument #%d to '%s' (%s: %s expected, got %s)")
+      :format(position, name, argument, expected, got), 3)
   end
 end
 

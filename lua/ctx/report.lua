@@ -50,7 +50,8 @@ core.hook("task_failed", function(err, trace)
   if err ~= nil and shared.told[err] then
     return
   end
-  send("a task failed, and nobody waited for it: " .. describe(err) .. (trace and "\n" .. trace or ""), "task")
+  send("a task failed, and nobody waited for it: " .. describe(err)
+    .. (trace and "\n" .. trace or ""), "task")
 end)
 
 --- The first error of a group that nobody asked for; that its tasks were cancelled is no news.

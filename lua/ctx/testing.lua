@@ -71,6 +71,11 @@ function testing.clock()
   return setmetatable({ _began = ctx.now(), _real = nested }, metatable)
 end
 
+--- The real one, so far as it can be a clock of this class.
+local function real_clock()
+  return setmetatable({ _began = ctx.now(), _real = true }, metatable)
+end
+
 -- -- Leaks ----------------------------------------------------------------------------------------
 
 local function our_handle(handle)
@@ -117,15 +122,17 @@ function testing.snapshot()
   }, snapshot_metatable)
 end
 
-local function at(where)
-  return where and " made at " .. where:gsub(":%s*$", "") or ""
+--- "file:line: " as C writes it, without what follows the line.
+local function place(where)
+  return (where:gsub(":%s*$", ""))
 end
 
 local function leaked_tasks(self, leaks)
   for _, task in ipairs(core.tasks()) do
     if task.kind ~= "main" and task.status ~= "running" and not self._tasks[task.traceback] then
-      leaks[#leaks + 1] = ("a %s %s in %s, started at %s\n%s"):format(task.kind, task.status, task.what,
-        task.spawned and task.spawned:gsub(":%s*$", "") or "(unknown: ctx.debug is off)", task.traceback)
+      local spawned = task.spawned and place(task.spawned) or "(unknown: ctx.debug is off)"
+      leaks[#leaks + 1] = ("a %s %s in %s, started at %s\n%s")
+        :format(task.kind, task.status, task.what, spawned, task.traceback)
     end
   end
 end
@@ -133,13 +140,15 @@ end
 local function leaked_contexts(self, leaks)
   for _, live in ipairs(core.contexts()) do
     if not self._contexts[live.context] then
-      leaks[#leaks + 1] = ("a context that was never cancelled: %s%s"):format(tostring(live.context), at(live.made))
+      leaks[#leaks + 1] = ("a context that was never cancelled: %s%s")
+        :format(tostring(live.context), live.made and " made at " .. place(live.made) or "")
     end
   end
   local lost = core.counters().lost - self._lost
   if lost > 0 then
-    leaks[#leaks + 1] = ("%d lost cancel(s): contexts collected before their cancel was called%s"):format(lost,
-      self._where and ", made at " .. table.concat(self._where, ", ") or "")
+    local where = self._where and ", made at " .. table.concat(self._where, ", ") or ""
+    leaks[#leaks + 1] = ("%d lost cancel(s): contexts collected before their cancel was called%s")
+      :format(lost, where)
   end
 end
 
@@ -211,7 +220,7 @@ function testing.run(fn, options)
   local snapshot = testing.snapshot()
   snapshot._where = lost
   local report = collect_lost(lost)
-  local clock = not options.real and testing.clock() or setmetatable({ _began = ctx.now(), _real = true }, metatable)
+  local clock = options.real and real_clock() or testing.clock()
   local results = table.pack(pcall(ctx.run, function(root)
     return fn(root, clock)
   end))
@@ -226,6 +235,5 @@ function testing.run(fn, options)
   end
   return table.unpack(results, 2, results.n)
 end
-
 
 return testing
