@@ -27,7 +27,8 @@ lctx_context* lctx_checkcontext(lua_State* L, int arg, const char* name) {
 static lctx_context* self(lua_State* L, const char* method) {
   lctx_context* c = lctx_tocontext(L, 1);
   if (c == NULL) {
-    lua_pushfstring(L, "c (call it as c:%s)", method);
+    lua_settop(L, 1); /* or the message itself would be what was got */
+    lua_pushfstring(L, "c (call it as c:%s())", method);
     lctx_typeerror(L, 1, lua_tostring(L, -1), "a context");
   }
   return c;

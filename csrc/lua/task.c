@@ -208,7 +208,10 @@ static int task_traceback(lua_State* L) {
   } else {
     luaL_traceback(L, h->task->co, NULL, 0);
     if (push_spawn(L, h->task)) {
-      lua_pushfstring(L, "%s\n\tstarted at %s", lua_tostring(L, -2), lua_tostring(L, -1));
+      size_t length = 0; /* less the colon and the blank with which luaL_where ends */
+      const char* where = lua_tolstring(L, -1, &length);
+      lua_pushlstring(L, where, length > 2 ? length - 2 : 0);
+      lua_pushfstring(L, "%s\n\tstarted at %s", lua_tostring(L, -3), lua_tostring(L, -1));
     }
   }
   return 1;
