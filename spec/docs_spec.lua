@@ -91,12 +91,13 @@ end
 
 -- ---- running ------------------------------------------------------------------------------------
 
-local function sandbox(printed)
+--- What a block finds. Keeps what it prints by line; `before`: the lines of what is given.
+local function sandbox(printed, before)
   local env = { ctx = ctx, errors = errors, testing = testing, uv = uv, assert = assert }
   function env.describe(_, body) body() end
   env.it = env.describe
   function env.print(...)
-    local out, line = table.pack(...), debug.getinfo(2, "l").currentline
+    local out, line = table.pack(...), debug.getinfo(2, "l").currentline - before
     for i = 1, out.n do
       out[i] = tostring(out[i])
     end
@@ -161,13 +162,10 @@ end
 
 local function run(block, name)
   local printed = {}
-  local env = sandbox(printed)
-  local given = assert(load(block.given or "", "=(given) " .. name, "t", env))
-  local block_chunk = assert(load(block.code, "=" .. name, "t", env))
-  local function chunk()
-    given()
-    block_chunk()
-  end
+  local given = block.given or ""
+  local _, before = given:gsub("\n", "")
+  local env = sandbox(printed, before)
+  local chunk = assert(load(given .. block.code, "=" .. name, "t", env))
   if drives_itself(block.code) then
     run_alone(chunk, env)
   else
