@@ -144,6 +144,9 @@ typedef int (*lctx_waited_fn)(lua_State* L, lctx_state* S, enum lctx_outcome out
 /* Takes back what a coroutine waits for, or has been given, that will never go on. */
 typedef void (*lctx_undo_fn)(lctx_task* t);
 
+/* Calls off what was begun before a wait that then could not begin. Raises no error. */
+typedef void (*lctx_abort_fn)(lua_State* L, lctx_state* S);
+
 typedef struct {
   const char* what;  /* for reports and errors: the function's name */
   lctx_context* c;   /* ends the wait; may be NULL */
@@ -153,6 +156,7 @@ typedef struct {
   bool external;     /* what is waited for is neither a context nor a task */
   lctx_undo_fn undo; /* called if the coroutine will not go on; may be NULL */
   void* undo_data;
+  lctx_abort_fn abort; /* called if the wait cannot begin; may be NULL */
   lctx_waited_fn waited;
 } lctx_wait;
 
@@ -308,8 +312,6 @@ void lctx_leave(lua_State* L, lctx_task* t);
 int lctx_leave_error(lua_State* L, lctx_task* t, const char* what, int err);
 /* Moves the `n` values on top to where the waiting coroutine will find them. */
 void lctx_hand_over(lua_State* L, lctx_task* t, int n);
-/* Pushes results that were packed for `t`, if any were. */
-void lctx_push_packed(lua_State* L, lctx_task* t);
 int lctx_context_wait(lua_State* L); /* c:wait() */
 
 /* live.c: the table of live contexts */

@@ -89,6 +89,30 @@ static int intruded(lua_State* L, lctx_task* t) {
   return luaL_error(L, "%s: this coroutine was resumed by someone else while it waited", what);
 }
 
+/* Pushes the table of results that were packed for `t`, if any were. Raises no error: the record
+ * must be left before anything can fail. */
+static bool take_packed(lua_State* L, lctx_task* t) {
+  if (!t->packed) return false;
+  t->packed = false;
+  lctx_pushref(L, t->S, LCTX_REF_RESULTS);
+  lua_rawgeti(L, -1, t->slot);
+  lua_pushboolean(L, 0);
+  lua_rawseti(L, -3, t->slot);
+  lua_remove(L, -2);
+  return true;
+}
+
+/* Replaces the table on top by the results in it. */
+static void unpack(lua_State* L) {
+  int packed = lua_gettop(L);
+  lua_rawgeti(L, packed, 0);
+  int n = (int)lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  luaL_checkstack(L, n, "too many values");
+  for (int i = 1; i <= n; i++) lua_rawgeti(L, packed, i);
+  lua_remove(L, packed);
+}
+
 static int resumed(lua_State* L, int status, lua_KContext context) {
   (void)status;
   lctx_task* t = (lctx_task*)context;
@@ -97,8 +121,9 @@ static int resumed(lua_State* L, int status, lua_KContext context) {
   enum lctx_outcome outcome = (enum lctx_outcome)t->outcome;
   lctx_waited_fn waited = t->waited;
   t->undo = NULL;
-  lctx_push_packed(L, t);
+  bool packed = take_packed(L, t);
   lctx_leave(L, t);
+  if (packed) unpack(L);
   return waited(L, S, outcome);
 }
 
@@ -148,6 +173,7 @@ int lctx_park_task(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* w
   t->outcome = LCTX_NOTHING;
   int err = listen(S, t, wait);
   if (err != 0) {
+    if (wait->abort != NULL) wait->abort(L, S);
     return lctx_leave_error(L, t, wait->what, err);
   }
   t->what = wait->what;
@@ -227,26 +253,9 @@ void lctx_hand_over(lua_State* L, lctx_task* t, int n) {
   int packed = lua_gettop(L) - n;
   for (int i = n; i >= 1; i--) lua_rawseti(L, packed, i);
   lua_pushinteger(L, n);
-  lua_setfield(L, packed, "n");
+  lua_rawseti(L, packed, 0);
   lctx_set_at(L, t->S, LCTX_REF_RESULTS, t->slot);
   t->packed = true;
-}
-
-void lctx_push_packed(lua_State* L, lctx_task* t) {
-  if (!t->packed) return;
-  t->packed = false;
-  lctx_pushref(L, t->S, LCTX_REF_RESULTS);
-  lua_rawgeti(L, -1, t->slot);
-  lua_pushnil(L);
-  lua_rawseti(L, -3, t->slot);
-  lua_remove(L, -2);
-  int packed = lua_gettop(L);
-  lua_getfield(L, packed, "n");
-  int n = (int)lua_tointeger(L, -1);
-  lua_pop(L, 1);
-  luaL_checkstack(L, n, "too many values");
-  for (int i = 1; i <= n; i++) lua_rawgeti(L, packed, i);
-  lua_remove(L, packed);
 }
 
 /* resolve(…): ends the wait with these values. What comes too late is dropped, and what it brought
@@ -269,28 +278,47 @@ static int resolve(lua_State* L) {
   return 0;
 }
 
+/* Calls off what start began, by what it returned. */
+static void abort_work(lua_State* L, lctx_state* S) {
+  lua_pushvalue(L, AWAIT_START);
+  if (lua_isnil(L, -1)) {
+    lua_pop(L, 1);
+  } else {
+    (void)lctx_hook(L, S, "abort", 1, 0);
+  }
+}
+
 static int awaited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   if (outcome == LCTX_VALUES) return lua_gettop(L) - AWAIT_TOP;
   lua_settop(L, AWAIT_TOP);
-  lua_pushvalue(L, AWAIT_START); /* what start returned: the way to abort it */
-  if (!lua_isnil(L, -1)) lctx_hook(L, S, "abort", 1, 0);
+  abort_work(L, S);
   return lctx_pushended(L, S, AWAIT_C);
 }
 
-static void push_resolve(lua_State* L, lctx_task* t) {
-  lua_pushlightuserdata(L, t);
-  lua_pushinteger(L, (lua_Integer)t->ticket);
+/* Pushes start and a resolve for it that set_resolve makes good: what can fail comes before there
+ * is a record that would be lost. */
+static void push_start(lua_State* L) {
+  lua_pushvalue(L, AWAIT_START);
+  lua_pushnil(L);
+  lua_pushnil(L);
   lua_pushvalue(L, AWAIT_FREE);
   lua_pushcclosure(L, resolve, 3);
 }
 
-/* Calls start(resolve), which may raise: then the wait never was. Leaves what it returned. */
+static void set_resolve(lua_State* L, lctx_task* t) {
+  lua_pushlightuserdata(L, t);
+  lua_setupvalue(L, -2, RESOLVE_TASK);
+  lua_pushinteger(L, (lua_Integer)t->ticket);
+  lua_setupvalue(L, -2, RESOLVE_TICKET);
+}
+
+/* Calls start(resolve), which are on top, and which may raise: then the wait never was. Leaves what
+ * it returned. */
 static void call_start(lua_State* L, lctx_task* t) {
   t->outcome = LCTX_NOTHING;
   t->state = LCTX_STARTING;
   t->packed = false;
-  lua_pushvalue(L, AWAIT_START);
-  push_resolve(L, t);
+  set_resolve(L, t);
   lctx_task* outer = t->S->starting;
   t->S->starting = t;
   int status = lctx_enter_plain(L, 1, 1);
@@ -315,11 +343,13 @@ static int wait_await(lua_State* L) {
   }
   lua_settop(L, AWAIT_TOP);
   if (ctx_err(c->c) != 0) return lctx_pushended(L, S, AWAIT_C);
+  push_start(L);
   lctx_task* t = lctx_waiter(L, S, "ctx.await");
   call_start(L, t);
   if (t->outcome != LCTX_NOTHING) {
-    lctx_push_packed(L, t);
+    bool packed = take_packed(L, t);
     lctx_leave(L, t);
+    if (packed) unpack(L);
     return awaited(L, S, LCTX_VALUES);
   }
   lctx_wait wait = {.what = "ctx.await",
@@ -327,6 +357,7 @@ static int wait_await(lua_State* L) {
                     .context = AWAIT_C,
                     .due_ns = CTX_NEVER,
                     .external = true,
+                    .abort = abort_work,
                     .waited = awaited};
   return lctx_park_task(L, S, t, &wait);
 }
