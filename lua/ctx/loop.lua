@@ -92,17 +92,21 @@ if not loop.uv then
   --- Sees whether a handle was closed under us; what it was to do is then told to a new one.
   local function check()
     local timer, idle = loop.timer, loop.idle
-    if timer and timer:is_closing() or idle and idle:is_closing() then
+    local closed = timer and timer:is_closing() or idle and idle:is_closing()
+    if closed then
       loop.timer, loop.idle = nil, nil
       core.forget_handles()
     end
+    return closed
   end
 
   core.hook("check", check)
 
   core.hook("turn", function(block)
     check()
-    return uv.run(block and "once" or "nowait")
+    local alive = uv.run(block and "once" or "nowait")
+    -- What a callback has closed just now does not count as the end.
+    return check() or alive
   end)
 
   core.hook("watch_fd", function(fd)

@@ -114,8 +114,9 @@ function testing.snapshot()
   for _, live in ipairs(core.contexts()) do
     contexts[live.context] = true
   end
+  -- By their stacks: the only thing that tells one from another, as threads are used again.
   for _, task in ipairs(core.tasks()) do
-    tasks[task.traceback] = true
+    tasks[task.traceback] = (tasks[task.traceback] or 0) + 1
   end
   return setmetatable({
     _contexts = contexts, _tasks = tasks, _handles = open_handles(), _lost = core.counters().lost,
@@ -128,8 +129,12 @@ local function place(where)
 end
 
 local function leaked_tasks(self, leaks)
+  local seen = {}
   for _, task in ipairs(core.tasks()) do
-    if task.kind ~= "main" and task.status ~= "running" and not self._tasks[task.traceback] then
+    local trace = task.traceback
+    seen[trace] = (seen[trace] or 0) + 1
+    local new = seen[trace] > (self._tasks[trace] or 0)
+    if new and task.kind ~= "main" and task.status ~= "running" then
       local spawned = task.spawned and place(task.spawned) or "(unknown: ctx.debug is off)"
       leaks[#leaks + 1] = ("a %s %s in %s, started at %s\n%s")
         :format(task.kind, task.status, task.what, spawned, task.traceback)
