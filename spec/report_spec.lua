@@ -1,0 +1,208 @@
+-- SPDX-License-Identifier: MIT
+-- The one place where this library speaks by itself.
+local ctx = require "ctx"
+local core = require "ctx.core"
+local report = require "ctx.report"
+local reports = require "spec.support.reports"
+local testing = require "ctx.testing"
+
+local background = ctx.background()
+
+--- Sends a report of a task that failed, and nobody waited for.
+local function fail(err)
+  local clock <close> = testing.clock()
+  ctx.go(error, err)
+  collectgarbage()
+  collectgarbage()
+  clock:settle()
+end
+
+describe("set_report", function()
+  it("replaces the function that reports go to, and returns the one before", function()
+    local seen = {}
+    local function mine(message, kind) seen[#seen + 1] = { message, kind } end
+    local original = ctx.set_report(mine)
+    assert.is_function(original)
+    fail("why")
+    assert.is_true(rawequal(mine, ctx.set_report(original)))
+    assert.equal(1, #seen)
+    assert.matches("^a task failed, and nobody waited for it: why\n", seen[1][1])
+    assert.equal("task", seen[1][2])
+  end)
+
+  it("with nil brings back the one that writes to stderr", function()
+    local stderr, written = io.stderr, {}
+    local original = ctx.set_report(nil)
+    io.stderr = { write = function(_, ...) written[#written + 1] = table.concat({ ... }) end } -- luacheck: ignore
+    local ok, err = pcall(fail, "why")
+    io.stderr = stderr -- luacheck: ignore
+    ctx.set_report(original)
+    assert(ok, err)
+    assert.equal(1, #written)
+    assert.matches("^ctx: a task failed, and nobody waited for it: why\n", written[1])
+    assert.matches("\n$", written[1])
+  end)
+
+  it("serves every instance of the module: busted loads it anew for each file", function()
+    local loaded = package.loaded["ctx.report"]
+    package.loaded["ctx.report"] = nil
+    local second = require "ctx.report"
+    package.loaded["ctx.report"] = loaded
+    local list = reports(function() second.send("message", "kind") end)
+    assert.same({ { message = "message", kind = "kind" } }, list)
+  end)
+end)
+
+describe("a report", function()
+  it("of a failed task has its error and its stack", function()
+    local list = reports(function() fail("why") end)
+    assert.equal("task", list[1].kind)
+    assert.matches("why\nstack traceback:", list[1].message, 1, true)
+  end)
+
+  it("shows an error object by its __tostring, and never fails on one that has none", function()
+    local list = reports(function()
+      fail(setmetatable({}, { __tostring = function() return "an object" end }))
+      fail(setmetatable({}, { __tostring = function() error("no text") end }))
+      fail(setmetatable({}, { __tostring = function() return {} end }))
+      fail(nil)
+      fail({})
+    end)
+    assert.equal(5, #list)
+    assert.matches("nobody waited for it: an object", list[1].message, 1, true)
+    assert.matches("cannot be printed", list[2].message, 1, true)
+    assert.matches("cannot be printed", list[3].message, 1, true)
+    assert.matches("nobody waited for it: nil", list[4].message, 1, true)
+    assert.matches("nobody waited for it: table: ", list[5].message, 1, true)
+  end)
+
+  it("of a coroutine that failed after a wait has its stack", function()
+    local clock <close> = testing.clock()
+    local list = reports(function()
+      coroutine.wrap(function()
+        ctx.sleep(background, 1)
+        error("why")
+      end)()
+      clock:advance(1)
+    end)
+    assert.equal("coroutine", list[1].kind)
+    assert.matches("why\nstack traceback:", list[1].message, 1, true)
+  end)
+
+  it("of a lost cancel has the line", function()
+    local before = ctx.debug()
+    local list = reports(function()
+      collectgarbage()
+      core.counters()
+      ctx.debug(true)
+      ctx.with_cancel(background)
+      collectgarbage()
+      core.counters()
+    end)
+    ctx.debug(before)
+    assert.equal("lost_cancel", list[1].kind)
+    assert.matches("the context made at .*report_spec%.lua:%d+ was collected", list[1].message)
+  end)
+
+  it("of an error in an after-func is that of a task", function()
+    local clock <close> = testing.clock()
+    local list = reports(function()
+      local c, cancel = ctx.with_cancel(background)
+      ctx.after_func(c, function() error("why") end)
+      cancel()
+      clock:settle()
+      collectgarbage()
+      collectgarbage()
+    end)
+    assert.equal(1, #list)
+    assert.equal("task", list[1].kind)
+    assert.matches("why", list[1].message, 1, true)
+  end)
+
+  it("of an aborting function that raises names neither the wait nor its task failed", function()
+    local clock <close> = testing.clock()
+    local result, err
+    local list = reports(function()
+      local c, cancel = ctx.with_cancel(background)
+      ctx.go(function()
+        result, err = ctx.await(c, function() return function() error("cannot abort") end end)
+      end)
+      clock:settle()
+      cancel()
+      clock:settle()
+    end)
+    assert.equal(1, #list)
+    assert.matches("cannot abort", list[1].message, 1, true)
+    assert.is_nil(result)
+    assert.is_true(rawequal(ctx.canceled, err))
+  end)
+end)
+
+describe("a reporter that raises", function()
+  local function with_raising(fn)
+    local calls = 0
+    local previous = ctx.set_report(function()
+      calls = calls + 1
+      error("the reporter is broken")
+    end)
+    local ok, err = pcall(fn)
+    ctx.set_report(previous)
+    assert(ok, err)
+    return calls
+  end
+
+  it("ends neither the run nor the loop", function()
+    assert.is_true(with_raising(function()
+      fail("why")
+      testing.run(function(root)
+        ctx.go(error, "why")
+        coroutine.wrap(function()
+          ctx.sleep(root, 1)
+          error("why")
+        end)()
+        assert.is_true(ctx.sleep(root, 2))
+      end)
+    end) > 0)
+  end)
+
+  it("is called again for the next report", function()
+    with_raising(function() fail("why") end)
+    local list = reports(function() fail("why") end)
+    assert.equal(1, #list)
+  end)
+end)
+
+describe("a reporter", function()
+  it("may use the library: start tasks, cancel, replace itself", function()
+    local clock <close> = testing.clock()
+    local c, cancel = ctx.with_cancel(background)
+    local previous, slept
+    previous = ctx.set_report(function()
+      ctx.set_report(previous)
+      cancel("reported")
+      ctx.go(function() slept = ctx.sleep(background, 1) end)
+    end)
+    fail("why")
+    clock:advance(1)
+    assert.equal("reported", c:cause())
+    assert.is_true(slept)
+  end)
+end)
+
+describe("report.asleep", function()
+  it("lists who waits, in what, and where", function()
+    local clock <close> = testing.clock()
+    local c, cancel = ctx.with_cancel(background)
+    ctx.go(function() c:wait() end)
+    local co = coroutine.create(function() ctx.sleep(c, 1000) end)
+    coroutine.resume(co)
+    clock:settle()
+    local text = report.asleep()
+    assert.matches("task waiting in c:wait", text, 1, true)
+    assert.matches("coroutine waiting in ctx.sleep", text, 1, true)
+    assert.matches("report_spec.lua", text, 1, true)
+    cancel()
+    clock:settle()
+    assert.equal("", report.asleep())
+  end)
+end)

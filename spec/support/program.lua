@@ -1,0 +1,40 @@
+-- SPDX-License-Identifier: MIT
+--- Programs as users run them: processes of their own, judged by what they print and how they end.
+local program = {}
+
+--- The interpreter that runs these specs.
+local function interpreter()
+  local i = 0
+  while arg[i - 1] do
+    i = i - 1
+  end
+  return i < 0 and arg[i] or "lua5.4"
+end
+
+local function quoted(text)
+  return "'" .. text:gsub("'", "'\\''") .. "'"
+end
+
+--- Runs a program, given as text, with the paths of this process. Answers what it wrote to stdout
+--- and to stderr, and its exit code (or "signal N").
+---@param text string
+---@return string stdout, string stderr, integer|string code
+function program.run(text)
+  local file, errors = os.tmpname(), os.tmpname()
+  local out = assert(io.open(file, "w"))
+  out:write(text)
+  out:close()
+  local command = ("LUA_PATH=%s LUA_CPATH=%s %s %s 2>%s"):format(quoted(package.path),
+    quoted(package.cpath), quoted(interpreter()), quoted(file), quoted(errors))
+  local child = assert(io.popen(command))
+  local output = child:read("a")
+  local _, how, code = child:close()
+  local from = assert(io.open(errors))
+  local noise = from:read("a")
+  from:close()
+  os.remove(file)
+  os.remove(errors)
+  return output, noise, how == "exit" and code or how .. " " .. tostring(code)
+end
+
+return program
