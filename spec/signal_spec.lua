@@ -124,6 +124,21 @@ describe("signal.notify", function()
     end)
   end)
 
+  it("C70: hears it also while the last one's other signals are still deadly", function()
+    testing.run(function(root)
+      local c1, stop1 = signal.notify(root, "sigusr1", "sigusr2")
+      raise "sigusr1"
+      c1:wait()
+      local c2, stop2 = signal.notify(root, "sigusr2")
+      raise "sigusr2"
+      c2:wait()
+      assert.equal("sigusr2", c2:cause().signal)
+      assert.equal("sigusr1", c1:cause().signal)
+      stop1() stop2()
+      assert.equal(0, watchers())
+    end)
+  end)
+
   it("D10: does not keep the loop alive by itself", function()
     local c, stop <close> = signal.notify(ctx.background(), "sigusr1")
     assert.is_false((uv.run()))

@@ -7,8 +7,8 @@
 ---       print(c:cause())               --> interrupt signal received
 ---     end)
 ---
---- One rule: the signals are caught for as long as c is not done. After that they have their
---- default action again, so a second ^C kills a program that does not get ready with its clean-up.
+--- The first signal ends c, and the second has its default action: it kills a program that does not
+--- get ready with its clean-up. `stop` brings the default actions back as well.
 ---
 --- Loading this module makes the process ignore SIGPIPE, which would kill it for a peer or a
 --- terminal that went away; a write there fails with an error instead.
@@ -24,7 +24,6 @@ local uv = loop.uv
 ---@class ctx.signal.Entry
 ---@field handle userdata    luv's
 ---@field listeners table<ctx.signal.Stop, true>
----@field arrived boolean?   it came, and its handle is about to be closed
 ---@type { entries: table<string, ctx.signal.Entry>?, pipe: userdata? }
 local shared = core.shared("ctx.signal")
 shared.entries = shared.entries or {}
@@ -55,36 +54,36 @@ local function close(name)
 end
 
 --- Runs in luv's callback, where nothing may raise: all that could has been made before.
-local function arrived(name)
-  local entry = shared.entries[name]
-  if not entry then
-    return
-  elseif entry.arrived then
-    -- The second came in one turn with the first, before the handle was closed: it is sent again,
-    -- to whoever listens now, which is nobody.
-    close(name)
-    uv.kill(uv.os_getpid(), name)
+local function arrived(name, entry)
+  if shared.entries[name] ~= entry then
     return
   end
-  entry.arrived = true
+  close(name)
+  local heard = false
   for listener in pairs(entry.listeners) do
-    listener.cancel(listener.causes[name])
+    if not listener.arrived then
+      heard, listener.arrived = true, true
+      listener.cancel(listener.causes[name])
+    end
+  end
+  -- For all who listen it is the second, of another kind than the first: it is sent again, to its
+  -- default action.
+  if not heard then
+    uv.kill(uv.os_getpid(), name)
   end
 end
 
 local function entry_of(name)
   local entry = shared.entries[name]
-  -- One that has arrived, or that someone has closed under us, is of no use to a newcomer.
-  if entry and (entry.arrived or entry.handle:is_closing()) then
-    close(name)
-    entry = nil
+  if entry and not entry.handle:is_closing() then
+    return entry
   end
-  if not entry then
-    entry = { handle = assert(uv.new_signal()), listeners = {} }
-    shared.entries[name] = entry
-    entry.handle:start(name, function() arrived(name) end)
-    loop.waker(entry.handle)
-  end
+  entry = { handle = assert(uv.new_signal()), listeners = {} }
+  shared.entries[name] = entry
+  -- Once: the system itself restores the default action when the signal comes. So there is no time
+  -- in between when the second could get lost, and it kills a program that never saw the first.
+  uv.signal_start_oneshot(entry.handle, name, function() arrived(name, entry) end)
+  loop.waker(entry.handle)
   return entry
 end
 
@@ -94,6 +93,7 @@ end
 ---@field cancel ctx.Cancel
 ---@field causes table<string, ctx.Error>
 ---@field entries table<string, ctx.signal.Entry>
+---@field arrived boolean?  one of the signals came
 ---@overload fun(cause?: any)
 local Stop = { __name = "ctx.signal.stop" }
 
@@ -170,8 +170,13 @@ function signal.notify(parent, ...)
       stop.entries[name] = entry_of(name)
       stop.entries[name].listeners[stop] = true
     end
-    -- On a later turn than the signal's: what comes in the same turn must still be seen.
-    ctx.after_func(c, function() release(stop) end)
+    ctx.after_func(c, function()
+      -- After a signal the others stay, to be deadly: a handle that is closed just when its signal
+      -- comes would lose it.
+      if not stop.arrived then
+        release(stop)
+      end
+    end)
   end
   return c, stop
 end

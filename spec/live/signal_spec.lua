@@ -79,6 +79,20 @@ describe("a program that waits for signals", function()
     end)
   end)
 
+  it("L19, C70: is killed by the second one though it never saw the first", function()
+    with_program([[
+      local c, stop = signal.notify(background, "sigint")
+      say "ready"
+      while true do end
+    ]], function(c, p)
+      p:kill "sigint"
+      ctx.sleep(c, 5)
+      p:kill "sigint"
+      local _, killed_by = p:wait(c)
+      assert.equal(SIGINT, killed_by)
+    end)
+  end)
+
   it("C70: is killed by the second one also when both come in one turn of the loop", function()
     with_program([[
       ctx.run(function(root)
@@ -94,6 +108,22 @@ describe("a program that waits for signals", function()
       local _, killed_by = p:wait(c)
       assert.equal(SIGINT, killed_by)
       assert.is_nil(p.output:find("heard", 1, true))
+    end)
+  end)
+
+  it("C70: and also when these are of two kinds", function()
+    with_program([[
+      ctx.run(function(root)
+        local c, stop <close> = signal.notify(root, "sigint", "sigterm")
+        say "ready"
+        uv.kill(uv.os_getpid(), "sigint")
+        uv.kill(uv.os_getpid(), "sigterm")
+        c:wait()
+        ctx.sleep(background, 1e6)
+      end)
+    ]], function(c, p)
+      local _, killed_by = p:wait(c)
+      assert.truthy(killed_by == SIGTERM or killed_by == SIGINT)
     end)
   end)
 

@@ -13,8 +13,8 @@ local signal = {}
 ---@class ctx.signal.Stop
 ---@overload fun(cause?: any)
 
----A context that is done with the first of these signals, with `parent`, or by `stop`. While it is
----not done the signals are caught; after that they have their default action.
+---A context that is done with the first of these signals, with `parent`, or by `stop`. The second
+---signal has its default action: it kills.
 ---@param parent ctx.Context
 ---@param name string  in luv's spelling: "sigint", "sigterm", …
 ---@param ... string   more of them
