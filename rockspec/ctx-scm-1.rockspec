@@ -57,6 +57,7 @@ build = {
         "csrc/lua/task.c",
         "csrc/lua/value.c",
         "csrc/lua/wait.c",
+        "csrc/lua/why.c",
       },
       incdirs = { "csrc/include" },
       libraries = { "pthread" },
@@ -69,5 +70,6 @@ build = {
     ["ctx.semaphore"] = "lua/ctx/semaphore.lua",
     ["ctx.signal"] = "lua/ctx/signal.lua",
     ["ctx.testing"] = "lua/ctx/testing.lua",
+    ["ctx.why"] = "lua/ctx/why.lua",
   },
 }

@@ -28,23 +28,23 @@ static lctx_cancel* check(lua_State* L) {
 void lctx_cancel_context(lua_State* L, int index, int cause) {
   lctx_context* c = (lctx_context*)lua_touserdata(L, index);
   lctx_state* S = lctx_stateof(c);
-  if (S->closed) return;
-  if (lua_isnil(L, cause)) {
-    ctx_cancel(c->c, NULL);
-  } else if (ctx_err(c->c) == 0) {
-    lua_pushvalue(L, index);
+  if (S->closed || ctx_err(c->c) != 0) return;
+  bool given = !lua_isnil(L, cause);
+  lua_pushvalue(L, index);
+  if (given) {
     lua_pushvalue(L, cause);
     lua_setiuservalue(L, -2, 2);
-    ctx_cancel(c->c, &c->token);
-    lctx_know(L, -1); /* last, as it may fail: no cancel does */
-    lua_pop(L, 1);
   }
+  ctx_cancel(c->c, given ? &c->token : NULL);
   if (S->alarm_ns < S->armed_ns) lctx_settle(L, S);
+  /* Last, as these may fail: no cancel does. */
+  if (given) lctx_know(L, -1);
+  if (S->debug) lctx_note_cancel(L, S, -1);
+  lua_pop(L, 1);
 }
 
 /* The usual case apart, since it need not fetch the context's value. */
-static void cancel_without_cause(lua_State* L, lctx_context* c) {
-  lctx_state* S = lctx_stateof(c);
+static void cancel_plainly(lua_State* L, lctx_state* S, lctx_context* c) {
   if (S->closed) return;
   ctx_cancel(c->c, NULL);
   if (S->alarm_ns < S->armed_ns) lctx_settle(L, S);
@@ -53,9 +53,10 @@ static void cancel_without_cause(lua_State* L, lctx_context* c) {
 /* cancel([cause]): again does nothing; so does a cancel after the context has ended. */
 static int cancel_call(lua_State* L) {
   lctx_context* c = check(L)->of;
-  if (c->slot != 0) lctx_live_remove(lctx_stateof(c), c);
-  if (lua_isnoneornil(L, 2)) {
-    cancel_without_cause(L, c);
+  lctx_state* S = lctx_stateof(c);
+  if (c->slot != 0) lctx_live_remove(S, c);
+  if (lua_isnoneornil(L, 2) && !S->debug) {
+    cancel_plainly(L, S, c);
   } else {
     lua_settop(L, 2);
     lua_getiuservalue(L, 1, 1);

@@ -250,10 +250,16 @@ static int context_tostring(lua_State* L) {
   return 1;
 }
 
-static const luaL_Reg methods[] = {
-    {"err", context_err},           {"cause", context_cause},         {"done", context_done},
-    {"deadline", context_deadline}, {"remaining", context_remaining}, {"value", lctx_context_value},
-    {"name", context_name},         {"wait", lctx_context_wait},      {NULL, NULL}};
+static const luaL_Reg methods[] = {{"err", context_err},
+                                   {"cause", context_cause},
+                                   {"done", context_done},
+                                   {"deadline", context_deadline},
+                                   {"remaining", context_remaining},
+                                   {"value", lctx_context_value},
+                                   {"name", context_name},
+                                   {"wait", lctx_context_wait},
+                                   {"why", lctx_context_why},
+                                   {NULL, NULL}};
 
 /* A finalizer only where the core holds on to a context that nobody watches: see ctx_any. */
 static int any_gc(lua_State* L) {

@@ -47,6 +47,11 @@ static int with_deadline(lua_State* L, lctx_context* parent, enum lctx_kind kind
     lua_setiuservalue(L, -2, 2);
     lctx_know(L, -1);
   }
+  lctx_state* S = lctx_stateof(parent);
+  if (S->debug) {
+    uint64_t now_ns = ctx_now(&S->tree);
+    lctx_note_budget(L, S, -1, at_ns > now_ns ? at_ns - now_ns : 0);
+  }
   int results = finish(L, parent, n);
   ctx_with_deadline(&n->node, parent->c, at_ns, cause ? &n->base.token : NULL);
   ctx_borrow_cause(&n->node);

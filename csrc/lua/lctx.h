@@ -43,18 +43,21 @@ enum lctx_ref {
   LCTX_REF_GROUP_FAILED, /* of a group whose first error is nobody's yet */
   LCTX_REF_LIVE,
   LCTX_REF_KNOWN,
-  LCTX_REF_LINES,   /* slot -> where the context was made, under debug */
-  LCTX_REF_NAMES,   /* context -> its name; weak keys */
-  LCTX_REF_BLOCKS,  /* the memory of task records */
-  LCTX_REF_THREADS, /* slot -> coroutine */
-  LCTX_REF_ANCHORS, /* slot -> what the coroutine waits on */
-  LCTX_REF_RESULTS, /* slot -> packed results that could not go on a stack */
-  LCTX_REF_TRACES,  /* slot -> traceback of the error that ended it */
-  LCTX_REF_SPAWNS,  /* slot -> where the task was started, under debug */
-  LCTX_REF_HANDLES, /* slot -> the task's handle; weak values */
+  LCTX_REF_LINES,      /* slot -> where the context was made, under debug */
+  LCTX_REF_NAMES,      /* context -> its name; weak keys */
+  LCTX_REF_CANCELLERS, /* context -> where it was cancelled, under debug; weak keys */
+  LCTX_REF_BUDGETS,    /* context -> the ms its deadline was away; the same */
+  LCTX_REF_BLOCKS,     /* the memory of task records */
+  LCTX_REF_THREADS,    /* slot -> coroutine */
+  LCTX_REF_ANCHORS,    /* slot -> what the coroutine waits on */
+  LCTX_REF_RESULTS,    /* slot -> packed results that could not go on a stack */
+  LCTX_REF_TRACES,     /* slot -> traceback of the error that ended it */
+  LCTX_REF_SPAWNS,     /* slot -> where the task was started, under debug */
+  LCTX_REF_HANDLES,    /* slot -> the task's handle; weak values */
   LCTX_REF_TASK_BODY,
   LCTX_REF_ON_ERROR,
   LCTX_REF_OWNERS, /* slot -> the task's group */
+  LCTX_REF_LISTS,  /* slot -> the owner of the list that the coroutine stands in */
   LCTX_REF_AFTERS, /* address -> after-func that is registered */
   LCTX_REF_SHARED, /* name -> table, one per state */
   LCTX_REF_BACKGROUND,
@@ -152,7 +155,7 @@ typedef struct {
   lctx_context* c;   /* ends the wait; may be NULL */
   int context;       /* where on the stack that is */
   uint64_t due_ns;   /* ends it, too; or CTX_NEVER */
-  lctx_link* list;   /* to stand in meanwhile; may be NULL */
+  lctx_link* list;   /* to stand in meanwhile, in the userdata at stack index 1; may be NULL */
   bool external;     /* what is waited for is neither a context nor a task */
   lctx_undo_fn undo; /* called if the coroutine will not go on; may be NULL */
   void* undo_data;
@@ -176,6 +179,7 @@ struct lctx_task {
   int nargs; /* values on the coroutine's stack for the next resume */
   uint8_t kind, state, outcome;
   bool failed, packed;
+  bool listed;   /* has an owner of its list at LCTX_REF_LISTS */
   bool external; /* parked on something outside the tree and the scheduler */
 };
 
@@ -313,6 +317,10 @@ int lctx_leave_error(lua_State* L, lctx_task* t, const char* what, int err);
 /* Moves the `n` values on top to where the waiting coroutine will find them. */
 void lctx_hand_over(lua_State* L, lctx_task* t, int n);
 int lctx_context_wait(lua_State* L); /* c:wait() */
+/* why.c: c:why(), and what it is told under debug of the context at `index` */
+int lctx_context_why(lua_State* L);
+void lctx_note_cancel(lua_State* L, lctx_state* S, int index);
+void lctx_note_budget(lua_State* L, lctx_state* S, int index, uint64_t budget_ns);
 
 /* live.c: the table of live contexts */
 /* Enters the context, which stands at `index`; may raise, with nothing changed. */
@@ -327,6 +335,8 @@ void lctx_open_live(lua_State* L, lctx_state* S);
  * which pops a function and its arguments and cannot fail, or lctx_task_free. */
 lctx_task* lctx_task_prepare(lua_State* L, lctx_state* S, int nargs);
 void lctx_task_start(lua_State* L, lctx_task* t, int nargs);
+/* Under debug: notes that `t` was started by what is `level` above; unknown if that is negative. */
+void lctx_note_spawn(lua_State* L, lctx_task* t, int level);
 /* Both in one: pops a function and its `nargs` arguments and makes a task of them, ready to run. */
 lctx_task* lctx_spawn(lua_State* L, lctx_state* S, int nargs);
 /* A record for a coroutine that waits; anchored until lctx_task_free. */
@@ -342,6 +352,11 @@ void lctx_undo(lctx_task* t);
 void lctx_set_at(lua_State* L, lctx_state* S, enum lctx_ref ref, uint32_t slot);
 /* Puts false there: not nil, so that the place stays and a later lctx_set_at cannot fail. */
 void lctx_clear_at(lua_State* L, lctx_state* S, enum lctx_ref ref, uint32_t slot);
+/* Lets go of the owner of the list that the coroutine stood in. */
+static inline void lctx_unlist(lua_State* L, lctx_task* t) {
+  if (t->listed) lctx_clear_at(L, t->S, LCTX_REF_LISTS, t->slot);
+  t->listed = false;
+}
 /* One turn: what is due in the core, then every coroutine that is ready. Raises no error; false
  * when one cut it short, which is reported, and the rest waits for the next turn. */
 bool lctx_drain(lua_State* L, lctx_state* S);

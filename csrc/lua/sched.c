@@ -53,7 +53,8 @@ static lctx_task* take_bare(lua_State* L, lctx_state* S) {
   lctx_task* t = LCTX_CONTAINER(S->bare.next, lctx_task, link);
   lua_State* co = lua_tothread(L, -1);
   /* Places that are filled where nothing may fail: they must be there from now on. */
-  static const enum lctx_ref places[] = {LCTX_REF_ANCHORS, LCTX_REF_HANDLES, LCTX_REF_OWNERS};
+  static const enum lctx_ref places[] = {LCTX_REF_ANCHORS, LCTX_REF_HANDLES, LCTX_REF_OWNERS,
+                                         LCTX_REF_LISTS};
   for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
     lctx_clear_at(L, S, places[i], t->slot);
   }
@@ -93,6 +94,7 @@ void lctx_task_free(lua_State* L, lctx_task* t) {
   t->kind = LCTX_FREE;
   t->ticket++;
   lctx_clear_at(L, S, LCTX_REF_ANCHORS, t->slot);
+  lctx_unlist(L, t);
   if (keep) {
     S->spares++;
     lctx_list_append(&S->spare, &t->link);
@@ -150,6 +152,28 @@ void lctx_task_start(lua_State* L, lctx_task* t, int nargs) {
   t->state = LCTX_NEW;
   S->tasks++;
   lctx_list_append(&S->run, &t->link);
+}
+
+/* Protected. Arguments: the place, the level. */
+static int note_spawn(lua_State* L) {
+  lctx_task* t = (lctx_task*)lua_touserdata(L, 1);
+  int level = (int)lua_tointeger(L, 2);
+  if (level < 0) {
+    lua_pushnil(L);
+  } else {
+    luaL_where(L, level + 1);
+  }
+  lctx_set_at(L, t->S, LCTX_REF_SPAWNS, t->slot);
+  return 0;
+}
+
+void lctx_note_spawn(lua_State* L, lctx_task* t, int level) {
+  if (!t->S->debug) return;
+  lua_pushcfunction(L, note_spawn);
+  lua_pushlightuserdata(L, t);
+  lua_pushinteger(L, level);
+  /* Without memory a line is not worth a failure. */
+  if (lctx_enter_plain(L, 2, 0) != LUA_OK) lua_pop(L, 1);
 }
 
 lctx_task* lctx_spawn(lua_State* L, lctx_state* S, int nargs) {

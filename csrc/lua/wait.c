@@ -54,6 +54,7 @@ lctx_task* lctx_waiter(lua_State* L, lctx_state* S, const char* what) {
 /* A record that was taken for one wait only. */
 void lctx_leave(lua_State* L, lctx_task* t) {
   t->ticket++;
+  lctx_unlist(L, t);
   if (t->kind != LCTX_TASK) lctx_task_free(L, t);
 }
 
@@ -166,9 +167,14 @@ static int listen(lctx_state* S, lctx_task* t, const lctx_wait* wait) {
 int lctx_park_task(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* wait) {
   if (wait->c != NULL || wait->undo != NULL) {
     /* What is watched must not be collected: the stack of a coroutine that its owner closes lets go
-     * of it, this table does not. */
+     * of it, this table does not. The same below for the list. */
     lua_pushvalue(L, wait->context);
     lctx_set_at(L, S, LCTX_REF_ANCHORS, t->slot);
+  }
+  if (wait->list != NULL) {
+    lua_pushvalue(L, 1);
+    lctx_set_at(L, S, LCTX_REF_LISTS, t->slot);
+    t->listed = true;
   }
   t->outcome = LCTX_NOTHING;
   int err = listen(S, t, wait);

@@ -14,6 +14,7 @@ local core = require "ctx.core"
 local errors = require "ctx.errors"
 local report = require "ctx.report"
 local loop = require "ctx.loop"
+require "ctx.why"
 
 core.sentinels(errors.canceled, errors.deadline_exceeded)
 

@@ -154,6 +154,19 @@ function Context:name(name) end
 ---@return ctx.Error
 function Context:wait() end
 
+---@class ctx.Why
+---@field err ctx.Error      the sentinel
+---@field cause any          as c:cause()
+---@field path string        the context that ended by itself, as tostring shows it
+---@field name? string       its name
+---@field by? string         where it was cancelled, "file:line"; under ctx.debug(true)
+---@field budget_ms? number  how far its deadline was away; under ctx.debug(true)
+
+---Which context ended, here or above, by whom and from where; nil while this one lives.
+---@return ctx.Why?
+---@nodiscard
+function Context:why() end
+
 -- ---- running and waiting ------------------------------------------------------------------------
 
 ---Runs `main(root, …)` as a task and the loop until it returns; then cancels `root` and waits for

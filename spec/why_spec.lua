@@ -1,0 +1,79 @@
+-- SPDX-License-Identifier: MIT
+-- B1, B2: who ended a context, and from where; without touching the sentinels.
+local ctx = require "ctx"
+local errors = require "ctx.errors"
+local testing = require "ctx.testing"
+
+local function line()
+  return debug.getinfo(2, "l").currentline
+end
+
+describe("c:why()", function()
+  it("is nil while the context lives", function()
+    testing.run(function(root)
+      assert.is_nil(root:why())
+      assert.is_nil(ctx.background():why())
+    end)
+  end)
+
+  it("tells the file and line of the cancel, below it too (B1)", function()
+    testing.run(function(root)
+      local c, cancel = ctx.with_cancel(root)
+      local child, cancel_child <close> = ctx.with_cancel(ctx.with_value(c, "key", "secret"))
+      cancel("client gone") local at = line()
+      for _, ended in ipairs({ c, child }) do
+        local why = ended:why()
+        assert.equal(ctx.canceled, why.err)
+        assert.equal("client gone", why.cause)
+        assert.matches("why_spec%.lua:" .. at .. "$", why.by)
+        assert.equal("ctx.background.with_cancel.with_cancel", why.path)
+      end
+      assert.is_nil(tostring(child:why()):find("secret", 1, true))
+    end)
+  end)
+
+  it("tells a child's own cancel from its parent's later one", function()
+    testing.run(function(root)
+      local c, cancel = ctx.with_cancel(root)
+      local child, cancel_child = ctx.with_cancel(c)
+      cancel_child() local at = line()
+      cancel()
+      assert.matches(":" .. at .. "$", child:why().by)
+    end)
+  end)
+
+  it("tells name and budget of the deadline that passed, not of the one asked (B2)", function()
+    testing.run(function(root, clock)
+      local outer, cancel_outer <close> = ctx.with_timeout(root, 500)
+      outer:name("checkout")
+      local inner, cancel_inner <close> = ctx.with_timeout(outer, 800)
+      inner:name("charge")
+      clock:advance(500)
+      local why = inner:why()
+      assert.equal("checkout", why.name)
+      assert.equal(500, why.budget_ms)
+      assert.is_nil(why.by)
+      assert.matches("^context deadline exceeded: checkout, 500 ms, ", tostring(why))
+    end)
+  end)
+
+  it("leaves the sentinels and their texts as they are", function()
+    testing.run(function(root)
+      local c, cancel = ctx.with_cancel(root)
+      cancel()
+      assert.is_true(rawequal(ctx.canceled, c:err()))
+      assert.is_true(rawequal(ctx.canceled, select(2, ctx.sleep(c, 1))))
+      assert.is_true(errors.is(c:why().err, ctx.canceled))
+      assert.equal("context canceled", tostring(c:err()))
+    end)
+  end)
+
+  it("knows no line without ctx.debug, and the rest all the same", function()
+    local c, cancel = ctx.with_timeout(ctx.background(), 1000)
+    cancel("enough")
+    local why = c:why()
+    assert.equal("enough", why.cause)
+    assert.is_nil(why.by)
+    assert.is_nil(why.budget_ms)
+  end)
+end)
