@@ -125,15 +125,23 @@ local function check(ok, position, argument, expected, value)
   end
 end
 
---- The names in luv's spelling, each once. A signal that nobody can catch would be waited for in
+--- The name in luv's spelling, if it is that of a signal that can be caught.
+---@param name any
+---@return string? name
+function signal.known(name)
+  name = type(name) == "string" and name:lower()
+  local catchable = name and name ~= "sigkill" and name ~= "sigstop" and name:find("^sig")
+  return catchable and uv.constants[name:upper()] and name or nil
+end
+
+--- The names, each once; or nil with the place and the value of one that would be waited for in
 --- vain.
 local function names_of(...)
   local names, seen = {}, {}
   for i = 1, select("#", ...) do
     local given = select(i, ...)
-    local name = type(given) == "string" and given:lower()
-    local known = name and name:find("^sig") and uv.constants[name:upper()]
-    if not known or name == "sigkill" or name == "sigstop" then
+    local name = signal.known(given)
+    if not name then
       return nil, i, given
     elseif not seen[name] then
       seen[name] = true

@@ -22,6 +22,11 @@ local signal = {}
 ---@return ctx.signal.Stop stop
 function signal.notify(parent, name, ...) end
 
+---The name in luv's spelling, if it is that of a signal that can be caught.
+---@param name any
+---@return string? name
+function signal.known(name) end
+
 ---Makes the process ignore SIGPIPE, as loading this module does.
 function signal.ignore_sigpipe() end
 

@@ -1,0 +1,115 @@
+-- SPDX-License-Identifier: MIT
+--- examples/graceful.lua as a process of its own, under load, told to stop by real signals.
+local ctx = require "ctx"
+local process = require "spec.support.process"
+local testing = require "ctx.testing"
+local uv = require "luv"
+
+local LIMIT_MS = 20000
+local SIGINT = 2
+local here = debug.getinfo(1, "S").source:match("^@(.*)[/\\][^/\\]+$") or "."
+
+--- Starts the server with these options; fn gets its process and its port.
+local function with_server(options, fn)
+  testing.run(function(root)
+    local c, cancel <close> = ctx.with_timeout(root, LIMIT_MS)
+    local p = process.lua(here .. "/../../examples/graceful.lua", table.unpack(options))
+    p:expect(c, "serving on ")
+    fn(c, p, math.tointeger(p.output:match("serving on (%d+)")))
+  end, { real = true })
+end
+
+--- One request: the answer, or nil and an error.
+local function ask(c, port, question)
+  local socket = uv.new_tcp()
+  local text = ""
+  local answer, err = ctx.await(c, function(resolve)
+    socket:connect("127.0.0.1", port, function(failed)
+      if failed then
+        return resolve(nil, failed)
+      end
+      socket:write(question .. "\n")
+      socket:read_start(function(_, chunk)
+        text = text .. (chunk or "")
+        if not chunk then
+          resolve(text ~= "" and text or nil, "no answer")
+        end
+      end)
+    end)
+  end)
+  socket:close()
+  return answer, err
+end
+
+describe("a server that is told to stop by SIGTERM", function()
+  it("S45-S50: drains, loses nothing and exits 0", function()
+    with_server({ "--work", "150" }, function(c, p, port)
+      local tasks = {}
+      for i = 1, 20 do
+        tasks[i] = ctx.go(ask, c, port, "question " .. i)
+      end
+      ctx.sleep(c, 60) -- all are being worked on
+      p:kill "sigterm"
+      for i = 1, 20 do
+        local answer, err = tasks[i]:wait(c)
+        assert.equal(("answer to question %d\n"):format(i), answer, err)
+      end
+      assert.equal(0, (p:wait(c)), p.output)
+      assert.truthy(p.output:find("terminated signal received", 1, true))
+      assert.truthy(p.output:find("20 answered, 20 written down", 1, true), p.output)
+    end)
+  end)
+
+  it("S49: takes on nothing new once it has stopped accepting", function()
+    with_server({ "--work", "300" }, function(c, p, port)
+      local first = ctx.go(ask, c, port, "early")
+      ctx.sleep(c, 50)
+      p:kill "sigterm"
+      ctx.sleep(c, 100) -- past the delay of 20 ms
+      assert.is_nil(ask(c, port, "late"))
+      assert.equal("answer to early\n", (first:wait(c)))
+      assert.equal(0, (p:wait(c)), p.output)
+    end)
+  end)
+
+  it("exits without force's help, but not with 0, when a worker is stuck", function()
+    with_server({ "--stuck" }, function(c, p)
+      p:kill "sigterm"
+      assert.same({ 1, 0 }, { p:wait(c) })
+      assert.truthy(p.output:find("still running: worker ", 1, true), p.output)
+    end)
+  end)
+end)
+
+describe("a server that is told to stop by SIGINT, twice,", function()
+  it("C70: is killed at once by the second", function()
+    with_server({ "--work", "5000" }, function(c, p, port)
+      local request = ctx.go(ask, c, port, "slow")
+      ctx.sleep(c, 50)
+      p:kill "sigint"
+      ctx.sleep(c, 100)
+      assert.is_nil(p.code) -- it drains
+      local before = ctx.now()
+      p:kill "sigint"
+      local _, killed_by = p:wait(c)
+      assert.equal(SIGINT, killed_by)
+      assert.is_true(ctx.now() - before < 2000)
+      request:wait(c)
+    end)
+  end)
+end)
+
+describe("a server whose stdout was closed", function()
+  it("L17: is not killed by that, and drains as ever", function()
+    with_server({ "--work", "100" }, function(c, p, port)
+      p:hang_up()
+      local request = ctx.go(ask, c, port, "deaf")
+      ctx.sleep(c, 30)
+      p:kill "sigterm"
+      assert.equal("answer to deaf\n", (request:wait(c)))
+      local code, killed_by = p:wait(c)
+      assert.equal(0, killed_by)
+      assert.equal(0, code)
+    end)
+  end)
+end)

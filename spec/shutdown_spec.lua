@@ -1,0 +1,313 @@
+-- SPDX-License-Identifier: MIT
+local ctx = require "ctx"
+local errors = require "ctx.errors"
+local shutdown = require "ctx.shutdown"
+local testing = require "ctx.testing"
+local misuse = require "spec.support.misuse"
+local uv = require "luv"
+
+local PHASES = { "readiness", "stop", "drain", "cancel", "wait", "force" }
+
+--- A shutdown and a log of the ms at which things happened.
+local function make(root, clock, options)
+  local log = {}
+  local function note(text)
+    log[#log + 1] = ("%g %s"):format(clock:elapsed(), text)
+  end
+  return shutdown.new(root, options), log, note
+end
+
+describe("shutdown's phases", function()
+  it("S49, S50, B22: come in the settled order, the delay before the end of accepting", function()
+    testing.run(function(root, clock)
+      local s, log, note = make(root, clock, { delay = 100 })
+      for i = #PHASES, 1, -1 do
+        s:on(PHASES[i], "hook", function(c)
+          note(PHASES[i])
+          ctx.sleep(c, 10)
+        end)
+      end
+      s:stop()
+      local report = s:wait()
+      assert.same({ "0 readiness", "110 stop", "120 drain", "130 cancel", "140 wait", "150 force" },
+        log)
+      assert.equal(160, report.took)
+      assert.is_true(report.clean)
+      assert.equal(100, report.phases.delay.took)
+      assert.equal("over", s:phase())
+    end)
+  end)
+
+  it("S50: readiness is off before anything else, and stays off", function()
+    testing.run(function(root, clock)
+      local s = make(root, clock, { delay = 50 })
+      assert.is_true(s:ready())
+      s:stop()
+      assert.is_false(s:ready())
+      s:set_ready(true)
+      assert.is_false(s:ready())
+      assert.is_nil(s:stopping():err())
+      s:wait()
+    end)
+  end)
+
+  it("S50: a server may not be ready from the start", function()
+    testing.run(function(root, clock)
+      local s = make(root, clock, { ready = false })
+      assert.is_false(s:ready())
+      s:set_ready(true)
+      assert.is_true(s:ready())
+    end)
+  end)
+
+  it("S47: have deadlines of their own, though the root is cancelled", function()
+    testing.run(function(root, clock)
+      local s = make(root, clock, { timeouts = { drain = 30, wait = 40 } })
+      local left = {}
+      for _, phase in ipairs({ "drain", "wait" }) do
+        s:on(phase, "hook", function(c)
+          left[phase] = c:remaining()
+          return ctx.sleep(c, 5)
+        end)
+      end
+      s:stop()
+      assert.is_true(s:wait().clean)
+      assert.same({ drain = 30, wait = 40 }, left)
+      assert.equal(ctx.canceled, s:context():err())
+    end)
+  end)
+
+  it("run the hooks of one phase side by side", function()
+    testing.run(function(root, clock)
+      local s = make(root, clock)
+      for ms = 1, 3 do
+        s:on("drain", "hook " .. ms, function(c) ctx.sleep(c, ms * 10) end)
+      end
+      s:stop()
+      local hooks = s:wait().phases.drain.hooks
+      assert.equal(30, clock:elapsed())
+      assert.same({ "hook 2", "done", 20 }, { hooks[2].name, hooks[2].state, hooks[2].took })
+    end)
+  end)
+end)
+
+describe("a hook", function()
+  it("that fails, in any way, stops no other and no later phase", function()
+    testing.run(function(root, clock)
+      local s, log, note = make(root, clock)
+      local broken = errors.new("broken")
+      s:on("stop", "raises", function() error(broken) end)
+      s:on("stop", "returns", function() return nil, "in use" end)
+      s:on("stop", "works", function() note "works" end)
+      s:on("force", "last", function() note "last" end)
+      s:stop()
+      local report = s:wait()
+      local hooks = report.phases.stop.hooks
+      local states = { hooks[1].state, hooks[2].state, hooks[3].state }
+      assert.same({ "failed", "failed", "done" }, states)
+      assert.equal(broken, hooks[1].err)
+      assert.truthy(hooks[1].traceback:find("shutdown_spec.lua", 1, true))
+      assert.equal("in use", hooks[2].err)
+      assert.same({ "0 works", "0 last" }, log)
+      assert.is_false(report.clean)
+    end)
+  end)
+
+  it("S47: that takes too long and listens is told, and why", function()
+    testing.run(function(root, clock)
+      local s = make(root, clock, { timeouts = { drain = 50 } })
+      local cause
+      s:on("drain", "slow", function(c)
+        local ok, err = ctx.sleep(c, 1000)
+        cause = c:cause()
+        return ok, err
+      end)
+      s:stop()
+      local report = s:wait()
+      assert.equal("timed out", report.phases.drain.hooks[1].state)
+      assert.is_true(report.phases.drain.timed_out)
+      assert.equal(50, clock:elapsed())
+      assert.equal("shutdown: the phase 'drain' took longer than 50 ms", tostring(cause))
+    end)
+  end)
+
+  it("that takes too long and is deaf is left behind, and in the report with its stack", function()
+    testing.run(function(root, clock)
+      local s = make(root, clock, { timeouts = { drain = 50 } })
+      s:on("drain", "deaf", function() ctx.sleep(ctx.background(), 500) end)
+      s:stop()
+      local report = s:wait()
+      assert.equal("timed out", report.phases.drain.hooks[1].state)
+      assert.equal(50, clock:elapsed())
+      assert.equal(1, #report.running)
+      assert.equal("ctx.sleep", report.running[1].what)
+      assert.truthy(report.running[1].traceback:find("shutdown_spec.lua", 1, true))
+    end)
+  end)
+end)
+
+describe("the beginning", function()
+  it("is once: the first cause stays, and who waits later gets the same report", function()
+    testing.run(function(root, clock)
+      local s = make(root, clock, { delay = 10 })
+      s:stop("first")
+      s:stop("second")
+      local other = ctx.go(function() return s:wait() end)
+      local report = s:wait()
+      assert.equal("first", report.cause)
+      assert.equal("first", s:stopping():cause())
+      assert.equal("first", s:context():cause())
+      s:stop("third")
+      assert.equal(report, s:wait())
+      assert.equal(report, s:run())
+      assert.equal(report, (other:wait()))
+      assert.equal(10, clock:elapsed())
+    end)
+  end)
+
+  it("B23: comes with the end of the parent, which is not the workers' end yet", function()
+    testing.run(function(root, clock)
+      local parent, cancel <close> = ctx.with_cancel(root)
+      local key = ctx.key("tenant")
+      local s, log, note = make(ctx.with_value(parent, key, 7), clock, { grace = 100 })
+      s:go(function(c)
+        assert.equal(7, c:value(key))
+        c:wait()
+        note "worker ends"
+      end)
+      cancel("base cancelled")
+      assert.equal("base cancelled", s:wait().cause)
+      assert.same({ "100 worker ends" }, log)
+    end)
+  end)
+
+  it("comes with the end of ctx.run's main, which then waits for it", function()
+    local log
+    testing.run(function(root, clock)
+      local s, lines, note = make(root, clock)
+      log = lines
+      s:on("drain", "requests", function(c)
+        ctx.sleep(c, 30)
+        note "drained"
+      end)
+    end)
+    assert.same({ "30 drained" }, log)
+  end)
+
+  it("comes with the end of its scope; an error there is the cause", function()
+    testing.run(function(root)
+      local seen
+      local ok, err = pcall(function()
+        local s <close> = shutdown.new(root)
+        s:on("stop", "look", function() seen = s:stopping():cause() end)
+        error("went wrong", 0)
+      end)
+      assert.is_false(ok)
+      assert.equal("went wrong", err)
+      assert.equal("went wrong", seen)
+    end)
+  end)
+
+  it("may come out of a luv callback", function()
+    testing.run(function(root, clock)
+      local s = make(root, clock)
+      local timer = uv.new_timer()
+      timer:start(1, 0, function()
+        timer:close()
+        s:stop("from outside")
+      end)
+      assert.equal("from outside", s:wait().cause)
+    end)
+  end)
+
+  it("S45, S46: comes with a signal, from the time it is made", function()
+    testing.run(function(root, clock)
+      local s = make(root, clock)
+      local s2 = shutdown.new(root, { signals = { "sigusr1", "sigusr2" } })
+      local timer = uv.new_timer()
+      timer:start(1, 0, function()
+        timer:close()
+        uv.kill(uv.os_getpid(), "sigusr2")
+      end)
+      local report = s2:run()
+      assert.equal("sigusr2", report.cause.signal)
+      assert.is_nil(s:phase())
+    end)
+  end)
+
+  it("comes by stop() alone where there are no signals to wait for", function()
+    testing.run(function(root, clock)
+      local s = make(root, clock, { signals = {} })
+      ctx.go(function()
+        ctx.sleep(root, 5)
+        s:stop()
+      end)
+      assert.equal("shutdown", tostring(s:run().cause))
+    end)
+  end)
+end)
+
+describe("s:wait(c)", function()
+  it("gives up with c, and begins nothing", function()
+    testing.run(function(root, clock)
+      local s = make(root, clock)
+      local c, cancel <close> = ctx.with_timeout(root, 20)
+      local report, err = s:wait(c)
+      assert.is_nil(report)
+      assert.is_true(errors.is(err, ctx.deadline_exceeded))
+      assert.is_nil(s:phase())
+    end)
+  end)
+end)
+
+describe("the report as text", function()
+  it("has a line for each phase, hook and failure, and the stacks of what ran on", function()
+    testing.run(function(root, clock)
+      local s = make(root, clock, { delay = 5, timeouts = { wait = 10, drain = 10 } })
+      s:on("stop", "http", function() return nil, "already closed" end)
+      s:on("drain", "http", function(c) return ctx.sleep(c, 100) end)
+      s:go(function() ctx.sleep(ctx.background(), math.huge) end)
+      ctx.sleep(root, 1)
+      s:stop("terminated signal received")
+      local text = tostring(s:wait())
+      for _, part in ipairs({
+        "shutdown: terminated signal received, 25 ms, not clean",
+        "readiness", "delay", "already closed", "drain", "timed out", "still running: worker ",
+        "in ctx.sleep", "stack traceback", "started at ",
+      }) do
+        assert(text:find(part, 1, true), ("%q is not in:\n%s"):format(part, text))
+      end
+    end)
+  end)
+end)
+
+describe("misuse of ctx.shutdown", function()
+  local background = ctx.background()
+
+  it("raises in new, and says which option", function()
+    misuse.raises(function() shutdown.new({}) end, "bad argument #1 to 'new' (parent: a context")
+    misuse.raises(function() shutdown.new(background, { dely = 5 }) end, "no option 'dely'")
+    misuse.raises(function() shutdown.new(background, { delay = "5" }) end, "delay: milliseconds")
+    misuse.raises(function() shutdown.new(background, { grace = -1 }) end, "grace: milliseconds")
+    misuse.raises(function() shutdown.new(background, { delay = 0 / 0 }) end, "delay: milliseconds")
+    misuse.raises(function() shutdown.new(background, { timeouts = { drian = 1 } }) end,
+      "no phase 'drian'")
+    misuse.raises(function() shutdown.new(background, { timeouts = { drain = {} } }) end,
+      "timeouts.drain: milliseconds")
+    misuse.raises(function() shutdown.new(background, { signals = { "sigkill" } }) end, "'sigkill'")
+  end)
+
+  it("raises for hooks that would never run", function()
+    testing.run(function(root)
+      local s = shutdown.new(root)
+      local function hook() end
+      misuse.raises(function() s:on("delay", "x", hook) end, "no phase 'delay' that takes hooks")
+      misuse.raises(function() s:on("stop", hook) end, "#2 to 'on' (name: a string expected")
+      misuse.raises(function() s:on("stop", "x") end, "#3 to 'on' (fn: a function expected")
+      s:stop()
+      misuse.raises(function() s:on("force", "x", hook) end, "the shutdown has begun")
+      misuse.raises(function() s:wait("x") end, "#1 to 'wait' (c: a context expected, got string)")
+      misuse.raises(function() s:go("x") end, "#1 to 'go' (fn: a function expected, got string)")
+    end)
+  end)
+end)
