@@ -1,40 +1,13 @@
 -- SPDX-License-Identifier: MIT
 --- examples/demo.lua as users run it: a process of its own, judged by its output and exit code.
 
-local here = debug.getinfo(1, "S").source:match("^@(.*)[/\\][^/\\]+$") or "."
-
---- The interpreter that runs these specs.
-local function interpreter()
-  local i = 0
-  while arg[i - 1] do
-    i = i - 1
-  end
-  return i < 0 and arg[i] or "lua5.4"
-end
-
-local function quoted(text)
-  return "'" .. text:gsub("'", "'\\''") .. "'"
-end
-
---- Runs an example with the paths of this process. Returns what it printed and its exit code.
-local function run(example)
-  local command = ("LUA_PATH=%s LUA_CPATH=%s %s %s 2>&1"):format(
-    quoted(package.path),
-    quoted(package.cpath),
-    quoted(interpreter()),
-    quoted(here .. "/../examples/" .. example)
-  )
-  local process = assert(io.popen(command))
-  local output = process:read("a")
-  local _, how, code = process:close()
-  return output, how == "exit" and code or how .. " " .. tostring(code)
-end
+local program = require "spec.support.program"
 
 describe("the demo", function()
-  local output, code
+  local output, _, code
 
   setup(function()
-    output, code = run("demo.lua")
+    output, _, code = program.run_file(program.example("demo.lua"))
   end)
 
   --- The texts occur in the output, one after the other.
