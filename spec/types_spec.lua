@@ -25,6 +25,12 @@ local classes = {
     Task = methods_of(ctx.go(function() end)),
   },
   ["ctx.errors"] = { Error = methods_of(ctx.canceled) },
+  ["ctx.shutdown"] = {
+    S = (function()
+      local s <close> = require("ctx.shutdown").new(ctx.background(), { signals = {} })
+      return methods_of(s)
+    end)(),
+  },
   ["ctx.testing"] = {
     Clock = (function()
       local clock <close> = testing.clock()

@@ -21,8 +21,8 @@ local phases = require "ctx.shutdown.phases"
 local shutdown = {}
 
 ---@class ctx.Shutdown
-local Shutdown = { __name = "ctx.shutdown" }
-Shutdown.__index = Shutdown
+local Shutdown = {}
+local metatable = { __name = "ctx.shutdown", __index = Shutdown }
 
 --- In ms. With no delay they come to less than the 30 s that Kubernetes gives a pod.
 local TIMEOUTS = {
@@ -33,8 +33,8 @@ local OPTIONS = { delay = true, grace = true, timeouts = true, signals = true, r
 -- -- Making one ---------------------------------------------------------------------------------
 
 local function kind(value)
-  local metatable = getmetatable(value)
-  return type(metatable) == "table" and metatable.__name or type(value)
+  local class = getmetatable(value)
+  return type(class) == "table" and class.__name or type(value)
 end
 
 local function is_ms(value)
@@ -121,7 +121,7 @@ function shutdown.new(parent, options)
     _working = 0,
     _idle = core.queue(), -- who waits for the last worker
     _over = core.queue(), -- who waits for the report
-  }, Shutdown)
+  }, metatable)
   self._root, self._cancel = ctx.with_cancel(self._base)
   self._stopping, self._soften = ctx.with_cancel(self._root)
   self._root:name("shutdown")
@@ -289,12 +289,12 @@ function Shutdown:run()
 end
 
 --- Leaving the scope begins it, with an error as the cause, and waits for its end.
-function Shutdown:__close(err)
+function metatable:__close(err)
   self:stop(err)
   self:wait()
 end
 
-function Shutdown:__tostring()
+function metatable:__tostring()
   return ("ctx.shutdown (%s): %d worker(s)"):format(self._phase or "serving", self._working)
 end
 

@@ -45,7 +45,7 @@ local shutdown = {}
 
 ---To be closed: `local s <close> = shutdown.new(root)`.
 ---@class ctx.Shutdown
-local Shutdown = {}
+local S = {}
 
 ---@param parent ctx.Context
 ---@param options? ctx.Shutdown.Options
@@ -53,43 +53,43 @@ local Shutdown = {}
 function shutdown.new(parent, options) end
 
 ---@return ctx.Context c  done after the drain and the grace
-function Shutdown:context() end
+function S:context() end
 
 ---@return ctx.Context c  done before the drain
-function Shutdown:stopping() end
+function S:stopping() end
 
 ---@return boolean
-function Shutdown:ready() end
+function S:ready() end
 
 ---@param ready boolean
-function Shutdown:set_ready(ready) end
+function S:set_ready(ready) end
 
 ---@return ctx.Shutdown.Name|"over"|nil
-function Shutdown:phase() end
+function S:phase() end
 
 ---@param phase ctx.Shutdown.Name  not "delay"
 ---@param name string
 ---@param fn fun(c: ctx.Context): any, any
-function Shutdown:on(phase, name, fn) end
+function S:on(phase, name, fn) end
 
 ---@param fn fun(c: ctx.Context, ...): ...
 ---@param ... any
 ---@return ctx.Task? task
 ---@return any? err
-function Shutdown:go(fn, ...) end
+function S:go(fn, ...) end
 
 ---Begins; again does nothing.
 ---@param cause? any
-function Shutdown:stop(cause) end
+function S:stop(cause) end
 
 ---@async
 ---@return ctx.Shutdown.Report
-function Shutdown:run() end
+function S:run() end
 
 ---@async
 ---@param c? ctx.Context
 ---@return ctx.Shutdown.Report? report
 ---@return any? err
-function Shutdown:wait(c) end
+function S:wait(c) end
 
 return shutdown
