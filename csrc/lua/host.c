@@ -104,10 +104,14 @@ const ctx_host_t lctx_host = {host_now, host_now_coarse, host_wake_at, host_wake
 
 /* -- The loop ------------------------------------------------------------------------------------- */
 
-static bool set_alarm(lua_State* L, lctx_state* S) {
+/* What is due now is for the idle handle. A timer that is set to 0 while luv runs its timers would
+ * be run again at once, and nothing else would ever be. */
+static bool set_alarm(lua_State* L, lctx_state* S, bool* due) {
   if (S->fake || S->alarm_ns == 0 || S->alarm_ns >= S->armed_ns) return true;
   uint64_t now_ns = ctx_now(&S->tree);
-  uint64_t wait_ns = S->alarm_ns > now_ns ? S->alarm_ns - now_ns : 0;
+  *due = S->alarm_ns <= now_ns;
+  if (*due) return true;
+  uint64_t wait_ns = S->alarm_ns - now_ns;
   /* Rounded up: a timer that fires early would only be set again. */
   lua_pushinteger(L, (lua_Integer)(wait_ns / 1000000 + (wait_ns % 1000000 != 0)));
   if (!lctx_hook(L, S, "arm", 1, 0)) return false;
@@ -127,9 +131,10 @@ static bool set_hold(lua_State* L, lctx_state* S) {
 bool lctx_settle(lua_State* L, lctx_state* S) {
   if (S->draining || S->closed) return true;
   if (!lua_checkstack(L, 8)) return false;
-  bool alarm = set_alarm(L, S), hold = set_hold(L, S);
+  bool due = false;
+  bool alarm = set_alarm(L, S, &due), hold = set_hold(L, S);
   /* What could not be set is tried again in the next turn: so there must be one. */
-  bool idling = S->alarm_ns == 0 || !lctx_idle(S) || !alarm || !hold;
+  bool idling = S->alarm_ns == 0 || due || !lctx_idle(S) || !alarm || !hold;
   if (idling != S->idling) {
     lua_pushboolean(L, idling);
     if (!lctx_hook(L, S, "soon", 1, 0)) return false;
