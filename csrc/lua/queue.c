@@ -85,15 +85,6 @@ static int queue_empty(lua_State* L) {
   return 1;
 }
 
-/* A queue that is collected with coroutines in it: their owners have closed them, or their stacks
- * would have kept it. Their records are still to be freed, and must not point into it then. */
-static int queue_gc(lua_State* L) {
-  queue_t* q = check(L);
-  while (lctx_list_pop(&q->waiters) != NULL) {
-  }
-  return 0;
-}
-
 void lctx_open_queue(lua_State* L, lctx_state* S) {
   static const luaL_Reg functions[] = {{"queue", queue_new}, {NULL, NULL}};
   static const luaL_Reg methods[] = {
@@ -103,8 +94,6 @@ void lctx_open_queue(lua_State* L, lctx_state* S) {
   lua_newtable(L);
   lctx_register(L, S, methods);
   lua_setfield(L, -2, "__index");
-  lua_pushcfunction(L, queue_gc);
-  lua_setfield(L, -2, "__gc");
   lua_pushliteral(L, "ctx.queue");
   lua_setfield(L, -2, "__name");
   lua_pop(L, 1);
