@@ -1,0 +1,145 @@
+-- SPDX-License-Identifier: MIT
+--- Waits until a number of tasks are done, whatever becomes of each: for work whose outcomes are
+--- independent of one another.
+---
+---     local wg = waitgroup.new()
+---     for _, sink in ipairs(sinks) do
+---       wg:go(deliver, c, sink, event)
+---     end
+---     local ok, err = wg:wait(c)
+local core = require "ctx.core"
+local line = require "ctx.line"
+local misuse = require "ctx.misuse"
+
+local waitgroup = {}
+
+---@class ctx.WaitGroup
+---@field _count integer    of what is not done
+---@field _leaving integer  waits that are over and have not returned yet
+---@field _waiters ctx.Line
+local WaitGroup = {}
+local metatable = { __name = "ctx.waitgroup", __index = WaitGroup }
+
+local WAIT = line.name("waitgroup:wait")
+
+--- A wait group with nothing to wait for.
+---@return ctx.WaitGroup
+function waitgroup.new()
+  return setmetatable({ _count = 0, _leaving = 0, _waiters = line.new() }, metatable)
+end
+
+--- Everything is done: every wait is over. They return later; until then they are counted.
+local function open_gate(self)
+  while line.grant(self._waiters) do
+    self._leaving = self._leaving + 1
+  end
+end
+
+--- Why `n` more cannot be counted; nil if they can.
+local function refusal(self, n)
+  if self._count + n < 0 then
+    return ("the counter would be negative (%d%+d): more done than added"):format(self._count, n)
+  elseif n > 0 and self._count == 0 and self._leaving > 0 then
+    -- Go's "reused before previous Wait has returned": those were told that all is done, and what
+    -- comes now would make that a lie. Go's other case, adding from zero while somebody waits, is
+    -- the same one here, since at zero every wait is over at once.
+    return "added to, from zero, before a wait that is over has returned; add before the wait, or"
+      .. " use a new group"
+  end
+end
+
+local function count(self, n)
+  self._count = self._count + n
+  if self._count == 0 then
+    open_gate(self)
+  end
+end
+
+--- Counts n more that must be done (fewer, if n is negative). Add before you start the task, not in
+--- it; better, use go. Raises when the counter would be negative, and when the last wait is over
+--- but has not returned.
+---@param n? integer 1 by default
+function WaitGroup:add(n)
+  misuse.self(self, metatable, "add")
+  if n == nil then
+    n = 1
+  end
+  misuse.argument(misuse.is_whole(n, -math.huge), "add", 1, "n", "a whole number", n)
+  n = math.tointeger(n)
+  local why = refusal(self, n)
+  if why then
+    error("waitgroup:add: " .. why, 2)
+  end
+  count(self, n)
+end
+
+--- One is done. Raises when none is left.
+function WaitGroup:done()
+  misuse.self(self, metatable, "done")
+  local why = refusal(self, -1)
+  if why then
+    error("waitgroup:done: " .. why, 2)
+  end
+  count(self, -1)
+end
+
+--- What a task closes when it ends, however it ends. One that called done as well is one too many,
+--- and fails.
+local function ended(task)
+  local why = refusal(task.group, -1)
+  if why then
+    error("waitgroup:go: " .. why, 0)
+  end
+  count(task.group, -1)
+end
+
+local counted = { __close = ended }
+
+local function run(task, fn, ...)
+  local scope <close> = task
+  return fn(...)
+end
+
+--- Starts a task and counts it until it ends, on whatever path. Its error is reported as one of
+--- ctx.go's, unless somebody waits for the task.
+---@param fn fun(...): ...
+---@param ... any
+---@return ctx.Task task
+function WaitGroup:go(fn, ...)
+  misuse.self(self, metatable, "go")
+  misuse.fn(fn, "go", 1)
+  local why = refusal(self, 1)
+  if why then
+    error("waitgroup:go: " .. why, 2)
+  end
+  -- The task runs later, so it is counted in time, and not at all if it could not be started.
+  local task = core.go(run, setmetatable({ group = self }, counted), fn, ...)
+  self._count = self._count + 1
+  return task
+end
+
+local function left(self)
+  self._leaving = self._leaving - 1
+end
+
+--- Waits until all is done, or c ends. When both come in one turn, what came first counts.
+---@async
+---@param c? ctx.Context
+---@return true? ok
+---@return any? err
+function WaitGroup:wait(c)
+  misuse.self(self, metatable, "wait")
+  local err
+  if c ~= nil then
+    misuse.context(c, "wait")
+    err = line.ended(c)
+  end
+  if err ~= nil or self._count == 0 then
+    return err == nil or nil, err
+  end
+  local waiter <close> = line.waiter(c, left, self)
+  waiter:join(self._waiters)
+  return waiter:wait(WAIT)
+end
+
+return waitgroup
