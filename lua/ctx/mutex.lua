@@ -1,0 +1,116 @@
+-- SPDX-License-Identifier: MIT
+--- A lock for what must stay true across a wait, first come first served.
+---
+---     local held <close>, err = m:hold(c)      -- unlocked when the scope is left
+---     if not held then
+---       return nil, err
+---     end
+---
+--- Tasks change places only where they wait: between two waits nothing needs a lock.
+local line = require "ctx.line"
+local misuse = require "ctx.misuse"
+
+local mutex = {}
+
+---@class ctx.Mutex
+---@field _locked boolean
+---@field _waiters ctx.Line
+local Mutex = {}
+local metatable = { __name = "ctx.mutex", __index = Mutex }
+
+local LOCK, HOLD = line.name("mutex:lock"), line.name("mutex:hold")
+
+--- A mutex that nobody has locked.
+---@return ctx.Mutex
+function mutex.new()
+  return setmetatable({ _locked = false, _waiters = line.new() }, metatable)
+end
+
+--- It stays locked from one holder to the next, so that nobody comes between.
+local function pass_on(self)
+  self._locked = line.grant(self._waiters) ~= nil
+end
+
+--- The wait of lock and hold.
+local function acquire(self, c, what)
+  local err = line.ended(c)
+  if err ~= nil then
+    return nil, err
+  end
+  if not self._locked then
+    self._locked = true
+    return true
+  end
+  local waiter <close> = line.waiter(c, pass_on, self)
+  waiter:join(self._waiters)
+  return waiter:take(what, 1)
+end
+
+--- Waits for the lock as long as c lives. On a context that is done it fails also if the lock is
+--- free; when the lock comes in the turn in which c ends, it goes on to the next. It is no
+--- recursive lock.
+---@async
+---@param c ctx.Context
+---@return true? ok
+---@return any? err
+function Mutex:lock(c)
+  misuse.self(self, metatable, "lock")
+  misuse.context(c, "lock")
+  local ok, err = acquire(self, c, LOCK)
+  return ok, err
+end
+
+--- Locks it if it is free.
+---@return boolean locked
+function Mutex:try_lock()
+  misuse.self(self, metatable, "try_lock")
+  local free = not self._locked
+  self._locked = true
+  return free
+end
+
+--- Hands the lock to the first that waits. Whoever knows the mutex may unlock it, not only who
+--- locked it; unlocking what is not locked raises.
+function Mutex:unlock()
+  misuse.self(self, metatable, "unlock")
+  if not self._locked then
+    error("mutex:unlock: it is not locked", 2)
+  end
+  pass_on(self)
+end
+
+-- -- The lock as a scope ------------------------------------------------------------------------
+
+---@class ctx.Mutex.Held
+---@field _mutex ctx.Mutex?
+local Held = {}
+local held_metatable = { __name = "ctx.mutex.held", __index = Held }
+
+--- Unlocks before the scope ends. Again: nothing.
+function Held:unlock()
+  misuse.self(self, held_metatable, "unlock")
+  local of = self._mutex
+  self._mutex = nil
+  if of then
+    pass_on(of)
+  end
+end
+
+held_metatable.__close = Held.unlock
+
+--- Locks it for a scope: `local held <close>, err = m:hold(c)`. On every way out of the scope it is
+--- unlocked; nil, which <close> takes as well, when c ends first.
+---@async
+---@param c ctx.Context
+---@return ctx.Mutex.Held? held
+---@return any? err
+function Mutex:hold(c)
+  misuse.self(self, metatable, "hold")
+  misuse.context(c, "hold")
+  -- Made first: once the lock is ours, nothing may fail.
+  local held = setmetatable({ _mutex = self }, held_metatable)
+  local ok, err = acquire(self, c, HOLD)
+  return ok and held, err
+end
+
+return mutex
