@@ -1,0 +1,233 @@
+-- SPDX-License-Identifier: MIT
+--- Channels: values from task to task, first come first served, with a context in every wait.
+---
+---     local jobs = channel.new(16)
+---     jobs:send(c, job)                     -- true, or nil and an error
+---     local job, err = jobs:recv(c)         -- a value, or nil and an error
+---     for job in jobs:iter(c) do … end      -- until the channel is closed, or c ends
+---
+--- Nil is no value: it would end such a loop, and could not be told from the end.
+local line = require "ctx.line"
+local misuse = require "ctx.misuse"
+local select = require "ctx.channel.select"
+
+local channel = { select = select.select }
+
+--- What recv returns when the channel is closed and nothing is left in it.
+channel.closed = select.closed ---@type ctx.Error
+
+local SEND, RECV = line.name("channel:send"), line.name("channel:recv")
+local CLOSED = select.CLOSED
+
+---@class ctx.Channel
+---@field _capacity integer
+---@field _buffer table     values, from _first on
+---@field _first integer
+---@field _count integer    more than _capacity only when a value came back
+---@field _closed boolean
+---@field _receivers ctx.Line
+---@field _senders ctx.Line  of entries with an `offer`
+local Channel = {}
+local metatable = { __name = select.CHANNEL, __index = Channel }
+
+--- A channel that buffers `capacity` values. With none, the default, a send and a recv meet.
+---@param capacity? integer
+---@return ctx.Channel
+function channel.new(capacity)
+  capacity = capacity == nil and 0 or capacity
+  misuse.argument(misuse.is_whole(capacity, 0), "new", 1, "capacity",
+    "a whole number of 0 or more", capacity)
+  return setmetatable({
+    _capacity = math.tointeger(capacity), _buffer = {}, _first = 1, _count = 0, _closed = false,
+    _receivers = line.new(), _senders = line.new(),
+  }, metatable)
+end
+
+-- -- What changes hands --------------------------------------------------------------------------
+
+local function append(self, value)
+  self._buffer[self._first + self._count] = value
+  self._count = self._count + 1
+end
+
+--- Gives the value away without waiting: to the first who waits for one, else into the buffer.
+function Channel:_offer(value)
+  if line.grant(self._receivers, value) then
+    return true
+  elseif self._count < self._capacity then
+    append(self, value)
+    return true
+  end
+  return false
+end
+
+--- Takes a value without waiting; nil if there is none. What leaves the buffer makes room for the
+--- first who waits to send. Only without a buffer, and with it empty, can a sender's value be taken
+--- from its hands.
+function Channel:_receive()
+  if self._count == 0 then
+    local sender = line.grant(self._senders)
+    return sender and sender.offer
+  end
+  local first = self._first
+  local value = self._buffer[first]
+  self._buffer[first] = nil
+  self._count = self._count - 1
+  self._first = self._count > 0 and first + 1 or 1
+  if self._count < self._capacity then
+    local sender = line.grant(self._senders)
+    if sender then
+      append(self, sender.offer)
+    end
+  end
+  return value
+end
+
+--- A value was granted to a receiver that will not take it: the next one gets it, or it is the
+--- first to be received again. Its sender has gone on, so this may be one more than there is room
+--- for.
+function Channel:_put_back(waiter)
+  local value = waiter.value
+  if value == CLOSED or line.grant(self._receivers, value) then
+    return
+  end
+  self._first = self._first - 1
+  self._buffer[self._first] = value
+  self._count = self._count + 1
+end
+
+local function refuse_nil(name, position, value)
+  misuse.argument(value ~= nil, name, position, "value", "anything but nil (false will do)", value,
+    1)
+end
+
+-- -- Methods -------------------------------------------------------------------------------------
+
+--- Waits until the value is in the buffer, or with its receiver. A value that was taken is sent:
+--- true, even if c ended in that turn. Raises when the channel is closed, also while it waits.
+---@async
+---@param c ctx.Context
+---@param value any not nil
+---@return true? ok
+---@return any? err
+function Channel:send(c, value)
+  misuse.self(self, metatable, "send")
+  misuse.context(c, "send")
+  refuse_nil("send", 2, value)
+  local err = line.ended(c)
+  if err ~= nil then
+    return nil, err
+  elseif self._closed then
+    error("channel:send: the channel is closed", 2)
+  elseif self:_offer(value) then
+    return true
+  end
+  local waiter <close> = line.waiter(c)
+  waiter.offer = value
+  waiter:join(self._senders)
+  local ok
+  ok, err = waiter:wait(SEND)
+  if ok and waiter.value == CLOSED then
+    ok, err = nil, line.ended(c)
+    if err == nil then
+      error("channel:send: the channel was closed while this waited", 2)
+    end
+  end
+  return ok, err
+end
+
+--- Waits for a value. Nil and `channel.closed` when there will be none; nil and an error when c
+--- ends, which counts more than a value that comes in the same turn: that goes to the next who
+--- waits, or back to the front.
+---@async
+---@param c ctx.Context
+---@return any value
+---@return any? err
+function Channel:recv(c)
+  misuse.self(self, metatable, "recv")
+  misuse.context(c, "recv")
+  local err = line.ended(c)
+  if err ~= nil then
+    return nil, err
+  end
+  local value = self:_receive()
+  if value ~= nil then
+    return value
+  elseif self._closed then
+    return nil, channel.closed
+  end
+  local waiter <close> = line.waiter(c, self._put_back, self)
+  waiter:join(self._receivers)
+  local ok
+  ok, err = waiter:take(RECV)
+  if not ok then
+    return nil, err
+  elseif waiter.value == CLOSED then
+    return nil, channel.closed
+  end
+  return waiter.value
+end
+
+--- True if the value could be sent at once. Raises when the channel is closed.
+---@param value any not nil
+---@return boolean sent
+function Channel:try_send(value)
+  misuse.self(self, metatable, "try_send")
+  refuse_nil("try_send", 1, value)
+  if self._closed then
+    error("channel:try_send: the channel is closed", 2)
+  end
+  return self:_offer(value)
+end
+
+--- A value, if there is one now; else nil, and `channel.closed` when there will be none.
+---@return any value
+---@return ctx.Error? err
+function Channel:try_recv()
+  misuse.self(self, metatable, "try_recv")
+  local value = self:_receive()
+  if value == nil and self._closed then
+    return nil, channel.closed
+  end
+  return value
+end
+
+--- No more values: receivers get what is left, then `channel.closed`. Whoever waits to send raises,
+--- so let the only sender close, or one task that waits for all senders. Closing twice raises.
+function Channel:close()
+  misuse.self(self, metatable, "close")
+  if self._closed then
+    error("channel:close: it is closed already", 2)
+  end
+  self._closed = true
+  while line.grant(self._receivers, CLOSED) do end
+  while line.grant(self._senders, CLOSED) do end
+end
+
+--- For loops: a value each time, until the channel is closed and empty, or c ends; `c:err()` says
+--- which.
+---@param c ctx.Context
+---@return fun(): any
+function Channel:iter(c)
+  misuse.self(self, metatable, "iter")
+  misuse.context(c, "iter")
+  return function()
+    return (self:recv(c))
+  end
+end
+
+--- The values in the buffer, and the room for them.
+---@return integer count
+---@return integer capacity
+function Channel:len()
+  misuse.self(self, metatable, "len")
+  return self._count, self._capacity
+end
+
+---@return boolean
+function Channel:is_closed()
+  misuse.self(self, metatable, "is_closed")
+  return self._closed
+end
+
+return channel

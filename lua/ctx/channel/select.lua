@@ -1,0 +1,191 @@
+-- SPDX-License-Identifier: MIT
+--- Internal: `channel.select`, the wait for the first of several sends and receives. Of a channel
+--- it knows its two lines, `_offer`, `_receive`, `_put_back` and `_closed`.
+local core = require "ctx.core"
+local errors = require "ctx.errors"
+local line = require "ctx.line"
+local misuse = require "ctx.misuse"
+
+-- One per Lua state: tasks of several module instances may meet at one channel.
+local shared = core.shared("ctx.channel")
+shared.closed = shared.closed or errors.new("channel closed")
+shared.CLOSED = shared.CLOSED or {}
+
+local select = {
+  CHANNEL = "ctx.channel", -- what the class of channels calls itself
+  closed = shared.closed,  ---@type ctx.Error
+  CLOSED = shared.CLOSED,  -- what a close grants to whoever waits; no value can be this
+}
+
+local SELECT, CLOSED = line.name("channel.select"), select.CLOSED
+
+---@class ctx.channel.Case
+---@field recv? ctx.Channel|false  false: never ready
+---@field send? ctx.Channel|false
+---@field value? any               what to send; not nil
+
+---@class ctx.channel.Cases
+---@field default? boolean  do not wait
+---@field timeout? number   ms
+
+local OPTIONS = {
+  default = function(value) return type(value) == "boolean" end,
+  timeout = misuse.is_ms,
+}
+local EXPECTED = { default = "a boolean", timeout = "a time in ms" }
+
+--- Raises what is wrong with `cases`, at the line that called select; else the number of cases. Not
+--- `#cases`, which may overlook one behind a hole.
+local function count_cases(cases)
+  local last = 0
+  for key, value in pairs(cases) do
+    local fits = OPTIONS[key]
+    if fits then
+      misuse.argument(fits(value), "select", 2, key, EXPECTED[key], value, 2)
+    else
+      misuse.argument(math.type(key) == "integer", "select", 2, "cases",
+        "a list, 'default' and 'timeout'", key, 2)
+      last = math.max(last, key)
+    end
+  end
+  return last
+end
+
+--- An entry for a case; nil if it is switched off.
+local function entry_of(case, index)
+  misuse.argument(type(case) == "table" and (case.recv == nil) ~= (case.send == nil), "select", 2,
+    ("case %d"):format(index), "{ recv = channel } or { send = channel, value = … }", case, 2)
+  local to = case.recv
+  if to == nil then
+    to = case.send
+  end
+  if to == false then
+    return nil
+  end
+  misuse.argument(misuse.kind(to) == select.CHANNEL, "select", 2, ("case %d"):format(index),
+    "a channel, or false", to, 2)
+  if case.recv ~= nil then
+    return { channel = to, index = index, line = false }
+  end
+  misuse.argument(case.value ~= nil, "select", 2, ("case %d"):format(index),
+    "a value to send, but not nil,", case.value, 2)
+  return { channel = to, index = index, line = false, offer = case.value }
+end
+
+local function entries_of(cases)
+  local entries = {}
+  for index = 1, count_cases(cases) do
+    entries[#entries + 1] = entry_of(cases[index], index)
+  end
+  return entries
+end
+
+-- Where a select begins to look. Of its own, so as not to disturb the program's math.random, and
+-- the same in every run.
+local state = 1
+
+local function draw(n)
+  state = (state * 0x5DEECE66D + 11) & 0xFFFFFFFFFFFF
+  return (state >> 17) % n
+end
+
+--- The index of a case that is ready, and what it brings. Raises for a send on a closed channel.
+local function try(entry)
+  local of = entry.channel
+  if entry.offer == nil then
+    local value = of:_receive()
+    if value ~= nil then
+      return entry.index, value
+    elseif of._closed then
+      return entry.index, nil, select.closed
+    end
+  elseif of._closed then
+    error(("channel.select: case %d sends on a closed channel"):format(entry.index), 4)
+  elseif of:_offer(entry.offer) then
+    return entry.index
+  end
+end
+
+--- The first that is ready, beginning anywhere: in the order of the list, the last could starve.
+local function first_ready(entries)
+  local n = #entries
+  local start = n > 0 and draw(n) or 0
+  for i = 0, n - 1 do
+    local index, value, err = try(entries[(start + i) % n + 1])
+    if index then
+      return index, value, err
+    end
+  end
+end
+
+local function give_back(_, waiter)
+  local entry = waiter.granted
+  if entry.offer == nil then
+    entry.channel:_put_back(waiter)
+  end
+end
+
+--- Stands in all lines at once, until one brings something, or `limit` ends.
+local function wait_for_any(c, limit, entries)
+  local waiter <close> = line.waiter(limit, give_back)
+  for _, entry in ipairs(entries) do
+    waiter:join(entry.offer == nil and entry.channel._receivers or entry.channel._senders, entry)
+  end
+  local granted = waiter:wait(SELECT, 1)
+  local entry = waiter.granted
+  local sent = granted and entry.offer ~= nil and waiter.value ~= CLOSED
+  local err = not sent and line.ended(c)
+  if sent then
+    return entry.index
+  elseif err then
+    return nil, err
+  elseif not granted then
+    return "timeout"
+  elseif entry.offer ~= nil then
+    error(("channel.select: case %d sends on a channel that was closed meanwhile")
+      :format(entry.index), 3)
+  end
+  waiter.granted = false
+  if waiter.value == CLOSED then
+    return entry.index, nil, select.closed
+  end
+  return entry.index, waiter.value
+end
+
+--- Waits until one of the cases can go on, and lets that one: a list of `{ recv = channel }` and
+--- `{ send = channel, value = … }`, a `false` channel being never ready. Of several that are ready
+--- any may be chosen, at random. With `default = true` it does not wait, with `timeout = ms` only
+--- for so long.
+---
+--- Returns the index of the case, and what was received (nil and `channel.closed` from a closed
+--- one); "default" or "timeout"; or nil and an error, when c has ended, which comes before
+--- everything else. The cases that lost leave nothing behind.
+---@async
+---@param c ctx.Context
+---@param cases ctx.channel.Cases|ctx.channel.Case[]
+---@return integer|"default"|"timeout"|nil index
+---@return any value  what was received; or the error
+---@return ctx.Error? closed
+function select.select(c, cases)
+  misuse.context(c, "select")
+  misuse.argument(type(cases) == "table", "select", 2, "cases", "a table", cases)
+  local entries = entries_of(cases)
+  local err = line.ended(c)
+  if err ~= nil then
+    return nil, err
+  end
+  local index, value, closed = first_ready(entries)
+  if index then
+    return index, value, closed
+  elseif cases.default then
+    return "default"
+  elseif not cases.timeout then
+    index, value, closed = wait_for_any(c, c, entries)
+    return index, value, closed
+  end
+  local limit, stop <close> = core.with_timeout(c, cases.timeout)
+  index, value, closed = wait_for_any(c, limit, entries)
+  return index, value, closed
+end
+
+return select
