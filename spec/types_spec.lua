@@ -24,7 +24,12 @@ local classes = {
     Context = methods_of(ctx.background()),
     Task = methods_of(ctx.go(function() end)),
   },
+  ["ctx.channel"] = { Channel = methods_of(require("ctx.channel").new()) },
   ["ctx.errors"] = { Error = methods_of(ctx.canceled) },
+  ["ctx.mutex"] = {
+    Mutex = methods_of(require("ctx.mutex").new()),
+    Held = methods_of(require("ctx.mutex").new():hold(ctx.background())),
+  },
   ["ctx.shutdown"] = {
     S = (function()
       local s <close> = require("ctx.shutdown").new(ctx.background(), { signals = {} })
@@ -38,10 +43,13 @@ local classes = {
     end)(),
     Snapshot = methods_of(testing.snapshot()),
   },
+  ["ctx.waitgroup"] = { WaitGroup = methods_of(require("ctx.waitgroup").new()) },
 }
 
 --- What pages call an object of a class, where that is not the class's name in small letters.
-local page_names = { c = "Context", err = "Error" }
+local page_names = {
+  c = "Context", err = "Error", ch = "Channel", m = "Mutex", wg = "WaitGroup",
+}
 
 local function lines_of(path)
   local lines = {}
