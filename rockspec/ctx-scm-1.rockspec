@@ -71,6 +71,7 @@ build = {
     ["ctx.loop"] = "lua/ctx/loop.lua",
     ["ctx.misuse"] = "lua/ctx/misuse.lua",
     ["ctx.mutex"] = "lua/ctx/mutex.lua",
+    ["ctx.pool"] = "lua/ctx/pool.lua",
     ["ctx.report"] = "lua/ctx/report.lua",
     ["ctx.semaphore"] = "lua/ctx/semaphore.lua",
     ["ctx.shutdown"] = "lua/ctx/shutdown.lua",

@@ -30,6 +30,12 @@ local classes = {
     Mutex = methods_of(require("ctx.mutex").new()),
     Held = methods_of(require("ctx.mutex").new():hold(ctx.background())),
   },
+  ["ctx.pool"] = {
+    P = (function()
+      local p <close> = require("ctx.pool").new(ctx.background(), { workers = 1 }, print)
+      return methods_of(p)
+    end)(),
+  },
   ["ctx.shutdown"] = {
     S = (function()
       local s <close> = require("ctx.shutdown").new(ctx.background(), { signals = {} })
