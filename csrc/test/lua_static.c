@@ -7,7 +7,7 @@
  * Its collector is incremental, as a new Lua state's is; lua5.4 itself switches to generational.
  *
  * `require "alloc"` gives the allocator control:
- *   alloc.fail_after(n)   the n-th request from now fails, and so do all that follow
+ *   alloc.fail_after(n)   the n-th request from now fails, and so do the next thousand
  *   alloc.fail_once(n)    only the n-th request fails (for good: Lua's retry of it fails too)
  *   alloc.collect(k)      Lua's every k-th request triggers a full emergency collection first;
  *                         true is 1, false is none
@@ -26,13 +26,18 @@
 #include <lua.h>
 #include <lualib.h>
 
+/* Of luv.h, which would need uv.h. */
+enum { LUVF_CALLBACK_NOEXIT = 1 };
+typedef int (*luv_CFpcall)(lua_State* L, int nargs, int nresults, int flags);
 int luaopen_luv(lua_State* L);
+int luv_cfpcall(lua_State* L, int nargs, int nresults, int flags);
+void luv_set_callback(lua_State* L, luv_CFpcall call_back);
 
 /* The allocator's state: lives in main, reaches everyone as Lua's allocator argument. */
 typedef struct lab_s {
   uint64_t count;     /* requests since the last command; a retry is no request of its own */
   uint64_t fail_from; /* the request that fails, from 1; 0: none */
-  bool fail_on;       /* and all that follow it */
+  bool fail_on;       /* and the next ones */
   uint64_t collect; /* deny Lua's first attempt at every so many, so that it collects and retries */
   size_t bytes;     /* in use */
 
@@ -44,6 +49,9 @@ typedef struct lab_s {
 
   bool from_lua; /* the request comes from Lua's memory manager, which retries */
 } lab_t;
+
+/* A shortage ends: a program that goes on until it has what it needs is not in the wrong. */
+enum { SHORTAGE = 1000 };
 
 static void* reallocate(lab_t* lab, void* ptr, size_t old_size, size_t new_size) {
   void* moved = NULL;
@@ -65,7 +73,8 @@ static bool is_retry(const lab_t* lab, const void* ptr, size_t old_size, size_t 
 /* Whether this request, just counted, is one that the test wants to fail. */
 static bool must_fail(const lab_t* lab) {
   if (lab->fail_from == 0) return false;
-  return lab->fail_on ? lab->count >= lab->fail_from : lab->count == lab->fail_from;
+  if (!lab->fail_on) return lab->count == lab->fail_from;
+  return lab->count >= lab->fail_from && lab->count - lab->fail_from <= SHORTAGE;
 }
 
 static void* deny(lab_t* lab, void* ptr, size_t old_size, size_t new_size, bool for_good) {
@@ -210,6 +219,16 @@ static int alloc_reset(lua_State* L) {
   return 1;
 }
 
+/* luv ends the process when a callback runs out of memory, unless the program wants otherwise. */
+static int call_back(lua_State* L, int nargs, int nresults, int flags) {
+  return luv_cfpcall(L, nargs, nresults, flags | LUVF_CALLBACK_NOEXIT);
+}
+
+static int open_luv(lua_State* L) {
+  luv_set_callback(L, call_back);
+  return luaopen_luv(L);
+}
+
 static int luaopen_alloc(lua_State* L) {
   static const luaL_Reg functions[] = {
       {"fail_after", alloc_fail_after},
@@ -263,7 +282,7 @@ static void run_chunk(lua_State* L, int load_status, int nargs) {
 static int pmain(lua_State* L) {
   const args_t* args = lua_touserdata(L, 1);
   luaL_openlibs(L);
-  preload(L, "luv", luaopen_luv);
+  preload(L, "luv", open_luv);
   preload(L, "alloc", luaopen_alloc);
   lua_settop(L, 0);
 

@@ -12,7 +12,8 @@
 ---
 --- A failed allocation may make a test fail: any error will do. What may not happen is a crash, a
 --- hang, or that the library is not as before once memory is back: its counters, its memory, and a
---- small program that uses it all. "Once": one allocation fails; "after": all from there on do.
+--- small program that uses it all. "Once": one allocation fails; "after": a thousand from there on.
+--- Callbacks that luv cannot call are lost; in other programs than lua-static, luv would exit.
 ---
 --- Each spec file has a process of its own, so that it may crash, and a small heap, so that a
 --- collection is quick.

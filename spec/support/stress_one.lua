@@ -49,7 +49,7 @@ local function clean(test)
     core.abandon(true)
     core.turn()
     close_handles()
-    uv.run("nowait")
+    uv.run() -- until every request has come back
     local now = core.counters()
     if now.tasks == 0 and now.parked == 0 and now.watchers == 0 then
       break
@@ -92,8 +92,9 @@ local function damage()
   end
   local records = core.tasks()
   if records[1] then
-    return ("%d records still in use, one a %s, %s"):format(#records, records[1].kind,
-      records[1].status)
+    core.abandon(true)
+    return ("%d records still in use, one a %s, %s in %s: %s"):format(#records, records[1].kind,
+      records[1].status, records[1].what, records[1].traceback)
   end
   local ok, err = pcall(canary)
   if not ok then
@@ -236,6 +237,7 @@ local function stress(test, share)
   if err then
     return say("failed", test.name, "by itself", err)
   end
+  before = core.counters()
   local cost = { seconds = needed }
   if mode ~= "fail" then
     cost.share = share * (mode == "both" and 0.3 or 1)
