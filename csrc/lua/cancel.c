@@ -25,6 +25,22 @@ static lctx_cancel* check(lua_State* L) {
   return (lctx_cancel*)lua_touserdata(L, 1);
 }
 
+/* Arguments: the table of those that are known, a context. */
+static int add_known(lua_State* L) {
+  lua_rawsetp(L, 1, lua_touserdata(L, 2));
+  return 0;
+}
+
+/* Makes the context at `index` known as the owner of a cause. Without memory for that it is found
+ * all the same, on the way up: a cancel does not fail. */
+static void know(lua_State* L, lctx_state* S, int index) {
+  index = lua_absindex(L, index);
+  lua_pushcfunction(L, add_known);
+  lctx_pushref(L, S, LCTX_REF_KNOWN);
+  lua_pushvalue(L, index);
+  if (lctx_enter_plain(L, 2, 0) != LUA_OK) lua_pop(L, 1);
+}
+
 void lctx_cancel_context(lua_State* L, int index, int cause) {
   lctx_context* c = (lctx_context*)lua_touserdata(L, index);
   lctx_state* S = lctx_stateof(c);
@@ -37,8 +53,8 @@ void lctx_cancel_context(lua_State* L, int index, int cause) {
   }
   ctx_cancel(c->c, given ? &c->token : NULL);
   if (S->alarm_ns < S->armed_ns) lctx_settle(L, S);
-  /* Last, as these may fail: no cancel does. */
-  if (given) lctx_know(L, -1);
+  if (given) know(L, S, -1);
+  /* Last, as this may fail: under debug only. */
   if (S->debug) lctx_note_cancel(L, S, -1);
   lua_pop(L, 1);
 }

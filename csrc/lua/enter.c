@@ -23,6 +23,17 @@ int lctx_enter_plain(lua_State* L, int nargs, int nresults) {
   return lua_pcall(L, nargs, nresults, 0);
 }
 
+static int push_text(lua_State* L) {
+  lua_pushstring(L, (const char*)lua_touserdata(L, 1));
+  return 1;
+}
+
+void lctx_pushtext(lua_State* L, const char* text) {
+  lua_pushcfunction(L, push_text);
+  lua_pushlightuserdata(L, (void*)text);
+  (void)lctx_enter_plain(L, 1, 1);
+}
+
 /* Arguments: the table of hooks, a name, the hook's arguments. Names come as pointers to C strings,
  * since making a Lua string may raise, and must do so in here. */
 static int call_hook(lua_State* L) {

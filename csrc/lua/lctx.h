@@ -408,6 +408,8 @@ void lctx_open_host(lua_State* L, lctx_state* S);
 int lctx_enter(lua_State* L, int nargs, int nresults);
 /* The same without the traceback: for errors that are passed on. */
 int lctx_enter_plain(lua_State* L, int nargs, int nresults);
+/* Pushes the text, or the message that there is no memory for it. Raises no error. */
+void lctx_pushtext(lua_State* L, const char* text);
 /* Calls the hook of this name with the `nargs` values on top. False, and no results, when it
  * raised or is not there. */
 bool lctx_hook(lua_State* L, lctx_state* S, const char* name, int nargs, int nresults);

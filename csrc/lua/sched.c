@@ -58,9 +58,21 @@ static lctx_task* take_bare(lua_State* L, lctx_state* S) {
   for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
     lctx_clear_at(L, S, places[i], t->slot);
   }
+  if (S->debug) lctx_clear_at(L, S, LCTX_REF_SPAWNS, t->slot);
   lctx_set_at(L, S, LCTX_REF_THREADS, t->slot);
   lctx_list_remove(&t->link);
   t->co = co;
+  return t;
+}
+
+/* A record from the list of those that have one. */
+static lctx_task* take_spare(lua_State* L, lctx_state* S) {
+  lctx_task* t = LCTX_CONTAINER(S->spare.next, lctx_task, link);
+  /* The weak table has lost the place if a handle was collected while its task ran. */
+  lctx_clear_at(L, S, LCTX_REF_HANDLES, t->slot);
+  if (S->debug) lctx_clear_at(L, S, LCTX_REF_SPAWNS, t->slot);
+  lctx_list_remove(&t->link);
+  S->spares--;
   return t;
 }
 
@@ -77,10 +89,7 @@ static lctx_task* ready_made(lctx_task* t, enum lctx_task_kind kind) {
 
 lctx_task* lctx_task_new(lua_State* L, lctx_state* S, enum lctx_task_kind kind) {
   if (kind == LCTX_TASK) {
-    if (!lctx_list_empty(&S->spare)) {
-      S->spares--;
-      return ready_made(LCTX_CONTAINER(lctx_list_pop(&S->spare), lctx_task, link), kind);
-    }
+    if (!lctx_list_empty(&S->spare)) return ready_made(take_spare(L, S), kind);
     lua_newthread(L);
   } else {
     lua_pushthread(L);
@@ -284,7 +293,7 @@ void lctx_task_closed(lua_State* L, lctx_task* t) {
   if (t->state == LCTX_PARKED) lctx_unpark(t);
   lctx_undo(t);
   if (t->kind == LCTX_TASK) {
-    lua_pushliteral(L, "the task's coroutine was closed, or resumed to its end, by someone else");
+    lctx_pushtext(L, "the task's coroutine was closed, or resumed to its end, by someone else");
     end_task(L, t);
   } else {
     lctx_task_free(L, t);

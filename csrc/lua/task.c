@@ -115,7 +115,7 @@ void lctx_task_over(lua_State* L, lctx_task* t, int nresults) {
   } else if (h != NULL) {
     bool fits = lua_checkstack(L, nresults + 8);
     if (fits) lua_xmove(t->co, L, nresults);
-    if (!fits) lua_pushliteral(L, "too many results");
+    if (!fits) lctx_pushtext(L, "too many results");
     if (!fits || !pack_results(L, nresults)) h->failed = true;
     lua_setiuservalue(L, base + 1, UV_RESULTS);
   }
