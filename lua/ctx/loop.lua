@@ -94,7 +94,16 @@ if not loop.uv then
     local timer, idle = loop.timer, loop.idle
     local closed = timer and timer:is_closing() or idle and idle:is_closing()
     if closed then
-      loop.timer, loop.idle = nil, nil
+      -- The other one may be open: it starts anew, too, and must not go on by itself until then.
+      for _, name in ipairs({ "timer", "idle" }) do
+        local open = loop[name]
+        if open and not open:is_closing() then
+          open:stop()
+          open:unref()
+        else
+          loop[name] = nil
+        end
+      end
       core.forget_handles()
     end
     return closed
