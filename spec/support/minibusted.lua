@@ -42,7 +42,9 @@ local checks = {
   equal = function(a, b) return a == b end,
   same = deep_equal,
   rawequal = rawequal,
-  matches = function(pattern, text) return type(text) == "string" and text:find(pattern) ~= nil end,
+  matches = function(pattern, text, init, plain)
+    return type(text) == "string" and text:find(pattern, init, plain) ~= nil
+  end,
   truthy = function(value) return value and true or false end,
   falsy = function(value) return not value end,
   error = raises,

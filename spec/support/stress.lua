@@ -140,6 +140,8 @@ local function new_ear(totals)
     elseif kind == "failed" then
       totals.failed = totals.failed + 1
       print("  FAIL " .. text)
+    elseif kind == "skipped" then
+      print("  left out: " .. text)
     elseif kind == "done" then
       ear.summary = text
     elseif line ~= "" then

@@ -14,7 +14,7 @@ local testing = require "ctx.testing"
 local uv = require "luv"
 
 local CLEANINGS = 20  -- turns that what a test left behind may take to go
-local REPEATS = 6     -- of a run that left more memory in use than any before
+local REPEATS = 24    -- of a run that left more memory in use than any before: pools fill up
 local LEAST = 12      -- runs that each kind of failure gets, however short the time
 
 io.stdout:setvbuf("line")
@@ -27,8 +27,10 @@ local function quiet() end
 
 -- -- Putting things back --------------------------------------------------------------------------
 
+local kept = setmetatable({}, { __mode = "k" }) -- handles that were there before the first test
+
 local function is_ours(handle)
-  return handle == loop.timer or handle == loop.idle or handle == loop.poll
+  return kept[handle] or handle == loop.timer or handle == loop.idle or handle == loop.poll
 end
 
 local function close_handles()
@@ -229,6 +231,20 @@ local function seed_of(name)
   return hash
 end
 
+--- Tests that are left out, by a text in their name, and why.
+local unsuited = {
+  ["not held any more when the sleeper is woken early"] = "sleeps a real minute if its cancel fails",
+}
+
+local function is_unsuited(test)
+  for text, why in pairs(unsuited) do
+    if test.name:find(text, 1, true) then
+      say("skipped", test.name, why)
+      return true
+    end
+  end
+end
+
 local function stress(test, share)
   local random = new_random(seed_of(test.name))
   test.prepare()
@@ -253,7 +269,7 @@ end
 local function main()
   local tests, chosen = minibusted.load(path), {}
   for _, test in ipairs(tests) do
-    if test.name:find(filter, 1, true) then
+    if test.name:find(filter, 1, true) and not is_unsuited(test) then
       chosen[#chosen + 1] = test
     end
   end
@@ -261,6 +277,7 @@ local function main()
   canary()
   collectgarbage()
   collectgarbage()
+  uv.walk(function(handle) kept[handle] = true end)
   before = core.counters()
   local began = uv.hrtime()
   for i, test in ipairs(chosen) do
