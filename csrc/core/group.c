@@ -6,8 +6,18 @@ void ctx_group_init(ctx_group_t* g, ctx_tree_t* tree, ctx_t* c) {
   *g = (ctx_group_t){.tree = tree, .c = c};
 }
 
+/* A place that is held but not counted has been granted to one that waits to begin. */
+static bool is_over(const ctx_group_t* g) {
+  return g->running == 0 && (!g->limited || g->slots.held == 0);
+}
+
+/* With a limit of 0, that is where who waits to begin is. */
+static bool is_awaited(const ctx_group_t* g) {
+  return g->limited && (g->slots.queue.first != NULL || g->slots.oversized.first != NULL);
+}
+
 int ctx_group_set_limit(ctx_group_t* g, int64_t n) {
-  if (g->running > 0 || g->slots.first != NULL) return CTX_EBUSY;
+  if (!is_over(g) || is_awaited(g)) return CTX_EBUSY;
   g->limited = n >= 0;
   if (g->limited) ctx_semaphore_init(&g->slots, g->tree, (uint64_t)n);
   return 0;
@@ -21,15 +31,27 @@ bool ctx_group_try_begin(ctx_group_t* g) {
 
 /* -- The end of all ------------------------------------------------------------------------- */
 
-static void call_join(ctx_watcher_t* w) {
-  ctx_join_t* join = CTX__CONTAINER(w, ctx_join_t, watcher);
-  join->g = NULL;
-  join->fn(join);
+static void append(ctx_group_t* g, ctx_join_t* join) {
+  join->next = NULL;
+  join->prev = g->last;
+  if (g->last != NULL) {
+    g->last->next = join;
+  } else {
+    g->first = join;
+  }
+  g->last = join;
 }
 
-/* A place that is held but not counted has been granted to one that waits to begin. */
-static bool is_over(const ctx_group_t* g) {
-  return g->running == 0 && (!g->limited || g->slots.held == 0);
+/* Another task may have begun since the last one ended: then the wait is for that, too. */
+static void call_join(ctx_watcher_t* w) {
+  ctx_join_t* join = CTX__CONTAINER(w, ctx_join_t, watcher);
+  ctx_group_t* g = join->g;
+  if (!is_over(g)) {
+    append(g, join);
+    return;
+  }
+  join->g = NULL;
+  join->fn(join);
 }
 
 static void check_over(ctx_group_t* g) {
@@ -50,13 +72,8 @@ int ctx_group_wait(ctx_group_t* g, ctx_join_t* join, ctx_join_fn fn) {
     if (g->c != NULL) ctx_cancel(g->c, NULL);
     return 0;
   }
-  *join = (ctx_join_t){.prev = g->last, .g = g, .fn = fn};
-  if (g->last != NULL) {
-    g->last->next = join;
-  } else {
-    g->first = join;
-  }
-  g->last = join;
+  *join = (ctx_join_t){.g = g, .fn = fn};
+  append(g, join);
   return CTX_PENDING;
 }
 

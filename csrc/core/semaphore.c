@@ -16,39 +16,33 @@ static bool fits(const ctx_semaphore_t* s, uint64_t n) {
   return s->held <= s->size && n <= s->size - s->held;
 }
 
-static void append(ctx_semaphore_t* s, ctx_acquire_t* a) {
-  a->state = QUEUED;
+static void append(ctx_acquires_t* list, ctx_acquire_t* a) {
   a->next = NULL;
-  a->prev = s->last;
-  if (s->last != NULL) {
-    s->last->next = a;
+  a->prev = list->last;
+  if (list->last != NULL) {
+    list->last->next = a;
   } else {
-    s->first = a;
+    list->first = a;
   }
-  s->last = a;
+  list->last = a;
 }
 
-static void put_oversized(ctx_semaphore_t* s, ctx_acquire_t* a) {
-  a->state = OVERSIZED;
-  a->prev = NULL;
-  a->next = s->oversized;
-  if (a->next != NULL) a->next->prev = a;
-  s->oversized = a;
+static void enqueue(ctx_semaphore_t* s, ctx_acquire_t* a) {
+  a->state = a->n > s->size ? OVERSIZED : QUEUED;
+  append(a->state == OVERSIZED ? &s->oversized : &s->queue, a);
 }
 
 static void dequeue(ctx_acquire_t* a) {
-  ctx_semaphore_t* s = a->s;
+  ctx_acquires_t* list = a->state == OVERSIZED ? &a->s->oversized : &a->s->queue;
   if (a->next != NULL) {
     a->next->prev = a->prev;
-  } else if (a->state == QUEUED) {
-    s->last = a->prev;
+  } else {
+    list->last = a->prev;
   }
   if (a->prev != NULL) {
     a->prev->next = a->next;
-  } else if (a->state == QUEUED) {
-    s->first = a->next;
   } else {
-    s->oversized = a->next;
+    list->first = a->next;
   }
   a->next = a->prev = NULL;
   a->state = IDLE;
@@ -59,7 +53,7 @@ static void call(ctx_watcher_t* w);
 /* Hands out what is free to those in front. The first that does not fit holds up all behind it,
  * though they would: else a large request might never come to its turn. */
 static void hand_out(ctx_semaphore_t* s) {
-  ctx_acquire_t* a = s->first;
+  ctx_acquire_t* a = s->queue.first;
   while (a != NULL) {
     ctx_acquire_t* next = a->next;
     if (ctx_err(a->c) == 0) {
@@ -100,17 +94,14 @@ int ctx_semaphore_acquire(ctx_semaphore_t* s, ctx_t* c, ctx_acquire_t* a, uint64
   a->s = s;
   a->c = c;
   a->n = n;
+  a->order = s->asked++;
   a->fn = fn;
-  if (n > s->size) {
-    put_oversized(s, a);
-  } else {
-    append(s, a);
-  }
+  enqueue(s, a);
   return CTX_PENDING;
 }
 
 bool ctx_semaphore_try_acquire(ctx_semaphore_t* s, uint64_t n) {
-  if (s->first != NULL || !fits(s, n)) return false;
+  if (s->queue.first != NULL || !fits(s, n)) return false;
   s->held += n;
   return true;
 }
@@ -122,30 +113,22 @@ int ctx_semaphore_release(ctx_semaphore_t* s, uint64_t n) {
   return 0;
 }
 
-/* Those who asked for more than the old size and would fit the new one join the queue, the earliest
- * first; the list has the latest first. */
-static void admit_oversized(ctx_semaphore_t* s) {
-  ctx_acquire_t* a = s->oversized;
-  while (a != NULL && a->next != NULL) a = a->next;
-  while (a != NULL) {
-    ctx_acquire_t* later = a->prev;
-    if (a->n <= s->size) {
-      dequeue(a);
-      append(s, a);
-    }
-    a = later;
-  }
+static ctx_acquire_t* take(ctx_acquires_t* list) {
+  ctx_acquire_t* a = list->first;
+  list->first = a->next;
+  return a;
 }
 
 void ctx_semaphore_resize(ctx_semaphore_t* s, uint64_t size) {
+  ctx_acquires_t queue = s->queue, oversized = s->oversized;
   s->size = size;
-  for (ctx_acquire_t *a = s->first, *next; a != NULL; a = next) {
-    next = a->next;
-    if (a->n <= size) continue;
-    dequeue(a);
-    put_oversized(s, a);
+  s->queue = s->oversized = (ctx_acquires_t){NULL, NULL};
+  /* Both by the order of asking: who is oversized for a while loses no place by it. */
+  while (queue.first != NULL || oversized.first != NULL) {
+    bool from_queue = oversized.first == NULL ||
+                      (queue.first != NULL && queue.first->order < oversized.first->order);
+    enqueue(s, take(from_queue ? &queue : &oversized));
   }
-  admit_oversized(s);
   hand_out(s);
 }
 

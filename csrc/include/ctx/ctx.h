@@ -148,14 +148,15 @@ CTX_EXTERN void ctx_with_deadline(ctx_t* c, ctx_t* parent, uint64_t deadline_ns,
                                   ctx_cause_t* cause);
 
 /* Derives `c` from `parent` but keeps nothing of its cancellation or deadline: never done by
- * itself, the root of a fresh tree. The parent need not outlive it. */
+ * itself, the root of a fresh tree. The parent need not outlive it. Only ctx_release ends it. */
 CTX_EXTERN void ctx_without_cancel(ctx_t* c, ctx_t* parent);
 
 /* Derives `c` from `n` sources: done with the first of them that is, with its error and cause
  * (of several that are done already: the first in order), or by ctx_cancel(c). `arms` is memory
  * for `n` contexts, which `c` uses until it is done or released. Unlike other contexts it is
  * linked from birth, so release it: that, or being done, leaves nothing behind in the sources.
- * Allocates. Returns 0, or CTX_ENOMEM with nothing changed. */
+ * The sources, one or more, stay valid until it is done or they are released. Allocates. Returns
+ * 0, or CTX_ENOMEM or CTX_ECLOSED with nothing changed. */
 CTX_EXTERN int ctx_any(ctx_t* c, ctx_t* arms, ctx_t* const* sources, size_t n);
 
 /* The owner's last word on `c`, before its memory goes: cancels it if it is not done, so that
@@ -256,11 +257,12 @@ CTX_EXTERN bool ctx_semaphore_try_acquire(ctx_semaphore_t* s, uint64_t n);
  * fewer are held. */
 CTX_EXTERN int ctx_semaphore_release(ctx_semaphore_t* s, uint64_t n);
 
-/* Changes the size. Below what is held, nobody gets any until enough has come back. */
+/* Changes the size. Below what is held, nobody gets any until enough has come back. Who waits keeps
+ * the place in the order of asking, also who is asking for more than the size meanwhile. */
 CTX_EXTERN void ctx_semaphore_resize(ctx_semaphore_t* s, uint64_t size);
 
 /* Takes a pending acquire back: fn is not called, and what was granted meanwhile returned. True if
- * it was pending. */
+ * it was pending. Zeroed memory counts as never pending. */
 CTX_EXTERN bool ctx_acquire_stop(ctx_acquire_t* a);
 
 /* -- Groups of tasks (x/sync/errgroup) --------------------------------------------------------- */
@@ -273,7 +275,8 @@ typedef void (*ctx_join_fn)(ctx_join_t* join);
  * when a wait is over. What a task is, is the caller's affair: a work request of libuv's, say. */
 CTX_EXTERN void ctx_group_init(ctx_group_t* g, ctx_tree_t* tree, ctx_t* c);
 
-/* At most `n` tasks at a time; negative: no limit. CTX_EBUSY while any is running. */
+/* At most `n` tasks at a time; negative: no limit. CTX_EBUSY, with nothing changed, while any is
+ * running or waits to begin. */
 CTX_EXTERN int ctx_group_set_limit(ctx_group_t* g, int64_t n);
 
 /* A task is to begin. 0: it has, also when the group's context is done. CTX_PENDING: at the limit;
@@ -282,7 +285,8 @@ CTX_EXTERN int ctx_group_set_limit(ctx_group_t* g, int64_t n);
  * CTX_ENOMEM, CTX_ECLOSED. */
 CTX_EXTERN int ctx_group_begin(ctx_group_t* g, ctx_begin_t* begin, ctx_begin_fn fn);
 
-/* Takes a pending begin back. True if fn was still to be called. */
+/* Takes a pending begin back. True if fn was still to be called. Zeroed memory counts as never
+ * pending. */
 CTX_EXTERN bool ctx_begin_stop(ctx_begin_t* begin);
 
 /* The same, but false at the limit. */
@@ -293,10 +297,12 @@ CTX_EXTERN bool ctx_group_try_begin(ctx_group_t* g);
 CTX_EXTERN void ctx_group_end(ctx_group_t* g, bool failed, ctx_cause_t* cause);
 
 /* Waits until no task is running. 0: none is; the group's context is cancelled. CTX_PENDING: fn is
- * called then, from ctx_tree_run. A group may be used again afterwards. */
+ * called then, from ctx_tree_run; tasks that began before that call are waited for, too. A group
+ * may be used again afterwards. */
 CTX_EXTERN int ctx_group_wait(ctx_group_t* g, ctx_join_t* join, ctx_join_fn fn);
 
-/* Takes a pending wait back. True if fn was still to be called. */
+/* Takes a pending wait back. True if fn was still to be called. Zeroed memory counts as never
+ * pending. */
 CTX_EXTERN bool ctx_join_stop(ctx_join_t* join);
 
 /* -- Other threads ---------------------------------------------------------------------------- */

@@ -56,15 +56,22 @@ struct ctx_acquire_s {
   ctx_semaphore_t* s; /* NULL when not in use */
   ctx_t* c;
   uint64_t n;
+  uint64_t order; /* of asking */
   ctx_acquire_fn fn;
   uint8_t state;
 };
 
+/* Acquires that wait, in the order of asking. */
+typedef struct ctx_acquires_s {
+  ctx_acquire_t *first, *last;
+} ctx_acquires_t;
+
 struct ctx_semaphore_s {
   ctx_tree_t* tree;
   uint64_t size, held;
-  ctx_acquire_t *first, *last; /* the queue */
-  ctx_acquire_t* oversized;    /* more than the size, the latest first */
+  uint64_t asked;           /* acquires that had to wait so far: the source of `order` */
+  ctx_acquires_t queue;     /* for their turn */
+  ctx_acquires_t oversized; /* for more than the size */
 };
 
 struct ctx_begin_s {
