@@ -13,6 +13,12 @@ typedef struct stage_s {
   alarm_t a[MANY];
   ctx_t any[4], arms[4][4];
   ctx_flag_t* flags[MANY];
+  ctx_semaphore_t sem;
+  ctx_acquire_t asks[MANY];
+  ctx_group_t group;
+  ctx_begin_t begins[MANY];
+  ctx_join_t join;
+  int granted;
 } stage_t;
 
 /* Plays one kind of operation; returns its first error. */
@@ -38,7 +44,10 @@ static void clear(stage_t* s) {
     ctx_unwatch(&s->p[i].w);
     ctx_timer_stop(&s->a[i].t);
     if (s->flags[i]) ctx_flag_release(s->flags[i]);
+    ctx_acquire_stop(&s->asks[i]);
+    ctx_begin_stop(&s->begins[i]);
   }
+  ctx_join_stop(&s->join);
   check(s);
   for (int i = 3; i >= 0; i--) {
     if (s->any[i].tree) ctx_release(&s->any[i]);
@@ -183,6 +192,84 @@ static int share_many(stage_t* s) {
 }
 TEST(sharing_survives_want_of_memory) {
   fail_each(share_many);
+}
+
+static void on_granted(ctx_acquire_t* a, int err) {
+  stage_t* s = (stage_t*)((char*)a->c->tree - offsetof(stage_t, f.tree));
+  s->granted += err == 0;
+}
+
+/* A hundred wait for two units, each with a deadline of its own, and get them in turn. What found no
+ * memory to wait stands in no queue. */
+static int acquire_many(stage_t* s) {
+  ctx_semaphore_init(&s->sem, &s->f.tree, 2);
+  ASSERT(ctx_semaphore_try_acquire(&s->sem, 2));
+  int waiting = 0, error = 0;
+  for (int i = 0; i < MANY; i++) {
+    ctx_with_deadline(&s->c[i], s->f.root, s->f.now_ns + MS + (uint64_t)(i * 37 % MANY), NULL);
+    uint64_t n = i % 10 ? 1 : 3;
+    int got = ctx_semaphore_acquire(&s->sem, &s->c[i], &s->asks[i], n, on_granted);
+    if (got == CTX_ENOMEM) {
+      error = got;
+      ASSERT(!ctx_acquire_stop(&s->asks[i]));
+    } else {
+      ASSERT_EQ(got, CTX_PENDING);
+      waiting += n == 1;
+    }
+  }
+  for (int i = 0; i < waiting; i++) {
+    ASSERT_EQ(ctx_semaphore_release(&s->sem, 1), 0);
+    fake_settle(&s->f);
+    ASSERT_EQ(s->granted, i + 1);
+  }
+  ASSERT_EQ(s->sem.held, 2);
+  return error;
+}
+TEST(waiting_for_units_survives_want_of_memory) {
+  fail_each(acquire_many);
+}
+
+static void on_begun(ctx_begin_t* b, int err) {
+  stage_t* s = (stage_t*)((char*)b->g - offsetof(stage_t, group));
+  s->granted += err == 0;
+}
+
+static void on_over(ctx_join_t* join) {
+  (void)join;
+}
+
+/* All wait for the same context: the first finds no memory for its deadline, or none fails. */
+static int begin_many(stage_t* s) {
+  for (int i = 0; i < MANY; i++) {
+    ctx_with_deadline(&s->c[i], i ? &s->c[i - 1] : s->f.root, s->f.now_ns + MS - (uint64_t)i, NULL);
+  }
+  ctx_group_init(&s->group, &s->f.tree, &s->c[MANY - 1]);
+  ASSERT_EQ(ctx_group_set_limit(&s->group, 1), 0);
+  ASSERT(ctx_group_try_begin(&s->group));
+  ASSERT_EQ(ctx_group_wait(&s->group, &s->join, on_over), CTX_PENDING);
+  int waiting = 0, error = 0;
+  for (int i = 0; i < MANY; i++) {
+    int got = ctx_group_begin(&s->group, &s->begins[i], on_begun);
+    if (got == CTX_PENDING) {
+      waiting++;
+    } else {
+      ASSERT_EQ(got, CTX_ENOMEM);
+      ASSERT(!ctx_begin_stop(&s->begins[i]));
+      error = got;
+    }
+  }
+  for (int i = 0; i < waiting; i++) {
+    ctx_group_end(&s->group, false, NULL);
+    fake_settle(&s->f);
+    ASSERT_EQ(s->granted, i + 1);
+  }
+  ctx_group_end(&s->group, false, NULL);
+  fake_settle(&s->f);
+  ASSERT_EQ(ctx_err(&s->c[MANY - 1]), CTX_CANCELED);
+  return error;
+}
+TEST(waiting_to_begin_survives_want_of_memory) {
+  fail_each(begin_many);
 }
 
 /* Within a call: what cannot be registered again is simply over. */
