@@ -79,10 +79,10 @@ local function entry_of(name)
     return entry
   end
   entry = { handle = assert(uv.new_signal()), listeners = {} }
-  shared.entries[name] = entry
   -- Once: the system itself restores the default action when the signal comes. So there is no time
   -- in between when the second could get lost, and it kills a program that never saw the first.
   uv.signal_start_oneshot(entry.handle, name, function() arrived(name, entry) end)
+  shared.entries[name] = entry -- only now: before, it would pass for one whose handle runs
   loop.waker(entry.handle)
   return entry
 end
@@ -151,6 +151,22 @@ local function names_of(...)
   return names
 end
 
+--- Listens for the names until c is done.
+local function listen(stop, names, c)
+  for _, name in ipairs(names) do
+    stop.causes[name] = cause_of(name)
+    stop.entries[name] = entry_of(name)
+    stop.entries[name].listeners[stop] = true
+  end
+  ctx.after_func(c, function()
+    -- After a signal the others stay, to be deadly: a handle that is closed just when its signal
+    -- comes would lose it.
+    if not stop.arrived then
+      release(stop)
+    end
+  end)
+end
+
 --- Derives a context from parent that is done when one of these signals arrives, when parent is,
 --- or by stop. Its cause then prints as "interrupt signal received", and `cause.signal` is
 --- "sigint". A signal ends all contexts that wait for it.
@@ -173,18 +189,11 @@ function signal.notify(parent, ...)
   c:name("signal.notify(" .. table.concat(names, ", ") .. ")")
   local stop = setmetatable({ cancel = cancel, causes = {}, entries = {} }, Stop)
   if not c:done() then
-    for _, name in ipairs(names) do
-      stop.causes[name] = cause_of(name)
-      stop.entries[name] = entry_of(name)
-      stop.entries[name].listeners[stop] = true
+    local ok, err = pcall(listen, stop, names, c)
+    if not ok then -- no memory: signals must not go where nobody hears them
+      stop(err)
+      error(err, 0)
     end
-    ctx.after_func(c, function()
-      -- After a signal the others stay, to be deadly: a handle that is closed just when its signal
-      -- comes would lose it.
-      if not stop.arrived then
-        release(stop)
-      end
-    end)
   end
   return c, stop
 end
@@ -193,9 +202,10 @@ end
 --- have closed all of luv's handles since.
 function signal.ignore_sigpipe()
   if not shared.pipe or shared.pipe:is_closing() then
-    shared.pipe = assert(uv.new_signal())
-    shared.pipe:start("sigpipe", function() end)
-    shared.pipe:unref()
+    local pipe = assert(uv.new_signal())
+    pipe:start("sigpipe", function() end)
+    pipe:unref()
+    shared.pipe = pipe
   end
 end
 

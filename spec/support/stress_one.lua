@@ -233,6 +233,7 @@ end
 
 --- Tests that are left out, by a text in their name, and why.
 local unsuited = {
+  ["survives a program that closes all of luv's handles"] = "may leave SIGPIPE deadly",
   ["not held any more when the sleeper is woken early"] = "sleeps a real minute if its cancel fails",
 }
 
@@ -269,7 +270,8 @@ end
 local function main()
   local tests, chosen = minibusted.load(path), {}
   for _, test in ipairs(tests) do
-    if test.name:find(filter, 1, true) and not is_unsuited(test) then
+    local wanted = test.name:find(filter, 1, true)
+    if wanted and not is_unsuited(test) then
       chosen[#chosen + 1] = test
     end
   end
