@@ -428,6 +428,9 @@ static inline void lctx_list_append(lctx_link* list, lctx_link* link) {
   link->prev->next = link;
   list->prev = link;
 }
+static inline void lctx_list_prepend(lctx_link* list, lctx_link* link) {
+  lctx_list_append(list->next, link);
+}
 static inline void lctx_list_remove(lctx_link* link) {
   if (link->next == NULL) return;
   link->next->prev = link->prev;

@@ -106,7 +106,7 @@ void lctx_task_free(lua_State* L, lctx_task* t) {
   lctx_unlist(L, t);
   if (keep) {
     S->spares++;
-    lctx_list_append(&S->spare, &t->link);
+    lctx_list_prepend(&S->spare, &t->link); /* the one used last is the one in the cache */
   } else {
     lctx_clear_at(L, S, LCTX_REF_THREADS, t->slot);
     t->co = NULL;
