@@ -16,6 +16,9 @@ local core = require "ctx.core"
 local ctx = require "ctx"
 local loop = require "ctx.loop"
 
+-- Where ctx.signal keeps the handle that ignores SIGPIPE, made when it is first loaded.
+local signals = core.shared("ctx.signal")
+
 local testing = {}
 
 -- -- The clock ------------------------------------------------------------------------------------
@@ -80,6 +83,7 @@ end
 
 local function our_handle(handle)
   return handle == loop.timer or handle == loop.idle or handle == loop.poll
+    or handle == signals.pipe
 end
 
 --- luv's open handles, as a set, without the scheduler's own.

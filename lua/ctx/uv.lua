@@ -1,0 +1,81 @@
+-- SPDX-License-Identifier: MIT
+--- luv's operations that wait, with a context first.
+---
+---     local uv = require "ctx.uv"
+---     local socket <close>, err = uv.connect(c, "example.org", 80)
+---     if not socket then
+---       return nil, err                    -- errors.is(err, uv.ECONNREFUSED), or c's own error
+---     end
+---     local ok, err = socket:write(c, "…")
+---     local line, err = socket:read_line(c)
+---
+--- Each returns its results, or `nil, err`, and ends with its context within one turn of the loop;
+--- with a context that is done it does not begin. Failures of the system are errors with a `code`;
+--- `uv.ECODE` is the sentinel for each. Timers are ctx.sleep.
+local dial = require "ctx.uv.dial"
+local dns = require "ctx.uv.dns"
+local failure = require "ctx.uv.failure"
+local fs = require "ctx.uv.fs"
+local host = require "ctx.uv.host"
+local misuse = require "ctx.misuse"
+local listener = require "ctx.uv.listener"
+local process = require "ctx.uv.process"
+local spawn = require "ctx.uv.spawn"
+local stream = require "ctx.uv.stream"
+local udp = require "ctx.uv.udp"
+local watch = require "ctx.uv.watch"
+local work = require "ctx.uv.work"
+
+---@class ctx.uv
+local uv = {
+  connect = dial.connect,
+  connect_pipe = dial.connect_pipe,
+  listen = listener.listen,
+  listen_pipe = listener.listen_pipe,
+  stream = stream.new,
+  udp = udp.udp,
+  getaddrinfo = dns.getaddrinfo,
+  getnameinfo = dns.getnameinfo,
+  spawn = spawn.spawn,
+  start = process.start,
+  work = work.work,
+  poll = watch.poll,
+  watch = watch.watch,
+  Error = failure.Error,
+  idle = failure.idle,
+}
+
+for name, fn in pairs(fs) do
+  uv[name] = fn
+end
+
+--- A stream for a descriptor that is a terminal, a pipe or a socket; it becomes the stream's.
+---@param fd integer
+---@param options? ctx.uv.StreamOptions
+---@return ctx.uv.Stream|nil
+---@return any? err
+function uv.open(fd, options)
+  misuse.argument(math.type(fd) == "integer" and fd >= 0, "open", 1, "fd", "a descriptor", fd)
+  local kind = host.uv.guess_handle(fd)
+  local what = ("open descriptor %d"):format(fd)
+  if kind == "tty" then
+    local handle, said = host.uv.new_tty(fd, fd == 0)
+    if not handle then
+      return nil, failure.of(nil, said, what)
+    end
+    return stream.new(handle, options)
+  elseif kind ~= "pipe" and kind ~= "tcp" then
+    return nil, failure.new("ENOTSUP", what, "not a terminal, a pipe or a socket")
+  end
+  local handle = kind == "tcp" and host.uv.new_tcp() or host.uv.new_pipe(false)
+  local ok, said = handle:open(fd)
+  if not ok then
+    host.close(handle)
+    return nil, failure.of(nil, said, what)
+  end
+  return stream.new(handle, options)
+end
+
+-- The sentinels: uv.ECONNREFUSED and its like. A code that does not exist is nil, and errors.is
+-- raises on that.
+return setmetatable(uv, { __index = failure.codes })

@@ -1,0 +1,167 @@
+-- SPDX-License-Identifier: MIT
+--- How a stream is read.
+---
+--- Luv reads on for as long as somebody waits for data, and one chunk further; then it stops, and
+--- the kernel's buffer makes the peer wait. What has come and was not taken stays for the next.
+local failure = require "ctx.uv.failure"
+local misuse = require "ctx.misuse"
+
+local check, check_context = misuse.argument, misuse.context
+
+---@class ctx.uv.Stream
+local Stream = {}
+
+local reading = { methods = Stream }
+
+--- What luv calls back.
+function reading.on_read(self, err, chunk)
+  if chunk then
+    self._parts[#self._parts + 1] = chunk
+    self._size = self._size + #chunk
+  else
+    self._end = err and failure.of(nil, err, "read") or false
+  end
+  if not self._readers:open() or not chunk then
+    self._reading = false
+    self._handle:read_stop()
+  end
+end
+
+--- Waits until there is more to read than before. nil alone: there will be no more.
+local function more(self, c)
+  local handle = self._handle
+  if not self._reading then
+    local ok, said = handle:read_start(self._on_read)
+    if not ok then
+      return nil, failure.of(c, said, "read")
+    end
+    self._reading = true
+  end
+  handle:ref()
+  local ok, err = self:_wait(self._readers, c)
+  if #self._readers == 0 and not handle:is_closing() then
+    handle:unref()
+  end
+  return ok, err
+end
+
+--- Why a read cannot go on: false, there is more to come; true, that is the end; or an error.
+local function stopped(self)
+  if self._closed then
+    return failure.closed("read", self._closed)
+  elseif self._end == false then
+    return true
+  end
+  return self._end or false
+end
+
+--- Waits until enough(self) gives a result: that, or nil at the end of the stream, or nil, err.
+local function read_until(self, c, enough, argument)
+  if c:err() then
+    return nil, failure.ended(c)
+  elseif self._closed then
+    return nil, failure.closed("read", self._closed)
+  end
+  local result, err = enough(self, argument)
+  while not result and not err do
+    local why = stopped(self)
+    if why then
+      return nil, why ~= true and why or nil
+    end
+    local ok, ended = more(self, c)
+    if not ok then
+      return nil, ended
+    end
+    result, err = enough(self, argument)
+  end
+  return result, err
+end
+
+--- Takes the first n bytes, which are there.
+local function take(self, n)
+  local parts = self._parts
+  local first = parts[1]
+  if #first == n then
+    table.remove(parts, 1)
+    self._size = self._size - n
+    return first
+  end
+  local all = #parts == 1 and first or table.concat(parts)
+  self._parts = #all > n and { all:sub(n + 1) } or {}
+  self._size = #all - n
+  return all:sub(1, n)
+end
+
+local function any(self)
+  return self._parts[1] and take(self, #self._parts[1])
+end
+
+--- The next bytes, as many as have come. nil alone is the end of the stream; it comes again when
+--- asked again. After an error from the context the stream is as it was.
+---@async
+---@param c ctx.Context
+---@return string|nil chunk
+---@return any? err
+function Stream:read(c)
+  check_context(c, "read")
+  return read_until(self, c, any)
+end
+
+local function exactly(self, n)
+  if self._size < n then
+    return nil
+  end
+  return n == 0 and "" or take(self, n)
+end
+
+--- n bytes. nil alone: the stream ended before the first; with an error of code EOF: in between.
+--- What has come stays for the next read when it was not enough.
+---@async
+---@param c ctx.Context
+---@param n integer
+---@return string|nil bytes
+---@return any? err
+function Stream:read_exactly(c, n)
+  check_context(c, "read_exactly")
+  check(math.type(n) == "integer" and n >= 0, "read_exactly", 2, "n", "a whole number", n)
+  local bytes, err = read_until(self, c, exactly, n)
+  if not bytes and not err and self._size > 0 then
+    err = failure.new("EOF", "read_exactly",
+      ("end of file after %d of %d bytes"):format(self._size, n))
+  end
+  return bytes, err
+end
+
+local function line_of(self, max)
+  local before = 0
+  for _, part in ipairs(self._parts) do
+    local at = part:find("\n", 1, true)
+    if before + (at or #part + 1) - 1 > max then
+      return nil, failure.new("EMSGSIZE", "read_line", ("line longer than %d bytes"):format(max))
+    elseif at then
+      return (take(self, before + at):gsub("\r?\n$", ""))
+    end
+    before = before + #part
+  end
+end
+
+--- The next line, without its "\n" or "\r\n". nil alone: the stream ended after a whole line; with
+--- an error of code EOF: in the middle of one, which is no line, and stays for `read`. A line of
+--- more than `max` bytes is an error of code EMSGSIZE.
+---@async
+---@param c ctx.Context
+---@param max? integer  65536
+---@return string|nil line
+---@return any? err
+function Stream:read_line(c, max)
+  check_context(c, "read_line")
+  check(max == nil or math.type(max) == "integer" and max > 0, "read_line", 2, "max",
+    "a positive whole number", max)
+  local line, err = read_until(self, c, line_of, max or 65536)
+  if not line and not err and self._size > 0 then
+    err = failure.new("EOF", "read_line", "end of file in the middle of a line")
+  end
+  return line, err
+end
+
+return reading

@@ -1,0 +1,217 @@
+-- SPDX-License-Identifier: MIT
+--- Datagrams. What arrives while nobody waits is kept, as far as there is room; the rest is lost in
+--- the kernel, as datagrams are.
+local ctx = require "ctx"
+local dns = require "ctx.uv.dns"
+local failure = require "ctx.uv.failure"
+local gate = require "ctx.uv.gate"
+local host = require "ctx.uv.host"
+local misuse = require "ctx.misuse"
+
+local check, check_context = misuse.argument, misuse.context
+local uv = host.uv
+
+local KEPT = 64 -- datagrams, until luv is told to stop
+
+---@class ctx.uv.Udp
+---@field _handle userdata
+---@field _queue table[]          datagrams and errors, in order of arrival
+---@field _receiving boolean
+---@field _on_receive fun(...)
+---@field _receivers ctx.uv.Gate
+---@field _closed any?
+local Udp = {}
+local metatable = { __name = "ctx.uv.Udp", __index = Udp }
+
+local udp = {}
+
+local function on_receive(self, said, data, from, flags)
+  if not said and not from then
+    return -- luv's way to say that there is nothing more for now
+  end
+  local queue = self._queue
+  queue[#queue + 1] = { said = said, data = data, from = from, partial = flags and flags.partial }
+  if not self._receivers:open() and #queue >= KEPT then
+    self._receiving = false
+    self._handle:recv_stop()
+  end
+end
+
+---@class ctx.uv.UdpOptions
+---@field reuseaddr? boolean
+---@field ipv6only? boolean
+
+--- A socket for datagrams, bound to an address of this machine; nothing here waits.
+---@param address? string  numeric; nil or "*": all
+---@param port? integer    0: any that is free
+---@param options? ctx.uv.UdpOptions
+---@return ctx.uv.Udp|nil
+---@return any? err
+function udp.udp(address, port, options)
+  check(address == nil or type(address) == "string", "udp", 1, "address", "a string", address)
+  check(port == nil or math.type(port) == "integer", "udp", 2, "port", "a whole number", port)
+  local ip = (address == nil or address == "*") and "0.0.0.0"
+    or address == "localhost" and "127.0.0.1" or address
+  local what = ("bind %s:%d"):format(ip, port or 0)
+  if not dns.is_numeric(ip) then
+    return nil, failure.new("EINVAL", what, "not a numeric address")
+  end
+  local handle = assert(uv.new_udp())
+  local ok, said = handle:bind(ip, port or 0, options)
+  if not ok then
+    host.close(handle)
+    return nil, failure.of(nil, said, what)
+  end
+  local self = setmetatable({
+    _handle = handle, _queue = {}, _receiving = false, _receivers = gate.new(),
+  }, metatable)
+  self._on_receive = host.guarded(function(...)
+    on_receive(self, ...)
+  end)
+  handle:unref()
+  return self
+end
+
+local function receive(self, c)
+  local handle = self._handle
+  if not self._receiving then
+    local ok, said = handle:recv_start(self._on_receive)
+    if not ok then
+      return nil, failure.of(c, said, "recv")
+    end
+    self._receiving = true
+  end
+  handle:ref()
+  local ok, err = self._receivers:wait(c)
+  if #self._receivers == 0 and not handle:is_closing() then
+    handle:unref()
+  end
+  return ok, err
+end
+
+--- The next datagram and where it came from: `{ ip, port, family }`, with `partial = true` there if
+--- its end did not fit.
+---@async
+---@param c ctx.Context
+---@return string|nil data
+---@return any from_or_err
+function Udp:recv(c)
+  check_context(c, "recv")
+  if c:err() then
+    return nil, failure.ended(c)
+  end
+  while not self._closed do
+    local got = table.remove(self._queue, 1)
+    if got and got.said then
+      return nil, failure.of(c, got.said, "recv")
+    elseif got then
+      got.from.partial = got.partial
+      return got.data, got.from
+    end
+    local ok, err = receive(self, c)
+    if not ok then
+      return nil, err
+    end
+  end
+  return nil, failure.closed("recv", self._closed)
+end
+
+--- Sends what the kernel would not take at once.
+local function send(self, c, data, ip, port)
+  local ok, err = ctx.await(c, function(resolve)
+    local request, refused = self._handle:send(data, ip, port, host.guarded(function(said)
+      resolve(not said, said)
+    end))
+    if not request then
+      resolve(false, refused)
+    end
+    -- A datagram that is queued cannot be called back; it goes as a whole or not at all.
+  end)
+  if ok then
+    return true
+  end
+  return nil, ok == false and failure.of(c, err, "send") or err
+end
+
+--- Sends one datagram. A name is looked up each time.
+---@async
+---@param c ctx.Context
+---@param data string
+---@param name? string    nil, and no port, when it is connected
+---@param port? integer
+---@return true|nil ok
+---@return any? err
+function Udp:send(c, data, name, port)
+  check_context(c, "send")
+  check(type(data) == "string", "send", 2, "data", "a string", data)
+  check(name == nil or type(name) == "string", "send", 3, "host", "a string", name)
+  check((port == nil) == (name == nil) and (port == nil or math.type(port) == "integer"), "send",
+    4, "port", "a port number for a host", port)
+  if c:err() then
+    return nil, failure.ended(c)
+  elseif name and not dns.is_numeric(name) then
+    local found, err = dns.getaddrinfo(c, name, nil, { socktype = "dgram" })
+    if not found then
+      return nil, err
+    end
+    name = found[1].addr
+  end
+  if self._closed then
+    return nil, failure.closed("send", self._closed)
+  end
+  local sent, said, code = self._handle:try_send(data, name, port)
+  if sent then
+    return true
+  elseif code ~= "EAGAIN" then
+    return nil, failure.of(c, said, "send")
+  end
+  local ok, err = send(self, c, data, name, port)
+  return ok, err
+end
+
+--- Fixes the other side: send needs no address then, and only its datagrams are received.
+---@param ip string  numeric
+---@param port integer
+---@return true|nil ok
+---@return any? err
+function Udp:connect(ip, port)
+  check(type(ip) == "string", "connect", 1, "ip", "a string", ip)
+  check(math.type(port) == "integer", "connect", 2, "port", "a port number", port)
+  if self._closed then
+    return nil, failure.closed("connect", self._closed)
+  elseif not dns.is_numeric(ip) then
+    return nil, failure.new("EINVAL", "connect", "not a numeric address")
+  end
+  local ok, said = self._handle:connect(ip, port)
+  if not ok then
+    return nil, failure.of(nil, said, "connect")
+  end
+  return true
+end
+
+--- Where it is: `{ ip, port, family }`.
+function Udp:address()
+  if self._closed then
+    return nil, failure.closed("address", self._closed)
+  end
+  return self._handle:getsockname()
+end
+
+--- luv's own handle.
+function Udp:handle()
+  return self._handle
+end
+
+--- Closes it; whoever waits in recv is woken with an error of code ECLOSED. Again: nothing.
+function Udp:close()
+  if not self._closed then
+    self._closed = "by its owner"
+    self._queue = {}
+    host.close(self._handle)
+    self._receivers:open()
+  end
+end
+
+metatable.__close = Udp.close
+
+return udp

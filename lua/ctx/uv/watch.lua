@@ -1,0 +1,137 @@
+-- SPDX-License-Identifier: MIT
+--- Waiting for descriptors, and for changes of files.
+local ctx = require "ctx"
+local failure = require "ctx.uv.failure"
+local gate = require "ctx.uv.gate"
+local host = require "ctx.uv.host"
+local misuse = require "ctx.misuse"
+
+local check, check_context = misuse.argument, misuse.context
+local uv = host.uv
+
+local watch = {}
+
+--- Waits until one of the events is there.
+---@async
+---@param c ctx.Context
+---@param fd integer       of a socket, a pipe or the like; it stays the caller's
+---@param events? string   "r", "w" or "rw"; with "d" for the end of the peer; "r"
+---@return string|nil events  those that are
+---@return any? err
+function watch.poll(c, fd, events)
+  check_context(c, "poll")
+  check(math.type(fd) == "integer" and fd >= 0, "poll", 2, "fd", "a descriptor", fd)
+  check(events == nil or type(events) == "string", "poll", 3, "events", "a string", events)
+  if c:err() then
+    return nil, failure.ended(c)
+  end
+  local handle, said = uv.new_poll(fd)
+  if not handle then
+    return nil, failure.of(c, said, "poll")
+  end
+  local ok, found = ctx.await(c, function(resolve)
+    local started, refused = handle:start(events or "r", host.guarded(function(err, came)
+      resolve(not err, err or came)
+    end))
+    if not started then
+      resolve(false, refused)
+    end
+  end)
+  host.close(handle)
+  if ok then
+    return found
+  end
+  return nil, ok == false and failure.of(c, found, "poll") or found
+end
+
+-- -- Files ----------------------------------------------------------------------------------------
+
+local KEPT = 1024 -- changes that nobody has asked for yet
+
+---@class ctx.uv.Watcher
+---@field _handle userdata
+---@field _queue ctx.uv.Change[]
+---@field _watchers ctx.uv.Gate
+---@field _closed any?
+local Watcher = {}
+local metatable = { __name = "ctx.uv.Watcher", __index = Watcher }
+
+---@class ctx.uv.Change
+---@field name? string     of the file, within a directory that is watched
+---@field rename boolean   it came, went or was renamed
+---@field change boolean   its content or attributes changed
+---@field lost? boolean    and others before this one, for which there was no room
+
+local function on_change(self, said, name, events)
+  local queue = self._queue
+  if #queue >= KEPT then
+    queue[#queue].lost = true
+  else
+    queue[#queue + 1] = said and { said = said }
+      or { name = name, rename = events.rename or false, change = events.change or false }
+  end
+  self._watchers:open()
+end
+
+--- Begins to watch a file or a directory; changes from now on are kept until `next` asks for them.
+---@param path string
+---@param options? { recursive: boolean? }  where the system can
+---@return ctx.uv.Watcher|nil
+---@return any? err
+function watch.watch(path, options)
+  check(type(path) == "string", "watch", 1, "path", "a string", path)
+  local handle = assert(uv.new_fs_event())
+  local self = setmetatable({ _handle = handle, _queue = {}, _watchers = gate.new() }, metatable)
+  local ok, said = handle:start(path, options or {}, host.guarded(function(...)
+    on_change(self, ...)
+  end))
+  if not ok then
+    host.close(handle)
+    return nil, failure.of(nil, said, "watch " .. path)
+  end
+  handle:unref()
+  return self
+end
+
+--- The next change.
+---@async
+---@param c ctx.Context
+---@return ctx.uv.Change|nil change
+---@return any? err
+function Watcher:next(c)
+  check_context(c, "next")
+  if c:err() then
+    return nil, failure.ended(c)
+  end
+  while not self._closed do
+    local change = table.remove(self._queue, 1)
+    if change and change.said then
+      return nil, failure.of(c, change.said, "watch")
+    elseif change then
+      return change
+    end
+    self._handle:ref()
+    local ok, err = self._watchers:wait(c)
+    if #self._watchers == 0 and not self._handle:is_closing() then
+      self._handle:unref()
+    end
+    if not ok then
+      return nil, err
+    end
+  end
+  return nil, failure.closed("watch", self._closed)
+end
+
+--- Stops watching; whoever waits in next is woken with an error of code ECLOSED. Again: nothing.
+function Watcher:close()
+  if not self._closed then
+    self._closed = "by its owner"
+    self._queue = {}
+    host.close(self._handle)
+    self._watchers:open()
+  end
+end
+
+metatable.__close = Watcher.close
+
+return watch

@@ -1,0 +1,178 @@
+-- SPDX-License-Identifier: MIT
+--- How a stream is written.
+---
+--- What the kernel takes at once needs no wait. The rest is queued, and the writer waits until no
+--- more than `high_water` bytes are left. A write that is cut short leaves half a message behind,
+--- so it closes the stream (C62).
+local ctx = require "ctx"
+local failure = require "ctx.uv.failure"
+local gate = require "ctx.uv.gate"
+local host = require "ctx.uv.host"
+local misuse = require "ctx.misuse"
+
+local check, check_context = misuse.argument, misuse.context
+
+-- How much a task may write before the others get a turn, though the kernel takes it all.
+local STREAK = 1024 * 1024
+
+---@class ctx.uv.Stream
+local Stream = {}
+
+local writing = { methods = Stream }
+
+local function cannot_write(self)
+  if self._closed then
+    return failure.closed("write", self._closed)
+  end
+  return self._broken
+end
+
+--- Half a message has been written, or may have: nobody can use this stream any more.
+local function break_off(self, why)
+  self._broken = failure.closed("write", "a write was cut short: " .. tostring(why))
+  self:close("a write was cut short: " .. tostring(why))
+end
+
+--- Waits until at most high_water bytes are queued, or is_through(). Time without any progress is
+--- the idle time; only luv's queue tells progress within one write.
+local function drained(self, c, is_through)
+  local handle = self._handle
+  while not is_through() and not self._closed
+    and handle:get_write_queue_size() > self._high_water do
+    local before = handle:get_write_queue_size()
+    local ok, err = self:_wait(self._writers, c)
+    local moved = not self._closed and handle:get_write_queue_size() < before
+    if not ok and not is_through() and (c:err() or not moved) then
+      return nil, err
+    end
+  end
+  return true
+end
+
+local function never()
+  return false
+end
+
+--- Queues what the kernel did not take, and waits for it.
+local function write_queued(self, c, data, started)
+  -- Before anything of it is queued, giving up harms nobody.
+  local ok, err = drained(self, c, started and function() return true end or never)
+  err = err or cannot_write(self)
+  if not ok or err then
+    return nil, err
+  end
+  local through, said = false, nil
+  local request, refused = self._handle:write(data, host.guarded(function(status)
+    through, said = true, status
+    if status and not self._broken then
+      self._broken = failure.of(nil, status, "write")
+    end
+    self._writers:open()
+  end))
+  if not request then
+    return nil, failure.of(c, refused, "write")
+  end
+  ok, err = drained(self, c, function() return through end)
+  if not ok then
+    break_off(self, err)
+    return nil, err
+  elseif said or self._closed and not through then
+    return nil, cannot_write(self)
+  end
+  return true
+end
+
+--- Lets the others have a turn after a long streak of writes that never had to wait.
+local function breathe(self, c, bytes)
+  self._streak = self._streak + bytes
+  if self._streak > STREAK then
+    self._streak = 0
+    ctx.sleep(c, 0) -- all is written: an end of the context is for the next call
+  end
+end
+
+local function length(data)
+  if type(data) == "string" then
+    return #data
+  end
+  local n = 0
+  for _, piece in ipairs(data) do
+    n = n + #piece
+  end
+  return n
+end
+
+--- Writes all of it, a string or a list of strings: true when the kernel has it (or, with
+--- high_water, when no more than that is left in the queue). If the context ends before that, the
+--- stream is closed: half a message has been sent.
+---@async
+---@param c ctx.Context
+---@param data string|string[]
+---@return true|nil ok
+---@return any? err
+function Stream:write(c, data)
+  check_context(c, "write")
+  check(type(data) == "string" or type(data) == "table", "write", 2, "data",
+    "a string or a list of strings", data)
+  if c:err() then
+    return nil, failure.ended(c)
+  end
+  local err = cannot_write(self)
+  if err then
+    return nil, err
+  end
+  local bytes = length(data)
+  local handle, sent = self._handle, 0
+  if handle:get_write_queue_size() == 0 then
+    local n, said, code = handle:try_write(data)
+    if n == bytes then
+      breathe(self, c, n)
+      return true
+    elseif not n and code ~= "EAGAIN" then
+      self._broken = failure.of(c, said, "write")
+      return nil, self._broken
+    end
+    sent = n or 0
+  end
+  self._streak = 0
+  if sent > 0 then
+    data = (type(data) == "table" and table.concat(data) or data):sub(sent + 1)
+  end
+  return write_queued(self, c, data, sent > 0)
+end
+
+--- Ends the writing side: the peer reads what was written, and then the end. Reading goes on.
+---@async
+---@param c ctx.Context
+---@return true|nil ok
+---@return any? err
+function Stream:shutdown(c)
+  check_context(c, "shutdown")
+  if c:err() then
+    return nil, failure.ended(c)
+  end
+  local err = cannot_write(self)
+  if err then
+    return nil, err
+  end
+  self._broken = failure.new("ESHUTDOWN", "write")
+  local done = gate.new()
+  local said
+  local request, refused = self._handle:shutdown(host.guarded(function(status)
+    said = status
+    done:open()
+  end))
+  if not request then
+    return nil, failure.of(c, refused, "shutdown")
+  end
+  local ok, ended = self:_wait(done, c)
+  if not ok then
+    return nil, ended
+  elseif said then
+    return nil, self._closed and failure.closed("shutdown", self._closed)
+      or failure.of(c, said, "shutdown")
+  end
+  return true
+end
+
+return writing

@@ -1,0 +1,286 @@
+-- SPDX-License-Identifier: MIT
+-- Connecting, listening and names, on real loopback sockets: C42, C63, L14, L15, L16.
+local ctx = require "ctx"
+local errors = require "ctx.errors"
+local loopback = require "spec.support.loopback"
+local luv = require "luv"
+local uv = require "ctx.uv"
+
+local run, cancelled = loopback.run, loopback.cancelled
+
+--- A port on which nobody listens.
+local function free_port()
+  local listener <close> = assert(uv.listen("127.0.0.1", 0))
+  return listener:address().port
+end
+
+--- A port at which connections are neither taken nor refused: its backlog is full. Close both.
+local function silent(fn)
+  local server = luv.new_tcp()
+  server:bind("127.0.0.1", 0)
+  server:listen(0, function() end)
+  local port = server:getsockname().port
+  local waiting = {}
+  for i = 1, 4 do
+    waiting[i] = luv.new_tcp()
+    waiting[i]:connect("127.0.0.1", port, function() end)
+    waiting[i]:unref()
+  end
+  server:unref()
+  local results = table.pack(pcall(fn, port))
+  server:close()
+  for _, handle in ipairs(waiting) do
+    handle:close()
+  end
+  assert(table.unpack(results, 1, results.n))
+end
+
+describe("uv.connect", function()
+  it("tells a refusal by its code", function()
+    run(function(root)
+      local port = free_port()
+      local socket, err = uv.connect(root, "127.0.0.1", port)
+      assert.is_nil(socket)
+      assert.is_true(errors.is(err, uv.ECONNREFUSED))
+      assert.is_false(errors.is(err, uv.ECONNRESET))
+      assert.equal("ECONNREFUSED", err.code)
+      assert.equal(("connect to 127.0.0.1:%d: ECONNREFUSED: connection refused"):format(port),
+        tostring(err))
+      assert.is_true(errors.is(errors.wrap(err, "no page"), uv.ECONNREFUSED))
+    end)
+  end)
+
+  it("looks names up", function()
+    run(function(root)
+      local listener <close> = assert(uv.listen("localhost", 0))
+      local socket <close> = assert(uv.connect(root, "localhost", listener:address().port))
+      assert.equal("127.0.0.1", socket:peer().ip)
+    end)
+  end)
+
+  it("tries all addresses (C63)", function()
+    run(function(root)
+      local listener <close> = assert(uv.listen("127.0.0.1", 0))
+      local port = listener:address().port
+      local socket <close> = assert(uv.connect(root, "service", port, {
+        resolve = function(c, name)
+          assert.equal(root, c)
+          assert.equal("service", name)
+          return { { addr = "127.0.0.2", port = free_port() }, "127.0.0.1" }
+        end,
+      }))
+      assert.equal(port, socket:peer().port)
+    end)
+  end)
+
+  it("tells what became of each when none answers", function()
+    run(function(root)
+      local port = free_port()
+      local socket, err = uv.connect(root, "service", port, {
+        resolve = function() return { "127.0.0.1", "127.0.0.2" } end,
+      })
+      assert.is_nil(socket)
+      assert.is_true(errors.is(err, uv.ECONNREFUSED))
+      assert.truthy(tostring(err):find("127.0.0.1", 1, true))
+      assert.truthy(tostring(err):find("127.0.0.2", 1, true))
+    end)
+  end)
+
+  it("gives each address its share of the time, so that a silent one is not the last (C63)",
+    function()
+      run(function(root)
+        local listener <close> = assert(uv.listen("127.0.0.1", 0))
+        silent(function(port)
+          local c, cancel <close> = ctx.with_timeout(root, 200)
+          local socket <close> = assert(uv.connect(c, "service", 0, {
+            min_share = 20,
+            resolve = function()
+              return { { addr = "127.0.0.1", port = port },
+                { addr = "127.0.0.1", port = listener:address().port } }
+            end,
+          }))
+          assert.is_true(c:remaining() > 0)
+          assert.equal(listener:address().port, socket:peer().port)
+        end)
+      end)
+    end)
+
+  it("ends by its deadline, and by a cancel", function()
+    run(function(root)
+      silent(function(port)
+        local c, cancel <close> = ctx.with_timeout(root, 20)
+        local socket, err = uv.connect(c, "127.0.0.1", port)
+        assert.is_nil(socket)
+        assert.equal(ctx.deadline_exceeded, err)
+        socket, err = cancelled(root, function(limited)
+          return uv.connect(limited, "127.0.0.1", port)
+        end)
+        assert.is_nil(socket)
+        assert.equal("context canceled: enough", tostring(err))
+      end)
+    end)
+  end)
+
+  it("does not begin with a context that is done", function()
+    run(function(root)
+      local c, cancel = ctx.with_cancel(root)
+      cancel()
+      local socket, err = uv.connect(c, "localhost", 1, { resolve = function() error("asked") end })
+      assert.is_nil(socket)
+      assert.equal(ctx.canceled, err)
+    end)
+  end)
+
+  it("says which name is unknown", function()
+    run(function(root)
+      local socket, err = uv.connect(root, "no-such-host.invalid", 80)
+      assert.is_nil(socket)
+      assert.truthy(err.code:find("^EAI_"))
+      assert.truthy(tostring(err):find("no-such-host.invalid", 1, true))
+    end)
+  end)
+
+  it("refuses nonsense at the caller's line", function()
+    run(function(root)
+      for _, case in ipairs { { "x" }, { "x", 1.5 }, { "x", 65536 }, { 1, 80 } } do
+        local ok, err = pcall(function() uv.connect(root, case[1], case[2]) end)
+        assert.is_false(ok)
+        assert.truthy(err:find("uv_connect_spec.lua", 1, true), err)
+      end
+    end)
+  end)
+end)
+
+describe("a listener", function()
+  it("serves those who wait in order, and lets others wait in the kernel", function()
+    run(function(root)
+      local listener <close> = assert(uv.listen("127.0.0.1", 0))
+      local port = listener:address().port
+      local clients = {}
+      for i = 1, 4 do
+        clients[i] = assert(uv.connect(root, "127.0.0.1", port))
+      end
+      for i = 1, 4 do
+        local server <close> = assert(listener:accept(root))
+        assert.equal(clients[i]:address().port, server:peer().port)
+        clients[i]:close()
+      end
+    end)
+  end)
+
+  it("ends a wait with its context, and hands the connection to the next", function()
+    run(function(root)
+      local listener <close> = assert(uv.listen("127.0.0.1", 0))
+      local socket, err = cancelled(root, function(c)
+        return listener:accept(c)
+      end)
+      assert.is_nil(socket)
+      assert.equal("context canceled: enough", tostring(err))
+      local task = ctx.go(listener.accept, listener, root)
+      local client <close> = assert(uv.connect(root, "127.0.0.1", listener:address().port))
+      local server <close> = assert(task:wait(root))
+      assert.equal(client:address().port, server:peer().port)
+    end)
+  end)
+
+  -- The accepted socket was given to a task whose context had ended earlier in the same turn.
+  it("loses no connection that arrives in the turn of the cancel (L15)", function()
+    run(function(root)
+      local listener <close> = assert(uv.listen("127.0.0.1", 0))
+      local c, cancel <close> = ctx.with_cancel(root)
+      local task = ctx.go(listener.accept, listener, c)
+      ctx.sleep(root, 0)
+      local waiter = listener._waiting[1]
+      local client <close> = assert(uv.connect(root, "127.0.0.1", listener:address().port))
+      local accepted = task:wait(root)
+      accepted:close()
+      -- Now with the cancel first: the task has been told, and has not run yet.
+      task = ctx.go(listener.accept, listener, c)
+      ctx.sleep(root, 0)
+      assert.are_not.equal(waiter, listener._waiting[1])
+      cancel()
+      local handle = luv.new_tcp()
+      listener._waiting[1](handle)
+      assert.is_nil(task:wait(root))
+      assert.is_false(handle:is_closing())
+      local server <close> = assert(listener:accept(root))
+      assert.equal(handle, server:handle())
+      local _ <close> = client
+    end)
+  end)
+
+  it("closes what nobody has accepted, and wakes who waits", function()
+    run(function(root)
+      local listener = assert(uv.listen("127.0.0.1", 0))
+      local client <close> = assert(uv.connect(root, "127.0.0.1", listener:address().port))
+      ctx.sleep(root, 1)
+      listener:close()
+      listener:close()
+      local chunk, err = client:read(root)
+      assert.is_nil(chunk)
+      assert.is_true(err == nil or errors.is(err, uv.ECONNRESET))
+
+      listener = assert(uv.listen("127.0.0.1", 0))
+      local task = ctx.go(listener.accept, listener, root)
+      ctx.sleep(root, 0)
+      listener:close()
+      local socket
+      socket, err = task:wait(root)
+      assert.is_nil(socket)
+      assert.is_true(errors.is(err, uv.ECLOSED))
+      assert.is_true(errors.is(select(2, listener:accept(root)), uv.ECLOSED))
+    end)
+  end)
+
+  it("says that an address is taken, or none", function()
+    local listener <close> = assert(uv.listen("127.0.0.1", 0))
+    local other, err = uv.listen("127.0.0.1", listener:address().port)
+    assert.is_nil(other)
+    assert.is_true(errors.is(err, uv.EADDRINUSE))
+    other, err = uv.listen("example.org", 80)
+    assert.is_nil(other)
+    assert.is_true(errors.is(err, uv.EINVAL))
+    other, err = uv.listen("300.0.0.1", 80)
+    assert.is_nil(other)
+    assert.is_true(errors.is(err, uv.EINVAL))
+  end)
+end)
+
+describe("names", function()
+  it("have addresses, and addresses names", function()
+    run(function(root)
+      local found = assert(uv.getaddrinfo(root, "localhost", 80, { family = "inet" }))
+      assert.equal("127.0.0.1", found[1].addr)
+      assert.equal(80, found[1].port)
+      local name, service = uv.getnameinfo(root, { ip = "127.0.0.1", port = 80 })
+      assert.is_string(name)
+      assert.is_string(service)
+    end)
+  end)
+
+  it("are left at once when the context ends, though the lookup goes on (L16)", function()
+    run(function(root)
+      for _ = 1, 20 do
+        local found, err = cancelled(root, function(c)
+          return uv.getaddrinfo(c, "localhost")
+        end)
+        assert.is_nil(found)
+        assert.equal("context canceled: enough", tostring(err))
+      end
+      -- Every permit has come back, or soon will: this one waits for it.
+      assert.is_table(uv.getaddrinfo(root, "localhost"))
+    end)
+  end)
+
+  it("leave threads to others, however many are asked for (L16)", function()
+    run(function(root)
+      local tasks = {}
+      for i = 1, 50 do
+        tasks[i] = ctx.go(uv.getaddrinfo, root, "localhost")
+      end
+      for i = 1, 50 do
+        assert.is_table(tasks[i]:wait(root))
+      end
+    end)
+  end)
+end)

@@ -1,0 +1,281 @@
+-- SPDX-License-Identifier: MIT
+-- Files, datagrams, other threads, descriptors and changes: S28, L13, L14, L15.
+local ctx = require "ctx"
+local errors = require "ctx.errors"
+local loopback = require "spec.support.loopback"
+local luv = require "luv"
+local uv = require "ctx.uv"
+
+local run, cancelled = loopback.run, loopback.cancelled
+
+--- The descriptors that are open, as a set.
+local function descriptors()
+  local open = {}
+  local request = assert(luv.fs_scandir("/proc/self/fd"))
+  for name in luv.fs_scandir_next, request do
+    if luv.fs_fstat(tonumber(name)) then
+      open[name] = luv.fs_readlink("/proc/self/fd/" .. name) or "?"
+    end
+  end
+  return open
+end
+
+describe("uv.fs_*", function()
+  it("is there for everything that luv can do with files", function()
+    local others = { fs_scandir_next = true }
+    for name in pairs(luv) do
+      if name:find("^fs_") and not name:find("^fs_event_") and not name:find("^fs_poll_")
+        and not others[name] then
+        assert.is_function(uv[name], name)
+      end
+    end
+  end)
+
+  it("writes, reads, tells and removes", function()
+    run(function(root)
+      local dir = assert(uv.fs_mkdtemp(root, "/tmp/ctx-XXXXXX"))
+      local path = dir .. "/file"
+      local fd = assert(uv.fs_open(root, path, "w+"))
+      assert.equal(5, uv.fs_write(root, fd, "hello"))
+      assert.equal("ell", uv.fs_read(root, fd, 3, 1))
+      assert.equal("", uv.fs_read(root, fd, 3, 5))
+      assert.equal(5, uv.fs_fstat(root, fd).size)
+      assert.is_true(uv.fs_close(root, fd))
+      assert.is_true(uv.fs_copyfile(root, path, dir .. "/copy"))
+      assert.is_true(uv.fs_symlink(root, path, dir .. "/link"))
+      assert.equal(path, uv.fs_readlink(root, dir .. "/link"))
+      assert.is_true(uv.fs_mkdir(root, dir .. "/sub"))
+      assert.is_true(uv.fs_access(root, dir .. "/sub"))
+
+      local names = {}
+      for _, entry in ipairs(assert(uv.fs_scandir(root, dir))) do
+        names[entry.name] = entry.type
+      end
+      assert.same({ file = "file", copy = "file", link = "link", sub = "directory" }, names)
+      local stream = assert(uv.fs_opendir(root, dir))
+      assert.equal(4, #uv.fs_readdir(root, stream))
+      local nothing, err = uv.fs_readdir(root, stream)
+      assert.is_nil(nothing)
+      assert.is_nil(err)
+      assert.is_true(uv.fs_closedir(root, stream))
+
+      for _, name in ipairs { "file", "copy", "link" } do
+        assert.is_true(uv.fs_unlink(root, dir .. "/" .. name))
+      end
+      assert.is_true(uv.fs_rmdir(root, dir .. "/sub"))
+      assert.is_true(uv.fs_rmdir(root, dir))
+    end)
+  end)
+
+  it("tells what went wrong, and where", function()
+    run(function(root)
+      local fd, err = uv.fs_open(root, "/no/such/file")
+      assert.is_nil(fd)
+      assert.is_true(errors.is(err, uv.ENOENT))
+      assert.equal("fs_open: ENOENT: no such file or directory: /no/such/file", tostring(err))
+      local list
+      list, err = uv.fs_scandir(root, "/no/such/directory")
+      assert.is_nil(list)
+      assert.is_true(errors.is(err, uv.ENOENT))
+    end)
+  end)
+
+  it("frees what comes too late: a file is closed, a temporary one removed, too (L15)", function()
+    run(function(root)
+      local before = descriptors()
+      local made = {}
+      for _, case in ipairs {
+        { "fs_open", "/dev/null" }, { "fs_opendir", "/tmp" },
+        { "fs_mkstemp", "/tmp/ctx-late-XXXXXX" }, { "fs_mkdtemp", "/tmp/ctx-late-XXXXXX" },
+      } do
+        for _ = 1, 10 do
+          local got, err = cancelled(root, function(c)
+            return uv[case[1]](c, case[2])
+          end)
+          assert.is_nil(got)
+          assert.equal("context canceled: enough", tostring(err))
+        end
+      end
+      -- The pool has done all that it was asked for when this is through on each of its threads.
+      for i = 1, 20 do
+        made[i] = ctx.go(uv.fs_stat, root, "/tmp")
+      end
+      for i = 1, 20 do
+        assert(made[i]:wait(root))
+      end
+      ctx.sleep(root, 1)
+      assert.same(before, descriptors())
+      for _, entry in ipairs(assert(uv.fs_scandir(root, "/tmp"))) do
+        assert.is_nil((entry.name:find("^ctx%-late%-")))
+      end
+    end)
+  end)
+
+  it("closes also when the context is done", function()
+    run(function(root)
+      local fd = assert(uv.fs_open(root, "/dev/null"))
+      local c, cancel = ctx.with_cancel(root)
+      cancel()
+      assert.is_true(uv.fs_close(c, fd))
+      assert.is_true(errors.is(select(2, uv.fs_close(c, fd)), uv.EBADF))
+      assert.equal(ctx.canceled, select(2, uv.fs_open(c, "/dev/null")))
+    end)
+  end)
+end)
+
+describe("uv.udp", function()
+  it("sends and receives", function()
+    run(function(root)
+      local one <close> = assert(uv.udp("127.0.0.1"))
+      local other <close> = assert(uv.udp("127.0.0.1"))
+      local port = other:address().port
+      assert.is_true(one:send(root, "first", "127.0.0.1", port))
+      assert.is_true(one:send(root, "", "localhost", port))
+      local data, from = other:recv(root)
+      assert.equal("first", data)
+      assert.equal(one:address().port, from.port)
+      assert.equal("", other:recv(root))
+      assert.is_true(one:connect("127.0.0.1", port))
+      assert.is_true(one:send(root, "connected"))
+      assert.equal("connected", other:recv(root))
+    end)
+  end)
+
+  it("ends a wait with its context, and when somebody closes it", function()
+    run(function(root)
+      local socket <close> = assert(uv.udp("127.0.0.1"))
+      local data, err = cancelled(root, function(c)
+        return socket:recv(c)
+      end)
+      assert.is_nil(data)
+      assert.equal("context canceled: enough", tostring(err))
+      assert.is_true(socket:send(root, "myself", "127.0.0.1", socket:address().port))
+      assert.equal("myself", socket:recv(root))
+      local task = ctx.go(socket.recv, socket, root)
+      ctx.sleep(root, 0)
+      socket:close()
+      data, err = task:wait(root)
+      assert.is_nil(data)
+      assert.is_true(errors.is(err, uv.ECLOSED))
+      assert.is_true(errors.is(select(2, socket:send(root, "x", "127.0.0.1", 1)), uv.ECLOSED))
+    end)
+  end)
+
+  it("hears of a peer that is not there", function()
+    run(function(root)
+      local gone = assert(uv.udp("127.0.0.1"))
+      local port = gone:address().port
+      gone:close()
+      ctx.sleep(root, 1)
+      local socket <close> = assert(uv.udp("127.0.0.1"))
+      assert(socket:connect("127.0.0.1", port))
+      assert(socket:send(root, "anybody?"))
+      local data, err = socket:recv(root)
+      assert.is_nil(data)
+      assert.is_true(errors.is(err, uv.ECONNREFUSED))
+    end)
+  end)
+end)
+
+describe("uv.work", function()
+  it("computes on another thread", function()
+    run(function(root)
+      local sum, text, nothing, yes = uv.work(root, function(n, word)
+        local total = 0
+        for i = 1, n do
+          total = total + i
+        end
+        return total, word:upper(), nil, true
+      end, 1000, "word")
+      assert.equal(500500, sum)
+      assert.equal("WORD", text)
+      assert.is_nil(nothing)
+      assert.is_true(yes)
+    end)
+  end)
+
+  it("brings errors back", function()
+    run(function(root)
+      local result, err = uv.work(root, function() error("broken over there") end)
+      assert.is_nil(result)
+      assert.truthy(tostring(err):find("broken over there", 1, true))
+      result, err = uv.work(root, function() return {} end)
+      assert.is_nil(result)
+      assert.truthy(tostring(err):find("result 1 is a table", 1, true))
+    end)
+  end)
+
+  it("lets its caller go when the context ends", function()
+    run(function(root)
+      local result, err = cancelled(root, function(c)
+        return uv.work(c, function()
+          local until_time = os.clock() + 0.02
+          while os.clock() < until_time do end
+          return "late"
+        end)
+      end)
+      assert.is_nil(result)
+      assert.equal("context canceled: enough", tostring(err))
+    end)
+  end)
+
+  it("refuses what cannot cross at the caller's line", function()
+    run(function(root)
+      local outside = 1
+      local ok, err = pcall(function()
+        uv.work(root, function() return outside end)
+      end)
+      assert.is_false(ok)
+      assert.truthy(err:find("uv_files_spec.lua", 1, true))
+      assert.truthy(err:find("uses variables from outside", 1, true))
+    end)
+  end)
+end)
+
+describe("uv.poll", function()
+  it("waits for a descriptor, and leaves it open", function()
+    run(function(root)
+      local fds = assert(luv.socketpair())
+      assert.equal("w", uv.poll(root, fds[1], "w"))
+      local nothing, err = cancelled(root, function(c)
+        return uv.poll(c, fds[1])
+      end)
+      assert.is_nil(nothing)
+      assert.equal("context canceled: enough", tostring(err))
+      luv.fs_write(fds[2], "x")
+      assert.equal("r", uv.poll(root, fds[1]))
+      luv.fs_close(fds[1])
+      luv.fs_close(fds[2])
+      nothing, err = uv.poll(root, fds[1])
+      assert.is_nil(nothing)
+      assert.is_true(errors.is(err, uv.EBADF))
+    end)
+  end)
+end)
+
+describe("uv.watch", function()
+  it("tells of changes, those that came while nobody asked included", function()
+    run(function(root)
+      local dir = assert(uv.fs_mkdtemp(root, "/tmp/ctx-XXXXXX"))
+      local watcher <close> = assert(uv.watch(dir))
+      local change, err = cancelled(root, function(c)
+        return watcher:next(c)
+      end)
+      assert.is_nil(change)
+      assert.equal("context canceled: enough", tostring(err))
+      local fd = assert(uv.fs_open(root, dir .. "/file", "w"))
+      assert.is_true(uv.fs_close(root, fd))
+      change = assert(watcher:next(root))
+      assert.equal("file", change.name)
+      assert.is_true(change.rename)
+      assert(uv.fs_unlink(root, dir .. "/file"))
+      assert(uv.fs_rmdir(root, dir))
+      watcher:close()
+      assert.is_true(errors.is(select(2, watcher:next(root)), uv.ECLOSED))
+      local none
+      none, err = uv.watch(dir)
+      assert.is_nil(none)
+      assert.is_true(errors.is(err, uv.ENOENT))
+    end)
+  end)
+end)

@@ -1,0 +1,438 @@
+-- SPDX-License-Identifier: MIT
+-- Streams on real loopback sockets: S28, C62, B11, L11, L12, L14.
+local ctx = require "ctx"
+local errors = require "ctx.errors"
+local loopback = require "spec.support.loopback"
+local luv = require "luv"
+local uv = require "ctx.uv"
+
+local pair, run, cancelled = loopback.pair, loopback.run, loopback.cancelled
+
+-- More than the kernel keeps for both ends of a connection.
+local MUCH = ("0123456789abcdef"):rep(1024 * 1024)
+
+local function ended_by_us(err)
+  assert.is_true(errors.is(err, ctx.canceled))
+  assert.equal("context canceled: enough", tostring(err))
+end
+
+describe("a stream that is read", function()
+  it("gives what has come, and nil alone at the end, again and again", function()
+    run(function(root)
+      local client <close>, server = pair(root)
+      local _ <close> = server
+      assert(client:write(root, "hello"))
+      assert.equal("hello", server:read(root))
+      client:close()
+      for _ = 1, 2 do
+        local chunk, err = server:read(root)
+        assert.is_nil(chunk)
+        assert.is_nil(err)
+      end
+    end)
+  end)
+
+  it("gives what came before the end first", function()
+    run(function(root)
+      local client <close>, server = pair(root)
+      local _ <close> = server
+      assert(client:write(root, { "one\n", "two\r\n", "thr" }))
+      client:close()
+      assert.equal("one", server:read_line(root))
+      assert.equal("two", server:read_line(root))
+      local line, err = server:read_line(root)
+      assert.is_nil(line)
+      assert.is_true(errors.is(err, uv.EOF))
+      assert.equal("thr", server:read(root))
+      assert.is_nil(server:read(root))
+    end)
+  end)
+
+  it("tells a missing tail from the end", function()
+    run(function(root)
+      local client <close>, server = pair(root)
+      local _ <close> = server
+      assert(client:write(root, "abcdefg"))
+      client:close()
+      assert.equal("abcd", server:read_exactly(root, 4))
+      local bytes, err = server:read_exactly(root, 4)
+      assert.is_nil(bytes)
+      assert.equal("read_exactly: EOF: end of file after 3 of 4 bytes", tostring(err))
+      assert.equal("efg", server:read_exactly(root, 3))
+      bytes, err = server:read_exactly(root, 4)
+      assert.is_nil(bytes)
+      assert.is_nil(err)
+    end)
+  end)
+
+  it("puts a line together from small pieces, and bounds it", function()
+    run(function(root)
+      local client <close>, server = pair(root)
+      local _ <close> = server
+      local task = ctx.go(server.read_line, server, root)
+      for letter in ("a line\nanother"):gmatch(".") do
+        assert(client:write(root, letter))
+        ctx.sleep(root, 0)
+      end
+      assert.equal("a line", task:wait(root))
+      local line, err = server:read_line(root, 5)
+      assert.is_nil(line)
+      assert.is_true(errors.is(err, uv.EMSGSIZE))
+      assert.equal("another", server:read_exactly(root, 7))
+    end)
+  end)
+
+  it("ends with the context, and is as it was", function()
+    run(function(root)
+      local client <close>, server = pair(root)
+      local _ <close> = server
+      for _, method in ipairs { "read", "read_line", "read_exactly" } do
+        local got, err = cancelled(root, function(c)
+          return server[method](server, c, method == "read_exactly" and 3 or nil)
+        end)
+        assert.is_nil(got)
+        ended_by_us(err)
+      end
+      assert(client:write(root, "still here\n"))
+      assert.equal("still here", server:read_line(root))
+    end)
+  end)
+
+  it("does not begin with a context that is done", function()
+    run(function(root)
+      local client <close>, server = pair(root)
+      local _ <close> = server
+      assert(client:write(root, "x"))
+      local c, cancel = ctx.with_cancel(root)
+      cancel()
+      for _, call in ipairs { "read", "read_line", "shutdown" } do
+        local got, err = server[call](server, c)
+        assert.is_nil(got)
+        assert.equal(ctx.canceled, err)
+      end
+      assert.equal(ctx.canceled, select(2, server:write(c, "x")))
+      assert.equal("x", server:read(root))
+    end)
+  end)
+
+  it("wakes its reader when somebody closes it (L12)", function()
+    run(function(root)
+      local client <close>, server = pair(root)
+      local task = ctx.go(server.read, server, root)
+      ctx.sleep(root, 0)
+      server:close()
+      server:close()
+      local chunk, err = task:wait(root)
+      assert.is_nil(chunk)
+      assert.is_true(errors.is(err, uv.ECLOSED))
+      assert.is_true(errors.is(select(2, server:read(root)), uv.ECLOSED))
+      assert.is_true(errors.is(select(2, server:write(root, "x")), uv.ECLOSED))
+      assert.is_nil(client:read(root))
+    end)
+  end)
+
+  it("lets several tasks wait for it", function()
+    run(function(root)
+      local client <close>, server = pair(root)
+      local _ <close> = server
+      local first = ctx.go(server.read_exactly, server, root, 3)
+      local second = ctx.go(server.read_exactly, server, root, 3)
+      ctx.sleep(root, 0)
+      assert(client:write(root, "abcdef"))
+      assert.equal("abc", first:wait(root))
+      assert.equal("def", second:wait(root))
+    end)
+  end)
+
+  it("reads no further than somebody waits", function()
+    run(function(root)
+      local client <close>, server = pair(root)
+      local _ <close> = server
+      local c, cancel <close> = ctx.with_cancel(root)
+      local task = ctx.go(client.write, client, c, MUCH)
+      assert(server:read(root))
+      ctx.sleep(root, 20)
+      assert.is_true(server._size < 1024 * 1024)
+      assert.equal("waiting", task:status())
+      cancel()
+      task:wait(root)
+    end)
+  end)
+end)
+
+describe("a stream that is written", function()
+  it("waits for a slow reader, and loses nothing", function()
+    run(function(root)
+      local client <close>, server = pair(root)
+      local _ <close> = server
+      local task = ctx.go(function()
+        assert(client:write(root, MUCH))
+        client:close()
+      end)
+      ctx.sleep(root, 0)
+      assert.equal("waiting", task:status())
+      assert.equal(MUCH, server:read_exactly(root, #MUCH))
+      assert.is_nil(server:read(root))
+      task:wait(root)
+    end)
+  end)
+
+  it("keeps the writes of several tasks apart", function()
+    run(function(root)
+      local client <close>, server = pair(root)
+      local _ <close> = server
+      local piece = ("x"):rep(#MUCH // 4 - 1)
+      local tasks = {}
+      for i = 1, 4 do
+        tasks[i] = ctx.go(client.write, client, root, { piece, "\n" })
+      end
+      for _ = 1, 4 do
+        assert.equal(piece, server:read_line(root, #MUCH))
+      end
+      for i = 1, 4 do
+        assert.is_true(tasks[i]:wait(root))
+      end
+    end)
+  end)
+
+  it("is closed when its context ends in the middle of a message (C62)", function()
+    run(function(root)
+      local client <close>, server = pair(root)
+      local _ <close> = server
+      local ok, err = cancelled(root, function(c)
+        return client:write(c, MUCH)
+      end)
+      assert.is_nil(ok)
+      ended_by_us(err)
+      assert.is_true(client:is_closed())
+      ok, err = client:write(root, "x")
+      assert.is_nil(ok)
+      assert.is_true(errors.is(err, uv.ECLOSED))
+      assert.is_false(errors.is(err, ctx.canceled))
+      assert.truthy(tostring(err):find("cut short", 1, true))
+    end)
+  end)
+
+  it("is unharmed when the context of one who waits for his turn ends", function()
+    run(function(root)
+      local client <close>, server = pair(root)
+      local _ <close> = server
+      local first = ctx.go(client.write, client, root, MUCH)
+      ctx.sleep(root, 0)
+      ended_by_us(select(2, cancelled(root, function(c)
+        return client:write(c, "never sent")
+      end)))
+      assert.equal(MUCH, server:read_exactly(root, #MUCH))
+      assert.is_true(first:wait(root))
+      assert(client:write(root, "."))
+      assert.equal(".", server:read(root))
+    end)
+  end)
+
+  it("leaves as much in the queue as high_water allows", function()
+    run(function(root)
+      local client <close>, server = pair(root, { high_water = 2 * #MUCH })
+      local _ <close> = server
+      assert(client:write(root, MUCH))
+      assert.is_true(client:handle():get_write_queue_size() > 0)
+      assert.equal(MUCH, server:read_exactly(root, #MUCH))
+    end)
+  end)
+
+  it("wakes its writer when somebody closes it", function()
+    run(function(root)
+      local client <close>, server = pair(root)
+      local _ <close> = server
+      local task = ctx.go(client.write, client, root, MUCH)
+      ctx.sleep(root, 0)
+      client:close()
+      local ok, err = task:wait(root)
+      assert.is_nil(ok)
+      assert.is_true(errors.is(err, uv.ECLOSED))
+    end)
+  end)
+
+  it("half-closes: the other direction goes on", function()
+    run(function(root)
+      local client <close>, server = pair(root)
+      local _ <close> = server
+      assert(client:write(root, "question"))
+      assert(client:shutdown(root))
+      assert.equal("question", server:read(root))
+      assert.is_nil(server:read(root))
+      assert(server:write(root, "answer"))
+      assert.equal("answer", client:read(root))
+      local ok, err = client:write(root, "more")
+      assert.is_nil(ok)
+      assert.is_true(errors.is(err, uv.ESHUTDOWN))
+    end)
+  end)
+
+  it("ends a shutdown that has to wait with its context", function()
+    run(function(root)
+      local client <close>, server = pair(root, { high_water = 2 * #MUCH })
+      local _ <close> = server
+      assert(client:write(root, MUCH))
+      ended_by_us(select(2, cancelled(root, function(c)
+        return client:shutdown(c)
+      end)))
+    end)
+  end)
+
+  it("has an error for a peer that has reset it, and no signal (L17)", function()
+    run(function(root)
+      local client <close>, server = pair(root)
+      server:handle():close_reset()
+      server:close()
+      local ok, err
+      repeat
+        ok, err = client:write(root, "x")
+      until not ok
+      assert.is_true(errors.is(err, uv.ECONNRESET) or errors.is(err, uv.EPIPE))
+      assert.is_true(err:temporary())
+    end)
+  end)
+
+  it("lets others have a turn though the kernel takes it all", function()
+    run(function(root)
+      local client <close>, server = pair(root)
+      local _ <close> = server
+      local turns, over = 0, false
+      local task = ctx.go(function()
+        while not over do
+          turns = turns + 1
+          ctx.sleep(root, 0)
+        end
+      end)
+      local reader = ctx.go(server.read_exactly, server, root, 8 * 1024 * 1024)
+      for _ = 1, 512 do
+        assert(client:write(root, ("x"):rep(16 * 1024)))
+      end
+      over = true
+      assert.is_true(turns > 3)
+      reader:wait(root)
+      task:wait(root)
+    end)
+  end)
+end)
+
+describe("an idle time, together with a deadline (B11),", function()
+  local function is_idle(err)
+    assert.is_true(errors.is(err, uv.idle))
+    assert.is_true(errors.is(err, ctx.deadline_exceeded))
+  end
+
+  it("ends a read to which nothing comes, and the stream is as it was", function()
+    run(function(root)
+      local client <close>, server = pair(root, { idle = 20 })
+      local _ <close> = server
+      local c, cancel <close> = ctx.with_timeout(root, 60000)
+      is_idle(select(2, server:read(c)))
+      assert.is_nil(c:err())
+      assert(client:write(c, "late"))
+      assert.equal("late", server:read(c))
+    end)
+  end)
+
+  it("does not count what is slow, but moves", function()
+    run(function(root)
+      local client <close>, server = pair(root)
+      local _ <close> = server
+      server:set_idle(60)
+      local task = ctx.go(server.read_exactly, server, root, 8)
+      for _ = 1, 8 do
+        ctx.sleep(root, 15)
+        assert(client:write(root, "x"))
+      end
+      assert.equal("xxxxxxxx", task:wait(root))
+    end)
+  end)
+
+  it("leaves the deadline of the context the last word", function()
+    run(function(root)
+      local client <close>, server = pair(root, { idle = 60000 })
+      local _ <close>, _ = server, client
+      local c, cancel <close> = ctx.with_timeout(root, 10)
+      local chunk, err = server:read(c)
+      assert.is_nil(chunk)
+      assert.equal(ctx.deadline_exceeded, err)
+    end)
+  end)
+
+  it("closes what is written to a peer that reads nothing", function()
+    run(function(root)
+      local client <close>, server = pair(root, { idle = 20 })
+      local _ <close> = server
+      is_idle(select(2, client:write(root, MUCH)))
+      assert.is_true(client:is_closed())
+    end)
+  end)
+end)
+
+describe("other streams", function()
+  it("are pipes", function()
+    run(function(root)
+      local path = os.tmpname()
+      os.remove(path)
+      local listener <close> = assert(uv.listen_pipe(path))
+      assert.equal(path, listener:address())
+      local client <close> = assert(uv.connect_pipe(root, path))
+      local server <close> = assert(listener:accept(root))
+      assert(client:write(root, "through the pipe\n"))
+      assert.equal("through the pipe", server:read_line(root))
+      listener:close()
+      local again, err = uv.connect_pipe(root, path)
+      assert.is_nil(again)
+      assert.is_true(errors.is(err, uv.ENOENT))
+    end)
+  end)
+
+  it("are luv's own, and descriptors", function()
+    run(function(root)
+      local fds = assert(luv.socketpair())
+      local one <close> = assert(uv.open(fds[1]))
+      local handle = luv.new_pipe(false)
+      handle:open(fds[2])
+      local other <close> = uv.stream(handle)
+      assert(one:write(root, "hello"))
+      assert.equal("hello", other:read(root))
+    end)
+  end)
+
+  it("are not files", function()
+    local fd = assert(luv.fs_open("/dev/null", "r", 0))
+    local found, err = uv.open(fd)
+    luv.fs_close(fd)
+    assert.is_nil(found)
+    assert.is_true(errors.is(err, uv.ENOTSUP))
+  end)
+
+  it("know both their addresses", function()
+    run(function(root)
+      local client <close>, server = pair(root)
+      local _ <close> = server
+      assert.equal(client:address().port, server:peer().port)
+      server:close()
+      assert.is_nil((server:address()))
+    end)
+  end)
+end)
+
+describe("misuse of a stream", function()
+  it("raises at the caller's line", function()
+    run(function(root)
+      local client <close>, server = pair(root)
+      local _ <close> = server
+      local function raises(expected, ...)
+        local ok, err = pcall(...)
+        assert.is_false(ok)
+        assert.truthy(err:find(expected, 1, true), err)
+        assert.truthy(err:find("uv_stream_spec.lua", 1, true), err)
+      end
+      raises("c: a context expected, got nil", function() client:read() end)
+      raises("data: a string or a list of strings", function() client:write(root, 1) end)
+      raises("n: a whole number", function() client:read_exactly(root, 1.5) end)
+      raises("ms: a positive number", function() client:set_idle(0) end)
+    end)
+  end)
+end)
