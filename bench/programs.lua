@@ -4,19 +4,22 @@
 --
 --   name, title    in options and in the table
 --   prepare()      builds it, if need be; gives the command that runs it, or nil and why not
+--   needs          what its `list` wants, to be told if that fails
 --   mode           what follows ROW SCALE in the command, or nil
+--   note           what its rows do differently, or nil
 --   version()      for the head of the table
 
 local shell = require "bench.shell"
 
 local build = os.getenv("CTX_BUILD") or "build"
+local this_lua = shell.quote(arg[-1])
 
 local function lua_command()
-  return shell.quote(arg[-1]) .. " bench/lua/main.lua"
+  return this_lua .. " bench/lua/main.lua"
 end
 
 local function lua_version()
-  return shell.line(shell.quote(arg[-1]) .. " -v", "Lua"):match("^Lua %S+")
+  return shell.line(this_lua .. " -v", "Lua"):match("^Lua %S+")
 end
 
 local function prepare_c()
@@ -28,7 +31,7 @@ local function prepare_c()
   return nil, "there is no bench_core in " .. build
 end
 
--- The standard library is all it needs: no network, and no other toolchain than the one here.
+-- No network, and no other toolchain than the one here: go.mod says where Debian has x/sync.
 local GO_BUILD = "GOFLAGS=-mod=mod GOTOOLCHAIN=local GOPROXY=off "
   .. "go build -C bench/peers/go -buildvcs=false -o %s ."
 
@@ -39,10 +42,36 @@ local function prepare_go()
   local out = shell.quote(build .. "/bench/go-peer")
   local ok, why = shell.output(GO_BUILD:format('"$(realpath -m ' .. out .. ')"'))
   if not ok then
-    return nil, why
+    return nil, why .. "; it needs Debian's golang-golang-x-sync-dev"
   end
   return "GOMAXPROCS=1 " .. out
 end
+
+-- A program that runs as it is.
+local function script(interpreter, file)
+  return function()
+    if not shell.has(interpreter:match("^%S+")) then
+      return nil, "there is no `" .. interpreter:match("^%S+") .. "` on the path"
+    end
+    return interpreter .. " bench/peers/" .. file
+  end
+end
+
+local function copas()
+  local with_this = this_lua .. " bench/peers/lua/copas.lua"
+  if shell.line(with_this .. " list") then
+    return with_this
+  end
+  return script("lua5.1", "lua/copas.lua")()
+end
+
+local function version(command, pattern)
+  return function()
+    return shell.line(command, ""):match(pattern)
+  end
+end
+
+local TENTH = "W9 with 10^5 tasks"
 
 local programs = {
   -- Twice, since the collector's mode changes the figures and each mode is somebody's default.
@@ -53,8 +82,28 @@ local programs = {
     { name = "c", title = "C", prepare = prepare_c },
   },
   peers = {
-    { name = "go", title = "Go", prepare = prepare_go,
-      version = function() return shell.line("go version", "Go"):match("go[%d.]+") end },
+    { name = "go", title = "Go", prepare = prepare_go, version = version("go version", "go[%d.]+"),
+      note = "W7 and W8 by errgroup of x/sync" },
+    { name = "node", title = "Node", prepare = script("node --expose-gc", "node.mjs"),
+      needs = "Node.js", version = version("echo Node $(node --version)", ".+"),
+      note = "W7 and W8: an AbortController that follows the parent's; W9: all await one promise" },
+    { name = "tarantool", title = "Tarantool", prepare = script("tarantool", "lua/tarantool.lua"),
+      needs = "Tarantool", version = version("tarantool --version", "Tarantool %S+"),
+      note = "no contexts: fibers, joined and cancelled one by one; W9 with 10^4 tasks, as Linux's "
+        .. "limit of maps ends it before 10^5" },
+    { name = "cqueues", title = "cqueues",
+      prepare = function() return this_lua .. " bench/peers/lua/cqueues.lua" end,
+      needs = "cqueues for this Lua",
+      version = version(this_lua .. " -e 'print(\"cqueues \" .. require(\"cqueues\").VERSION)'",
+        ".+"),
+      note = "no contexts: one condition to stop, one to join; " .. TENTH },
+    { name = "copas", title = "Copas", prepare = copas,
+      needs = "Copas 4: in Debian's, 1.1.7 for Lua 5.1 and 5.2, a task can wait for a socket only, "
+        .. "so it can do none of these rows",
+      note = "no contexts: tasks that sleep and are woken; " .. TENTH },
+    { name = "asyncio", title = "asyncio", prepare = script("python3", "aio.py"),
+      needs = "Python 3.11", version = version("python3 --version", "Python %S+"),
+      note = "TaskGroup; W9: all await one Event; " .. TENTH },
   },
 }
 

@@ -71,17 +71,6 @@ local function value_of(figures, program, row, key)
   return number(figure and figure[key])
 end
 
--- Peers other than Go come as plain columns at the end: no target is set against them.
-local function other_peers(peers)
-  local others = {}
-  for _, peer in ipairs(peers) do
-    if peer.name ~= "go" then
-      others[#others + 1] = peer
-    end
-  end
-  return others
-end
-
 local function append(cells, ...)
   for i = 1, select("#", ...) do
     cells[#cells + 1] = (select(i, ...))
@@ -89,22 +78,15 @@ local function append(cells, ...)
 end
 
 -- The times. `rows` are those that were asked for.
-function report.times(rows, figures, peers)
-  local others = other_peers(peers)
+function report.times(rows, figures)
   local head = { "row", "work", "unit", "Go", "Lua", "ratio", "at most", "met", "Lua incr.",
     "C", "ratio", "at most", "met" }
-  for _, peer in ipairs(others) do
-    append(head, peer.title)
-  end
   local lines = { head }
   for _, row in ipairs(rows) do
     local cells = { row.name, row.work, row.unit or "ns", value_of(figures, "go", row, "value") }
     append(cells, judged(row, "lua", "value", figures))
     append(cells, value_of(figures, "lua_incremental", row, "value"))
     append(cells, judged(row, "c", "value", figures))
-    for _, peer in ipairs(others) do
-      append(cells, value_of(figures, peer.name, row, "value"))
-    end
     lines[#lines + 1] = cells
   end
   return align(lines, 2)
@@ -135,6 +117,47 @@ function report.bytes(rows, figures)
     end
   end
   return lines[2] and align(lines, 2)
+end
+
+-- Go is one of the peers too, but has its columns in the other tables.
+local function other_peers(programs)
+  local others = {}
+  for _, program in ipairs(programs) do
+    if program.note and program.name ~= "go" then
+      others[#others + 1] = program
+    end
+  end
+  return others
+end
+
+local function value_and_bytes(figures, program, row)
+  local text = value_of(figures, program, row, "value")
+  local bytes = value_of(figures, program, row, "resident")
+  return bytes == NONE and text or text .. ", " .. bytes .. " B"
+end
+
+-- What the other peers can do, beside Lua and Go, or nil; no target is set against them.
+-- `programs` are those that could run.
+function report.others(rows, figures, programs)
+  local others = other_peers(programs)
+  local head = { "row", "work", "unit", "Lua", "Go" }
+  local notes = {}
+  for _, peer in ipairs(others) do
+    append(head, peer.title)
+    notes[#notes + 1] = ("%s: %s."):format(peer.title, peer.note)
+  end
+  local lines = { head }
+  for _, row in ipairs(rows) do
+    local cells, known = { row.name, row.work, row.unit or "ns" }, false
+    append(cells, value_and_bytes(figures, "lua", row), value_and_bytes(figures, "go", row))
+    for _, peer in ipairs(others) do
+      local text = value_and_bytes(figures, peer.name, row)
+      known = known or text ~= NONE
+      append(cells, text)
+    end
+    lines[#lines + 1] = known and cells or nil
+  end
+  return lines[2] and align(lines, 2) .. "\n" .. table.concat(notes, "\n")
 end
 
 return report

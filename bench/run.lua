@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Runs the benchmarks and prints one table: ctx from Lua and from C beside the same work in Go.
 --
---   ./dev bench [ROW…] [--runs N] [--scale X] [--peers go,…]
+--   ./dev bench [ROW…] [--runs N] [--scale X] [--peers go,node,…]
 --
 -- ROW is a name of bench/rows.lua or the start of one (W3, W3.idle); without any, all run. Each run
 -- of a row is a process of its own, pinned to one core, and the programs take turns (A B A B …), so
@@ -13,7 +13,7 @@ local report = require "bench.report"
 local rows = require "bench.rows"
 local shell = require "bench.shell"
 
-local USAGE = "usage: ./dev bench [ROW…] [--runs N] [--scale X] [--peers go,…]"
+local USAGE = "usage: ./dev bench [ROW…] [--runs N] [--scale X] [--peers go,node,…]"
 
 local function progress(format, ...)
   io.stderr:write(format:format(...))
@@ -32,7 +32,7 @@ local function positive(text, name)
 end
 
 local function parse(arguments)
-  local options = { filters = {}, runs = 5, scale = 1, peers = "go" }
+  local options = { filters = {}, runs = 5, scale = 1 }
   local i = 1
   while i <= #arguments do
     local name = arguments[i]
@@ -79,7 +79,11 @@ local function chosen_rows(filters)
   return chosen
 end
 
+-- Without names, all.
 local function chosen_peers(names)
+  if not names then
+    return programs.peers
+  end
   local by_name, chosen = {}, {}
   for _, peer in ipairs(programs.peers) do
     by_name[peer.name] = peer
@@ -99,7 +103,7 @@ local function prepare(program)
   local list
   list, why = shell.output(command .. " list")
   if not list then
-    return nil, why
+    return nil, why .. (program.needs and "; it needs " .. program.needs or "")
   end
   program.command, program.has = command, {}
   for name in list:gmatch("[^\n]+") do
@@ -108,8 +112,9 @@ local function prepare(program)
   return true
 end
 
--- The programs that can run, in the order of their turns, and a note on each that cannot.
-local function prepare_all(peers)
+-- The programs that can run, in the order of their turns, and a note on each that cannot: no
+-- failure for a peer that nobody asked for by name.
+local function prepare_all(peers, options)
   local ready, notes = {}, {}
   for _, group in ipairs { peers, programs.ours } do
     for _, program in ipairs(group) do
@@ -119,6 +124,7 @@ local function prepare_all(peers)
         ready[#ready + 1] = program
       else
         notes[#notes + 1] = ("MISSING: %s: %s"):format(program.title, why)
+        notes.failed = notes.failed or options.peers or not program.note or program.name == "go"
       end
     end
   end
@@ -186,6 +192,7 @@ local function measure(run, ready, options, figures, notes)
         if not sample then
           broken[program] = true
           notes[#notes + 1] = ("FAILED: %s in %s: %s"):format(run, program.title, why)
+          notes.failed = true
         end
       end
     end
@@ -250,19 +257,25 @@ local function main(...)
   local chosen = chosen_rows(options.filters)
   local load = load_average()
   local peers = chosen_peers(options.peers)
-  local ready, notes = prepare_all(peers)
+  local ready, notes = prepare_all(peers, options)
   local pinned
   options.pin, pinned = pinning()
   local figures = measure_all(chosen, ready, options, notes)
   print_head(ready, options, load, pinned)
-  print("\n" .. report.times(chosen, figures, peers))
+  print("\n" .. report.times(chosen, figures))
+  local others = report.others(chosen, figures, ready)
+  if others then
+    print("\n" .. others)
+  end
   local bytes = report.bytes(chosen, figures)
   if bytes then
-    print("\n" .. bytes .. "\n(Resident memory per context is what counts: it also has what C "
-      .. "allocates. Live: the collector's own account.)")
+    print("\n" .. bytes .. "\n(Resident memory is what counts: it also has what C allocates. "
+      .. "Live: the collector's own account.)")
   end
   if notes[1] then
     print("\n" .. table.concat(notes, "\n"))
+  end
+  if notes.failed then
     os.exit(1)
   end
 end

@@ -4,13 +4,14 @@
 --   lua bench/lua/main.lua list
 --   lua bench/lua/main.lua ROW [SCALE [generational|incremental]]
 --
--- A row prints one or more lines: name ns_per_op [live_bytes rss_bytes].
+-- A row prints one or more lines: name figure [live_bytes rss_bytes]; the figure is in ns for each
+-- operation, unless bench/rows.lua names another unit.
 
 local meter = require "bench.lua.meter"
 
 -- Each file gives a list of { name, run }.
 local rows = {}
-for _, file in ipairs { "derive", "tree", "read", "pending" } do
+for _, file in ipairs { "derive", "tree", "read", "group", "parked", "pending" } do
   for _, row in ipairs(require("bench.lua." .. file)) do
     rows[#rows + 1] = row
     rows[row[1]] = row[2]

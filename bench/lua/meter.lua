@@ -56,4 +56,14 @@ function meter.memory()
   return { live = math.floor(collectgarbage("count") * 1024), resident = uv.resident_set_memory() }
 end
 
+-- The most that the process has ever held of the machine; 0 where there is no /proc.
+function meter.peak_bytes()
+  local status = io.open("/proc/self/status")
+  local text = status and status:read("a") or ""
+  if status then
+    status:close()
+  end
+  return 1024 * tonumber(text:match("VmHWM:%s*(%d+)") or 0)
+end
+
 return meter

@@ -5,6 +5,7 @@
 -- cancellation is carried lazily, that is when it arrives, and cancel() alone would flatter.
 
 local ctx = require "ctx"
+local countdown = require "bench.lua.countdown"
 local meter = require "bench.lua.meter"
 
 local CHAIN_DEPTH = 100
@@ -20,23 +21,6 @@ local function must_be_done(c)
   if not c:err() then
     error("a cancelled context is live")
   end
-end
-
--- A function to be called n times, and one that parks until it has been.
-local function countdown(root, n)
-  local left, resolve_all = n, nil
-  local function hit()
-    left = left - 1
-    if left == 0 and resolve_all then
-      resolve_all()
-    end
-  end
-  local function wait()
-    if left > 0 then
-      ctx.await(root, function(resolve) resolve_all = resolve end)
-    end
-  end
-  return hit, wait
 end
 
 local function derive_chain()

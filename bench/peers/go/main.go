@@ -6,7 +6,8 @@
 //	peer list          the names of the rows, one a line
 //	peer ROW [SCALE]   runs one row; SCALE (1 by default) multiplies its size
 //
-// A row prints one or more lines: name ns_per_op [live_bytes rss_bytes].
+// A row prints one or more lines: name figure [live_bytes rss_bytes]; the figure
+// is in ns for each operation, unless bench/rows.lua names another unit.
 package main
 
 import (
@@ -32,6 +33,12 @@ var rows = []struct {
 	{"W4.armed", wideArmed},
 	{"W5", errLive},
 	{"W6", value},
+	{"W7", groupOfOne},
+	{"W8.closures", groupClosures},
+	{"W8.args", groupArguments},
+	{"W8b", groupParked},
+	{"W9", parked},
+	{"W9g", pause},
 	{"W10.idle", pendingIdle},
 	{"W10.armed", pendingArmed},
 }
