@@ -313,6 +313,7 @@ static int group_wait(lua_State* L) {
                     .context = c != NULL ? 2 : 1,
                     .due_ns = CTX_NEVER,
                     .list = &g->waiters,
+                    .joins = true,
                     .waited = waited};
   return lctx_park(L, S, &wait);
 }
@@ -358,6 +359,7 @@ static int group_close(lua_State* L) {
                     .context = 1,
                     .due_ns = CTX_NEVER,
                     .list = &g->waiters,
+                    .joins = true,
                     .waited = closed};
   return lctx_park(L, S, &wait);
 }

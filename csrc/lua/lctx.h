@@ -156,6 +156,7 @@ typedef struct {
   int context;       /* where on the stack that is */
   uint64_t due_ns;   /* ends it, too; or CTX_NEVER */
   lctx_link* list;   /* to stand in meanwhile, in the userdata at stack index 1; may be NULL */
+  bool joins;        /* what is waited for is the end of tasks */
   bool external;     /* what is waited for is neither a context nor a task */
   lctx_undo_fn undo; /* called if the coroutine will not go on; may be NULL */
   void* undo_data;
@@ -180,6 +181,7 @@ struct lctx_task {
   uint8_t kind, state, outcome;
   bool failed, packed;
   bool listed;   /* has an owner of its list at LCTX_REF_LISTS */
+  bool joins;    /* waits for the end of other tasks */
   bool external; /* parked on something outside the tree and the scheduler */
 };
 

@@ -175,6 +175,7 @@ static int task_wait(lua_State* L) {
                     .context = 2,
                     .due_ns = CTX_NEVER,
                     .list = &h->waiters,
+                    .joins = true,
                     .waited = task_waited};
   return lctx_park(L, S, &wait);
 }
@@ -283,26 +284,42 @@ static int core_tasks(lua_State* L) {
 }
 
 static void abandon(lua_State* L, lctx_task* t) {
-  if (t->kind != LCTX_TASK || t->state != LCTX_PARKED) return;
   lua_pushvalue(L, 2);
   lctx_task_abandon(L, t);
+}
+
+static bool is_stuck(const lctx_task* t) {
+  return t->kind == LCTX_TASK && t->state == LCTX_PARKED;
+}
+
+static void abandon_leaf(lua_State* L, lctx_task* t) {
+  if (is_stuck(t) && !t->joins) abandon(L, t);
+}
+
+static void abandon_task(lua_State* L, lctx_task* t) {
+  if (is_stuck(t)) abandon(L, t);
 }
 
 static void abandon_any(lua_State* L, lctx_task* t) {
-  if (t->kind == LCTX_MAIN || t->state != LCTX_PARKED) return;
-  lua_pushvalue(L, 2);
-  lctx_task_abandon(L, t);
+  if (t->kind != LCTX_MAIN && t->state == LCTX_PARKED) abandon(L, t);
 }
 
-/* core.abandon([all [, err]]): ends every task that waits, when nothing can wake any, with that
- * error. With `all` also other coroutines that wait, and no after-func is called any more: for a
- * test that was cut short. */
+/* core.abandon([all [, err]]): ends tasks that wait, when nothing can wake any, with that error: not
+ * those that wait for other tasks, since these are woken by the end of the others, unless there are
+ * only such. With `all` everything that waits, other coroutines too, and no after-func is called any
+ * more: for a test that was cut short. */
 static int core_abandon(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   bool all = lua_toboolean(L, 1);
   lua_settop(L, 2);
-  each_record(L, S, all ? abandon_any : abandon);
-  if (all) lctx_after_forget(L, S);
+  if (all) {
+    each_record(L, S, abandon_any);
+    lctx_after_forget(L, S);
+    return 0;
+  }
+  size_t before = S->tasks;
+  each_record(L, S, abandon_leaf);
+  if (S->tasks == before) each_record(L, S, abandon_task);
   return 0;
 }
 

@@ -188,6 +188,7 @@ int lctx_park_task(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* w
   t->undo_data = wait->undo_data;
   t->state = LCTX_PARKED;
   t->external = wait->external;
+  t->joins = wait->joins;
   S->parked++;
   if (wait->external) S->external++;
   if (t->kind == LCTX_MAIN) return wait_in_loop(L, S, t);
