@@ -3,7 +3,7 @@
 --- served, one takes longer than its deadline, and of one the guest thinks better. The kitchen
 --- never cooks on for somebody who has left.
 --
--- Usage: ./dev demo     (exits 0 only if each act went as it must)
+-- Usage: ./dev lua examples/kitchen.lua     (exits 0 only if each act went as it must)
 
 local ctx = require("ctx")
 local errors = require("ctx.errors")

@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: MIT
---- examples/demo.lua as users run it: a process of its own, judged by its output and exit code.
+--- examples/kitchen.lua as users run it: a process of its own, judged by its output and exit code.
 
 local program = require "spec.support.program"
 
-describe("the demo", function()
+describe("the kitchen", function()
   local output, _, code
 
   setup(function()
-    output, _, code = program.run_file(program.example("demo.lua"))
+    output, _, code = program.run_file(program.example("kitchen.lua"))
   end)
 
   --- The texts occur in the output, one after the other.
