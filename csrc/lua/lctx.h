@@ -19,6 +19,8 @@
 #include <lauxlib.h>
 #include <lua.h>
 
+#include "list.h"
+
 enum {
   LCTX_UP_STATE = 1, /* light pointer to the state's record */
   LCTX_UP_CONTEXT,   /* metatable of contexts */
@@ -83,11 +85,6 @@ enum lctx_kind {
 typedef struct lctx_state lctx_state;
 typedef struct lctx_context lctx_context;
 typedef struct lctx_task lctx_task;
-typedef struct lctx_link lctx_link;
-
-struct lctx_link {
-  lctx_link *next, *prev; /* circular; NULL: in no list */
-};
 
 /* -- Contexts: a header, then a node of the core or a value -------------------------------- */
 
@@ -417,35 +414,5 @@ void lctx_pushtext(lua_State* L, const char* text);
 bool lctx_hook(lua_State* L, lctx_state* S, const char* name, int nargs, int nresults);
 /* Reports the message on top, and pops it. */
 void lctx_report(lua_State* L, lctx_state* S, const char* kind);
-
-static inline void lctx_list_init(lctx_link* list) {
-  list->next = list->prev = list;
-}
-static inline bool lctx_list_empty(const lctx_link* list) {
-  return list->next == list;
-}
-static inline void lctx_list_append(lctx_link* list, lctx_link* link) {
-  link->next = list;
-  link->prev = list->prev;
-  link->prev->next = link;
-  list->prev = link;
-}
-static inline void lctx_list_prepend(lctx_link* list, lctx_link* link) {
-  lctx_list_append(list->next, link);
-}
-static inline void lctx_list_remove(lctx_link* link) {
-  if (link->next == NULL) return;
-  link->next->prev = link->prev;
-  link->prev->next = link->next;
-  link->next = link->prev = NULL;
-}
-static inline lctx_link* lctx_list_pop(lctx_link* list) {
-  lctx_link* first = list->next;
-  if (first == list) return NULL;
-  lctx_list_remove(first);
-  return first;
-}
-
-#define LCTX_CONTAINER(pointer, type, member) ((type*)((char*)(pointer)-offsetof(type, member)))
 
 #endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LCTX_LIST_H
+#define LCTX_LIST_H
+
+/* Intrusive lists: circular, with a sentinel, so that a link leaves its list without knowing it. */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct lctx_link lctx_link;
+struct lctx_link {
+  lctx_link *next, *prev; /* circular; NULL: in no list */
+};
+
+static inline void lctx_list_init(lctx_link* list) {
+  list->next = list->prev = list;
+}
+static inline bool lctx_list_empty(const lctx_link* list) {
+  return list->next == list;
+}
+static inline void lctx_list_append(lctx_link* list, lctx_link* link) {
+  link->next = list;
+  link->prev = list->prev;
+  link->prev->next = link;
+  list->prev = link;
+}
+static inline void lctx_list_prepend(lctx_link* list, lctx_link* link) {
+  lctx_list_append(list->next, link);
+}
+static inline void lctx_list_remove(lctx_link* link) {
+  if (link->next == NULL) return;
+  link->next->prev = link->prev;
+  link->prev->next = link->next;
+  link->next = link->prev = NULL;
+}
+static inline lctx_link* lctx_list_pop(lctx_link* list) {
+  lctx_link* first = list->next;
+  if (first == list) return NULL;
+  lctx_list_remove(first);
+  return first;
+}
+
+#define LCTX_CONTAINER(pointer, type, member) ((type*)((char*)(pointer)-offsetof(type, member)))
+
+#endif
