@@ -36,9 +36,8 @@ void lctx_register(lua_State* L, lctx_state* S, const luaL_Reg* functions) {
 
 /* Only frees what Lua does not: finalizers of others may still run, and use contexts, after this
  * one. They find everything in place but the means to wait. */
-static int state_gc(lua_State* L) {
-  lctx_state* S = (lctx_state*)lua_touserdata(L, 1);
-  if (S->closed) return 0;
+static void close_state(lua_State* L, lctx_state* S) {
+  if (S->closed) return;
   S->closed = true;
   ctx_tree_close(&S->tree);
   lctx_close_host(S);
@@ -47,6 +46,31 @@ static int state_gc(lua_State* L) {
   alloc(data, S->slots, S->slots_size * sizeof *S->slots, 0);
   S->slots = NULL;
   S->slots_size = S->slots_free = 0;
+}
+
+static int state_gc(lua_State* L) {
+  close_state(L, (lctx_state*)lua_touserdata(L, 1));
+  return 0;
+}
+
+static int guard_gc(lua_State* L) {
+  close_state(L, (lctx_state*)lua_touserdata(L, lua_upvalueindex(1)));
+  return 0;
+}
+
+/* core.guard(): called once luv is loaded. Finalizers run in the reverse order of their making, and
+ * luv's own runs the loop once more, with callbacks: ours must come before that. */
+static int core_guard(lua_State* L) {
+  static const char guard_key = 0;
+  /* One only: a second would have the first collected, and that would close the state. */
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &guard_key) != LUA_TNIL) return 0;
+  lua_newuserdatauv(L, 0, 0);
+  lua_createtable(L, 0, 1);
+  lua_pushvalue(L, lua_upvalueindex(LCTX_UP_STATE));
+  lua_pushcclosure(L, guard_gc, 1);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &guard_key);
   return 0;
 }
 
@@ -185,6 +209,7 @@ static int core_counters(lua_State* L) {
 }
 
 static const luaL_Reg functions[] = {{"shared", core_shared},
+                                     {"guard", core_guard},
                                      {"sentinels", core_sentinels},
                                      {"hook", core_hook},
                                      {"debug", core_debug},

@@ -124,6 +124,8 @@ if not loop.uv then
     poll:unref()
   end)
 
+  core.guard()
+
   -- Last, so that a load that ran out of memory can be repeated.
   loop.uv = uv
 end
