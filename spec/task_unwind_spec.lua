@@ -114,6 +114,20 @@ describe("threads", function()
     end)
   end)
 
+  it("are used again: there are never many more than tasks at once, and a pool", function()
+    testing.run(function()
+      local threads, count = {}, 0
+      for _ = 1, 5000 do
+        ctx.go(function()
+          local thread = coroutine.running()
+          count = count + (threads[thread] and 0 or 1)
+          threads[thread] = true
+        end):wait()
+      end
+      assert.is_true(count < 2000)
+    end)
+  end)
+
   it("are used again also after tasks that failed", function()
     testing.run(function()
       assert.is_true(growth(function()
