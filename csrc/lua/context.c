@@ -89,7 +89,7 @@ static bool find_above(lua_State* L, lctx_state* S, const lctx_context* target) 
   for (;;) {
     lctx_context* c = (lctx_context*)lua_touserdata(L, -1);
     if (c == target) return true;
-    if (c->kind == LCTX_ANY) {
+    if (c->kind == LCTX_ANY || c->kind == LCTX_PUSHED) {
       luaL_checkstack(L, 4, "contexts of contexts");
       for (int i = 3; lua_getiuservalue(L, -1, i) == LUA_TUSERDATA; i++) {
         if (find_above(L, S, target)) {

@@ -130,22 +130,58 @@ static int derive_any(lua_State* L) {
   return 2;
 }
 
+/* Pushes the nearest context of Lua's that `c` descends from, if C has come by that through
+ * ctx_lua_check: causes of Lua's can only come down to `c` from there. */
+static bool push_owner(lua_State* L, lctx_state* S, const ctx_t* c) {
+  lctx_pushref(L, S, LCTX_REF_KNOWN);
+  for (; c != NULL; c = ctx_parent(c)) {
+    if (lua_rawgetp(L, -1, c) != LUA_TNIL) {
+      lua_remove(L, -2);
+      return true;
+    }
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+  return false;
+}
+
 /* A context of C's, as Lua sees it. Unlike others it retains its cause, for the descendants that
- * borrow it: C may release its context before Lua lets go of this one. */
+ * borrow it: C may release its context before Lua lets go of this one. User value 3: what keeps a
+ * cause of Lua's, as the sources of an `any` do. */
 void ctx_lua_push(lua_State* L, ctx_t* c) {
   lctx_state* S = lctx_state_of(L);
   if (c->tree != &S->tree) {
     luaL_error(L, "ctx_lua_push: the context belongs to another tree, and so to another thread");
   }
-  luaL_checkstack(L, 4, "ctx_lua_push");
+  luaL_checkstack(L, 6, "ctx_lua_push");
   lctx_any* any = push_any(L, S, 1, LCTX_PUSHED);
+  if (push_owner(L, S, c)) lua_setiuservalue(L, -2, 3);
   if (ctx_any(&any->node.node, any->arms, &c, 1) != 0) luaL_error(L, "not enough memory");
   any->node.base.c = &any->node.node;
   lctx_settle(L, S);
 }
 
+/* Makes the node of the context at `arg` known to push_owner. */
+static void know_node(lua_State* L, lctx_state* S, int arg) {
+  luaL_checkstack(L, 4, "ctx_lua_check");
+  lua_pushvalue(L, arg);
+  const lctx_context* c = (const lctx_context*)lua_touserdata(L, -1);
+  for (; c->kind == LCTX_VALUE; c = c->up) {
+    lua_getiuservalue(L, -1, 1);
+    lua_replace(L, -2);
+  }
+  lctx_pushref(L, S, LCTX_REF_KNOWN);
+  lua_insert(L, -2);
+  lua_rawsetp(L, -2, c->c);
+  lua_pop(L, 1);
+}
+
 ctx_t* ctx_lua_check(lua_State* L, int arg) {
-  return lctx_checkcontext(L, arg, "c")->c;
+  lctx_context* c = lctx_checkcontext(L, arg, "c");
+  lctx_state* S = lctx_stateof(c);
+  lctx_open_wake(L, S); /* C may share it with other threads */
+  know_node(L, S, arg);
+  return c->c;
 }
 
 static int derive_background(lua_State* L) {

@@ -74,9 +74,7 @@ static bool open_fds(lctx_state* S) {
 void lctx_open_wake(lua_State* L, lctx_state* S) {
   if (S->poll_fd >= 0 || S->closed) return;
   if (!open_fds(S)) luaL_error(L, "ctx: cannot open a descriptor to be woken by");
-  luaL_checkstack(L, 8, "ctx");
-  lua_pushinteger(L, S->poll_fd);
-  (void)lctx_hook(L, S, "watch_fd", 1, 0);
+  (void)lctx_settle(L, S);
 }
 
 void lctx_close_host(lctx_state* S) {
@@ -128,19 +126,28 @@ static bool set_hold(lua_State* L, lctx_state* S) {
   return true;
 }
 
+static bool set_watch(lua_State* L, lctx_state* S) {
+  if (S->watching || S->poll_fd < 0) return true;
+  lua_pushinteger(L, S->poll_fd);
+  if (!lctx_hook(L, S, "watch_fd", 1, 0)) return false;
+  S->watching = true;
+  return true;
+}
+
 bool lctx_settle(lua_State* L, lctx_state* S) {
   if (S->draining || S->closed) return true;
   if (!lua_checkstack(L, 8)) return false;
   bool due = false;
-  bool alarm = set_alarm(L, S, &due), hold = set_hold(L, S);
+  bool alarm = set_alarm(L, S, &due), hold = set_hold(L, S), watch = set_watch(L, S);
+  bool all = alarm && hold && watch;
   /* What could not be set is tried again in the next turn: so there must be one. */
-  bool idling = S->alarm_ns == 0 || due || !lctx_idle(S) || !alarm || !hold;
+  bool idling = S->alarm_ns == 0 || due || !lctx_idle(S) || !all;
   if (idling != S->idling) {
     lua_pushboolean(L, idling);
     if (!lctx_hook(L, S, "soon", 1, 0)) return false;
     S->idling = idling;
   }
-  return alarm && hold;
+  return all;
 }
 
 void lctx_rouse(lua_State* L, lctx_state* S) {
@@ -279,7 +286,7 @@ static int core_woken(lua_State* L) {
 static int core_forget_handles(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   S->armed_ns = CTX_NEVER;
-  S->idling = S->held = false;
+  S->idling = S->held = S->watching = false;
   lctx_settle(L, S);
   return 0;
 }

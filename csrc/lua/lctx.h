@@ -231,6 +231,7 @@ struct lctx_state {
   uint64_t armed_ns;    /* what luv's timer is set to; CTX_NEVER: not running */
   bool idling;          /* luv's idle handle runs: a turn as soon as can be */
   bool held;            /* the loop is kept alive, since somebody waits */
+  bool watching;        /* luv's poll handle watches poll_fd */
   bool looping;         /* within our own uv.run */
   int wake_fd, poll_fd; /* the writing and the reading end; -1: none */
   bool fake;            /* the clock is moved by hand */
@@ -239,6 +240,7 @@ struct lctx_state {
   int64_t offset_ns; /* of our time from the system's, after a fake clock ran ahead */
 
   bool debug, closed;
+  bool whole; /* everything is there: it has been opened */
 };
 
 /* state.c */

@@ -49,7 +49,12 @@ static void close_state(lua_State* L, lctx_state* S) {
 }
 
 static int state_gc(lua_State* L) {
-  close_state(L, (lctx_state*)lua_touserdata(L, 1));
+  lctx_state* S = (lctx_state*)lua_touserdata(L, 1);
+  close_state(L, S);
+  /* One that could not be opened for want of memory leaves nothing; others are needed to the end. */
+  for (int i = 0; i < LCTX_REF_COUNT && !S->whole; i++) {
+    luaL_unref(L, LUA_REGISTRYINDEX, S->ref[i]);
+  }
   return 0;
 }
 
@@ -69,8 +74,10 @@ static int core_guard(lua_State* L) {
   lua_pushvalue(L, lua_upvalueindex(LCTX_UP_STATE));
   lua_pushcclosure(L, guard_gc, 1);
   lua_setfield(L, -2, "__gc");
-  lua_setmetatable(L, -2);
+  /* Kept before it gets its finalizer: should that fail, nothing is closed. */
+  lua_pushvalue(L, -2);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &guard_key);
+  lua_setmetatable(L, -2);
   return 0;
 }
 
@@ -241,6 +248,7 @@ static void open_state(lua_State* L) {
   /* Only a state that is whole goes into the registry. */
   lua_setiuservalue(L, -2, 1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &registry_key);
+  S->whole = true;
 }
 
 CTX_EXTERN int luaopen_ctx_core(lua_State* L) {

@@ -91,11 +91,12 @@ if not loop.uv then
 
   --- Sees whether a handle was closed under us; what it was to do is then told to a new one.
   local function check()
-    local timer, idle = loop.timer, loop.idle
+    local timer, idle, poll = loop.timer, loop.idle, loop.poll
     local closed = timer and timer:is_closing() or idle and idle:is_closing()
+      or poll and poll:is_closing()
     if closed then
-      -- The other one may be open: it starts anew, too, and must not go on by itself until then.
-      for _, name in ipairs({ "timer", "idle" }) do
+      -- The others may be open: they start anew, too, and must not go on by themselves until then.
+      for _, name in ipairs({ "timer", "idle", "poll" }) do
         local open = loop[name]
         if open and not open:is_closing() then
           open:stop()
@@ -121,13 +122,15 @@ if not loop.uv then
   core.hook("watch_fd", function(fd)
     local poll = handle("poll", uv.new_poll, fd)
     poll:start("r", core.woken)
-    poll:unref()
+    if loop.held then poll:ref() else poll:unref() end
   end)
 
   core.guard()
 
   -- Last, so that a load that ran out of memory can be repeated.
   loop.uv = uv
+  -- What C asked for before there was anyone to ask.
+  core.forget_handles()
 end
 
 -- -- What an abandoned wait leaves behind ---------------------------------------------------------

@@ -23,7 +23,8 @@ extern "C" {
 CTX_EXTERN int luaopen_ctx_core(lua_State* L);
 
 /* The state's tree, to derive contexts from: ctx_with_cancel(&mine, ctx_background(ctx_lua_tree(L))).
- * Raises an error when ctx.core was not opened in this state. It is closed with the state. */
+ * Raises an error when ctx.core was not opened in this state. It is closed with the state, and gone:
+ * release contexts before lua_close, and do not touch those that you did not; flags stay. */
 CTX_EXTERN ctx_tree_t* ctx_lua_tree(lua_State* L);
 
 /* Pushes a Lua context that is done when `c` is, with its error and cause; a cause made in C shows
