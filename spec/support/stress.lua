@@ -26,6 +26,7 @@ local NOISY = 40      -- lines of a process that failed are shown
 local left_out = {
   { "/scale_spec%.lua$", nil, "millions of contexts" },
   { nil, "io%.popen", "starts processes" },
+  { nil, "spec%.support%.program", "starts processes" },
   { nil, "uv%.spawn", "starts processes" },
 }
 
