@@ -267,6 +267,14 @@ end)
 local Model = {}
 Model.__index = Model
 
+function Model:lock(waiter)
+  if self.holder then
+    self.waiting[#self.waiting + 1] = waiter
+  else
+    self.holder = waiter
+  end
+end
+
 function Model:next()
   self.holder = table.remove(self.waiting, 1)
 end
@@ -299,23 +307,19 @@ local function play(root, next_random)
     end
     assert.same(expected, log)
   end
+  local function lock(which, step)
+    tasks[#tasks + 1] = ctx.go(function()
+      if m:lock(contexts[which]) then
+        log[#log + 1] = step
+      end
+    end)
+    model:lock { name = step, which = which, fresh = true }
+    settle()
+  end
   for step = 1, 60 do
     local which, action = next_random(4), next_random(6)
-    if action <= 3 then
-      if not contexts[which]:err() then
-        local waiter = { name = step, which = which, fresh = true }
-        tasks[#tasks + 1] = ctx.go(function()
-          if m:lock(contexts[which]) then
-            log[#log + 1] = step
-          end
-        end)
-        if model.holder then
-          model.waiting[#model.waiting + 1] = waiter
-        else
-          model.holder = waiter
-        end
-        settle()
-      end
+    if action <= 3 and not contexts[which]:err() then
+      lock(which, step)
     elseif action == 4 and model.holder and not model.holder.fresh then
       m:unlock()
       model:next()
