@@ -77,4 +77,18 @@ function misuse.is_ms(value)
   return type(value) == "number" and (value < 9e12 or value == math.huge)
 end
 
+--- A table of options: no others than those in `known`, and each as it must be.
+---@param options any
+---@param name string
+---@param position integer
+---@param known table<string, [string, fun(value: any): any]>  what is expected, and whether it is
+function misuse.options(options, name, position, known)
+  misuse.argument(type(options) == "table", name, position, "options", "a table", options, 1)
+  for key, value in pairs(options) do
+    local option = known[key]
+    misuse.argument(option, name, position, "options", "the name of an option", key, 1)
+    misuse.argument(option[2](value), name, position, "options." .. key, option[1], value, 1)
+  end
+end
+
 return misuse

@@ -1,0 +1,219 @@
+-- SPDX-License-Identifier: MIT
+--- Tries again what may fare better the next time, within the budget of a context.
+---
+---     local page, err = retry.call(c, { attempts = 3, timeout = 200 }, fetch, url)
+---
+--- Done comes first: no attempt and no sleep begins on a context that has ended, and no sleep that
+--- would outlast it.
+local core = require "ctx.core"
+local errors = require "ctx.errors"
+local line = require "ctx.line"
+local misuse = require "ctx.misuse"
+
+local retry = {}
+
+-- -- Errors --------------------------------------------------------------------------------------
+
+-- One per Lua state: what one instance of this module marks as permanent, another one understands.
+local shared = core.shared("ctx.retry")
+
+---@class ctx.retry.Stopped
+---@field attempts integer  that were made
+---@field reason "attempts"|"budget"|"done"
+---@field last any          the error of the last of them
+---@field delay number?     ms to the next one, that were too many for the budget
+---@field ended any?        the error of the context
+local Stopped = shared.stopped or { __name = "ctx.retry.Stopped" }
+local Permanent = shared.permanent or { __name = "ctx.retry.Permanent" }
+shared.stopped, shared.permanent = Stopped, Permanent
+
+--- The class of errors that say why there were no more attempts, for `errors.as`.
+retry.Stopped = Stopped
+
+function Stopped.unwrap(err)
+  if err.ended == nil then
+    return err.last
+  end
+  return err.ended, err.last
+end
+
+function Stopped.__tostring(err)
+  local attempts = err.attempts == 1 and "1 attempt" or err.attempts .. " attempts"
+  if err.reason == "done" then
+    local ended = err.ended and tostring(err.ended) .. ": " or ""
+    return ("%sstopped after %s: %s"):format(ended, attempts, err.last)
+  elseif err.reason == "budget" then
+    return ("gave up after %s, the next, in %.0f ms, being past the deadline: %s")
+      :format(attempts, err.delay, err.last)
+  end
+  return ("gave up after %s: %s"):format(attempts, err.last)
+end
+
+function Permanent.unwrap(err)
+  return err.err
+end
+
+function Permanent.__tostring(err)
+  return tostring(err.err)
+end
+
+--- Marks an error: another attempt will not help. `retry.call` returns it as it was, at once.
+---@param err any
+---@return any marked
+function retry.permanent(err)
+  misuse.argument(err ~= nil, "permanent", 1, "err", "an error", err)
+  return setmetatable({ err = err }, Permanent)
+end
+
+--- The error to return at once, if another attempt will not help.
+local function final(options, err)
+  if getmetatable(err) == Permanent then
+    return err.err
+  elseif errors.as(err, Permanent) or options.retryable and not options.retryable(err) then
+    return err
+  end
+end
+
+-- -- Options -------------------------------------------------------------------------------------
+
+---@class ctx.retry.Options
+---@field attempts? number       at most; 3 by default, math.huge: until the context ends
+---@field timeout? number        ms for each attempt; none by default
+---@field backoff? number|fun(attempt: integer, err: any): number
+---                              ms before the second attempt, 100 by default; or what says the ms
+---@field factor? number         by which they grow, 2 by default
+---@field max_backoff? number    ms at most, 30 000 by default
+---@field jitter? boolean        by default, sleeps any part of that
+---@field random? fun(): number  from 0 to 1, math.random by default
+---@field retryable? fun(err: any): boolean
+---@field on_retry? fun(attempt: integer, err: any, delay: number)
+
+local function is_function(value)
+  return type(value) == "function"
+end
+
+local function is_duration(value)
+  return misuse.is_ms(value) and value >= 0
+end
+
+local OPTIONS = {
+  attempts = { "a whole number of 1 or more, or math.huge", function(value)
+    return value == math.huge or misuse.is_whole(value, 1)
+  end },
+  timeout = { "a time in ms", misuse.is_ms },
+  backoff = { "a time in ms, or a function", function(value)
+    return is_duration(value) or is_function(value)
+  end },
+  factor = { "a number of 1 or more", function(value)
+    return type(value) == "number" and value >= 1
+  end },
+  max_backoff = { "a time in ms", is_duration },
+  jitter = { "a boolean", function(value) return type(value) == "boolean" end },
+  random = { "a function", is_function },
+  retryable = { "a function", is_function },
+  on_retry = { "a function", is_function },
+}
+
+--- The ms before the attempt after this one.
+local function delay_after(options, attempt, err)
+  local backoff = options.backoff or 100
+  if is_function(backoff) then
+    local delay = backoff(attempt, err)
+    if not is_duration(delay) then
+      error("retry.call: options.backoff returned no time in ms: " .. tostring(delay), 0)
+    end
+    return delay
+  end
+  local grown = backoff * (options.factor or 2) ^ (attempt - 1)
+  local delay = math.min(grown, options.max_backoff or 30000)
+  if options.jitter == false then
+    return delay
+  end
+  -- All of it is left to chance: who failed together should not come back together.
+  return delay * (options.random or math.random)()
+end
+
+-- -- The call ------------------------------------------------------------------------------------
+
+local function failed(results)
+  return not results[1] and results[2] ~= nil
+end
+
+local function attempt_once(c, options, fn, ...)
+  if not options.timeout then
+    return table.pack(fn(c, ...))
+  end
+  local limited, cancel <close> = core.with_timeout(c, options.timeout)
+  return table.pack(fn(limited, ...))
+end
+
+local function stopped(reason, attempts, last, more)
+  more = more or {}
+  more.reason, more.attempts, more.last = reason, attempts, last
+  return setmetatable(more, Stopped)
+end
+
+local function stopped_by(c, attempts, last)
+  -- Most often the attempt has failed for the same reason: that need not be said twice.
+  local ended = not errors.is(last, c:err()) and line.ended(c) or nil
+  return stopped("done", attempts, last, { ended = ended })
+end
+
+--- What ends the attempts after this one; nil if there will be another, after `delay`.
+local function reason_to_stop(c, options, attempt, err)
+  if c:done() then
+    return stopped_by(c, attempt, err)
+  end
+  local permanent = final(options, err)
+  if permanent ~= nil then
+    return permanent
+  elseif attempt >= (options.attempts or 3) then
+    return stopped("attempts", attempt, err)
+  end
+  local delay = delay_after(options, attempt, err)
+  if delay >= c:remaining() then
+    return stopped("budget", attempt, err, { delay = delay })
+  end
+  return nil, delay
+end
+
+--- Calls fn(c, …) until it succeeds. It has failed when it returns nil or false and an error; an
+--- error that it raises is no outcome, and goes through. With `timeout`, each attempt gets a
+--- context of its own, which ends with the attempt.
+---
+--- Returns what fn returned; or nil and an error, which is the last one, and tells why there were
+--- no more attempts; or nil and a permanent error.
+---@async
+---@param c ctx.Context
+---@param options ctx.retry.Options?
+---@param fn fun(c: ctx.Context, ...): ...
+---@param ... any
+---@return any ...
+function retry.call(c, options, fn, ...)
+  misuse.context(c, "call")
+  options = options == nil and {} or options
+  misuse.options(options, "call", 2, OPTIONS)
+  misuse.fn(fn, "call", 3)
+  local err = line.ended(c)
+  local attempt = 0
+  while err == nil do
+    attempt = attempt + 1
+    local results = attempt_once(c, options, fn, ...)
+    if not failed(results) then
+      return table.unpack(results, 1, results.n)
+    end
+    local delay
+    err, delay = reason_to_stop(c, options, attempt, results[2])
+    if err == nil then
+      if options.on_retry then
+        options.on_retry(attempt, results[2], delay)
+      end
+      if not core.sleep(c, delay) then
+        err = stopped_by(c, attempt, results[2])
+      end
+    end
+  end
+  return nil, err
+end
+
+return retry
