@@ -1,0 +1,273 @@
+-- SPDX-License-Identifier: MIT
+--- A circuit breaker: stops calling what keeps failing, and lets a few calls probe whether it is
+--- well again.
+---
+---     local payments = breaker.new { name = "payments", failures = 5, cooldown = 10000 }
+---     local receipt, err = payments:call(c, charge, order)
+---     if errors.is(err, breaker.open) then … end
+local core = require "ctx.core"
+local errors = require "ctx.errors"
+local line = require "ctx.line"
+local misuse = require "ctx.misuse"
+
+local breaker = {}
+
+local shared = core.shared("ctx.breaker")
+shared.open = shared.open or errors.new("circuit breaker open")
+
+--- The error of a call that was not made.
+breaker.open = shared.open ---@type ctx.Error
+
+local BUCKETS = 10 -- the window of a rate moves on in steps of a tenth
+
+---@class ctx.breaker.Options
+---@field name? string        for errors
+---@field failures? integer   so many in a row open it; 5 by default, none if there is a rate
+---@field rate? number        so large a part of the calls, from 0 to 1, …
+---@field window? number      … within so many ms, 10 000 by default, …
+---@field minimum? integer    … if there were as many calls, 10 by default, opens it
+---@field cooldown? number    ms that it stays open, 30 000 by default
+---@field probes? integer     calls that must succeed then, and the most at a time; 1 by default
+---@field is_failure? fun(err: any): any  whether an error counts; by default each does
+---@field on_change? fun(from: string, to: string)
+
+local function is_count(value)
+  return misuse.is_whole(value, 1)
+end
+
+local function is_function(value)
+  return type(value) == "function"
+end
+
+local function is_duration(value)
+  return misuse.is_ms(value) and value > 0
+end
+
+local OPTIONS = {
+  name = { "a string", function(value) return type(value) == "string" end },
+  failures = { "a whole number of 1 or more", is_count },
+  rate = { "a number above 0, at most 1", function(value)
+    return type(value) == "number" and value > 0 and value <= 1
+  end },
+  window = { "a time in ms", function(value)
+    return is_duration(value) and value < math.huge
+  end },
+  minimum = { "a whole number of 1 or more", is_count },
+  cooldown = { "a time in ms", is_duration },
+  probes = { "a whole number of 1 or more", is_count },
+  is_failure = { "a function", is_function },
+  on_change = { "a function", is_function },
+}
+
+---@class ctx.Breaker
+---@field _state "closed"|"open"|"half-open"
+---@field _era integer      rises with each change: outcomes of calls from before do not count
+---@field _in_a_row integer failures, while closed
+---@field _buckets table    { step =, calls =, failed = } for the window of a rate
+---@field _until number     while open: when it will let probes through
+---@field _probing integer  while half-open: probes under way
+---@field _passed integer   and those that have succeeded
+local Breaker = {}
+local metatable = { __name = "ctx.breaker", __index = Breaker }
+
+--- A breaker, closed.
+---@param options? ctx.breaker.Options
+---@return ctx.Breaker
+function breaker.new(options)
+  options = options == nil and {} or options
+  misuse.options(options, "new", 1, OPTIONS)
+  local failures = options.failures or (options.rate and math.huge or 5)
+  return setmetatable({
+    _name = options.name, _failures = failures, _rate = options.rate,
+    _step_ms = (options.window or 10000) / BUCKETS, _minimum = options.minimum or 10,
+    _cooldown = options.cooldown or 30000, _probes = options.probes or 1,
+    _is_failure = options.is_failure, _on_change = options.on_change,
+    _state = "closed", _era = 0, _in_a_row = 0, _buckets = {}, _until = 0, _probing = 0,
+    _passed = 0,
+  }, metatable)
+end
+
+-- -- States --------------------------------------------------------------------------------------
+
+local function change(self, state)
+  local from = self._state
+  self._state, self._era = state, self._era + 1
+  self._in_a_row, self._buckets, self._probing, self._passed = 0, {}, 0, 0
+  if state == "open" then
+    self._until = core.now() + self._cooldown
+  end
+  if self._on_change then
+    self._on_change(from, state)
+  end
+end
+
+--- Time alone ends the open state; it is looked at when somebody asks.
+local function current(self)
+  if self._state == "open" and core.now() >= self._until then
+    change(self, "half-open")
+  end
+  return self._state
+end
+
+--- Counts a call of the closed state; true if the rate says that it must open.
+local function count_in_window(self, is_failure)
+  local step = core.now() // self._step_ms
+  local at = step % BUCKETS + 1
+  local bucket = self._buckets[at]
+  if not bucket or bucket.step ~= step then
+    bucket = { step = step, calls = 0, failed = 0 }
+    self._buckets[at] = bucket
+  end
+  bucket.calls = bucket.calls + 1
+  bucket.failed = bucket.failed + (is_failure and 1 or 0)
+  local calls, failed = 0, 0
+  for _, each in pairs(self._buckets) do
+    if each.step > step - BUCKETS then
+      calls, failed = calls + each.calls, failed + each.failed
+    end
+  end
+  return calls >= self._minimum and failed / calls >= self._rate
+end
+
+local function record_closed(self, is_failure)
+  local over_rate = self._rate and count_in_window(self, is_failure)
+  self._in_a_row = is_failure and self._in_a_row + 1 or 0
+  if is_failure and (over_rate or self._in_a_row >= self._failures) then
+    change(self, "open")
+  end
+end
+
+--- What became of a call: true failed, false did not, nil says nothing.
+local function record(self, era, is_failure)
+  if era ~= self._era then
+    return
+  elseif self._state == "closed" then
+    if is_failure ~= nil then
+      record_closed(self, is_failure)
+    end
+    return
+  end
+  -- Half-open: nothing is let through in the open state.
+  self._probing = self._probing - 1
+  if is_failure then
+    change(self, "open")
+  elseif is_failure == false then
+    self._passed = self._passed + 1
+    if self._passed >= self._probes then
+      change(self, "closed")
+    end
+  end
+end
+
+-- -- Permits -------------------------------------------------------------------------------------
+
+---@class ctx.breaker.Permit
+---@field _breaker ctx.Breaker?
+---@field _era integer
+---@field _c ctx.Context?
+local Permit = {}
+local permit_metatable = { __name = "ctx.breaker.permit", __index = Permit }
+
+local function settle(permit, is_failure)
+  local of = permit._breaker
+  if of then
+    permit._breaker = nil
+    record(of, permit._era, is_failure)
+  end
+end
+
+--- The call has succeeded. Only the first word about a permit counts.
+function Permit:succeed()
+  misuse.self(self, permit_metatable, "succeed")
+  settle(self, false)
+end
+
+--- The call has failed.
+function Permit:fail()
+  misuse.self(self, permit_metatable, "fail")
+  settle(self, true)
+end
+
+--- Whether the call was given up by who made it: that says nothing about what was called.
+local function given_up(c)
+  return c ~= nil and c:err() == errors.canceled
+end
+
+--- Without a word, an error that leaves the scope is a failure, and nothing else says anything.
+function permit_metatable.__close(permit, err)
+  settle(permit, err ~= nil and not given_up(permit._c) or nil)
+end
+
+local function allow(self, c)
+  local state = current(self)
+  local refused = state == "open"
+    or state == "half-open" and self._probing + self._passed >= self._probes
+  if refused then
+    return nil, self._name and errors.wrap(breaker.open, self._name) or breaker.open
+  end
+  if state == "half-open" then
+    self._probing = self._probing + 1
+  end
+  return setmetatable({ _breaker = self, _era = self._era, _c = c }, permit_metatable)
+end
+
+--- A permit to make one call, to be closed: `local permit <close>, err = b:allow()`. Say
+--- permit:succeed() or permit:fail(); without, it says nothing, as when the caller gave up.
+---@return ctx.breaker.Permit? permit
+---@return ctx.Error? err  is breaker.open
+function Breaker:allow()
+  misuse.self(self, metatable, "allow")
+  local permit, err = allow(self)
+  return permit, err
+end
+
+--- Hears what fn returned, and hands it on.
+local function judge(self, permit, c, ...)
+  local ok, err = ...
+  if ok or err == nil then
+    settle(permit, false)
+  elseif given_up(c) then
+    settle(permit, nil)
+  else
+    settle(permit, not self._is_failure or not not self._is_failure(err))
+  end
+  return ...
+end
+
+--- Calls fn(c, …), unless the breaker is open. It has failed when it raises, or returns nil or
+--- false and an error that counts, a deadline included; but not when c was cancelled: whether the
+--- caller waits for the answer says nothing about who gives it.
+---@async
+---@param c ctx.Context
+---@param fn fun(c: ctx.Context, ...): ...
+---@param ... any
+---@return any ... what fn returned; or nil and an error, which is breaker.open
+function Breaker:call(c, fn, ...)
+  misuse.self(self, metatable, "call")
+  misuse.context(c, "call")
+  misuse.fn(fn, "call", 2)
+  local err = line.ended(c)
+  if err ~= nil then
+    return nil, err
+  end
+  local scope <close>, refused = allow(self, c)
+  if not scope then
+    return nil, refused
+  end
+  return judge(self, scope, c, fn(c, ...))
+end
+
+---@return "closed"|"open"|"half-open"
+function Breaker:state()
+  misuse.self(self, metatable, "state")
+  return (current(self))
+end
+
+--- The ms until it will let a probe through; 0 when it is not open.
+---@return number
+function Breaker:retry_after()
+  misuse.self(self, metatable, "retry_after")
+  return current(self) == "open" and self._until - core.now() or 0
+end
+
+return breaker
