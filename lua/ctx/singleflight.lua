@@ -1,0 +1,130 @@
+-- SPDX-License-Identifier: MIT
+--- One flight for each key: who asks for what somebody else is fetching already waits for that.
+---
+---     local user, err, shared = users:call(c, id, load_user, id)
+---
+--- Every caller waits with its own context. The flight belongs to none of them: it goes on as long
+--- as anyone waits, and is cancelled when all have left.
+local core = require "ctx.core"
+local errors = require "ctx.errors"
+local line = require "ctx.line"
+local misuse = require "ctx.misuse"
+
+local singleflight = {}
+
+---@class ctx.Singleflight
+---@field _flights table<any, ctx.singleflight.Flight>
+local Singleflight = {}
+local metatable = { __name = "ctx.singleflight", __index = Singleflight }
+
+---@return ctx.Singleflight
+function singleflight.new()
+  return setmetatable({ _flights = {} }, metatable)
+end
+
+---@class ctx.singleflight.Flight
+---@field group ctx.Singleflight
+---@field key any
+---@field c ctx.Context      of the flight; has the values of the first caller's
+---@field cancel ctx.Cancel
+---@field task ctx.Task
+---@field callers integer    who wait
+---@field joined integer     who ever waited
+---@field over boolean
+---@field raised any?        what it raised, once somebody has asked
+local Flight = {}
+
+local function forget(flight)
+  local flights = flight.group._flights
+  if flights[flight.key] == flight then
+    flights[flight.key] = nil
+  end
+end
+
+--- A caller leaves, on whatever way. After the last nobody wants the result, so nobody may join.
+function Flight.__close(flight)
+  flight.callers = flight.callers - 1
+  if flight.callers == 0 and not flight.over then
+    forget(flight)
+    flight.cancel(errors.new("singleflight: all callers have left"))
+  end
+end
+
+--- The flight is over, on whatever way. Who asks from now on wants a new one.
+local Landing = {
+  __close = function(landing)
+    local flight = landing.flight
+    flight.over = true
+    forget(flight)
+    flight.cancel()
+  end,
+}
+
+local function fly(landing, fn, ...)
+  local scope <close> = landing
+  return fn(...)
+end
+
+local function start(self, c, key, fn, ...)
+  local own, cancel = core.with_cancel(core.without_cancel(c))
+  local flight = setmetatable({
+    group = self, key = key, c = own, cancel = cancel, callers = 0, joined = 0, over = false,
+  }, Flight)
+  flight.task = core.go(fly, setmetatable({ flight = flight }, Landing), fn, own, ...)
+  self._flights[key] = flight
+  return flight
+end
+
+--- What every caller gets. An error that was raised is one object for all, with its traceback.
+local function result(flight, value, err)
+  local task = flight.task
+  if task:status() == "failed" then
+    flight.raised = flight.raised or errors.raised(err, task:traceback())
+    value, err = nil, flight.raised
+  end
+  return value, err, flight.joined > 1
+end
+
+--- Waits for the flight of this key, which the first caller starts: fn(flight's context, …) in a
+--- task of its own. If the result comes in the turn in which c ends, it is returned.
+---
+--- Returns what fn did, its first two results; or nil and the error that it raised; or nil and the
+--- error of c. The third tells whether others wait, or waited, for the same flight.
+---@async
+---@param c ctx.Context
+---@param key any  not nil
+---@param fn fun(c: ctx.Context, ...): any, any
+---@param ... any
+---@return any value
+---@return any? err
+---@return boolean shared
+function Singleflight:call(c, key, fn, ...)
+  misuse.self(self, metatable, "call")
+  misuse.context(c, "call")
+  misuse.argument(key ~= nil and key == key, "call", 2, "key", "anything but nil and NaN", key)
+  misuse.fn(fn, "call", 3)
+  local ended = line.ended(c)
+  if ended ~= nil then
+    return nil, ended, false
+  end
+  local flight = self._flights[key] or start(self, c, key, fn, ...)
+  flight.callers, flight.joined = flight.callers + 1, flight.joined + 1
+  local scope <close> = flight
+  local ok, first, err = pcall(flight.task.wait, flight.task, c)
+  if not ok then
+    error(first, 2)
+  elseif flight.over then
+    return result(flight, flight.task:wait())
+  end
+  return nil, err, flight.joined > 1
+end
+
+--- The next caller of this key starts a new flight; those who wait go on waiting for the old one.
+---@param key any
+function Singleflight:forget(key)
+  misuse.self(self, metatable, "forget")
+  misuse.argument(key ~= nil and key == key, "forget", 1, "key", "anything but nil and NaN", key)
+  self._flights[key] = nil
+end
+
+return singleflight
