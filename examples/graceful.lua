@@ -2,7 +2,7 @@
 --- A server that loses nothing when it is told to stop: it answers lines on a loopback port, a
 --- worker writes down what was answered, and on SIGINT or SIGTERM it goes through its phases.
 --
--- Usage: lua5.4 examples/graceful.lua [--work MS] [--stuck] [--alone]
+-- Usage: ./dev lua examples/graceful.lua [--work MS] [--stuck] [--alone]
 --   --work MS  how long each answer takes (200)
 --   --stuck    has a worker that listens to nobody: force has to end it
 --   --alone    plays its own client and sends itself a SIGTERM; so it runs without arguments, too

@@ -1,0 +1,83 @@
+-- SPDX-License-Identifier: MIT
+--- A payment that is accepted at once and made afterwards: detached from the request, with a
+--- timeout of its own (S15). Where Go's usual form returns silently on any end of the context, this
+--- logs a deadline with its cause: the charge may have happened, and somebody has to look.
+--
+-- Usage: ./dev lua examples/payment.lua     (exits 0 only if it went as it must)
+
+local ctx = require("ctx")
+local errors = require("ctx.errors")
+
+local CHARGE_BUDGET_MS = 50 -- 10 000 in earnest
+local timed_out = errors.new("payment gateway did not answer in time")
+
+local log, saved = {}, {}
+
+--- The gateway: a token decides how it behaves.
+local function charge(c, token, amount)
+  local ok, err = ctx.sleep(c, token == "slow" and 60000 or 5)
+  if not ok then
+    return nil, errors.wrap(err, "charge")
+  elseif token == "stolen" then
+    return nil, errors.new("card declined")
+  end
+  return { token = token, amount = amount }
+end
+
+local function save_payment(c, payment)
+  local ok, err = ctx.sleep(c, 1)
+  saved[#saved + 1] = ok and payment.token or nil
+  return ok, err
+end
+
+local function pay(request, body)
+  local detached = ctx.without_cancel(request)
+  local c, cancel <close> = ctx.with_timeout(detached, CHARGE_BUDGET_MS, timed_out)
+  local payment, err = charge(c, body.token, body.amount)
+  if payment then
+    save_payment(c, payment)
+  elseif errors.is(err, ctx.deadline_exceeded) then
+    log[#log + 1] = ("payment of unknown outcome: %s: %s"):format(body.token, tostring(c:cause()))
+  elseif not errors.is(err, ctx.canceled) then
+    log[#log + 1] = ("payment failed: %s: %s"):format(body.token, err)
+  end
+end
+
+--- '{"token": "…", "amount": 12}', well enough for here.
+local function decode(text)
+  local token, amount = text:match('"token"%s*:%s*"([^"]*)"'), text:match('"amount"%s*:%s*(%d+)')
+  if not token or not amount then
+    return nil, errors.new("invalid body")
+  end
+  return { token = token, amount = tonumber(amount) }
+end
+
+--- The handler: its context ends as soon as it has answered, the payment goes on.
+local function handle(root, text)
+  local request, cancel <close> = ctx.with_cancel(root)
+  local body, err = decode(text)
+  if not body then
+    return 400, tostring(err)
+  end
+  ctx.go(pay, request, body)
+  return 202, '{"status":"processing"}'
+end
+
+local answers = {}
+ctx.run(function(root)
+  for _, token in ipairs({ "good", "slow", "stolen" }) do
+    answers[#answers + 1] = handle(root, ('{"token": "%s", "amount": 12}'):format(token))
+  end
+  answers[#answers + 1] = handle(root, "what?")
+end)
+
+print("answers: " .. table.concat(answers, " "))
+print("saved:   " .. table.concat(saved, " "))
+table.sort(log)
+print(table.concat(log, "\n"))
+local went_well = table.concat(answers, " ") == "202 202 202 400"
+  and table.concat(saved, " ") == "good"
+  and #log == 2
+  and log[1] == "payment failed: stolen: card declined"
+  and log[2] == "payment of unknown outcome: slow: " .. tostring(timed_out)
+os.exit(went_well and 0 or 1, true)
