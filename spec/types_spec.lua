@@ -24,6 +24,10 @@ local classes = {
     Context = methods_of(ctx.background()),
     Task = methods_of(ctx.go(function() end)),
   },
+  ["ctx.breaker"] = {
+    Breaker = methods_of(require("ctx.breaker").new()),
+    Permit = methods_of(require("ctx.breaker").new():allow()),
+  },
   ["ctx.channel"] = { Channel = methods_of(require("ctx.channel").new()) },
   ["ctx.errors"] = { Error = methods_of(ctx.canceled) },
   ["ctx.mutex"] = {
@@ -42,6 +46,7 @@ local classes = {
       return methods_of(s)
     end)(),
   },
+  ["ctx.singleflight"] = { Singleflight = methods_of(require("ctx.singleflight").new()) },
   ["ctx.testing"] = {
     Clock = (function()
       local clock <close> = testing.clock()
@@ -54,7 +59,8 @@ local classes = {
 
 --- What pages call an object of a class, where that is not the class's name in small letters.
 local page_names = {
-  c = "Context", err = "Error", ch = "Channel", m = "Mutex", wg = "WaitGroup",
+  b = "Breaker", c = "Context", ch = "Channel", err = "Error", m = "Mutex", sf = "Singleflight",
+  wg = "WaitGroup",
 }
 
 local function lines_of(path)
