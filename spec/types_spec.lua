@@ -54,6 +54,13 @@ local classes = {
     end)(),
     Snapshot = methods_of(testing.snapshot()),
   },
+  ["ctx.uv"] = {
+    Stream = require("ctx.uv.stream").class,
+    Listener = require("ctx.uv.listener").class,
+    Udp = require("ctx.uv.udp").class,
+    Process = require("ctx.uv.process").class,
+    Watcher = require("ctx.uv.watch").class,
+  },
   ["ctx.waitgroup"] = { WaitGroup = methods_of(require("ctx.waitgroup").new()) },
 }
 

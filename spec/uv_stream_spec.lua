@@ -1,9 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- Streams on real loopback sockets: S28, C62, B11, L11, L12, L14.
+-- Streams on real loopback sockets: S28, C62, L11, L12, L14.
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local loopback = require "spec.support.loopback"
-local luv = require "luv"
 local uv = require "ctx.uv"
 
 local pair, run, cancelled = loopback.pair, loopback.run, loopback.cancelled
@@ -79,6 +78,49 @@ describe("a stream that is read", function()
       assert.is_nil(line)
       assert.is_true(errors.is(err, uv.EMSGSIZE))
       assert.equal("another", server:read_exactly(root, 7))
+    end)
+  end)
+
+  -- Against a plain string, in every mixture of the three ways to read.
+  it("gives every byte once, whatever the pieces", function()
+    run(function(root)
+      local client <close>, server = pair(root)
+      local _ <close> = server
+      local seed = os.time()
+      math.randomseed(seed)
+      local sent, got = {}, {}
+      for i = 1, 300 do
+        sent[i] = ("abc"):rep(math.random(0, 20)):sub(1, math.random(0, 40))
+          .. (math.random(3) > 1 and "\n" or "")
+      end
+      local writer = ctx.go(function()
+        for i, piece in ipairs(sent) do
+          assert(client:write(root, piece))
+          if i % math.random(1, 20) == 0 then
+            ctx.sleep(root, 0)
+          end
+        end
+        client:close()
+      end)
+      repeat
+        local way, n = math.random(3), math.random(1, 50)
+        local piece, err
+        if way == 1 then
+          piece, err = server:read_line(root)
+          piece = piece and piece .. "\n"
+        elseif way == 2 then
+          piece, err = server:read_exactly(root, n)
+        else
+          piece = server:read(root)
+        end
+        if err then
+          piece = server:read(root)
+        end
+        got[#got + 1] = piece
+      until not piece
+      writer:wait(root)
+      assert.equal(table.concat(sent), table.concat(got), "seed " .. seed)
+      assert.equal(0, server._size)
     end)
   end)
 
@@ -312,127 +354,6 @@ describe("a stream that is written", function()
       assert.is_true(turns > 3)
       reader:wait(root)
       task:wait(root)
-    end)
-  end)
-end)
-
-describe("an idle time, together with a deadline (B11),", function()
-  local function is_idle(err)
-    assert.is_true(errors.is(err, uv.idle))
-    assert.is_true(errors.is(err, ctx.deadline_exceeded))
-  end
-
-  it("ends a read to which nothing comes, and the stream is as it was", function()
-    run(function(root)
-      local client <close>, server = pair(root, { idle = 20 })
-      local _ <close> = server
-      local c, cancel <close> = ctx.with_timeout(root, 60000)
-      is_idle(select(2, server:read(c)))
-      assert.is_nil(c:err())
-      assert(client:write(c, "late"))
-      assert.equal("late", server:read(c))
-    end)
-  end)
-
-  it("does not count what is slow, but moves", function()
-    run(function(root)
-      local client <close>, server = pair(root)
-      local _ <close> = server
-      server:set_idle(60)
-      local task = ctx.go(server.read_exactly, server, root, 8)
-      for _ = 1, 8 do
-        ctx.sleep(root, 15)
-        assert(client:write(root, "x"))
-      end
-      assert.equal("xxxxxxxx", task:wait(root))
-    end)
-  end)
-
-  it("leaves the deadline of the context the last word", function()
-    run(function(root)
-      local client <close>, server = pair(root, { idle = 60000 })
-      local _ <close>, _ = server, client
-      local c, cancel <close> = ctx.with_timeout(root, 10)
-      local chunk, err = server:read(c)
-      assert.is_nil(chunk)
-      assert.equal(ctx.deadline_exceeded, err)
-    end)
-  end)
-
-  it("closes what is written to a peer that reads nothing", function()
-    run(function(root)
-      local client <close>, server = pair(root, { idle = 20 })
-      local _ <close> = server
-      is_idle(select(2, client:write(root, MUCH)))
-      assert.is_true(client:is_closed())
-    end)
-  end)
-end)
-
-describe("other streams", function()
-  it("are pipes", function()
-    run(function(root)
-      local path = os.tmpname()
-      os.remove(path)
-      local listener <close> = assert(uv.listen_pipe(path))
-      assert.equal(path, listener:address())
-      local client <close> = assert(uv.connect_pipe(root, path))
-      local server <close> = assert(listener:accept(root))
-      assert(client:write(root, "through the pipe\n"))
-      assert.equal("through the pipe", server:read_line(root))
-      listener:close()
-      local again, err = uv.connect_pipe(root, path)
-      assert.is_nil(again)
-      assert.is_true(errors.is(err, uv.ENOENT))
-    end)
-  end)
-
-  it("are luv's own, and descriptors", function()
-    run(function(root)
-      local fds = assert(luv.socketpair())
-      local one <close> = assert(uv.open(fds[1]))
-      local handle = luv.new_pipe(false)
-      handle:open(fds[2])
-      local other <close> = uv.stream(handle)
-      assert(one:write(root, "hello"))
-      assert.equal("hello", other:read(root))
-    end)
-  end)
-
-  it("are not files", function()
-    local fd = assert(luv.fs_open("/dev/null", "r", 0))
-    local found, err = uv.open(fd)
-    luv.fs_close(fd)
-    assert.is_nil(found)
-    assert.is_true(errors.is(err, uv.ENOTSUP))
-  end)
-
-  it("know both their addresses", function()
-    run(function(root)
-      local client <close>, server = pair(root)
-      local _ <close> = server
-      assert.equal(client:address().port, server:peer().port)
-      server:close()
-      assert.is_nil((server:address()))
-    end)
-  end)
-end)
-
-describe("misuse of a stream", function()
-  it("raises at the caller's line", function()
-    run(function(root)
-      local client <close>, server = pair(root)
-      local _ <close> = server
-      local function raises(expected, ...)
-        local ok, err = pcall(...)
-        assert.is_false(ok)
-        assert.truthy(err:find(expected, 1, true), err)
-        assert.truthy(err:find("uv_stream_spec.lua", 1, true), err)
-      end
-      raises("c: a context expected, got nil", function() client:read() end)
-      raises("data: a string or a list of strings", function() client:write(root, 1) end)
-      raises("n: a whole number", function() client:read_exactly(root, 1.5) end)
-      raises("ms: a positive number", function() client:set_idle(0) end)
     end)
   end)
 end)

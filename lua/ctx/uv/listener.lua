@@ -33,7 +33,7 @@ local MANY = 1000
 local Listener = {}
 local metatable = { __name = "ctx.uv.Listener", __index = Listener }
 
-local listener = {}
+local listener = { class = Listener }
 
 -- -- Connections ----------------------------------------------------------------------------------
 

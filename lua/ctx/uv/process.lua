@@ -34,7 +34,7 @@ local LOOK_MS = 10 -- between two looks at whether a group is gone, of which not
 local Process = {}
 local metatable = { __name = "ctx.uv.Process", __index = Process }
 
-local process = {}
+local process = { class = Process }
 
 -- -- Ending ---------------------------------------------------------------------------------------
 

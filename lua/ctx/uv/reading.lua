@@ -74,26 +74,50 @@ local function read_until(self, c, enough, argument)
     end
     result, err = enough(self, argument)
   end
-  return result, err
+  if result then
+    return result
+  end
+  return nil, err
+end
+
+--- What is left of the first part, and how many bytes that is. Short lines are taken from one long
+--- part by moving along it: to cut each off would copy the rest every time.
+local function first_part(self)
+  local first = self._parts[1]
+  return first, #first - self._taken
 end
 
 --- Takes the first n bytes, which are there.
 local function take(self, n)
-  local parts = self._parts
-  local first = parts[1]
-  if #first == n then
-    table.remove(parts, 1)
-    self._size = self._size - n
-    return first
+  local first, left = first_part(self)
+  self._size = self._size - n
+  if n < left then
+    local from = self._taken + 1
+    self._taken = self._taken + n
+    return first:sub(from, self._taken)
   end
-  local all = #parts == 1 and first or table.concat(parts)
-  self._parts = #all > n and { all:sub(n + 1) } or {}
-  self._size = #all - n
-  return all:sub(1, n)
+  local parts, pieces, missing = self._parts, { first:sub(self._taken + 1) }, n - left
+  local used = 1
+  self._taken = 0
+  while missing > 0 do
+    local part = parts[used + 1]
+    pieces[used + 1] = missing < #part and part:sub(1, missing) or part
+    if missing < #part then
+      self._taken = missing
+      break
+    end
+    missing = missing - #part
+    used = used + 1
+  end
+  self._parts = table.move(parts, used + 1, #parts, 1, {})
+  return #pieces == 1 and pieces[1] or table.concat(pieces)
 end
 
 local function any(self)
-  return self._parts[1] and take(self, #self._parts[1])
+  if self._parts[1] then
+    local _, left = first_part(self)
+    return take(self, left)
+  end
 end
 
 --- The next bytes, as many as have come. nil alone is the end of the stream; it comes again when
@@ -125,17 +149,19 @@ function Stream:read_exactly(c, n)
   check_context(c, "read_exactly")
   check(math.type(n) == "integer" and n >= 0, "read_exactly", 2, "n", "a whole number", n)
   local bytes, err = read_until(self, c, exactly, n)
-  if not bytes and not err and self._size > 0 then
+  if bytes then
+    return bytes
+  elseif not err and self._size > 0 then
     err = failure.new("EOF", "read_exactly",
       ("end of file after %d of %d bytes"):format(self._size, n))
   end
-  return bytes, err
+  return nil, err
 end
 
 local function line_of(self, max)
-  local before = 0
-  for _, part in ipairs(self._parts) do
-    local at = part:find("\n", 1, true)
+  local before = -self._taken
+  for i, part in ipairs(self._parts) do
+    local at = part:find("\n", i == 1 and self._taken + 1 or 1, true)
     if before + (at or #part + 1) - 1 > max then
       return nil, failure.new("EMSGSIZE", "read_line", ("line longer than %d bytes"):format(max))
     elseif at then
@@ -158,10 +184,12 @@ function Stream:read_line(c, max)
   check(max == nil or math.type(max) == "integer" and max > 0, "read_line", 2, "max",
     "a positive whole number", max)
   local line, err = read_until(self, c, line_of, max or 65536)
-  if not line and not err and self._size > 0 then
+  if line then
+    return line
+  elseif not err and self._size > 0 then
     err = failure.new("EOF", "read_line", "end of file in the middle of a line")
   end
-  return line, err
+  return nil, err
 end
 
 return reading

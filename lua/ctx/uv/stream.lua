@@ -16,6 +16,7 @@ local check = misuse.argument
 ---@class ctx.uv.Stream
 ---@field _handle userdata        luv's stream
 ---@field _parts string[]         what was read and nobody has taken yet, `_size` bytes
+---@field _taken integer       bytes of the first of these that are gone
 ---@field _size integer
 ---@field _end any?               why there will be no more to read: false for the end of the stream
 ---@field _reading boolean        luv reads
@@ -36,7 +37,7 @@ for _, part in ipairs { reading.methods, writing.methods } do
   end
 end
 
-local stream = {}
+local stream = { class = Stream }
 
 -- -- Making ---------------------------------------------------------------------------------------
 
@@ -52,7 +53,7 @@ local stream = {}
 function stream.new(handle, options)
   host.ignore_sigpipe()
   local self = setmetatable({
-    _handle = handle, _parts = {}, _size = 0, _reading = false, _streak = 0,
+    _handle = handle, _parts = {}, _taken = 0, _size = 0, _reading = false, _streak = 0,
     _readers = gate.new(), _writers = gate.new(),
     _high_water = options and options.high_water or 0,
   }, metatable)
@@ -101,7 +102,7 @@ function Stream:close(why)
     return
   end
   self._closed = type(why) == "string" and why or "by its owner"
-  self._parts, self._size = {}, 0
+  self._parts, self._taken, self._size = {}, 0, 0
   host.close(self._handle)
   self._readers:open()
   self._writers:open()

@@ -23,7 +23,7 @@ local KEPT = 64 -- datagrams, until luv is told to stop
 local Udp = {}
 local metatable = { __name = "ctx.uv.Udp", __index = Udp }
 
-local udp = {}
+local udp = { class = Udp }
 
 local function on_receive(self, said, data, from, flags)
   if not said and not from then

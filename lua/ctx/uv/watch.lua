@@ -55,6 +55,7 @@ local KEPT = 1024 -- changes that nobody has asked for yet
 ---@field _closed any?
 local Watcher = {}
 local metatable = { __name = "ctx.uv.Watcher", __index = Watcher }
+watch.class = Watcher
 
 ---@class ctx.uv.Change
 ---@field name? string     of the file, within a directory that is watched
