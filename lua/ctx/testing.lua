@@ -153,9 +153,12 @@ local function leaked_contexts(self, leaks)
         :format(tostring(live.context), live.made and " made at " .. place(live.made) or "")
     end
   end
-  local lost = core.counters().lost - self._lost
+  local lost, where = core.counters().lost - self._lost, ""
+  if self._where then
+    -- Only what was made since has a known place: others are lost by who made them.
+    lost, where = #self._where, ", made at " .. table.concat(self._where, ", ")
+  end
   if lost > 0 then
-    local where = self._where and ", made at " .. table.concat(self._where, ", ") or ""
     leaks[#leaks + 1] = ("%d lost cancel(s): contexts collected before their cancel was called%s")
       :format(lost, where)
   end

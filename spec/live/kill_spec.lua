@@ -99,6 +99,9 @@ describe("the storefront's server", function()
       for _, connection in pairs(open) do
         connection:close()
       end
+      repeat -- until it has noticed that those have gone
+        local stats = client.ask(c, shop.server.port, "stats")
+      until stats
       local group <close>, gctx = errgroup.with_context(c)
       for i = 1, 3 do
         group:go(client.ask, gctx, shop.server.port, "page e" .. i)
