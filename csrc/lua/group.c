@@ -60,6 +60,12 @@ static int group_with_context(lua_State* L) {
   return 2;
 }
 
+/* The core's word may be on its way: it must not outlive the group, which is kept by those who wait,
+ * and it would end a context that nobody waits for. */
+static void stop_listening(group_t* g) {
+  if (lctx_list_empty(&g->waiters)) (void)ctx_join_stop(&g->join);
+}
+
 /* -- The end of a task ---------------------------------------------------------------------- */
 
 /* Pushes the error of a task that is over, if it failed: raised, or returned after nil or false. */
@@ -140,33 +146,39 @@ void lctx_group_task_over(lua_State* L, lctx_task* t, int nresults) {
     ctx_group_end(&g->g, false, NULL);
   }
   lua_pop(L, 1);
+  stop_listening(g);
   lctx_clear_at(L, t->S, LCTX_REF_OWNERS, t->slot);
 }
 
 /* -- Starting tasks --------------------------------------------------------------------------- */
 
-static void check_function(lua_State* L) {
+/* The group that is to start the function at stack index 2. */
+static group_t* check_start(lua_State* L, const lctx_state* S) {
+  group_t* g = check(L, 1);
   if (lua_type(L, 2) != LUA_TFUNCTION) lctx_typeerror(L, 2, "fn", "a function");
+  if (S->closed) luaL_error(L, "cannot start a task: the Lua state is closing");
+  return g;
 }
 
-/* Starts `t`, which has been begun, with the function and arguments from stack index 2 on. */
-static void start(lua_State* L, lctx_state* S, group_t* g, lctx_task* t) {
+/* Starts `t`, which has been begun, with the function and arguments from stack index 2 on; `level`
+ * above is who asked for it. */
+static void start(lua_State* L, lctx_state* S, group_t* g, lctx_task* t, int level) {
+  lctx_note_spawn(L, t, level);
   t->group = g;
   lua_pushvalue(L, 1);
   lctx_set_at(L, S, LCTX_REF_OWNERS, t->slot);
   lctx_task_start(L, t, lua_gettop(L) - 2);
-  if (!S->draining) lctx_settle(L, S);
+  if (!S->draining) lctx_rouse(L, S);
 }
 
 /* g:try_go(fn, …) → false at the limit */
 static int group_try_go(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
-  group_t* g = check(L, 1);
-  check_function(L);
+  group_t* g = check_start(L, S);
   lctx_task* t = lctx_task_prepare(L, S, lua_gettop(L) - 2);
   bool begun = ctx_group_try_begin(&g->g);
   if (begun) {
-    start(L, S, g, t);
+    start(L, S, g, t, 1);
   } else {
     lctx_task_free(L, t);
   }
@@ -192,7 +204,7 @@ static void undo(lctx_task* t) {
 static int start_granted(lua_State* L) {
   group_t* g = (group_t*)lua_touserdata(L, 1);
   lctx_state* S = lctx_stateof_tree(g->g.tree);
-  start(L, S, g, lctx_task_prepare(L, S, lua_gettop(L) - 2));
+  start(L, S, g, lctx_task_prepare(L, S, lua_gettop(L) - 2), 2);
   return 0;
 }
 
@@ -210,6 +222,7 @@ static int went(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   lua_insert(L, 1);
   if (lctx_enter_plain(L, lua_gettop(L) - 2, 0) != LUA_OK) {
     ctx_group_end(&g->g, false, NULL);
+    lctx_settle(L, S);
     return lua_error(L);
   }
   lua_pushboolean(L, 1);
@@ -243,14 +256,13 @@ static int wait_for_place(lua_State* L, lctx_state* S, group_t* g) {
  * is done before there is one */
 static int group_go(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
-  group_t* g = check(L, 1);
-  check_function(L);
+  group_t* g = check_start(L, S);
   lctx_task* t = lctx_task_prepare(L, S, lua_gettop(L) - 2);
   if (!ctx_group_try_begin(&g->g)) {
     lctx_task_free(L, t);
     return wait_for_place(L, S, g);
   }
-  start(L, S, g, t);
+  start(L, S, g, t, 1);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -262,7 +274,7 @@ static int group_set_limit(lua_State* L) {
   lua_Integer n = lua_tointegerx(L, 2, &exact);
   if (lua_type(L, 2) != LUA_TNUMBER || !exact) lctx_typeerror(L, 2, "n", "a whole number");
   if (ctx_group_set_limit(&g->g, n) != 0) {
-    return luaL_error(L, "group:set_limit: %d task(s) are running; set it before",
+    return luaL_error(L, "group:set_limit: %d task(s) are running, or wait to begin; set it before",
                       (int)g->g.running);
   }
   return 0;
@@ -280,19 +292,26 @@ static void all_over(ctx_join_t* join) {
 static int result(lua_State* L, group_t* g) {
   /* The tasks' context is over with them: nobody needs to cancel it any more. */
   if (g->own != NULL) lctx_live_remove(lctx_stateof(&g->own->base), &g->own->base);
-  g->heard = true;
   if (!g->g.failed) {
     lua_pushboolean(L, 1);
     return 1;
   }
+  g->heard = true;
   lua_pushnil(L);
   lua_getiuservalue(L, 1, UV_FIRST);
   return 2;
 }
 
 static int waited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
-  if (outcome == LCTX_DUE) return result(L, check(L, 1));
+  group_t* g = check(L, 1);
+  if (outcome == LCTX_DUE) return result(L, g);
+  stop_listening(g);
   return lctx_pushended(L, S, 2);
+}
+
+/* A coroutine that waited will not go on. */
+static void leave(lctx_task* t) {
+  stop_listening((group_t*)t->undo_data);
 }
 
 /* Whether some task is still running; then the core will tell when the last has ended. */
@@ -307,27 +326,41 @@ static int group_wait(lua_State* L) {
   lctx_context* c = lua_isnoneornil(L, 2) ? NULL : lctx_checkcontext(L, 2, "c");
   lua_settop(L, 2);
   if (!listen(g)) return result(L, g);
-  if (c != NULL && ctx_err(c->c) != 0) return lctx_pushended(L, S, 2);
+  if (c != NULL && ctx_err(c->c) != 0) return waited(L, S, LCTX_ENDED);
   lctx_wait wait = {.what = "group:wait",
                     .c = c,
                     .context = c != NULL ? 2 : 1,
                     .due_ns = CTX_NEVER,
                     .list = &g->waiters,
                     .joins = true,
+                    .undo = leave,
+                    .undo_data = g,
                     .waited = waited};
   return lctx_park(L, S, &wait);
 }
 
-/* Nobody asked for the first error, and leaving the scope was no error either: then it is reported,
- * unless it only says that the tasks were cancelled. */
+/* Until no task is running, also none that another coroutine has started since. If nobody asked for
+ * the first error, it is reported, beside the error with which the scope is left. */
 static int closed(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   (void)outcome;
   group_t* g = check(L, 1);
-  bool unheard = g->g.failed && !g->heard && lua_isnil(L, 2);
+  if (!S->closed && listen(g)) {
+    lctx_wait wait = {.what = "group:__close",
+                      .context = 1,
+                      .due_ns = CTX_NEVER,
+                      .list = &g->waiters,
+                      .joins = true,
+                      .undo = leave,
+                      .undo_data = g,
+                      .waited = closed};
+    return lctx_park(L, S, &wait);
+  }
+  bool unheard = g->g.failed && !g->heard;
   (void)result(L, g);
   if (unheard) {
     lua_getiuservalue(L, 1, UV_FIRST);
-    lctx_hook(L, S, "group_failed", 1, 0);
+    lua_pushvalue(L, 2);
+    lctx_hook(L, S, "group_failed", 2, 0);
   }
   return 0;
 }
@@ -354,20 +387,14 @@ static int group_close(lua_State* L) {
     lctx_cancel_context(L, 3, 2);
     lua_settop(L, 2);
   }
-  if (S->closed || !listen(g)) return closed(L, S, LCTX_DUE);
-  lctx_wait wait = {.what = "group:__close",
-                    .context = 1,
-                    .due_ns = CTX_NEVER,
-                    .list = &g->waiters,
-                    .joins = true,
-                    .waited = closed};
-  return lctx_park(L, S, &wait);
+  return closed(L, S, LCTX_DUE);
 }
 
 /* g:errors() → a list of all errors, by time */
 static int group_errors(lua_State* L) {
-  (void)check(L, 1);
+  group_t* g = check(L, 1);
   lua_newtable(L);
+  g->heard = g->g.failed;
   if (lua_getiuservalue(L, 1, UV_ERRORS) == LUA_TNIL) {
     lua_pop(L, 1);
     return 1;

@@ -54,9 +54,10 @@ core.hook("task_failed", function(err, trace)
     .. (trace and "\n" .. trace or ""), "task")
 end)
 
---- The first error of a group that nobody asked for; that its tasks were cancelled is no news.
-core.hook("group_failed", function(err)
-  if not errors.is(err, errors.canceled) then
+--- The first error of a group that nobody asked for; that its tasks were cancelled is no news, and
+--- neither is what the scope of the group was left with.
+core.hook("group_failed", function(err, left_with)
+  if not errors.is(err, errors.canceled) and not errors.is(left_with, err) then
     send("a group failed, and nobody waited for it: " .. describe(err)
       .. (type(err) == "table" and err.traceback and "\n" .. err.traceback or ""), "group")
   end
