@@ -239,7 +239,10 @@ enum lctx_driven lctx_drive(lua_State* L, lctx_state* S, lctx_over_fn over, void
     }
     if (result == NOTHING_LEFT) {
       /* The last thing that happened may have been what we wait for. */
-      return over(S, arg) ? LCTX_OVER : LCTX_ASLEEP;
+      if (over(S, arg)) return LCTX_OVER;
+      /* Or a coroutine that its owner has closed holds what another waits for. */
+      lctx_reclaim(L, S);
+      if (lctx_idle(S) && S->alarm_ns != 0) return LCTX_ASLEEP;
     }
     failures = drained && settled && result != FAILED ? 0 : failures + 1;
   }

@@ -26,6 +26,18 @@ static semaphore_t* check(lua_State* L) {
   return s;
 }
 
+/* Coroutines at the front that their owners have closed go: until somebody looks, they would hold up
+ * those behind them. */
+static void bury(lua_State* L, semaphore_t* s) {
+  bool any = false;
+  for (ctx_acquire_t* a; (a = s->s.queue.first) != NULL; any = true) {
+    lctx_task* t = LCTX_CONTAINER(a, waiter_t, acquire)->t;
+    if (t->kind == LCTX_MAIN || lua_status(t->co) == LUA_YIELD) break;
+    lctx_task_closed(L, t);
+  }
+  if (any) lctx_settle(L, lctx_upstate(L));
+}
+
 /* A count of units, `least` or more. A negative weight would take what is not there. */
 static uint64_t check_units(lua_State* L, int arg, const char* name, lua_Integer least) {
   int exact;
@@ -76,6 +88,7 @@ static int acquired(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   /* Both in one turn: the context's end counts, and the units go back. */
   if (outcome == LCTX_DUE) {
     (void)ctx_semaphore_release(&check(L)->s, (uint64_t)lua_tointeger(L, ARG_N));
+    lctx_settle(L, S);
   }
   return lctx_pushended(L, S, ARG_C);
 }
@@ -105,6 +118,7 @@ static int semaphore_acquire(lua_State* L) {
   lua_settop(L, ARG_C);
   lua_pushinteger(L, (lua_Integer)n);
   if (ctx_err(c->c) != 0) return lctx_pushended(L, S, ARG_C);
+  bury(L, s);
   if (ctx_semaphore_try_acquire(&s->s, n)) {
     lua_pushboolean(L, 1);
     return 1;
@@ -125,7 +139,9 @@ static int semaphore_acquire(lua_State* L) {
 /* s:try_acquire([k]) → true, or false: not enough is free, or others are waiting */
 static int semaphore_try_acquire(lua_State* L) {
   semaphore_t* s = check(L);
-  lua_pushboolean(L, ctx_semaphore_try_acquire(&s->s, opt_units(L, 2)));
+  uint64_t n = opt_units(L, 2);
+  bury(L, s);
+  lua_pushboolean(L, ctx_semaphore_try_acquire(&s->s, n));
   return 1;
 }
 
@@ -138,6 +154,7 @@ static int semaphore_release(lua_State* L) {
     return luaL_error(L, "semaphore:release: %I released, but only %I held", (LUAI_UACINT)n,
                       (LUAI_UACINT)s->s.held);
   }
+  bury(L, s);
   if (!S->draining) lctx_settle(L, S);
   return 0;
 }
@@ -147,6 +164,7 @@ static int semaphore_resize(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   semaphore_t* s = check(L);
   ctx_semaphore_resize(&s->s, check_units(L, 2, "n", 0));
+  bury(L, s);
   if (!S->draining) lctx_settle(L, S);
   return 0;
 }

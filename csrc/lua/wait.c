@@ -87,6 +87,7 @@ static int intruded(lua_State* L, lctx_task* t) {
     lctx_list_append(&t->S->run, &t->link);
   }
   lctx_leave(L, t);
+  lctx_settle(L, t->S);
   return luaL_error(L, "%s: this coroutine was resumed by someone else while it waited", what);
 }
 
