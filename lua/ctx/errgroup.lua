@@ -32,29 +32,27 @@ local function check(ok, position, argument, expected, value)
   end
 end
 
-local function store(results, name, ...)
-  local value, err = ...
-  if not value and err ~= nil then
-    return nil, errors.wrap(err, tostring(name))
-  end
-  results[name] = value
-  return true
-end
-
 local function with_traceback(err)
   return errors.raised(err, debug.traceback(nil, 2))
 end
 
+--- One task of collect: what it returns is stored, what it fails with begins with its name.
 local function run(results, name, fn, gctx)
-  local returned = table.pack(xpcall(fn, with_traceback, gctx))
-  if not returned[1] then
-    error(errors.wrap(returned[2], tostring(name)), 0)
+  local returned, value, err = xpcall(fn, with_traceback, gctx)
+  if not returned then
+    local raised = value
+    err = errors.wrap(raised, tostring(name))
+    err.traceback = raised.traceback
+    return nil, err
+  elseif not value and err ~= nil then
+    return nil, errors.wrap(err, tostring(name))
   end
-  return store(results, name, table.unpack(returned, 2, returned.n))
+  results[name] = value
 end
 
 --- Runs all functions at once, each as fn(gctx), and collects what they return under their names.
---- The first that fails cancels the rest; its error says its name.
+--- The first that fails cancels the rest; its error says its name. On a context that is done none
+--- is started.
 ---@param c ctx.Context
 ---@param functions table<any, fun(gctx: ctx.Context): any>
 ---@return table? results
@@ -64,6 +62,9 @@ function errgroup.collect(c, functions)
   check(type(functions) == "table", 2, "functions", "a table of functions", functions)
   for _, fn in pairs(functions) do
     check(type(fn) == "function", 2, "functions", "a table of functions", fn)
+  end
+  if c:done() then
+    return nil, errors.ended(c:err(), c:cause())
   end
   local results = {}
   local g <close>, gctx = errgroup.with_context(c)

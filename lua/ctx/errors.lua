@@ -200,7 +200,7 @@ end
 ---@param traceback? string
 ---@return ctx.Error
 function errors.raised(err, traceback)
-  local object = make({ err, _separator = "" }, 3)
+  local object = make({ err, _message = err == nil and "nil" or nil, _separator = "" }, 3)
   object.traceback = traceback
   return object
 end
