@@ -82,3 +82,24 @@ void lctx_report(lua_State* L, lctx_state* S, const char* kind) {
   }
   lua_pop(L, 1);
 }
+
+/* Arguments: how many call records there must be below this one; then nothing. */
+static int warm_up(lua_State* L) {
+  lua_Integer depth = lua_tointeger(L, 1);
+  if (depth > 0) {
+    lua_pushcfunction(L, warm_up);
+    lua_pushinteger(L, depth - 1);
+    lua_call(L, 1, 0);
+  }
+  return 0;
+}
+
+bool lctx_reserve(lua_State* L) {
+  enum { STACK = 200, CALLS = 6 };
+  if (!lua_checkstack(L, STACK)) return false;
+  lua_pushcfunction(L, warm_up);
+  lua_pushinteger(L, CALLS);
+  if (lctx_enter_plain(L, 1, 0) == LUA_OK) return true;
+  lua_pop(L, 1);
+  return false;
+}

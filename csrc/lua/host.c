@@ -164,34 +164,11 @@ bool lctx_in_loop(lua_State* L, lctx_state* S) {
   return in;
 }
 
-/* Arguments: how many call records there must be below this one; then nothing. */
-static int warm_up(lua_State* L) {
-  lua_Integer depth = lua_tointeger(L, 1);
-  if (depth > 0) {
-    lua_pushcfunction(L, warm_up);
-    lua_pushinteger(L, depth - 1);
-    lua_call(L, 1, 0);
-  }
-  return 0;
-}
-
-/* luv ends the process when there is no memory to call a callback with (traps L1): what that takes
- * is asked for beforehand, where it may fail. */
-static bool reserve(lua_State* L) {
-  enum { STACK = 200, CALLS = 6 };
-  if (!lua_checkstack(L, STACK)) return false;
-  lua_pushcfunction(L, warm_up);
-  lua_pushinteger(L, CALLS);
-  if (lctx_enter_plain(L, 1, 0) == LUA_OK) return true;
-  lua_pop(L, 1);
-  return false;
-}
-
 enum turn { NOTHING_LEFT, ALIVE, FAILED };
 
 /* One turn of luv's loop. NOTHING_LEFT when nothing is left in it that could happen. */
 static enum turn turn(lua_State* L, lctx_state* S, bool block) {
-  if (!reserve(L)) return FAILED;
+  if (!lctx_reserve(L)) return FAILED;
   enum turn result = FAILED;
   S->looping = true;
   lua_pushboolean(L, block);

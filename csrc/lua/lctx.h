@@ -414,6 +414,9 @@ void lctx_pushtext(lua_State* L, const char* text);
 /* Calls the hook of this name with the `nargs` values on top. False, and no results, when it
  * raised or is not there. */
 bool lctx_hook(lua_State* L, lctx_state* S, const char* name, int nargs, int nresults);
+/* luv ends the process when there is no memory to call a callback with (traps L1): asks beforehand
+ * for what that takes. False if there is not so much. */
+bool lctx_reserve(lua_State* L);
 /* Reports the message on top, and pops it. */
 void lctx_report(lua_State* L, lctx_state* S, const char* kind);
 

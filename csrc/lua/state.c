@@ -215,14 +215,10 @@ static int core_counters(lua_State* L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {{"shared", core_shared},
-                                     {"guard", core_guard},
-                                     {"sentinels", core_sentinels},
-                                     {"hook", core_hook},
-                                     {"debug", core_debug},
-                                     {"debugging", core_debug},
-                                     {"counters", core_counters},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {{"shared", core_shared},       {"guard", core_guard},
+                                     {"sentinels", core_sentinels}, {"hook", core_hook},
+                                     {"debug", core_debug},         {"debugging", core_debug},
+                                     {"counters", core_counters},   {NULL, NULL}};
 
 static void open_state(lua_State* L) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key);
