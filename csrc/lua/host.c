@@ -230,7 +230,7 @@ enum lctx_driven lctx_drive(lua_State* L, lctx_state* S, lctx_over_fn over, void
 
 /* core.reserve(): what luv needs to call a callback that calls little itself; or an error. */
 static int core_reserve(lua_State* L) {
-  return reserve(L) ? 0 : luaL_error(L, "not enough memory");
+  return lctx_reserve(L) ? 0 : luaL_error(L, "not enough memory");
 }
 
 static void one_turn(lua_State* L, lctx_state* S) {

@@ -234,7 +234,8 @@ end
 --- Tests that are left out, by a text in their name, and why.
 local unsuited = {
   ["survives a program that closes all of luv's handles"] = "may leave SIGPIPE deadly",
-  ["not held any more when the sleeper is woken early"] = "sleeps a real minute if its cancel fails",
+  ["not held any more when the sleeper is woken early"] =
+    "sleeps a real minute if its cancel fails",
 }
 
 local function is_unsuited(test)
