@@ -109,10 +109,11 @@ static void* lab_alloc(void* ud, void* ptr, size_t old_size, size_t new_size) {
 
 /* ---- the memory manager's doors, wrapped by the linker (--wrap) ---- */
 
+/* The states that luv makes for its threads have an allocator of their own, and nothing to try. */
 static lab_t* lab_of(lua_State* L) {
+  static _Thread_local lab_t elsewhere;
   void* ud;
-  lua_getallocf(L, &ud);
-  return ud;
+  return lua_getallocf(L, &ud) == lab_alloc ? ud : &elsewhere;
 }
 
 /* Doors nest: the collection before a retry comes through them too. */
