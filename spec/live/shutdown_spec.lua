@@ -43,12 +43,12 @@ end
 
 describe("a server that is told to stop by SIGTERM", function()
   it("S45-S50: drains, loses nothing and exits 0", function()
-    with_server({ "--work", "150" }, function(c, p, port)
+    with_server({ "--work", "500" }, function(c, p, port)
       local tasks = {}
       for i = 1, 20 do
         tasks[i] = ctx.go(ask, c, port, "question " .. i)
       end
-      ctx.sleep(c, 60) -- all are being worked on
+      ctx.sleep(c, 200) -- all are being worked on
       p:kill "sigterm"
       for i = 1, 20 do
         local answer, err = tasks[i]:wait(c)

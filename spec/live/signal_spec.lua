@@ -85,9 +85,10 @@ describe("a program that waits for signals", function()
       say "ready"
       while true do end
     ]], function(c, p)
-      p:kill "sigint"
-      ctx.sleep(c, 5)
-      p:kill "sigint"
+      -- The system makes one of two that come before the program has had its time slice.
+      while not p.code and ctx.sleep(c, 20) do
+        p:kill "sigint"
+      end
       local _, killed_by = p:wait(c)
       assert.equal(SIGINT, killed_by)
     end)
