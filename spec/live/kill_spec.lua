@@ -58,7 +58,7 @@ describe("the storefront's server", function()
       assert.matches("open=0", client.ask(c, shop.server.port, "stats"))
       value, err = client.ask(c, shop.server.port, "page 2")
       assert.is_nil(value)
-      assert.matches("product info: .*ECONNREFUSED", tostring(err))
+      assert.matches("product info: .*ECONN%u+", tostring(err)) -- refused, or reset meanwhile
     end)
   end)
 
