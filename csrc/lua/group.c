@@ -2,7 +2,7 @@
 /* The class of groups (errgroup), over the core's: tasks that fail and stop together. */
 #include "lctx.h"
 
-enum { UV_CONTEXT = 1, UV_FIRST, UV_ERRORS, UV_COUNT = UV_ERRORS };
+enum { UV_CONTEXT = 1, UV_FIRST, UV_OTHERS, UV_COUNT = UV_OTHERS };
 
 typedef struct {
   const void* tag;
@@ -11,6 +11,7 @@ typedef struct {
   lctx_link waiters; /* coroutines in g:wait(), and in the group's __close */
   lctx_node* own;    /* the group's context, or NULL */
   bool heard;        /* somebody has been told the first error */
+  bool over;         /* a wait has told that all tasks are, and none was started since */
 } group_t;
 
 /* What a g:go that is blocked at the limit needs beside its task's record. */
@@ -68,45 +69,50 @@ static void stop_listening(group_t* g) {
 
 /* -- The end of a task ---------------------------------------------------------------------- */
 
-/* Pushes the error of a task that is over, if it failed: raised, or returned after nil or false. */
-static bool push_error(lua_State* L, lctx_task* t, int nresults) {
+/* Whether a task that is over has failed: raised, or returned nil or false and an error. */
+static bool has_failed(lctx_task* t, int nresults) {
+  lua_State* co = t->co;
+  return t->failed ||
+         (nresults >= 2 && !lua_toboolean(co, -nresults) && !lua_isnil(co, 1 - nresults));
+}
+
+/* Pushes the error of a task that has. */
+static void push_error(lua_State* L, lctx_task* t, int nresults) {
   lua_State* co = t->co;
   if (t->failed) {
     lua_xmove(co, L, 1);
     lctx_push_trace(L, t);
     if (!lctx_hook(L, t->S, "raised", 2, 1)) lua_pushliteral(L, "not enough memory");
-    return true;
+  } else {
+    lua_pushvalue(co, 1 - nresults);
+    lua_xmove(co, L, 1);
   }
-  if (nresults < 2 || lua_toboolean(co, -nresults) || lua_isnil(co, 1 - nresults)) return false;
-  lua_pushvalue(co, 1 - nresults);
-  lua_xmove(co, L, 1);
-  return true;
 }
 
-/* Arguments: the list of errors, or nil; the error. Returns the list. */
+/* Arguments: the list of the errors after the first, or nil; the error. Returns the list. */
 static int append(lua_State* L) {
   if (lua_isnil(L, 1)) {
-    lua_newtable(L);
+    lua_createtable(L, 4, 0);
     lua_replace(L, 1);
   }
   lua_rawseti(L, 1, (lua_Integer)lua_rawlen(L, 1) + 1);
   return 1;
 }
 
-/* Stack: the group, the error. Pops the error. The list of all may lack one for want of memory; the
- * first is kept in any case. */
+/* Stack: the group, the error. Pops the error. The list of the others may lack one for want of
+ * memory; the first is kept in any case. */
 static void keep_error(lua_State* L, group_t* g) {
   int group = lua_gettop(L) - 1;
   if (!g->g.failed) {
-    lua_pushvalue(L, -1);
     lua_setiuservalue(L, group, UV_FIRST);
+    return;
   }
   lua_pushcfunction(L, append);
   lua_insert(L, -2);
-  lua_getiuservalue(L, group, UV_ERRORS);
+  lua_getiuservalue(L, group, UV_OTHERS);
   lua_insert(L, -2);
   if (lctx_enter_plain(L, 2, 1) == LUA_OK) {
-    lua_setiuservalue(L, group, UV_ERRORS);
+    lua_setiuservalue(L, group, UV_OTHERS);
   } else {
     lua_pop(L, 1);
   }
@@ -137,15 +143,15 @@ static void fail(lua_State* L, group_t* g) {
 void lctx_group_task_over(lua_State* L, lctx_task* t, int nresults) {
   group_t* g = (group_t*)t->group;
   t->group = NULL;
-  lctx_pushref(L, t->S, LCTX_REF_OWNERS);
-  lua_rawgeti(L, -1, t->slot);
-  lua_remove(L, -2);
-  if (push_error(L, t, nresults)) {
+  if (has_failed(t, nresults)) {
+    lctx_pushref(L, t->S, LCTX_REF_OWNERS);
+    lua_rawgeti(L, -1, t->slot);
+    push_error(L, t, nresults);
     fail(L, g);
+    lua_pop(L, 2);
   } else {
     ctx_group_end(&g->g, false, NULL);
   }
-  lua_pop(L, 1);
   stop_listening(g);
   lctx_clear_at(L, t->S, LCTX_REF_OWNERS, t->slot);
 }
@@ -165,6 +171,7 @@ static group_t* check_start(lua_State* L, const lctx_state* S) {
 static void start(lua_State* L, lctx_state* S, group_t* g, lctx_task* t, int level) {
   lctx_note_spawn(L, t, level);
   t->group = g;
+  g->over = false;
   lua_pushvalue(L, 1);
   lctx_set_at(L, S, LCTX_REF_OWNERS, t->slot);
   lctx_task_start(L, t, lua_gettop(L) - 2);
@@ -292,6 +299,7 @@ static void all_over(ctx_join_t* join) {
 static int result(lua_State* L, group_t* g) {
   /* The tasks' context is over with them: nobody needs to cancel it any more. */
   if (g->own != NULL) lctx_live_remove(lctx_stateof(&g->own->base), &g->own->base);
+  g->over = true;
   if (!g->g.failed) {
     lua_pushboolean(L, 1);
     return 1;
@@ -381,6 +389,8 @@ static int failed_gc(lua_State* L) {
 static int group_close(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   group_t* g = check(L, 1);
+  /* The usual way out: its context is done, too. At a limit a task may be about to start. */
+  if (g->over && g->g.running == 0 && !g->g.limited) return 0;
   lua_settop(L, 2);
   if (g->own != NULL && !S->closed) {
     lua_getiuservalue(L, 1, UV_CONTEXT);
@@ -395,14 +405,14 @@ static int group_errors(lua_State* L) {
   group_t* g = check(L, 1);
   lua_newtable(L);
   g->heard = g->g.failed;
-  if (lua_getiuservalue(L, 1, UV_ERRORS) == LUA_TNIL) {
-    lua_pop(L, 1);
-    return 1;
-  }
-  lua_Integer n = (lua_Integer)lua_rawlen(L, -1);
+  if (!g->g.failed) return 1;
+  lua_getiuservalue(L, 1, UV_FIRST);
+  lua_rawseti(L, -2, 1);
+  lua_getiuservalue(L, 1, UV_OTHERS);
+  lua_Integer n = lua_isnil(L, -1) ? 0 : (lua_Integer)lua_rawlen(L, -1);
   for (lua_Integer i = 1; i <= n; i++) {
     lua_rawgeti(L, -1, i);
-    lua_rawseti(L, -3, i);
+    lua_rawseti(L, -3, i + 1);
   }
   lua_pop(L, 1);
   return 1;

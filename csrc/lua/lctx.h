@@ -177,7 +177,9 @@ struct lctx_task {
   int nargs; /* values on the coroutine's stack for the next resume */
   uint8_t kind, state, outcome;
   bool failed, packed;
+  bool anchored; /* has what it waits on at LCTX_REF_ANCHORS */
   bool listed;   /* has an owner of its list at LCTX_REF_LISTS */
+  bool handled;  /* has, or had, a handle at LCTX_REF_HANDLES */
   bool joins;    /* waits for the end of other tasks */
   bool external; /* parked on something outside the tree and the scheduler */
 };

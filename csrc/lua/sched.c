@@ -69,7 +69,8 @@ static lctx_task* take_bare(lua_State* L, lctx_state* S) {
 static lctx_task* take_spare(lua_State* L, lctx_state* S) {
   lctx_task* t = LCTX_CONTAINER(S->spare.next, lctx_task, link);
   /* The weak table has lost the place if a handle was collected while its task ran. */
-  lctx_clear_at(L, S, LCTX_REF_HANDLES, t->slot);
+  if (t->handled) lctx_clear_at(L, S, LCTX_REF_HANDLES, t->slot);
+  t->handled = false;
   if (S->debug) lctx_clear_at(L, S, LCTX_REF_SPAWNS, t->slot);
   lctx_list_remove(&t->link);
   S->spares--;
@@ -102,7 +103,8 @@ void lctx_task_free(lua_State* L, lctx_task* t) {
   bool keep = t->kind == LCTX_TASK && S->spares < SPARES && lua_status(t->co) == LUA_OK;
   t->kind = LCTX_FREE;
   t->ticket++;
-  lctx_clear_at(L, S, LCTX_REF_ANCHORS, t->slot);
+  if (t->anchored) lctx_clear_at(L, S, LCTX_REF_ANCHORS, t->slot);
+  t->anchored = false;
   lctx_unlist(L, t);
   if (keep) {
     S->spares++;

@@ -36,6 +36,7 @@ static int task_go(lua_State* L) {
   if (S->debug) lctx_set_at(L, S, LCTX_REF_SPAWNS, t->slot);
   lua_pushvalue(L, 1);
   lctx_set_at(L, S, LCTX_REF_HANDLES, t->slot);
+  t->handled = true;
   if (!S->draining) lctx_rouse(L, S);
   return 1;
 }

@@ -171,6 +171,7 @@ int lctx_park_task(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* w
      * of it, this table does not. The same below for the list. */
     lua_pushvalue(L, wait->context);
     lctx_set_at(L, S, LCTX_REF_ANCHORS, t->slot);
+    t->anchored = true;
   }
   if (wait->list != NULL) {
     lua_pushvalue(L, 1);
