@@ -29,6 +29,7 @@ local classes = {
     Permit = methods_of(require("ctx.breaker").new():allow()),
   },
   ["ctx.channel"] = { Channel = methods_of(require("ctx.channel").new()) },
+  ["ctx.errgroup"] = { Group = methods_of(require("ctx.errgroup").new()) },
   ["ctx.errors"] = { Error = methods_of(ctx.canceled) },
   ["ctx.mutex"] = {
     Mutex = methods_of(require("ctx.mutex").new()),
@@ -46,6 +47,7 @@ local classes = {
       return methods_of(s)
     end)(),
   },
+  ["ctx.semaphore"] = { Semaphore = methods_of(require("ctx.semaphore").new(1)) },
   ["ctx.singleflight"] = { Singleflight = methods_of(require("ctx.singleflight").new()) },
   ["ctx.testing"] = {
     Clock = (function()
@@ -66,8 +68,8 @@ local classes = {
 
 --- What pages call an object of a class, where that is not the class's name in small letters.
 local page_names = {
-  b = "Breaker", c = "Context", ch = "Channel", err = "Error", m = "Mutex", sf = "Singleflight",
-  wg = "WaitGroup",
+  b = "Breaker", c = "Context", ch = "Channel", err = "Error", g = "Group", m = "Mutex",
+  sem = "Semaphore", sf = "Singleflight", wg = "WaitGroup",
 }
 
 local function lines_of(path)
