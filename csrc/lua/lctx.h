@@ -176,12 +176,13 @@ struct lctx_task {
   uint32_t slot;
   int nargs; /* values on the coroutine's stack for the next resume */
   uint8_t kind, state, outcome;
-  bool failed, packed;
-  bool anchored; /* has what it waits on at LCTX_REF_ANCHORS */
-  bool listed;   /* has an owner of its list at LCTX_REF_LISTS */
-  bool handled;  /* has, or had, a handle at LCTX_REF_HANDLES */
-  bool joins;    /* waits for the end of other tasks */
-  bool external; /* parked on something outside the tree and the scheduler */
+  /* Bits: the record is part of what a parked task costs. */
+  bool failed : 1, packed : 1;
+  bool anchored : 1; /* has what it waits on at LCTX_REF_ANCHORS */
+  bool listed : 1;   /* has an owner of its list at LCTX_REF_LISTS */
+  bool handled : 1;  /* has, or had, a handle at LCTX_REF_HANDLES */
+  bool joins : 1;    /* waits for the end of other tasks */
+  bool external : 1; /* parked on something outside the tree and the scheduler */
 };
 
 /* The handle of a task, a userdata. User value 1: packed results, or the error. */

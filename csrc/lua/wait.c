@@ -166,7 +166,8 @@ static int listen(lctx_state* S, lctx_task* t, const lctx_wait* wait) {
 }
 
 int lctx_park_task(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* wait) {
-  if (wait->c != NULL || wait->undo != NULL) {
+  bool in_list = wait->list != NULL && wait->context == 1; /* the list's owner is anchored below */
+  if ((wait->c != NULL || wait->undo != NULL) && !in_list) {
     /* What is watched must not be collected: the stack of a coroutine that its owner closes lets go
      * of it, this table does not. The same below for the list. */
     lua_pushvalue(L, wait->context);
