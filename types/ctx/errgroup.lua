@@ -21,7 +21,8 @@ function errgroup.with_context(c) end
 ---@nodiscard
 function errgroup.new() end
 
----Runs all functions at once and collects what they return under their names.
+---Runs all functions at once and collects what they return under their names. On a context that
+---is done it starts none.
 ---@async
 ---@param c ctx.Context
 ---@param functions table<any, fun(gctx: ctx.Context): any, any>
@@ -42,7 +43,7 @@ function Group:go(fn, ...) end
 ---@return boolean started  false at the limit
 function Group:try_go(fn, ...) end
 
----At most n tasks at a time; negative: no limit. Raises while any is running.
+---At most n tasks at a time; negative: no limit. Raises while any runs or waits to begin.
 ---@param n integer
 function Group:set_limit(n) end
 

@@ -13,6 +13,7 @@ local Semaphore = {}
 ---@nodiscard
 function semaphore.new(n) end
 
+---Waits as long as c lives. Raises if k is more than there are and c can never be done.
 ---@async
 ---@param c ctx.Context
 ---@param k? integer  1
@@ -28,6 +29,7 @@ function Semaphore:try_acquire(k) end
 ---@param k? integer  1
 function Semaphore:release(k) end
 
+---With fewer than are held, nobody gets any until enough has come back.
 ---@param n integer
 function Semaphore:resize(n) end
 
