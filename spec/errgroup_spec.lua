@@ -1,4 +1,5 @@
 -- SPDX-License-Identifier: MIT
+local core = require "ctx.core"
 local ctx = require "ctx"
 local errgroup = require "ctx.errgroup"
 local errors = require "ctx.errors"
@@ -334,6 +335,32 @@ describe("an error that nobody asks for", function()
     end)
     collect()
     assert.equal(1, #list)
+  end)
+end)
+
+describe("under ctx.debug a task of a group", function()
+  it("knows where it was started, also after waiting for a place", function()
+    testing.run(function(root)
+      ctx.go(ctx.sleep, root, 0):wait() -- whose record and line the next one takes over
+      local g = errgroup.new()
+      g:set_limit(1)
+      local lines = {}
+      local function note()
+        for _, task in ipairs(core.tasks()) do
+          if task.status == "running" then
+            lines[#lines + 1] = tonumber(task.spawned:match("errgroup_spec.lua:(%d+):"))
+          end
+        end
+        ctx.sleep(root, 1)
+      end
+      local line = debug.getinfo(1, "l").currentline
+      g:go(note)
+      g:go(note)
+      g:wait()
+      g:try_go(note)
+      g:wait()
+      assert.same({ line + 1, line + 2, line + 4 }, lines)
+    end)
   end)
 end)
 

@@ -1,5 +1,4 @@
 -- SPDX-License-Identifier: MIT
-local core = require "ctx.core"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local misuse = require "spec.support.misuse"
@@ -81,18 +80,21 @@ describe("a semaphore", function()
       local s, log = semaphore.new(4), {}
       assert(s:acquire(root, 3))
       local ask = asker(s, log)
-      ask("a", root, 2)
+      ask("large", root, 3)
       ask("b", root, 1)
       ask("c", root, 1)
       settle(root)
       assert.same({}, log)
       assert.is_false(s:try_acquire()) -- one is free, but others wait
-      s:release(2)
-      settle(root)
-      assert.same({ "a", "b" }, log)
       s:release(1)
       settle(root)
-      assert.same({ "a", "b", "c" }, log)
+      assert.same({}, log)
+      s:release(1)
+      settle(root)
+      assert.same({ "large" }, log)
+      s:release(2)
+      settle(root)
+      assert.same({ "large", "b", "c" }, log)
     end)
   end)
 
@@ -265,140 +267,6 @@ describe("B31: resize", function()
       s:release(3)
       settle(root)
       assert.same({ "large" }, log)
-    end)
-  end)
-end)
-
-describe("a coroutine that is closed", function()
-  local function waiter(s, c, k)
-    local co = coroutine.create(function()
-      s:acquire(c, k)
-      error("went on")
-    end)
-    assert(coroutine.resume(co))
-    return co
-  end
-
-  it("while it waits leaves its place in the queue", function()
-    testing.run(function(root)
-      local s, log = semaphore.new(1), {}
-      assert(s:acquire(root))
-      local co = waiter(s, root)
-      asker(s, log)("b", root)
-      settle(root)
-      coroutine.close(co)
-      s:release()
-      settle(root)
-      assert.same({ "b" }, log)
-    end)
-  end)
-
-  it("when it has been given units gives them back", function()
-    testing.run(function(root)
-      local s, log = semaphore.new(1), {}
-      assert(s:acquire(root))
-      local co = waiter(s, root)
-      asker(s, log)("b", root)
-      settle(root)
-      s:release()
-      coroutine.close(co)
-      settle(root)
-      assert.same({ "b" }, log)
-      assert.equal(1, (s:held()))
-    end)
-  end)
-
-  -- Cause: what a closed coroutine had asked for, more than was free, held up all behind it, until
-  -- somebody released. Cure: whoever uses the semaphore looks whether the first still lives.
-  it("holds up nobody by asking for much", function()
-    testing.run(function(root)
-      local s, log = semaphore.new(4), {}
-      assert(s:acquire(root, 2))
-      coroutine.close(waiter(s, root, 4))
-      assert.is_true(s:try_acquire())
-      s:release()
-      coroutine.close(waiter(s, root, 4))
-      asker(s, log)("b", root)
-      settle(root)
-      assert.same({ "b" }, log)
-      local co = waiter(s, root, 4)
-      asker(s, log)("c", root)
-      settle(root)
-      coroutine.close(co)
-      s:release()
-      settle(root)
-      assert.same({ "b", "c" }, log)
-    end)
-  end)
-
-  -- Cause: a dead end was called one although a closed coroutine held what another waited for.
-  -- Cure: the records of closed coroutines are looked through first.
-  it("makes no dead end", function()
-    testing.run(function(root)
-      local s = semaphore.new(4)
-      assert(s:acquire(root, 2))
-      local co = waiter(s, root, 4)
-      local task = ctx.go(function() return s:acquire(root) end)
-      settle(root)
-      coroutine.close(co)
-      assert.is_true(task:wait())
-    end)
-  end)
-
-  it("or resumed by someone else gives its place, or its units, to the next", function()
-    for _, released_first in ipairs({ false, true }) do
-      testing.run(function(root)
-        local s, log = semaphore.new(1), {}
-        assert(s:acquire(root))
-        local co = waiter(s, root)
-        asker(s, log)("b", root)
-        settle(root)
-        if released_first then s:release() end
-        local ok, message = coroutine.resume(co)
-        assert.is_false(ok)
-        assert.truthy(tostring(message):find("resumed by someone else", 1, true))
-        if not released_first then s:release() end
-        settle(root)
-        assert.same({ "b" }, log)
-      end)
-    end
-  end)
-end)
-
-describe("a task that is abandoned in a dead end", function()
-  it("gives its place back", function()
-    local s = semaphore.new(2)
-    local ok = pcall(testing.run, function(root)
-      local forever = ctx.without_cancel(root)
-      assert(s:acquire(forever))
-      ctx.go(function() s:acquire(forever, 2) end)
-      s:acquire(forever, 2)
-    end)
-    assert.is_false(ok)
-    assert.same({ 1, 2 }, { s:held() })
-    assert.is_true(s:try_acquire())
-  end)
-end)
-
-describe("nothing of a semaphore stays", function()
-  it("once nobody uses it", function()
-    testing.run(function(root)
-      local before = core.counters()
-      local s = semaphore.new(1)
-      assert(s:acquire(root))
-      for i = 1, 100 do
-        local c, cancel = ctx.with_timeout(root, i)
-        ctx.go(function()
-          assert.is_nil((s:acquire(c)))
-          cancel()
-        end)
-      end
-      ctx.sleep(root, 200)
-      s:release()
-      local after = core.counters()
-      for _, name in ipairs({ "watchers", "linked", "deadlines", "parked", "tasks" }) do
-        assert.equal(before[name], after[name], name)
-      end
     end)
   end)
 end)

@@ -30,10 +30,7 @@ void lctx_after_spawn(lua_State* L, lctx_state* S) {
     lctx_pushref(L, S, LCTX_REF_AFTERS);
     lua_rawgetp(L, -1, after);
     lua_getiuservalue(L, -1, 1);
-    lctx_task* t = lctx_spawn(L, S, 0);
-    /* Nobody holds a handle of it. */
-    lctx_clear_at(L, S, LCTX_REF_HANDLES, t->slot);
-    lctx_note_spawn(L, t, -1);
+    (void)lctx_spawn(L, S, 0);
     lua_pop(L, 2);
     release(L, S, after);
   }

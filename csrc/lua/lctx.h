@@ -339,7 +339,7 @@ void lctx_open_live(lua_State* L, lctx_state* S);
  * which pops a function and its arguments and cannot fail, or lctx_task_free. */
 lctx_task* lctx_task_prepare(lua_State* L, lctx_state* S, int nargs);
 void lctx_task_start(lua_State* L, lctx_task* t, int nargs);
-/* Under debug: notes that `t` was started by what is `level` above; unknown if that is negative. */
+/* Under debug: notes that `t` was started by what is `level` above. */
 void lctx_note_spawn(lua_State* L, lctx_task* t, int level);
 /* Both in one: pops a function and its `nargs` arguments and makes a task of them, ready to run. */
 lctx_task* lctx_spawn(lua_State* L, lctx_state* S, int nargs);

@@ -168,12 +168,7 @@ void lctx_task_start(lua_State* L, lctx_task* t, int nargs) {
 /* Protected. Arguments: the place, the level. */
 static int note_spawn(lua_State* L) {
   lctx_task* t = (lctx_task*)lua_touserdata(L, 1);
-  int level = (int)lua_tointeger(L, 2);
-  if (level < 0) {
-    lua_pushnil(L);
-  } else {
-    luaL_where(L, level + 1);
-  }
+  luaL_where(L, (int)lua_tointeger(L, 2) + 1);
   lctx_set_at(L, t->S, LCTX_REF_SPAWNS, t->slot);
   return 0;
 }
