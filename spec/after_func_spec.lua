@@ -296,4 +296,23 @@ describe("a function runs as a task", function()
       assert.same({ "quick", "slow" }, ran)
     end)
   end)
+
+  -- Cause: woken coroutines went straight into the run queue, functions only after them. Cure: both
+  -- take their place in it when the context ends.
+  it("runs in the order of registration, between the tasks that wait", function()
+    testing.run(function(root)
+      local c, cancel <close> = ctx.with_cancel(root)
+      local order = {}
+      ctx.after_func(c, function() order[#order + 1] = "first" end)
+      ctx.go(function()
+        c:wait()
+        order[#order + 1] = "second"
+      end)
+      ctx.sleep(root, 1)
+      ctx.after_func(c, function() order[#order + 1] = "third" end)
+      cancel()
+      ctx.sleep(root, 1)
+      assert.same({ "first", "second", "third" }, order)
+    end)
+  end)
 end)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* After-funcs: functions that run, each as a task of its own, when a context is done. */
+/* After-funcs: functions that run, each as a task of its own, when a context is done. Where nothing
+ * may fail they only take their place in the run queue, between the coroutines that are woken: the
+ * order is that of registration. They become tasks when their turn comes. */
 #include "lctx.h"
 
 static void anchor(lua_State* L, lctx_state* S, lctx_after* after, int index) {
@@ -21,19 +23,19 @@ static void release(lua_State* L, lctx_state* S, lctx_after* after) {
 /* Called by the core, where nothing may fail. */
 static void on_done(ctx_watcher_t* w) {
   lctx_after* after = LCTX_CONTAINER(w, lctx_after, watcher);
-  lctx_list_append(&after->S->fired, &after->link);
+  lctx_list_append(&after->S->run, &after->link);
 }
 
-void lctx_after_spawn(lua_State* L, lctx_state* S) {
-  while (!lctx_list_empty(&S->fired)) {
-    lctx_after* after = LCTX_CONTAINER(S->fired.next, lctx_after, link);
-    lctx_pushref(L, S, LCTX_REF_AFTERS);
-    lua_rawgetp(L, -1, after);
-    lua_getiuservalue(L, -1, 1);
-    (void)lctx_spawn(L, S, 0);
-    lua_pop(L, 2);
-    release(L, S, after);
-  }
+void lctx_after_start(lua_State* L, lctx_state* S, lctx_after* after) {
+  lctx_task* t = lctx_task_prepare(L, S, 0);
+  lctx_pushref(L, S, LCTX_REF_AFTERS);
+  lua_rawgetp(L, -1, after);
+  lua_getiuservalue(L, -1, 1);
+  lctx_task_start(L, t, 0);
+  lua_pop(L, 2);
+  release(L, S, after);
+  lctx_list_remove(&t->link);
+  lctx_list_prepend(&S->run, &t->link);
 }
 
 void lctx_after_forget(lua_State* L, lctx_state* S) {
@@ -68,7 +70,7 @@ static int after_func(lua_State* L) {
   if (lua_type(L, 2) != LUA_TFUNCTION) lctx_typeerror(L, 2, "fn", "a function");
   lua_settop(L, 2);
   lctx_after* after = (lctx_after*)lua_newuserdatauv(L, sizeof *after, 2);
-  *after = (lctx_after){.S = S};
+  *after = (lctx_after){.S = S, .kind = LCTX_AFTER};
   lua_pushvalue(L, 2);
   lua_setiuservalue(L, 3, 1);
   lua_pushvalue(L, 1);

@@ -120,7 +120,8 @@ enum lctx_task_kind {
   LCTX_FREE,
   LCTX_TASK,    /* made by ctx.go; its thread is pooled */
   LCTX_FOREIGN, /* a coroutine of somebody else's, while it waits */
-  LCTX_MAIN     /* the main thread, while it waits */
+  LCTX_MAIN,    /* the main thread, while it waits */
+  LCTX_AFTER    /* no task yet: an after-func whose turn will come */
 };
 
 enum lctx_task_state {
@@ -161,8 +162,18 @@ typedef struct {
   lctx_waited_fn waited;
 } lctx_wait;
 
+/* What stands in the run queue begins with a link and a kind: a task's record, or an lctx_after. */
 struct lctx_task {
   lctx_link link; /* in the run queue, a list of waiters, or the list of free records */
+  uint8_t kind, state, outcome;
+  /* Bits: the record is part of what a parked task costs. */
+  bool failed : 1, packed : 1;
+  bool anchored : 1; /* has what it waits on at LCTX_REF_ANCHORS */
+  bool listed : 1;   /* has an owner of its list at LCTX_REF_LISTS */
+  bool handled : 1;  /* has, or had, a handle at LCTX_REF_HANDLES */
+  bool joins : 1;    /* waits for the end of other tasks */
+  bool external : 1; /* parked on something outside the tree and the scheduler */
+  uint32_t slot;
   lua_State* co;
   ctx_watcher_t watcher;
   ctx_timer_t timer;
@@ -173,16 +184,7 @@ struct lctx_task {
   void* undo_data;
   void* group;     /* that it belongs to, or NULL */
   uint64_t ticket; /* rises with each wait: what was meant for an earlier one comes too late */
-  uint32_t slot;
-  int nargs; /* values on the coroutine's stack for the next resume */
-  uint8_t kind, state, outcome;
-  /* Bits: the record is part of what a parked task costs. */
-  bool failed : 1, packed : 1;
-  bool anchored : 1; /* has what it waits on at LCTX_REF_ANCHORS */
-  bool listed : 1;   /* has an owner of its list at LCTX_REF_LISTS */
-  bool handled : 1;  /* has, or had, a handle at LCTX_REF_HANDLES */
-  bool joins : 1;    /* waits for the end of other tasks */
-  bool external : 1; /* parked on something outside the tree and the scheduler */
+  int nargs;       /* values on the coroutine's stack for the next resume */
 };
 
 /* The handle of a task, a userdata. User value 1: packed results, or the error. */
@@ -194,11 +196,11 @@ typedef struct {
 } lctx_handle;
 
 typedef struct {
-  const void* tag;
+  lctx_link link; /* in the run queue, once due */
+  uint8_t kind;   /* LCTX_AFTER */
+  bool pending;   /* it may still run */
   ctx_watcher_t watcher;
-  lctx_link link; /* in the list of fired ones */
   lctx_state* S;
-  bool pending; /* it may still run */
 } lctx_after;
 
 /* -- The state: one record per Lua state ------------------------------------------------------- */
@@ -213,7 +215,6 @@ struct lctx_state {
   lctx_task* starting; /* the innermost that is in the start function of ctx.await */
   lctx_link run;       /* sentinel of the run queue */
   lctx_link mark;      /* in the run queue: the end of this round */
-  lctx_link fired;     /* sentinel of after-funcs that are due */
   lctx_link spare;     /* free records that have a thread */
   lctx_link bare;      /* free records that have none */
   uint32_t spares;
@@ -365,7 +366,7 @@ static inline void lctx_unlist(lua_State* L, lctx_task* t) {
  * when one cut it short, which is reported, and the rest waits for the next turn. */
 bool lctx_drain(lua_State* L, lctx_state* S);
 static inline bool lctx_idle(const lctx_state* S) {
-  return S->run.next == &S->run && S->fired.next == &S->fired;
+  return S->run.next == &S->run;
 }
 
 void lctx_task_abandon(lua_State* L, lctx_task* t);
@@ -379,8 +380,9 @@ void lctx_push_trace(lua_State* L, lctx_task* t);
 /* Frees the records of parked coroutines that their owners have closed: no one else tells of it. */
 void lctx_reclaim(lua_State* L, lctx_state* S);
 
-/* after.c: makes tasks of the after-funcs that are due */
-void lctx_after_spawn(lua_State* L, lctx_state* S);
+/* after.c: makes a task of an after-func that is first in the run queue, in its place. May raise,
+ * with nothing changed. */
+void lctx_after_start(lua_State* L, lctx_state* S, lctx_after* after);
 /* Takes back all that are registered. */
 void lctx_after_forget(lua_State* L, lctx_state* S);
 

@@ -312,25 +312,35 @@ void lctx_task_abandon(lua_State* L, lctx_task* t) {
   }
 }
 
+static void run_one(lua_State* L, lctx_task* t) {
+  if (t->kind == LCTX_MAIN) {
+    t->state = LCTX_RUNNING; /* the loop that it runs looks at its outcome */
+  } else if (t->state != LCTX_NEW && lua_status(t->co) != LUA_YIELD) {
+    lctx_task_closed(L, t);
+  } else if (t->kind == LCTX_TASK) {
+    resume_task(L, t);
+  } else {
+    resume_foreign(L, t);
+  }
+}
+
+_Static_assert(offsetof(lctx_task, kind) == offsetof(lctx_after, kind), "one queue for both");
+
 /* Runs what is in the queue now, up to a mark at its end: what becomes ready meanwhile waits for
  * the next round. Should an error end the round, the rest is still in the queue. */
 static void run_round(lua_State* L, lctx_state* S) {
   lctx_list_remove(&S->mark);
   lctx_list_append(&S->run, &S->mark);
-  for (;;) {
-    lctx_link* link = lctx_list_pop(&S->run);
-    if (link == &S->mark) break;
-    lctx_task* t = LCTX_CONTAINER(link, lctx_task, link);
-    if (t->kind == LCTX_MAIN) {
-      t->state = LCTX_RUNNING; /* the loop that it runs looks at its outcome */
-    } else if (t->state != LCTX_NEW && lua_status(t->co) != LUA_YIELD) {
-      lctx_task_closed(L, t);
-    } else if (t->kind == LCTX_TASK) {
-      resume_task(L, t);
+  while (S->run.next != &S->mark) {
+    lctx_task* t = LCTX_CONTAINER(S->run.next, lctx_task, link);
+    if (t->kind == LCTX_AFTER) {
+      lctx_after_start(L, S, (lctx_after*)(void*)t);
     } else {
-      resume_foreign(L, t);
+      lctx_list_remove(&t->link);
+      run_one(L, t);
     }
   }
+  lctx_list_remove(&S->mark);
 }
 
 static int drain(lua_State* L) {
@@ -338,7 +348,6 @@ static int drain(lua_State* L) {
   for (int round = 0; round < ROUNDS; round++) {
     S->alarm_ns = CTX_NEVER;
     ctx_tree_run(&S->tree);
-    lctx_after_spawn(L, S);
     if (lctx_list_empty(&S->run)) break;
     run_round(L, S);
   }

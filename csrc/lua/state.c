@@ -116,7 +116,6 @@ static lctx_state* make_state(lua_State* L) {
   *S = (lctx_state){.alarm_ns = CTX_NEVER, .armed_ns = CTX_NEVER, .wake_fd = -1, .poll_fd = -1};
   for (int i = 0; i < LCTX_REF_COUNT; i++) S->ref[i] = LUA_NOREF;
   lctx_list_init(&S->run);
-  lctx_list_init(&S->fired);
   lctx_list_init(&S->spare);
   lctx_list_init(&S->bare);
   lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);

@@ -165,7 +165,9 @@ local function line_of(self, max)
     if before + (at or #part + 1) - 1 > max then
       return nil, failure.new("EMSGSIZE", "read_line", ("line longer than %d bytes"):format(max))
     elseif at then
-      return (take(self, before + at):gsub("\r?\n$", ""))
+      -- By sub: gsub would try "\r?\n$" at every byte of a long line.
+      local line = take(self, before + at)
+      return line:sub(1, line:sub(-2, -2) == "\r" and -3 or -2)
     end
     before = before + #part
   end
