@@ -6,7 +6,7 @@
 ---
 ---     --mode fail|collect|both   what to do to each test (both)
 ---     --seed N                   of the sampling (the time)
----     --seconds N                about how long all of it may take (150)
+---     --seconds N                about how long all of it may take (120)
 ---     --full                     no sampling: hours
 ---     --filter TEXT              only tests whose names contain it
 ---
@@ -59,7 +59,7 @@ local function mode_of(path, mode)
 end
 
 local function parse(args)
-  local options = { mode = "both", seed = os.time() % 1000000, seconds = 150, filter = "" }
+  local options = { mode = "both", seed = os.time() % 1000000, seconds = 120, filter = "" }
   local paths = {}
   local i = 1
   while args[i] do
