@@ -11,6 +11,18 @@ local uv = host.uv
 
 local watch = {}
 
+--- luv 1.44 keeps what it has begun of a handle that it then cannot make, and trips over it when
+--- the state closes. So what cannot be polled must not get that far.
+local function new_poll(fd)
+  local stat, said = uv.fs_fstat(fd)
+  if not stat then
+    return nil, said
+  elseif stat.type == "file" or stat.type == "directory" then
+    return nil, "EPERM: a " .. stat.type .. " is always ready"
+  end
+  return uv.new_poll(fd)
+end
+
 --- Waits until one of the events is there.
 ---@async
 ---@param c ctx.Context
@@ -25,7 +37,7 @@ function watch.poll(c, fd, events)
   if c:err() then
     return nil, failure.ended(c)
   end
-  local handle, said = uv.new_poll(fd)
+  local handle, said = new_poll(fd)
   if not handle then
     return nil, failure.of(c, said, "poll")
   end
