@@ -269,22 +269,10 @@ static int any_gc(lua_State* L) {
   return 0;
 }
 
-/* Both metatables of contexts; `__index` is a table of its own, shared by them. */
 void lctx_open_context(lua_State* L, lctx_state* S) {
   static const luaL_Reg metamethods[] = {{"__tostring", context_tostring}, {NULL, NULL}};
   static const luaL_Reg finalizer[] = {{"__gc", any_gc}, {NULL, NULL}};
-  static const enum lctx_ref classes[] = {LCTX_REF_CONTEXT, LCTX_REF_ANY};
-  lua_newtable(L);
-  lctx_register(L, S, methods);
-  for (int i = 0; i < 2; i++) {
-    lctx_pushref(L, S, classes[i]);
-    lctx_register(L, S, metamethods);
-    if (classes[i] == LCTX_REF_ANY) lctx_register(L, S, finalizer);
-    lua_pushvalue(L, -2);
-    lua_setfield(L, -2, "__index");
-    lua_pushstring(L, "ctx.context");
-    lua_setfield(L, -2, "__name");
-    lua_pop(L, 1);
-  }
-  lua_pop(L, 1);
+  static const lctx_class class = {"ctx.context", LCTX_REF_CONTEXT, LCTX_REF_ANY,
+                                   methods,       metamethods,      finalizer};
+  lctx_open_class(L, S, &class);
 }

@@ -426,19 +426,8 @@ void lctx_open_group(lua_State* L, lctx_state* S) {
       {"wait", group_wait}, {"errors", group_errors}, {NULL, NULL}};
   static const luaL_Reg metamethods[] = {{"__close", group_close}, {NULL, NULL}};
   static const luaL_Reg finalizer[] = {{"__gc", failed_gc}, {NULL, NULL}};
-  static const enum lctx_ref classes[] = {LCTX_REF_GROUP, LCTX_REF_GROUP_FAILED};
+  static const lctx_class class = {"ctx.group", LCTX_REF_GROUP, LCTX_REF_GROUP_FAILED,
+                                   methods,     metamethods,    finalizer};
   lctx_register(L, S, functions);
-  lua_newtable(L);
-  lctx_register(L, S, methods);
-  for (int i = 0; i < 2; i++) {
-    lctx_pushref(L, S, classes[i]);
-    lctx_register(L, S, metamethods);
-    if (classes[i] == LCTX_REF_GROUP_FAILED) lctx_register(L, S, finalizer);
-    lua_pushvalue(L, -2);
-    lua_setfield(L, -2, "__index");
-    lua_pushliteral(L, "ctx.group");
-    lua_setfield(L, -2, "__name");
-    lua_pop(L, 1);
-  }
-  lua_pop(L, 1);
+  lctx_open_class(L, S, &class);
 }

@@ -259,6 +259,15 @@ void lctx_setref(lua_State* L, lctx_state* S, enum lctx_ref ref); /* pops the va
 /* Adds functions to the table on top, each with the common upvalues. */
 void lctx_register(lua_State* L, lctx_state* S, const luaL_Reg* functions);
 
+/* A class: its metatable, and perhaps a second one, alike but for a finalizer, for those of its
+ * objects that need one. `__index` is a table of its own, shared by both. */
+typedef struct {
+  const char* name;
+  enum lctx_ref ref, finalized;
+  const luaL_Reg *methods, *metamethods, *finalizer;
+} lctx_class;
+void lctx_open_class(lua_State* L, lctx_state* S, const lctx_class* class);
+
 /* context.c */
 extern const ctx_cause_ops_t lctx_context_ops;
 static inline lctx_context* lctx_tocontext(lua_State* L, int arg) {

@@ -89,12 +89,7 @@ void lctx_open_queue(lua_State* L, lctx_state* S) {
   static const luaL_Reg functions[] = {{"queue", queue_new}, {NULL, NULL}};
   static const luaL_Reg methods[] = {
       {"wait", queue_wait}, {"wake", queue_wake}, {"empty", queue_empty}, {NULL, NULL}};
+  static const lctx_class class = {.name = "ctx.queue", .ref = LCTX_REF_QUEUE, .methods = methods};
   lctx_register(L, S, functions);
-  lctx_pushref(L, S, LCTX_REF_QUEUE);
-  lua_newtable(L);
-  lctx_register(L, S, methods);
-  lua_setfield(L, -2, "__index");
-  lua_pushliteral(L, "ctx.queue");
-  lua_setfield(L, -2, "__name");
-  lua_pop(L, 1);
+  lctx_open_class(L, S, &class);
 }

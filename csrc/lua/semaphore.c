@@ -183,12 +183,8 @@ void lctx_open_semaphore(lua_State* L, lctx_state* S) {
       {"acquire", semaphore_acquire}, {"try_acquire", semaphore_try_acquire},
       {"release", semaphore_release}, {"resize", semaphore_resize},
       {"held", semaphore_held},       {NULL, NULL}};
+  static const lctx_class class = {
+      .name = "ctx.semaphore", .ref = LCTX_REF_SEMAPHORE, .methods = methods};
   lctx_register(L, S, functions);
-  lctx_pushref(L, S, LCTX_REF_SEMAPHORE);
-  lua_newtable(L);
-  lctx_register(L, S, methods);
-  lua_setfield(L, -2, "__index");
-  lua_pushliteral(L, "ctx.semaphore");
-  lua_setfield(L, -2, "__name");
-  lua_pop(L, 1);
+  lctx_open_class(L, S, &class);
 }

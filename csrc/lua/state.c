@@ -34,6 +34,24 @@ void lctx_register(lua_State* L, lctx_state* S, const luaL_Reg* functions) {
   luaL_setfuncs(L, functions, LCTX_UP_COUNT);
 }
 
+void lctx_open_class(lua_State* L, lctx_state* S, const lctx_class* class) {
+  lua_newtable(L);
+  lctx_register(L, S, class->methods);
+  for (int i = 0; i < 2; i++) {
+    enum lctx_ref ref = i == 0 ? class->ref : class->finalized;
+    if (i == 1 && class->finalizer == NULL) break;
+    lctx_pushref(L, S, ref);
+    if (class->metamethods != NULL) lctx_register(L, S, class->metamethods);
+    if (i == 1) lctx_register(L, S, class->finalizer);
+    lua_pushvalue(L, -2);
+    lua_setfield(L, -2, "__index");
+    lua_pushstring(L, class->name);
+    lua_setfield(L, -2, "__name");
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+}
+
 /* Only frees what Lua does not: finalizers of others may still run, and use contexts, after this
  * one. They find everything in place but the means to wait. */
 static void close_state(lua_State* L, lctx_state* S) {

@@ -11,6 +11,7 @@
 --- waits for its tasks, on every path.
 local core = require "ctx.core"
 local errors = require "ctx.errors"
+local misuse = require "ctx.misuse"
 
 local errgroup = {}
 
@@ -24,13 +25,6 @@ errgroup.with_context = core.group_with_context
 --- A group without a context: a failure is kept for wait, and stops nobody.
 ---@return ctx.Group g
 errgroup.new = core.group
-
-local function check(ok, position, argument, expected, value)
-  if not ok then
-    error(("bad argument #%d to 'collect' (%s: %s expected, got %s)")
-      :format(position, argument, expected, type(value)), 3)
-  end
-end
 
 local function with_traceback(err)
   return errors.raised(err, debug.traceback(nil, 2))
@@ -58,10 +52,11 @@ end
 ---@return table? results
 ---@return any? err
 function errgroup.collect(c, functions)
-  check(core.kind(c) == "context", 1, "c", "a context", c)
-  check(type(functions) == "table", 2, "functions", "a table of functions", functions)
+  misuse.context(c, "collect")
+  misuse.argument(type(functions) == "table", "collect", 2, "functions", "a table of functions",
+    functions)
   for _, fn in pairs(functions) do
-    check(type(fn) == "function", 2, "functions", "a table of functions", fn)
+    misuse.argument(type(fn) == "function", "collect", 2, "functions", "a table of functions", fn)
   end
   if c:done() then
     return nil, errors.ended(c:err(), c:cause())

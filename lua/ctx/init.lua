@@ -14,6 +14,7 @@ local core = require "ctx.core"
 local errors = require "ctx.errors"
 local report = require "ctx.report"
 local loop = require "ctx.loop"
+local misuse = require "ctx.misuse"
 require "ctx.why"
 
 core.sentinels(errors.canceled, errors.deadline_exceeded)
@@ -41,17 +42,6 @@ local ctx = {
   set_report = report.set,
 }
 
---- Misuse of the public function `name`: raises at the line that called that. No tail calls there,
---- or the line is lost.
-local function check(ok, name, position, argument, expected, value)
-  if not ok then
-    local metatable = getmetatable(value)
-    local got = type(metatable) == "table" and metatable.__name or type(value)
-    error(("bad argument #%d to '%s' (%s: %s expected, got %s)")
-      :format(position, name, argument, expected, got), 3)
-  end
-end
-
 --- Calls fn(c) and then cancel, also when fn raises: the idiom for Lua without <close>. The error
 --- becomes the cause, and goes on to the caller.
 ---@param c ctx.Context
@@ -59,9 +49,9 @@ end
 ---@param fn fun(c: ctx.Context): ...
 ---@return any ... what fn returned
 function ctx.with(c, cancel, fn)
-  check(core.kind(c) == "context", "with", 1, "c", "a context", c)
-  check(core.kind(cancel) == "cancel", "with", 2, "cancel", "a cancel", cancel)
-  check(type(fn) == "function", "with", 3, "fn", "a function", fn)
+  misuse.context(c, "with")
+  misuse.argument(core.kind(cancel) == "cancel", "with", 2, "cancel", "a cancel", cancel)
+  misuse.fn(fn, "with", 3)
   local results = table.pack(pcall(fn, c))
   if not results[1] then
     cancel(results[2])
@@ -99,7 +89,7 @@ end
 ---@param ... any  arguments for main
 ---@return any ... what main returned
 function ctx.run(main, ...)
-  check(type(main) == "function", "run", 1, "main", "a function", main)
+  misuse.argument(type(main) == "function", "run", 1, "main", "a function", main)
   if not select(2, coroutine.running()) then
     error("ctx.run: this is a coroutine already; start a task with ctx.go", 2)
   end
