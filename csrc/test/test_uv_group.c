@@ -2,10 +2,10 @@
 /* A group of libuv's own work requests: jobs on the thread pool, so many at a time, that stop
  * together when one fails or time runs out. What a C program does with ctx_group_begin. */
 #include "uv_bed.h"
-#include <sched.h>
 
 #include <ctx/uv.h> /* also: this program needs libuv, says this line to the build */
 
+#include <sched.h>
 #include <stdatomic.h>
 
 enum { JOBS = 12, LIMIT = 3 };
