@@ -323,3 +323,16 @@ describe("D8: a loop that never returns to the event loop", function()
     assert.is_true(rawequal(ctx.deadline_exceeded, woken))
   end)
 end)
+
+-- Cause: deriving did not look at the clock, so a parent whose deadline had passed unseen was taken
+-- for live, and the child ended by its own, earlier deadline. Cure: a child that is born done asks
+-- its parent first. (Found by random trees, seed 1795378350.)
+describe("a deadline in the past", function()
+  it("below a parent whose deadline has passed unseen has the parent's cause", function()
+    local clock <close> = testing.clock()
+    local parent, cancel_parent <close> = ctx.with_timeout(ctx.background(), 20, "the parent's")
+    clock:advance(23)
+    local child, cancel_child <close> = ctx.with_timeout(parent, -10, "its own")
+    assert.equal("the parent's", child:cause())
+  end)
+end)

@@ -67,6 +67,8 @@ void ctx_with_cancel(ctx_t* c, ctx_t* parent) {
 }
 
 void ctx_with_deadline(ctx_t* c, ctx_t* parent, uint64_t deadline_ns, ctx_cause_t* cause) {
+  /* Born done: then it matters whether the parent's deadline has passed, too, and came first. */
+  if (deadline_ns <= parent->tree->now_ns) (void)ctx_err(parent);
   derive(c, parent, CTX__DEADLINE);
   /* Also of a context that is born done: Go's answers its deadline, too. */
   if (deadline_ns >= c->due.at_ns) return;

@@ -47,11 +47,12 @@ void lctx_cancel_context(lua_State* L, int index, int cause) {
   if (S->closed || ctx_err(c->c) != 0) return;
   bool given = !lua_isnil(L, cause);
   lua_pushvalue(L, index);
-  if (given) {
+  ctx_cancel(c->c, given ? &c->token : NULL);
+  /* Only now: the cancel may have found that the deadline passed first, whose cause stands there. */
+  if (given && ctx_err(c->c) == CTX_CANCELED && c->c->cause == &c->token) {
     lua_pushvalue(L, cause);
     lua_setiuservalue(L, -2, 2);
   }
-  ctx_cancel(c->c, given ? &c->token : NULL);
   if (S->alarm_ns < S->armed_ns) lctx_settle(L, S);
   if (given) know(L, S, -1);
   /* Last, as this may fail: under debug only. */
