@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* When: the clock, the heap of what falls due, timers, and the host's one alarm.
  *
- * The heap is 4-ary: shallower than a binary one, and the four children of a place share a
- * cache line. Times stand in the heap itself, so that sifting follows no pointer unless two
+ * The heap is 4-ary: shallower than a binary one, and the four children of a place lie side by
+ * side, in a cache line or two. Times stand in the heap itself, so that sifting follows no pointer unless two
  * are equal. A timing wheel deletes faster among a million entries (9 against 40-80 ns), but
  * adds alike, is more code, and would have to sort equal ticks (docs/decisions). */
 #include "internal.h"
