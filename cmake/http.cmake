@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+# The C modules of the rock ctx-http (csrc/http): ctx.http.wire on llhttp, ctx.http.curl on libcurl.
+# Neither links liblua, libuv or the core. What is missing leaves its module out, with a message; with
+# CTX_HTTP=ON, as the rock sets it, that is an error.
+option(CTX_HTTP "Require llhttp and libcurl" OFF)
+
+# llhttp comes as a library (libllhttp-dev elsewhere) or, in Debian's node-llhttp, as C sources.
+set(LLHTTP_DIR "" CACHE PATH "Folder of llhttp's C sources (api.c, http.c, llhttp.c), where the search does not find them")
+find_path(CTX_LLHTTP_INCLUDE llhttp.h HINTS ${LLHTTP_DIR} ${LLHTTP_DIR}/include
+  PATHS /usr/share/include/llhttp PATH_SUFFIXES llhttp)
+find_path(CTX_LLHTTP_SOURCES NAMES llhttp.c HINTS ${LLHTTP_DIR} ${LLHTTP_DIR}/src
+  PATHS /usr/share/llhttp NO_DEFAULT_PATH)
+find_library(CTX_LLHTTP_LIBRARY NAMES llhttp)
+find_package(CURL 7.68 QUIET)
+
+function(ctx_http_missing module what)
+  if(CTX_HTTP)
+    message(FATAL_ERROR "${module} needs ${what}")
+  endif()
+  message(STATUS "${module} is left out: it needs ${what}")
+endfunction()
+
+# ctx_http_module(NAME FILE...): the Lua module ctx.http.NAME
+function(ctx_http_module name)
+  list(TRANSFORM ARGN PREPEND csrc/http/)
+  add_library(ctx_http_${name} MODULE ${ARGN})
+  set_target_properties(ctx_http_${name} PROPERTIES
+    PREFIX "" OUTPUT_NAME ${name} LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib/ctx/http)
+  target_include_directories(ctx_http_${name} SYSTEM PRIVATE ${CTX_LUA_INCLUDE})
+  target_link_libraries(ctx_http_${name} PRIVATE ctx_flags)
+  if(APPLE)
+    target_link_options(ctx_http_${name} PRIVATE -undefined dynamic_lookup)
+  else()
+    target_link_options(ctx_http_${name} PRIVATE -Wl,--exclude-libs,ALL)
+  endif()
+endfunction()
+
+if(NOT CTX_LUA_INCLUDE)
+  ctx_http_missing(ctx.http "the headers of Lua 5.4 (Debian: liblua5.4-dev)")
+  return()
+endif()
+
+if(CTX_LLHTTP_INCLUDE AND (CTX_LLHTTP_LIBRARY OR CTX_LLHTTP_SOURCES))
+  add_library(ctx_llhttp INTERFACE)
+  if(NOT CTX_LLHTTP_LIBRARY)
+    file(GLOB llhttp_sources ${CTX_LLHTTP_SOURCES}/*.c)
+    # Once as an object library, so that its warnings are not ours and every user gets the same code.
+    add_library(ctx_llhttp_c STATIC ${llhttp_sources})
+    target_include_directories(ctx_llhttp_c SYSTEM PUBLIC ${CTX_LLHTTP_INCLUDE})
+    target_compile_definitions(ctx_llhttp_c PUBLIC LLHTTP_STRICT_MODE=1)
+    target_compile_options(ctx_llhttp_c PRIVATE -w)
+    target_link_libraries(ctx_llhttp INTERFACE ctx_llhttp_c)
+  else()
+    target_include_directories(ctx_llhttp SYSTEM INTERFACE ${CTX_LLHTTP_INCLUDE})
+    target_link_libraries(ctx_llhttp INTERFACE ${CTX_LLHTTP_LIBRARY})
+  endif()
+  ctx_http_module(wire wire.c message.c head.c)
+  target_link_libraries(ctx_http_wire PRIVATE ctx_llhttp)
+else()
+  ctx_http_missing(ctx.http.wire
+    "llhttp (Debian: node-llhttp, which ships its C sources; elsewhere libllhttp-dev; or give LLHTTP_DIR)")
+endif()
+
+if(CURL_FOUND AND EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/csrc/http/curl.c)
+  ctx_http_module(curl curl.c)
+  target_link_libraries(ctx_http_curl PRIVATE CURL::libcurl)
+else()
+  ctx_http_missing(ctx.http.curl "libcurl 7.68 or newer (Debian: libcurl4-openssl-dev)")
+endif()

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+#include <lauxlib.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "wire.h"
+
+enum { STATUS = 1, REASON, HEADERS, LENGTH, KEEP_ALIVE, MINOR, DATE, ARGUMENTS = DATE };
+
+/* The head is walked through twice: once to look at it and count, once to write it. */
+struct head {
+  lua_State* L;
+  char* out; /* NULL while counting */
+  size_t size;
+  lua_Integer length; /* -1: the program named none */
+  int keep_alive, upgrade, has_date;
+  const char* wrong; /* why it must not be sent so */
+};
+
+static void put(struct head* h, const char* s, size_t n) {
+  if (h->out) memcpy(h->out + h->size, s, n);
+  h->size += n;
+}
+
+static void put_text(struct head* h, const char* s) {
+  put(h, s, strlen(s));
+}
+
+/* ---- what the program gave ------------------------------------------------------------------- */
+
+/* RFC 9110, 5.6.2. */
+static int is_token(const char* s, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    unsigned char c = (unsigned char)s[i];
+    int alnum = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+    if (!alnum && (c == 0 || !strchr("!#$%&'*+-.^_`|~", c))) return 0;
+  }
+  return n > 0;
+}
+
+static int is_value(const char* s, size_t n) {
+  return !memchr(s, '\r', n) && !memchr(s, '\n', n) && !memchr(s, '\0', n);
+}
+
+/* Whether it is this word, which is in lower case, in any case. */
+static int same(const char* s, size_t n, const char* word) {
+  if (n != strlen(word)) return 0;
+  for (size_t i = 0; i < n; i++) {
+    char c = s[i] >= 'A' && s[i] <= 'Z' ? (char)(s[i] | 0x20) : s[i];
+    if (c != word[i]) return 0;
+  }
+  return 1;
+}
+
+static void take_length(struct head* h, const char* value, size_t size) {
+  lua_Integer length = 0;
+  int digits = size > 0 && size < 18;
+  for (size_t i = 0; digits && i < size; i++) {
+    digits = value[i] >= '0' && value[i] <= '9';
+    length = length * 10 + (value[i] - '0');
+  }
+  if (!digits) {
+    h->wrong = "not a length";
+  } else if (lua_isinteger(h->L, LENGTH) && lua_tointeger(h->L, LENGTH) != length) {
+    h->wrong = "not the length of the body";
+  } else {
+    h->length = length;
+  }
+}
+
+/* Whether the line is to be written as it is: what frames the message is the server's business. */
+static int is_plain(struct head* h, const char* name, size_t name_size, const char* value,
+                    size_t size) {
+  if (same(name, name_size, "content-length")) {
+    take_length(h, value, size);
+    return 0;
+  } else if (same(name, name_size, "transfer-encoding")) {
+    h->wrong = "the server frames the body";
+    return 0;
+  } else if (same(name, name_size, "connection") && !h->upgrade) {
+    if (same(value, size, "close")) h->keep_alive = 0;
+    return 0;
+  }
+  if (same(name, name_size, "date")) h->has_date = 1;
+  return 1;
+}
+
+/* One line of the name at `name` and the value on top of the stack, which stays. */
+static void put_line(struct head* h, int name) {
+  size_t name_size, size;
+  if (!lua_isstring(h->L, -1)) {
+    h->wrong = "a string, a number or a list of them expected";
+    return;
+  }
+  const char* name_at = lua_tolstring(h->L, name, &name_size);
+  const char* value = lua_tolstring(h->L, -1, &size);
+  if (!is_value(value, size)) {
+    h->wrong = "a line break or a zero byte in the value";
+  } else if (is_plain(h, name_at, name_size, value, size)) {
+    put(h, name_at, name_size);
+    put(h, ": ", 2);
+    put(h, value, size);
+    put(h, "\r\n", 2);
+  }
+}
+
+/* The lines of the key and the value on top of the stack; both stay. */
+static void put_lines(struct head* h) {
+  lua_State* L = h->L;
+  int value = lua_gettop(L), name = value - 1;
+  size_t size;
+  if (lua_type(L, name) != LUA_TSTRING) {
+    h->wrong = "the name of a header is a string";
+    return;
+  }
+  const char* at = lua_tolstring(L, name, &size);
+  if (!is_token(at, size)) {
+    h->wrong = "not the name of a header";
+  } else if (!lua_istable(L, value)) {
+    lua_pushvalue(L, value); /* a number becomes a string there, not in the table */
+    put_line(h, name);
+    lua_pop(L, 1);
+  } else {
+    lua_Integer n = (lua_Integer)lua_rawlen(L, value);
+    for (lua_Integer i = 1; i <= n && !h->wrong; i++) {
+      lua_rawgeti(L, value, i);
+      put_line(h, name);
+      lua_pop(L, 1);
+    }
+  }
+}
+
+/* Pushes "name: what is wrong" and returns 0 at the first that cannot be sent. */
+static int put_headers(struct head* h) {
+  lua_State* L = h->L;
+  if (!lua_istable(L, HEADERS)) return 1;
+  lua_pushnil(L);
+  while (lua_next(L, HEADERS)) {
+    put_lines(h);
+    if (h->wrong) {
+      lua_pushfstring(L, "header %s: %s", luaL_tolstring(L, -2, NULL), h->wrong);
+      return 0;
+    }
+    lua_pop(L, 1);
+  }
+  return 1;
+}
+
+/* ---- what the server adds -------------------------------------------------------------------- */
+
+static void put_status(struct head* h) {
+  char line[32];
+  int minor = (int)lua_tointeger(h->L, MINOR);
+  (void)snprintf(line, sizeof line, "HTTP/1.%d %d ", minor, (int)lua_tointeger(h->L, STATUS));
+  put_text(h, line);
+  put_text(h, lua_tostring(h->L, REASON));
+  put(h, "\r\n", 2);
+}
+
+/* Says where the body ends. In HTTP/1.0, with the length unknown, at the end of the connection. */
+static void put_framing(struct head* h) {
+  char line[48];
+  if (lua_isinteger(h->L, LENGTH)) h->length = lua_tointeger(h->L, LENGTH);
+  if (h->length >= 0) {
+    (void)snprintf(line, sizeof line, "Content-Length: %lld\r\n", (long long)h->length);
+    put_text(h, line);
+  } else if (lua_isboolean(h->L, LENGTH)) {
+    if (lua_tointeger(h->L, MINOR) == 0) {
+      h->keep_alive = 0;
+    } else {
+      put_text(h, "Transfer-Encoding: chunked\r\n");
+    }
+  }
+}
+
+static void put_rest(struct head* h) {
+  put_framing(h);
+  if (!h->has_date) {
+    put_text(h, "Date: ");
+    put_text(h, lua_tostring(h->L, DATE));
+    put(h, "\r\n", 2);
+  }
+  if (!h->upgrade && !h->keep_alive) {
+    put_text(h, "Connection: close\r\n");
+  } else if (!h->upgrade && lua_tointeger(h->L, MINOR) == 0) {
+    put_text(h, "Connection: keep-alive\r\n");
+  }
+  put(h, "\r\n", 2);
+}
+
+/* Returns 0 with a message on the stack if it must not be sent. */
+static int put_head(struct head* h) {
+  put_status(h);
+  if (!put_headers(h)) return 0;
+  put_rest(h);
+  return 1;
+}
+
+int wire_head(lua_State* L) {
+  struct head h = {.L = L, .length = -1};
+  luaL_Buffer buffer;
+  lua_settop(L, ARGUMENTS);
+  lua_tostring(L, REASON);
+  h.keep_alive = lua_toboolean(L, KEEP_ALIVE);
+  h.upgrade = lua_tointeger(L, STATUS) == 101;
+  if (!put_head(&h)) {
+    lua_pushnil(L);
+    lua_insert(L, -2);
+    return 2;
+  }
+  size_t whole = h.size;
+  h.out = luaL_buffinitsize(L, &buffer, whole);
+  h.size = 0;
+  (void)put_head(&h);
+  luaL_pushresultsize(&buffer, h.size);
+  lua_pushboolean(L, h.keep_alive);
+  if (h.length < 0) return 2;
+  lua_pushinteger(L, h.length);
+  return 3;
+}

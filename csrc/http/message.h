@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CTX_HTTP_MESSAGE_H
+#define CTX_HTTP_MESSAGE_H
+
+/* The requests of one connection, read from bytes as they come. llhttp parses; this keeps the head
+ * together, holds it to its limits, and refuses what RFC 9112 lets a server refuse to be safe from
+ * request smuggling. It knows neither Lua nor sockets.
+ *
+ * http_message_read stops at the end of each message, and where a head, a failure or an upgrade
+ * comes to light; `events` says what there is. Between two calls the caller takes what it wants:
+ * the head is good until http_message_next, `body` until the next read. */
+
+#include <llhttp.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum message_events {
+  MESSAGE_HEAD = 1,  /* the head is whole */
+  MESSAGE_BODY = 2,  /* bytes of the body, at body.at */
+  MESSAGE_END = 4,   /* the message is over, its trailers are whole */
+  MESSAGE_FAILED = 8 /* for good: status and reason tell */
+};
+
+struct http_limits {
+  uint32_t target; /* bytes of the request's target */
+  uint32_t head;   /* bytes of names and values, those of a trailer the same again */
+  uint32_t fields; /* how many there may be */
+  uint64_t body;   /* bytes, chunked or not */
+};
+
+/* Where a name and its value stand in the head's bytes. Names are in lower case. */
+struct http_field {
+  uint32_t name, name_size, value, value_size;
+};
+
+typedef void* (*http_alloc_fn)(void* data, void* block, size_t old_size, size_t new_size);
+
+struct http_message {
+  llhttp_t parser;
+  struct http_limits limits;
+  http_alloc_fn alloc; /* as Lua's */
+  void* alloc_data;
+  char* bytes; /* of the head: the target, then the fields */
+  uint32_t size, capacity;
+  uint32_t target_size;
+  struct http_field* fields;
+  uint32_t field_count, field_capacity;
+  uint32_t head_fields; /* of these, how many are not trailers; set with MESSAGE_HEAD */
+  uint32_t extension;   /* bytes of chunk extensions */
+  uint64_t body_size;   /* so far */
+  struct {
+    const char* at;
+    size_t size;
+    char* joined; /* owned: several pieces of one read, put together */
+    size_t capacity;
+  } body;
+  unsigned events;
+  unsigned char in_field, in_trailer, began;
+  unsigned char keep_alive, upgrade, chunked; /* of the head; set with MESSAGE_HEAD */
+  int64_t length;                             /* its Content-Length, or -1 */
+  int status; /* of the answer to a failed request: 400, 413, 414, 431, 501, 505 */
+  const char* reason;
+};
+
+/* Nothing is allocated yet. */
+void http_message_init(struct http_message* m, const struct http_limits* limits,
+                       http_alloc_fn alloc, void* alloc_data);
+
+/* Frees what it holds; may be called again. */
+void http_message_close(struct http_message* m);
+
+/* Reads some of the bytes and returns how many; sets `events`. After MESSAGE_END nothing is read until
+ * http_message_next; after MESSAGE_FAILED nothing any more. */
+size_t http_message_read(struct http_message* m, const char* data, size_t size);
+
+/* On to the next message; the head is freed. */
+void http_message_next(struct http_message* m);
+
+/* Whether some bytes of a message that is not over have been read. */
+int http_message_began(const struct http_message* m);
+
+#endif

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/* The Lua module ctx.http.wire: requests out of bytes, heads of responses into bytes, and a second
+ * descriptor for a socket. For lua/ctx/http only, which knows what to pass: wrong types raise, but
+ * their messages name no public function. */
+#include "wire.h"
+
+#include <fcntl.h>
+#include <lauxlib.h>
+#include <string.h>
+
+#include "message.h"
+
+#define READER "ctx.http.wire.reader"
+
+static struct http_message* check_reader(lua_State* L) {
+  return (struct http_message*)luaL_checkudata(L, 1, READER);
+}
+
+/* ---- a head as a table ----------------------------------------------------------------------- */
+
+static void push_bytes(lua_State* L, const struct http_message* m, uint32_t at, uint32_t size) {
+  lua_pushlstring(L, size > 0 ? m->bytes + at : "", size);
+}
+
+/* The list of cookies has a separator of its own (RFC 6265, 5.4); of all others the comma joins. */
+static const char* separator_of(const struct http_message* m, const struct http_field* field) {
+  int cookie = field->name_size == 6 && memcmp(m->bytes + field->name, "cookie", 6) == 0;
+  return cookie ? "; " : ", ";
+}
+
+/* Pushes a table: name -> value, several of one name joined. */
+static void push_fields(lua_State* L, const struct http_message* m, uint32_t first, uint32_t last) {
+  lua_createtable(L, 0, (int)(last - first));
+  for (uint32_t i = first; i < last; i++) {
+    const struct http_field* field = &m->fields[i];
+    push_bytes(L, m, field->name, field->name_size);
+    lua_pushvalue(L, -1);
+    if (lua_rawget(L, -3) == LUA_TNIL) {
+      lua_pop(L, 1);
+      push_bytes(L, m, field->value, field->value_size);
+    } else {
+      lua_pushstring(L, separator_of(m, field));
+      push_bytes(L, m, field->value, field->value_size);
+      lua_concat(L, 3);
+    }
+    lua_rawset(L, -3);
+  }
+}
+
+static void set_flag(lua_State* L, const char* name, int value) {
+  lua_pushboolean(L, value);
+  lua_setfield(L, -2, name);
+}
+
+static void push_head(lua_State* L, struct http_message* m) {
+  lua_createtable(L, 0, 16);
+  lua_pushstring(L, llhttp_method_name((llhttp_method_t)llhttp_get_method(&m->parser)));
+  lua_setfield(L, -2, "method");
+  push_bytes(L, m, 0, m->target_size);
+  lua_setfield(L, -2, "target");
+  push_fields(L, m, 0, m->head_fields);
+  lua_setfield(L, -2, "headers");
+  lua_pushinteger(L, llhttp_get_http_minor(&m->parser));
+  lua_setfield(L, -2, "minor");
+  set_flag(L, "keep_alive", m->keep_alive);
+  if (m->upgrade) set_flag(L, "upgrade", 1);
+  if (m->chunked) set_flag(L, "chunked", 1);
+  if (m->length >= 0) {
+    lua_pushinteger(L, (lua_Integer)m->length);
+    lua_setfield(L, -2, "length");
+  }
+}
+
+/* ---- the reader ------------------------------------------------------------------------------ */
+
+/* reader(target, head, fields, body): the four limits. */
+static int new_reader(lua_State* L) {
+  struct http_limits limits = {
+      .target = (uint32_t)luaL_checkinteger(L, 1),
+      .head = (uint32_t)luaL_checkinteger(L, 2),
+      .fields = (uint32_t)luaL_checkinteger(L, 3),
+      .body = (uint64_t)luaL_checkinteger(L, 4),
+  };
+  void* data;
+  lua_Alloc alloc = lua_getallocf(L, &data);
+  struct http_message* m = (struct http_message*)lua_newuserdatauv(L, sizeof *m, 0);
+  http_message_init(m, &limits, alloc, data);
+  luaL_setmetatable(L, READER);
+  return 1;
+}
+
+/* feed(bytes, from): reads on at byte `from`. Returns where it stopped, the head or nil, bytes of the
+ * body or nil, and whether the message is over; or nil, status, reason: it failed, for good. */
+static int feed(lua_State* L) {
+  struct http_message* m = check_reader(L);
+  size_t size;
+  const char* bytes = luaL_checklstring(L, 2, &size);
+  size_t from = (size_t)luaL_checkinteger(L, 3) - 1;
+  luaL_argcheck(L, from <= size, 3, "past the end");
+  from += http_message_read(m, bytes + from, size - from);
+  if (m->events & MESSAGE_FAILED) {
+    lua_pushnil(L);
+    lua_pushinteger(L, m->status);
+    lua_pushstring(L, m->reason);
+    return 3;
+  }
+  lua_pushinteger(L, (lua_Integer)from + 1);
+  if (m->events & MESSAGE_HEAD) {
+    push_head(L, m);
+  } else {
+    lua_pushnil(L);
+  }
+  if (m->events & MESSAGE_BODY) {
+    lua_pushlstring(L, m->body.at, m->body.size);
+  } else {
+    lua_pushnil(L);
+  }
+  lua_pushboolean(L, (m->events & MESSAGE_END) != 0);
+  return 4;
+}
+
+/* trailers(): nil, or the fields that came after the body. */
+static int trailers(lua_State* L) {
+  struct http_message* m = check_reader(L);
+  if (!(m->events & MESSAGE_END) || m->field_count == m->head_fields) return 0;
+  push_fields(L, m, m->head_fields, m->field_count);
+  return 1;
+}
+
+/* next(): on to the next message. */
+static int next_message(lua_State* L) {
+  http_message_next(check_reader(L));
+  return 0;
+}
+
+/* began(): whether a message has begun and is not over. */
+static int began(lua_State* L) {
+  lua_pushboolean(L, http_message_began(check_reader(L)));
+  return 1;
+}
+
+static int close_reader(lua_State* L) {
+  http_message_close(check_reader(L));
+  return 0;
+}
+
+/* ---- descriptors ----------------------------------------------------------------------------- */
+
+/* dup(fd): another descriptor of the same socket, closed on exec; nil if there is none left. luv can
+ * watch it for a hangup while the stream that owns the first one does not read. */
+static int dup_fd(lua_State* L) {
+  int fd = fcntl((int)luaL_checkinteger(L, 1), F_DUPFD_CLOEXEC, 3);
+  if (fd < 0) return 0;
+  lua_pushinteger(L, fd);
+  return 1;
+}
+
+static const luaL_Reg METHODS[] = {
+    {"feed", feed}, {"trailers", trailers}, {"next", next_message}, {"began", began}, {NULL, NULL}};
+
+static const luaL_Reg FUNCTIONS[] = {
+    {"reader", new_reader}, {"head", wire_head}, {"dup", dup_fd}, {NULL, NULL}};
+
+LUAMOD_API int luaopen_ctx_http_wire(lua_State* L) {
+  if (luaL_newmetatable(L, READER)) {
+    lua_pushcfunction(L, close_reader);
+    lua_setfield(L, -2, "__gc");
+    luaL_newlib(L, METHODS);
+    lua_setfield(L, -2, "__index");
+  }
+  luaL_newlib(L, FUNCTIONS);
+  return 1;
+}

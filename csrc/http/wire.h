@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CTX_HTTP_WIRE_H
+#define CTX_HTTP_WIRE_H
+
+#include <lua.h>
+
+/* head(status, reason, headers, length, keep_alive, minor, date) -> bytes, keep_alive, length
+ *
+ * The head of a response. `headers` is a table: name -> value, or list of values; numbers count as
+ * their text. `length` frames the body: an integer is its Content-Length, false makes it chunked (or,
+ * in HTTP/1.0, ended by the end of the connection), nil is no body and no word about one. A
+ * Content-Length among the headers takes the place of false, and of nil; beside a number it must be
+ * the same. Returns whether the connection goes on, and the Content-Length that was used, or nil.
+ *
+ * A header that must not be sent so - a name that is no token, a value with a line break, a framing
+ * header that is the server's own - gives nil and what is wrong with it. */
+int wire_head(lua_State* L);
+
+#endif
