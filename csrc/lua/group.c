@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The class of groups (errgroup), over the core's: tasks that fail and stop together. */
 #include "lctx.h"
+#include "place.h"
 
 enum { UV_CONTEXT = 1, UV_FIRST, UV_OTHERS, UV_COUNT = UV_OTHERS };
 
@@ -144,16 +145,15 @@ void lctx_group_task_over(lua_State* L, lctx_task* t, int nresults) {
   group_t* g = (group_t*)t->group;
   t->group = NULL;
   if (has_failed(t, nresults)) {
-    lctx_pushref(L, t->S, LCTX_REF_OWNERS);
-    lua_rawgeti(L, -1, t->slot);
+    (void)lctx_pushplace(L, t, LCTX_PLACE_GROUP);
     push_error(L, t, nresults);
     fail(L, g);
-    lua_pop(L, 2);
+    lua_pop(L, 1);
   } else {
     ctx_group_end(&g->g, false, NULL);
   }
   stop_listening(g);
-  lctx_clear_at(L, t->S, LCTX_REF_OWNERS, t->slot);
+  lctx_empty(t, LCTX_PLACE_GROUP);
 }
 
 /* -- Starting tasks --------------------------------------------------------------------------- */
@@ -173,7 +173,7 @@ static void start(lua_State* L, lctx_state* S, group_t* g, lctx_task* t, int lev
   t->group = g;
   g->over = false;
   lua_pushvalue(L, 1);
-  lctx_set_at(L, S, LCTX_REF_OWNERS, t->slot);
+  lctx_put(L, t, LCTX_PLACE_GROUP);
   lctx_task_start(L, t, lua_gettop(L) - 2);
   if (!S->draining) lctx_rouse(L, S);
 }
@@ -187,7 +187,7 @@ static int group_try_go(lua_State* L) {
   if (begun) {
     start(L, S, g, t, 1);
   } else {
-    lctx_task_free(L, t);
+    lctx_task_free(t);
   }
   lua_pushboolean(L, begun);
   return 1;
@@ -246,7 +246,7 @@ static int wait_for_place(lua_State* L, lctx_state* S, group_t* g) {
   b->t = lctx_waiter(L, S, "group:go");
   int err = ctx_group_begin(&g->g, &b->begin, granted);
   if (err != CTX_PENDING && err != CTX_ENOMEM && err != CTX_ECLOSED) {
-    lctx_leave(L, b->t);
+    lctx_leave(b->t);
     return went(L, S, LCTX_ENDED);
   }
   if (err != CTX_PENDING) return lctx_leave_error(L, b->t, "group:go", err);
@@ -266,7 +266,7 @@ static int group_go(lua_State* L) {
   group_t* g = check_start(L, S);
   lctx_task* t = lctx_task_prepare(L, S, lua_gettop(L) - 2);
   if (!ctx_group_try_begin(&g->g)) {
-    lctx_task_free(L, t);
+    lctx_task_free(t);
     return wait_for_place(L, S, g);
   }
   start(L, S, g, t, 1);

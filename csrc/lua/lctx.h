@@ -50,16 +50,12 @@ enum lctx_ref {
   LCTX_REF_CANCELLERS, /* context -> where it was cancelled, under debug; weak keys */
   LCTX_REF_BUDGETS,    /* context -> the ms its deadline was away; the same */
   LCTX_REF_BLOCKS,     /* the memory of task records */
-  LCTX_REF_THREADS,    /* slot -> coroutine */
-  LCTX_REF_ANCHORS,    /* slot -> what the coroutine waits on */
+  LCTX_REF_SHELF,      /* the thread whose stack holds the tables of place.h */
   LCTX_REF_RESULTS,    /* slot -> packed results that could not go on a stack */
   LCTX_REF_TRACES,     /* slot -> traceback of the error that ended it */
   LCTX_REF_SPAWNS,     /* slot -> where the task was started, under debug */
-  LCTX_REF_HANDLES,    /* slot -> the task's handle; weak values */
   LCTX_REF_TASK_BODY,
   LCTX_REF_ON_ERROR,
-  LCTX_REF_OWNERS, /* slot -> the task's group */
-  LCTX_REF_LISTS,  /* slot -> the owner of the list that the coroutine stands in */
   LCTX_REF_AFTERS, /* address -> after-func that is registered */
   LCTX_REF_SHARED, /* name -> table, one per state */
   LCTX_REF_BACKGROUND,
@@ -168,9 +164,9 @@ struct lctx_task {
   uint8_t kind, state, outcome;
   /* Bits: the record is part of what a parked task costs. */
   bool failed : 1, packed : 1;
-  bool anchored : 1; /* has what it waits on at LCTX_REF_ANCHORS */
-  bool listed : 1;   /* has an owner of its list at LCTX_REF_LISTS */
-  bool handled : 1;  /* has, or had, a handle at LCTX_REF_HANDLES */
+  bool anchored : 1; /* has what it waits on at LCTX_PLACE_ANCHOR */
+  bool listed : 1;   /* has an owner of its list at LCTX_PLACE_LIST */
+  bool handled : 1;  /* has, or had, a handle at LCTX_PLACE_HANDLE */
   bool joins : 1;    /* waits for the end of other tasks */
   bool external : 1; /* parked on something outside the tree and the scheduler */
   uint32_t slot;
@@ -208,6 +204,7 @@ typedef struct {
 struct lctx_state {
   ctx_tree_t tree;
   lua_State* main;
+  lua_State* shelf; /* see place.h */
   int ref[LCTX_REF_COUNT];
 
   /* sched.c */
@@ -326,7 +323,7 @@ int lctx_park(lua_State* L, lctx_state* S, const lctx_wait* wait);
  * ends with lctx_leave_error, which gives the record back and raises the core's error. */
 lctx_task* lctx_waiter(lua_State* L, lctx_state* S, const char* what);
 int lctx_park_task(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* wait);
-void lctx_leave(lua_State* L, lctx_task* t);
+void lctx_leave(lctx_task* t);
 int lctx_leave_error(lua_State* L, lctx_task* t, const char* what, int err);
 /* Moves the `n` values on top to where the waiting coroutine will find them. */
 void lctx_hand_over(lua_State* L, lctx_task* t, int n);
@@ -355,22 +352,15 @@ void lctx_note_spawn(lua_State* L, lctx_task* t, int level);
 lctx_task* lctx_spawn(lua_State* L, lctx_state* S, int nargs);
 /* A record for a coroutine that waits; anchored until lctx_task_free. */
 lctx_task* lctx_task_new(lua_State* L, lctx_state* S, enum lctx_task_kind kind);
-void lctx_task_free(lua_State* L, lctx_task* t);
+void lctx_task_free(lctx_task* t);
 /* Puts a parked coroutine into the run queue; the first call counts, until it parks again. */
 void lctx_wake(lctx_task* t, enum lctx_outcome outcome);
 /* Takes a parked coroutine out of everything that could wake it. */
 void lctx_unpark(lctx_task* t);
 /* Takes back what a coroutine waits for, or was given, that will not go on. */
 void lctx_undo(lctx_task* t);
-/* Puts the value on top into the table of this reference, at the slot; pops it. */
+/* Puts the value on top into the table of this reference, at the slot; pops it. May raise. */
 void lctx_set_at(lua_State* L, lctx_state* S, enum lctx_ref ref, uint32_t slot);
-/* Puts false there: not nil, so that the place stays and a later lctx_set_at cannot fail. */
-void lctx_clear_at(lua_State* L, lctx_state* S, enum lctx_ref ref, uint32_t slot);
-/* Lets go of the owner of the list that the coroutine stood in. */
-static inline void lctx_unlist(lua_State* L, lctx_task* t) {
-  if (t->listed) lctx_clear_at(L, t->S, LCTX_REF_LISTS, t->slot);
-  t->listed = false;
-}
 /* One turn: what is due in the core, then every coroutine that is ready. Raises no error; false
  * when one cut it short, which is reported, and the rest waits for the next turn. */
 bool lctx_drain(lua_State* L, lctx_state* S);

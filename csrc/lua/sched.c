@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lctx.h"
+#include "place.h"
 
 enum { BLOCK = 64 };    /* records in one piece of memory */
 enum { SPARES = 1024 }; /* threads kept for later tasks: a wave of a million is let go */
@@ -35,11 +36,19 @@ void lctx_set_at(lua_State* L, lctx_state* S, enum lctx_ref ref, uint32_t slot) 
   lua_pop(L, 2);
 }
 
-void lctx_clear_at(lua_State* L, lctx_state* S, enum lctx_ref ref, uint32_t slot) {
-  lctx_pushref(L, S, ref);
+/* Makes the place, empty. May raise: on L, so not by lctx_empty, as nobody would catch it there. */
+static void make_place(lua_State* L, lctx_task* t, enum lctx_place place) {
+  lua_pushvalue(t->S->shelf, place);
+  lua_xmove(t->S->shelf, L, 1);
   lua_pushboolean(L, 0);
-  lua_rawseti(L, -2, slot);
+  lua_rawseti(L, -2, t->slot);
   lua_pop(L, 1);
+}
+
+static void forget_spawn(lua_State* L, lctx_task* t) {
+  if (!t->S->debug) return;
+  lua_pushboolean(L, 0);
+  lctx_set_at(L, t->S, LCTX_REF_SPAWNS, t->slot);
 }
 
 /* A record from the list of those without a thread; `co` is the value on top, which is popped. */
@@ -52,14 +61,10 @@ static lctx_task* take_bare(lua_State* L, lctx_state* S) {
   if (lctx_list_empty(&S->bare)) grow(L, S);
   lctx_task* t = LCTX_CONTAINER(S->bare.next, lctx_task, link);
   lua_State* co = lua_tothread(L, -1);
-  /* Places that are filled where nothing may fail: they must be there from now on. */
-  static const enum lctx_ref places[] = {LCTX_REF_ANCHORS, LCTX_REF_HANDLES, LCTX_REF_OWNERS,
-                                         LCTX_REF_LISTS};
-  for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-    lctx_clear_at(L, S, places[i], t->slot);
-  }
-  if (S->debug) lctx_clear_at(L, S, LCTX_REF_SPAWNS, t->slot);
-  lctx_set_at(L, S, LCTX_REF_THREADS, t->slot);
+  /* They are filled where nothing may fail: they must be there from now on. */
+  for (int place = 1; place <= LCTX_PLACES; place++) make_place(L, t, place);
+  forget_spawn(L, t);
+  lctx_put(L, t, LCTX_PLACE_THREAD);
   lctx_list_remove(&t->link);
   t->co = co;
   return t;
@@ -69,9 +74,9 @@ static lctx_task* take_bare(lua_State* L, lctx_state* S) {
 static lctx_task* take_spare(lua_State* L, lctx_state* S) {
   lctx_task* t = LCTX_CONTAINER(S->spare.next, lctx_task, link);
   /* The weak table has lost the place if a handle was collected while its task ran. */
-  if (t->handled) lctx_clear_at(L, S, LCTX_REF_HANDLES, t->slot);
+  if (t->handled) make_place(L, t, LCTX_PLACE_HANDLE);
   t->handled = false;
-  if (S->debug) lctx_clear_at(L, S, LCTX_REF_SPAWNS, t->slot);
+  forget_spawn(L, t);
   lctx_list_remove(&t->link);
   S->spares--;
   return t;
@@ -98,19 +103,19 @@ lctx_task* lctx_task_new(lua_State* L, lctx_state* S, enum lctx_task_kind kind) 
   return ready_made(take_bare(L, S), kind);
 }
 
-void lctx_task_free(lua_State* L, lctx_task* t) {
+void lctx_task_free(lctx_task* t) {
   lctx_state* S = t->S;
   bool keep = t->kind == LCTX_TASK && S->spares < SPARES && lua_status(t->co) == LUA_OK;
   t->kind = LCTX_FREE;
   t->ticket++;
-  if (t->anchored) lctx_clear_at(L, S, LCTX_REF_ANCHORS, t->slot);
+  if (t->anchored) lctx_empty(t, LCTX_PLACE_ANCHOR);
   t->anchored = false;
-  lctx_unlist(L, t);
+  lctx_unlist(t);
   if (keep) {
     S->spares++;
     lctx_list_prepend(&S->spare, &t->link); /* the one used last is the one in the cache */
   } else {
-    lctx_clear_at(L, S, LCTX_REF_THREADS, t->slot);
+    lctx_empty(t, LCTX_PLACE_THREAD);
     t->co = NULL;
     lctx_list_append(&S->bare, &t->link);
   }
@@ -148,7 +153,7 @@ static int task_body(lua_State* co) {
 lctx_task* lctx_task_prepare(lua_State* L, lctx_state* S, int nargs) {
   lctx_task* t = lctx_task_new(L, S, LCTX_TASK);
   if (!lua_checkstack(t->co, nargs + 4)) {
-    lctx_task_free(L, t);
+    lctx_task_free(t);
     luaL_error(L, "too many arguments for a task");
   }
   return t;
@@ -198,7 +203,7 @@ static void finish(lua_State* L, lctx_task* t, int nresults) {
     lctx_task_over(L, t, nresults);
   }
   lua_settop(t->co, 0);
-  lctx_task_free(L, t);
+  lctx_task_free(t);
 }
 
 /* -- Turns ------------------------------------------------------------------------------------- */
@@ -293,7 +298,7 @@ void lctx_task_closed(lua_State* L, lctx_task* t) {
     lctx_pushtext(L, "the task's coroutine was closed, or resumed to its end, by someone else");
     end_task(L, t);
   } else {
-    lctx_task_free(L, t);
+    lctx_task_free(t);
   }
 }
 
@@ -308,7 +313,7 @@ void lctx_task_abandon(lua_State* L, lctx_task* t) {
     end_task(L, t);
   } else {
     lua_pop(L, 1);
-    lctx_task_free(L, t);
+    lctx_task_free(t);
   }
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The state's record: made when ctx.core is first opened in a Lua state, closed with it. */
 #include "lctx.h"
+#include "place.h"
 
 static const char registry_key = 0;
 
@@ -114,18 +115,26 @@ static void make_tables(lua_State* L, lctx_state* S) {
       {LCTX_REF_CONTEXT, NULL},      {LCTX_REF_ANY, NULL},       {LCTX_REF_CANCEL, NULL},
       {LCTX_REF_TASK, NULL},         {LCTX_REF_FAILED, NULL},    {LCTX_REF_KEY, NULL},
       {LCTX_REF_QUEUE, NULL},        {LCTX_REF_SEMAPHORE, NULL}, {LCTX_REF_GROUP, NULL},
-      {LCTX_REF_GROUP_FAILED, NULL}, {LCTX_REF_OWNERS, NULL},    {LCTX_REF_LISTS, NULL},
-      {LCTX_REF_AFTER, NULL},        {LCTX_REF_LIVE, "v"},       {LCTX_REF_KNOWN, "v"},
-      {LCTX_REF_LINES, NULL},        {LCTX_REF_NAMES, "k"},      {LCTX_REF_CANCELLERS, "k"},
-      {LCTX_REF_BUDGETS, "k"},       {LCTX_REF_BLOCKS, NULL},    {LCTX_REF_THREADS, NULL},
-      {LCTX_REF_ANCHORS, NULL},      {LCTX_REF_RESULTS, NULL},   {LCTX_REF_TRACES, NULL},
-      {LCTX_REF_SPAWNS, NULL},       {LCTX_REF_HANDLES, "v"},    {LCTX_REF_AFTERS, NULL},
-      {LCTX_REF_SHARED, NULL},       {LCTX_REF_HOOKS, NULL},
+      {LCTX_REF_GROUP_FAILED, NULL}, {LCTX_REF_AFTER, NULL},     {LCTX_REF_LIVE, "v"},
+      {LCTX_REF_KNOWN, "v"},         {LCTX_REF_LINES, NULL},     {LCTX_REF_NAMES, "k"},
+      {LCTX_REF_CANCELLERS, "k"},    {LCTX_REF_BUDGETS, "k"},    {LCTX_REF_BLOCKS, NULL},
+      {LCTX_REF_RESULTS, NULL},      {LCTX_REF_TRACES, NULL},    {LCTX_REF_SPAWNS, NULL},
+      {LCTX_REF_AFTERS, NULL},       {LCTX_REF_SHARED, NULL},    {LCTX_REF_HOOKS, NULL},
   };
   for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
     lua_newtable(L);
     if (tables[i].weak != NULL) set_weak(L, tables[i].weak);
     lctx_setref(L, S, tables[i].ref);
+  }
+}
+
+static void make_shelf(lua_State* L, lctx_state* S) {
+  S->shelf = lua_newthread(L);
+  lctx_setref(L, S, LCTX_REF_SHELF);
+  for (int place = 1; place <= LCTX_PLACES; place++) {
+    lua_newtable(L);
+    if (place == LCTX_PLACE_HANDLE) set_weak(L, "v");
+    lua_xmove(L, S->shelf, 1);
   }
 }
 
@@ -145,6 +154,7 @@ static lctx_state* make_state(lua_State* L) {
   lua_setfield(L, -2, "__gc");
   lua_setmetatable(L, -2);
   make_tables(L, S);
+  make_shelf(L, S);
   return S;
 }
 

@@ -2,6 +2,7 @@
 /* The class of task handles. A handle is what a task leaves behind: the task itself, its record and
  * its thread, are used again as soon as it is over. */
 #include "lctx.h"
+#include "place.h"
 
 enum { UV_RESULTS = 1, UV_TRACE = 2 }; /* packed results or the error; its traceback */
 
@@ -35,7 +36,7 @@ static int task_go(lua_State* L) {
   h->task = t;
   if (S->debug) lctx_set_at(L, S, LCTX_REF_SPAWNS, t->slot);
   lua_pushvalue(L, 1);
-  lctx_set_at(L, S, LCTX_REF_HANDLES, t->slot);
+  lctx_put(L, t, LCTX_PLACE_HANDLE);
   t->handled = true;
   if (!S->draining) lctx_rouse(L, S);
   return 1;
@@ -100,9 +101,7 @@ static void fail(lua_State* L, lctx_state* S, lctx_handle* h) {
 void lctx_task_over(lua_State* L, lctx_task* t, int nresults) {
   lctx_state* S = t->S;
   int base = lua_gettop(L);
-  lctx_pushref(L, S, LCTX_REF_HANDLES);
-  lua_rawgeti(L, -1, t->slot);
-  lua_remove(L, -2);
+  (void)lctx_pushplace(L, t, LCTX_PLACE_HANDLE);
   lctx_handle* h = (lctx_handle*)lua_touserdata(L, -1);
   if (h != NULL) h->task = NULL;
   if (t->failed) {

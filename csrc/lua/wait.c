@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lctx.h"
+#include "place.h"
 
 /* -- Who waits ----------------------------------------------------------------------------- */
 
@@ -52,14 +53,14 @@ lctx_task* lctx_waiter(lua_State* L, lctx_state* S, const char* what) {
 }
 
 /* A record that was taken for one wait only. */
-void lctx_leave(lua_State* L, lctx_task* t) {
+void lctx_leave(lctx_task* t) {
   t->ticket++;
-  lctx_unlist(L, t);
-  if (t->kind != LCTX_TASK) lctx_task_free(L, t);
+  lctx_unlist(t);
+  if (t->kind != LCTX_TASK) lctx_task_free(t);
 }
 
 int lctx_leave_error(lua_State* L, lctx_task* t, const char* what, int err) {
-  lctx_leave(L, t);
+  lctx_leave(t);
   return luaL_error(L, "%s: %s", what, ctx_strerror(err));
 }
 
@@ -86,7 +87,7 @@ static int intruded(lua_State* L, lctx_task* t) {
     t->state = LCTX_READY;
     lctx_list_append(&t->S->run, &t->link);
   }
-  lctx_leave(L, t);
+  lctx_leave(t);
   lctx_settle(L, t->S);
   return luaL_error(L, "%s: this coroutine was resumed by someone else while it waited", what);
 }
@@ -124,7 +125,7 @@ static int resumed(lua_State* L, int status, lua_KContext context) {
   lctx_waited_fn waited = t->waited;
   t->undo = NULL;
   bool packed = take_packed(L, t);
-  lctx_leave(L, t);
+  lctx_leave(t);
   if (packed) unpack(L);
   return waited(L, S, outcome);
 }
@@ -141,7 +142,7 @@ static int wait_in_loop(lua_State* L, lctx_state* S, lctx_task* t) {
     lctx_unpark(t);
     lctx_undo(t);
     const char* what = t->what;
-    lctx_leave(L, t);
+    lctx_leave(t);
     if (driven == LCTX_FAILED) return luaL_error(L, "%s: %s", what, LCTX_FAILED_TEXT);
     lctx_hook(L, S, "asleep", 0, 1);
     return luaL_error(L, "%s: all tasks are asleep, and nothing can wake this thread\n%s", what,
@@ -171,12 +172,12 @@ int lctx_park_task(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* w
     /* What is watched must not be collected: the stack of a coroutine that its owner closes lets go
      * of it, this table does not. The same below for the list. */
     lua_pushvalue(L, wait->context);
-    lctx_set_at(L, S, LCTX_REF_ANCHORS, t->slot);
+    lctx_put(L, t, LCTX_PLACE_ANCHOR);
     t->anchored = true;
   }
   if (wait->list != NULL) {
     lua_pushvalue(L, 1);
-    lctx_set_at(L, S, LCTX_REF_LISTS, t->slot);
+    lctx_put(L, t, LCTX_PLACE_LIST);
     t->listed = true;
   }
   t->outcome = LCTX_NOTHING;
@@ -335,7 +336,7 @@ static void call_start(lua_State* L, lctx_task* t) {
   t->S->starting = outer;
   t->state = LCTX_RUNNING;
   if (status != LUA_OK) {
-    lctx_leave(L, t);
+    lctx_leave(t);
     lua_error(L);
   }
   lua_replace(L, AWAIT_START);
@@ -358,7 +359,7 @@ static int wait_await(lua_State* L) {
   call_start(L, t);
   if (t->outcome != LCTX_NOTHING) {
     bool packed = take_packed(L, t);
-    lctx_leave(L, t);
+    lctx_leave(t);
     if (packed) unpack(L);
     return awaited(L, S, LCTX_VALUES);
   }
