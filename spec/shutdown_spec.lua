@@ -4,18 +4,12 @@ local errors = require "ctx.errors"
 local shutdown = require "ctx.shutdown"
 local testing = require "ctx.testing"
 local misuse = require "spec.support.misuse"
+local shutdowns = require "spec.support.shutdowns"
 local uv = require "luv"
 
-local PHASES = { "readiness", "stop", "drain", "cancel", "wait", "force" }
+local make = shutdowns.make
 
---- A shutdown and a log of the ms at which things happened.
-local function make(root, clock, options)
-  local log = {}
-  local function note(text)
-    log[#log + 1] = ("%g %s"):format(clock:elapsed(), text)
-  end
-  return shutdown.new(root, options), log, note
-end
+local PHASES = { "readiness", "stop", "drain", "cancel", "wait", "force" }
 
 describe("shutdown's phases", function()
   it("S49, S50, B22: come in the settled order, the delay before the end of accepting", function()

@@ -2,17 +2,11 @@
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local semaphore = require "ctx.semaphore"
-local shutdown = require "ctx.shutdown"
+local phases = require "ctx.shutdown.phases"
+local shutdowns = require "spec.support.shutdowns"
 local testing = require "ctx.testing"
 
---- A shutdown and a log of the ms at which things happened.
-local function make(root, clock, options)
-  local log = {}
-  local function note(text)
-    log[#log + 1] = ("%g %s"):format(clock:elapsed(), text)
-  end
-  return shutdown.new(root, options), log, note
-end
+local make = shutdowns.make
 
 describe("a worker", function()
   it("S48: is waited for, as requests are not enough", function()
@@ -164,6 +158,97 @@ describe("force", function()
       ctx.sleep(root, 1)
       s:stop()
       assert.is_false(s:wait().clean)
+    end)
+  end)
+end)
+
+-- The cause: the task of the phases had no memory, and ended without a word; the contexts did not,
+-- and neither did who waited. The fix: whoever waits, waits for that task, and ends the contexts.
+describe("a shutdown without memory", function()
+  local function out_of_memory() error("not enough memory", 0) end
+  local real = {}
+
+  before_each(function()
+    real.run, real.with_timeout, real.go = phases.run, ctx.with_timeout, ctx.go
+  end)
+
+  after_each(function()
+    phases.run, ctx.with_timeout, ctx.go = real.run, real.with_timeout, real.go
+  end)
+
+  it("for its phases still ends the contexts, and says why there is no report", function()
+    testing.run(function(root, clock)
+      local s, log, note = make(root, clock)
+      s:go(function(c)
+        c:wait()
+        note(tostring(c:cause()))
+      end)
+      ctx.sleep(root, 10)
+      phases.run = out_of_memory
+      s:stop("deploy")
+      for _ = 1, 2 do
+        local report, err = s:run()
+        assert.is_nil(report)
+        assert.equal("not enough memory", err)
+      end
+      ctx.sleep(root, 0)
+      assert.same({ "10 deploy" }, log)
+      assert.equal("over", s:phase())
+    end)
+  end)
+
+  it("to begin them begins by whoever comes next", function()
+    local reports = {}
+    local previous = ctx.set_report(function(message) reports[#reports + 1] = message end)
+    testing.run(function(root, clock)
+      local s = make(root, clock)
+      ctx.go = out_of_memory
+      s:stop()
+      ctx.sleep(root, 10)
+      ctx.go = real.go
+      assert.equal("readiness", s:phase())
+      assert.is_true(s:wait().clean)
+    end)
+    collectgarbage()
+    ctx.set_report(previous)
+    assert.equal(1, #reports)
+    assert.truthy(reports[1]:find("not enough memory", 1, true))
+  end)
+
+  it("for one phase goes on with the next, and the report tells", function()
+    testing.run(function(root, clock)
+      local s, log, note = make(root, clock)
+      s:on("drain", "requests", function() note "drained" end)
+      s:on("force", "files", function() note "forced" end)
+      s:on("stop", "http", function()
+        ctx.with_timeout = function()
+          ctx.with_timeout = real.with_timeout
+          out_of_memory()
+        end
+      end)
+      s:stop()
+      local report = s:wait()
+      assert.same({ "0 forced" }, log)
+      assert.is_false(report.clean)
+      assert.equal("not enough memory", report.phases.drain.err)
+      assert.truthy(tostring(report):find("drain%s+0 ms  failed: not enough memory"))
+    end)
+  end)
+
+  it("to start one hook does not wait for it", function()
+    testing.run(function(root, clock)
+      local s = make(root, clock, { timeouts = { drain = math.huge } })
+      s:on("drain", "requests", function() end)
+      s:on("stop", "http", function()
+        ctx.go = function()
+          ctx.go = real.go
+          return real.go(out_of_memory)
+        end
+      end)
+      s:stop()
+      local hook = s:wait().phases.drain.hooks[1]
+      assert.same({ "failed", "not enough memory" }, { hook.state, hook.err })
+      assert.equal(0, clock:elapsed())
     end)
   end)
 end)

@@ -29,6 +29,7 @@ local TIMEOUTS = {
   readiness = 1000, stop = 1000, drain = 15000, cancel = 1000, wait = 5000, force = 1000,
 }
 local OPTIONS = { delay = true, grace = true, timeouts = true, signals = true, ready = true }
+local BY_HAND = errors.new("shutdown") -- the cause, where none is given
 
 -- -- Making one ---------------------------------------------------------------------------------
 
@@ -75,16 +76,63 @@ local function timeouts_of(options)
   return timeouts
 end
 
---- From now on, not from run() on: a signal that comes while the server starts must not be lost on
---- it either. The second one kills.
-local function listen(self, signals)
-  if #signals > 0 then
-    local c, stop = signal.notify(ctx.background(), table.unpack(signals))
-    self._deafen = stop
-    ctx.after_func(c, function()
-      self:stop(c:cause())
-    end)
+--- Ends the contexts and lets go of the signals: nothing here needs memory, and nothing happens
+--- that has happened.
+local function finish(self)
+  local cause = self._beginning:cause()
+  self._soften(cause)
+  self._cancel(cause)
+  self._phase = "over"
+  if self._deafen then
+    self._deafen()
   end
+end
+
+local function run(self)
+  local ok, report = pcall(phases.run, self, self._beginning:cause())
+  finish(self)
+  return ok and report or error(report, 0)
+end
+
+--- One that waits for the report. Also one that is closed meanwhile is no waiter any more: its
+--- thread may be another's soon.
+local Waiter = {}
+Waiter.__close = function(waiter)
+  waiter.shutdown._waiting[waiter.co] = nil
+end
+
+--- Begins the phases, unless somebody has, and waits for their end. Whoever is told first that it
+--- is time comes here, be that the after-func of the beginning or one who asks for the report: so
+--- the workers are told of the end, though one of these had no memory for it.
+---@async
+local function attend(self, c)
+  local waiter <close> = setmetatable({ shutdown = self, co = coroutine.running() }, Waiter)
+  self._waiting[waiter.co] = true
+  self._runner = self._runner or ctx.go(run, self)
+  local report, err = self._runner:wait(c)
+  if self._runner:status() == "failed" then
+    finish(self)
+  end
+  return report, err
+end
+
+--- Signals count from now on, not from run() on: one that comes while the server starts must not be
+--- lost on it either. The second one kills.
+local function arm(self, parent, signals)
+  if #signals > 0 then
+    local heard
+    heard, self._deafen = signal.notify(ctx.background(), table.unpack(signals))
+    self._beginning, self._begin = ctx.any(parent, heard)
+  else
+    self._beginning, self._begin = ctx.with_cancel(parent)
+  end
+  self._beginning:name("shutdown.beginning")
+  ctx.after_func(self._beginning, function()
+    local report, err = attend(self)
+    if not report and not next(self._waiting) then
+      error(err, 0) -- nobody else waits to hear of it
+    end
+  end)
 end
 
 ---@class ctx.Shutdown.Options
@@ -118,18 +166,21 @@ function shutdown.new(parent, options)
     _ready = options.ready ~= false,
     _hooks = {},
     _workers = {},
-    _working = 0,
-    _idle = core.queue(), -- who waits for the last worker
-    _over = core.queue(), -- who waits for the report
+    _failed = {},
+    _waiting = {}, -- the coroutines that wait for the report
+    _silence = core.queue(), -- where they wait for the beginning; nobody is ever called out of it
   }, metatable)
   self._root, self._cancel = ctx.with_cancel(self._base)
   self._stopping, self._soften = ctx.with_cancel(self._root)
   self._root:name("shutdown")
   self._stopping:name("shutdown.stopping")
-  self._forget = ctx.after_func(parent, function()
-    self:stop(parent:cause())
-  end)
-  listen(self, options.signals or { "sigint", "sigterm" })
+  local ok, err = pcall(arm, self, parent, options.signals or { "sigint", "sigterm" })
+  if not ok then -- no memory: signals must not go where nobody hears them
+    if self._deafen then
+      self._deafen()
+    end
+    error(err, 0)
+  end
   return self
 end
 
@@ -151,7 +202,7 @@ end
 --- What a readiness probe should say. False for good once the shutdown has begun.
 ---@return boolean
 function Shutdown:ready()
-  return self._ready and not self._phase
+  return self._ready and not self._beginning:done()
 end
 
 --- Says whether the server is ready, for those that are not from the start.
@@ -163,7 +214,7 @@ end
 --- The phase it is in: nil before the first, "over" after the last.
 ---@return string?
 function Shutdown:phase()
-  return self._phase
+  return self._phase or self._beginning:done() and "readiness" or nil
 end
 
 --- Adds a hook: fn(c) runs in the phase, beside the others of that phase, and should end with c,
@@ -179,7 +230,7 @@ function Shutdown:on(phase, name, fn)
     error(("bad argument #2 to 'on' (name: a string expected, got %s)"):format(kind(name)), 2)
   elseif type(fn) ~= "function" then
     error(("bad argument #3 to 'on' (fn: a function expected, got %s)"):format(kind(fn)), 2)
-  elseif self._phase then
+  elseif self:phase() then
     error("on: the shutdown has begun, a new hook may come too late", 2)
   end
   local hooks = self._hooks[phase] or {}
@@ -190,29 +241,27 @@ end
 ---@class ctx.Shutdown.Worker
 ---@field shutdown ctx.Shutdown
 ---@field name string
----@field task ctx.Task
----@field co thread?  while it runs
+---@field task ctx.Task|false
+---@field co thread|false   while it runs
+---@field below ctx.Shutdown.Worker|false  in the pile of those that force has closed
 local Worker = {}
 Worker.__index = Worker
 
 --- Leaves, on every path: when it returns or raises, or when force closes its coroutine.
 function Worker:__close(err)
   local s = self.shutdown
-  self.co, self.err = nil, err
+  self.co = false
   s._workers[self] = nil
-  s._working = s._working - 1
   if err ~= nil then
-    s._failed = s._failed or {}
     table.insert(s._failed, { name = self.name, err = err })
-  end
-  if s._working == 0 then
-    while s._idle:wake() do end
   end
 end
 
+--- It enters itself, so that none is waited for that could not begin.
 local function work(self, fn, ...)
   local worker <close> = self
   worker.co = coroutine.running()
+  worker.shutdown._workers[worker] = true
   return fn(worker.shutdown._root, ...)
 end
 
@@ -232,9 +281,8 @@ function Shutdown:go(fn, ...)
   local info = debug.getinfo(fn, "S")
   local worker = setmetatable({
     shutdown = self, name = ("%s:%d"):format(info.short_src, info.linedefined),
+    task = false, co = false, below = false,
   }, Worker)
-  self._working = self._working + 1
-  self._workers[worker] = true
   worker.task = ctx.go(work, worker, fn, ...)
   return worker.task
 end
@@ -245,26 +293,26 @@ end
 --- stays. May be called from anywhere, a luv callback included.
 ---@param cause? any  of the contexts' end
 function Shutdown:stop(cause)
-  if self._phase then
-    return
-  end
-  self._phase = "readiness"
-  self._forget()
   if cause == nil then
-    cause = errors.new("shutdown")
+    cause = BY_HAND
   end
-  ctx.go(function()
-    self._report = phases.run(self, cause)
-    self._phase = "over"
-    if self._deafen then
-      self._deafen()
-    end
-    while self._over:wake() do end
-  end)
+  self._begin(cause)
 end
 
---- Waits for the end of the last phase: the report; or nil and an error, when c is done before.
---- Does not begin anything. Once it is over, it answers at once and always the same.
+--- Waits until it begins, or c is done; the error, if that comes first.
+local function wait_for_beginning(self, c)
+  if not c then
+    self._silence:wait(self._beginning, "shutdown:wait")
+    return nil
+  end
+  local either, cancel <close> = ctx.any(c, self._beginning)
+  local _, err = self._silence:wait(either, "shutdown:wait")
+  return not self._beginning:done() and err or nil
+end
+
+--- Waits for the end of the last phase: the report; or nil and an error, when c is done before, or
+--- when there is no memory for a report. Does not begin anything. Once it is over, it answers at
+--- once and always the same.
 ---@param c? ctx.Context
 ---@return ctx.Shutdown.Report? report
 ---@return any? err
@@ -272,30 +320,36 @@ function Shutdown:wait(c)
   if c ~= nil and core.kind(c) ~= "context" then
     error(("bad argument #1 to 'wait' (c: a context expected, got %s)"):format(kind(c)), 2)
   end
-  while not self._report do
-    local _, err = self._over:wait(c, "shutdown:wait")
-    if err ~= nil then
-      return nil, err
-    end
+  local err = wait_for_beginning(self, c)
+  if err ~= nil then
+    return nil, err
   end
-  return self._report
+  return attend(self, c)
 end
 
 --- What main ends with: waits for the beginning, by a signal or otherwise, and for all phases.
----@return ctx.Shutdown.Report
+---@return ctx.Shutdown.Report? report
+---@return any? err  there was no memory for a report
 function Shutdown:run()
-  local report = self:wait()
-  return report
+  local report, err = self:wait()
+  return report, err
 end
 
 --- Leaving the scope begins it, with an error as the cause, and waits for its end.
-function metatable:__close(err)
-  self:stop(err)
-  self:wait()
+function metatable:__close(cause)
+  self:stop(cause)
+  local report, err = self:wait()
+  if not report then
+    error(err, 0)
+  end
 end
 
 function metatable:__tostring()
-  return ("ctx.shutdown (%s): %d worker(s)"):format(self._phase or "serving", self._working)
+  local working = 0
+  for _ in pairs(self._workers) do
+    working = working + 1
+  end
+  return ("ctx.shutdown (%s): %d worker(s)"):format(self:phase() or "serving", working)
 end
 
 return shutdown

@@ -25,7 +25,6 @@ local NOISY = 40      -- lines of a process that failed are shown
 --- Files that are left out, by a pattern in their path or text, and why.
 local left_out = {
   { "/scale_spec%.lua$", nil, "millions of contexts" },
-  { "/shutdown_", nil, "a shutdown whose own task runs out of memory never ends yet" },
   { nil, "io%.popen", "starts processes" },
   { nil, "spec%.support%.program", "starts processes" },
   { nil, "uv%.spawn", "starts processes" },

@@ -26,6 +26,7 @@ local shutdown = {}
 ---@field name ctx.Shutdown.Name
 ---@field took number        ms
 ---@field timed_out boolean
+---@field err any?           there was no memory for all of it
 ---@field hooks ctx.Shutdown.Hook[]
 
 ---@class ctx.Shutdown.Running
@@ -83,7 +84,8 @@ function S:go(fn, ...) end
 function S:stop(cause) end
 
 ---@async
----@return ctx.Shutdown.Report
+---@return ctx.Shutdown.Report? report
+---@return any? err
 function S:run() end
 
 ---@async

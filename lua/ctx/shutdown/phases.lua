@@ -19,6 +19,7 @@ local phases = {}
 ---@field name string
 ---@field took number      ms
 ---@field timed_out boolean
+---@field err any?         there was no memory for all of it
 ---@field hooks ctx.Shutdown.Hook[]
 
 ---@class ctx.Shutdown.Running
@@ -48,6 +49,7 @@ function Report:__tostring()
     self.clean and "clean" or "not clean") }
   for _, phase in ipairs(self.phases) do
     local late = phase.timed_out and "  timed out" or ""
+    late = phase.err == nil and late or "  failed: " .. tostring(phase.err)
     lines[#lines + 1] = ("  %-26s %8.0f ms%s"):format(phase.name, phase.took, late)
     for _, hook in ipairs(phase.hooks) do
       hook_lines(lines, hook)
@@ -67,7 +69,10 @@ end
 --- Every task that waits, but for those that wait for the shutdown itself; workers have a name.
 --- Tasks that are in other functions of the program are told as well: they may be what keeps it.
 local function still_running(s)
-  local names = {}
+  local names = {} -- by the stack; false: of one that waits for the shutdown
+  for co in pairs(s._waiting) do
+    names[debug.traceback(co)] = false
+  end
   for worker in pairs(s._workers) do
     if worker.co then
       names[debug.traceback(worker.co)] = worker.name
@@ -75,9 +80,10 @@ local function still_running(s)
   end
   local running = {}
   for _, task in ipairs(core.tasks()) do
-    if task.kind == "task" and task.status ~= "running" and task.what ~= "shutdown:wait" then
+    local name = names[task.traceback]
+    if task.kind == "task" and task.status ~= "running" and name ~= false then
       running[#running + 1] = {
-        name = names[task.traceback], what = task.what, spawned = task.spawned,
+        name = name, what = task.what, spawned = task.spawned,
         traceback = task.traceback,
       }
     end
@@ -92,41 +98,44 @@ local function with_traceback(err)
 end
 
 --- Calls a hook and writes down how it ended, unless its phase is over by then.
-local function call(hook, entry, c)
+local function call(hook, entry, phase, c)
   local began = ctx.now()
   local ok, value, err = xpcall(hook.fn, with_traceback, c)
-  if entry.state then
+  if phase.took then
     return
   end
   entry.took = ctx.now() - began
-  if not ok then
-    entry.state, entry.err, entry.traceback = "failed", value.err, value.traceback
-  elseif not value and err ~= nil then
-    entry.state, entry.err = c:done() and "timed out" or "failed", err
-  else
+  if ok and (value or err == nil) then
     entry.state = "done"
+  elseif ok then
+    entry.state, entry.err = c:done() and "timed out" or "failed", err
+  elseif type(value) == "table" then
+    entry.err, entry.traceback = value.err, value.traceback
+  else
+    entry.err = value -- no memory: for that, Lua asks no handler
   end
 end
 
 --- Runs all hooks of a phase at once, until the last has returned or c is done.
-local function run_hooks(hooks, c, entries)
-  local began, left, last = ctx.now(), #hooks, core.queue()
+local function run_hooks(hooks, phase, c)
+  local began, tasks, waiting = ctx.now(), {}, false
   for i, hook in ipairs(hooks) do
-    entries[i] = { name = hook.name }
-    ctx.go(function()
-      call(hook, entries[i], c)
-      left = left - 1
-      if left == 0 then
-        last:wake()
-      end
-    end)
+    phase.hooks[i] = { name = hook.name, state = "failed", took = 0 }
+    tasks[i] = ctx.go(call, hook, phase.hooks[i], phase, c)
   end
-  if left > 0 and not last:wait(c, "shutdown:phase") then
+  for _, task in ipairs(tasks) do
+    task:wait(c)
+    waiting = waiting or task:status() == "waiting"
+  end
+  if waiting then
     -- Whoever listens to c has been woken in the same turn, and now gets to say so.
     ctx.sleep(ctx.background(), 0)
   end
-  for _, entry in ipairs(entries) do
-    if not entry.state then
+  for i, entry in ipairs(phase.hooks) do
+    local status = tasks[i]:status()
+    if status == "failed" then -- no memory to call it, or to write down how it ended
+      entry.state, entry.err = "failed", select(2, tasks[i]:wait())
+    elseif status ~= "done" then
       entry.state, entry.took = "timed out", ctx.now() - began
     end
   end
@@ -134,11 +143,12 @@ end
 
 -- -- Phases ---------------------------------------------------------------------------------------
 
+--- Each is off the list when its task has ended; after the soft cancel none is added.
 local function wait_for_workers(s, c)
-  while s._working > 0 and not c:done() do
-    s._idle:wait(c, "shutdown:workers")
+  for worker in pairs(s._workers) do
+    worker.task:wait(c)
   end
-  return s._working == 0
+  return not next(s._workers)
 end
 
 --- What the phases do beside their hooks, which come after. True, or nothing when time was up.
@@ -157,6 +167,7 @@ end
 
 --- The grace counts from the soft cancel; a drain that took longer has used it up (B9).
 function actions.cancel(s, _, cause)
+  local _ <close> = s._cancel -- also when there is no memory to wait
   local grace, cancel <close> = ctx.with_deadline(s._base, s._softened_at + s._grace)
   wait_for_workers(s, grace)
   s._cancel(cause)
@@ -170,25 +181,22 @@ end
 --- Closing a coroutine runs its <close> variables; none of them can wait any more. The list of
 --- tasks is asked for since that lets the scheduler find out.
 local function close_workers(s)
-  local closed = {}
+  local closed = false
   for worker in pairs(s._workers) do
     if worker.co and coroutine.status(worker.co) == "suspended" then
-      closed[#closed + 1] = worker
+      worker.below, closed = closed, worker
+      coroutine.close(worker.co)
     end
   end
-  for _, worker in ipairs(closed) do
-    coroutine.close(worker.co)
-  end
   core.tasks()
-  for _, worker in ipairs(closed) do
-    worker.task:wait() -- the report tells of it: it is not an error that nobody heard of
+  while closed do
+    closed.task:wait() -- the report tells of it: it is not an error that nobody heard of
+    closed = closed.below
   end
 end
 
-local function run_phase(s, name, cause)
-  s._phase = name
-  local began = ctx.now()
-  local phase = { name = name, hooks = {}, timed_out = false }
+local function run_phase(s, phase, cause)
+  local name = phase.name
   local action, in_time = actions[name], true
   -- The grace before the cancel is no part of that phase's own deadline, nor is the delay.
   if action and name ~= "wait" then
@@ -199,21 +207,32 @@ local function run_phase(s, name, cause)
     local c, cancel <close> = ctx.with_timeout(s._base, ms,
       errors.new(("shutdown: the phase '%s' took longer than %g ms"):format(name, ms)))
     c:name("shutdown." .. name)
-    run_hooks(s._hooks[name] or {}, c, phase.hooks)
+    run_hooks(s._hooks[name] or {}, phase, c)
     in_time = name ~= "wait" or action(s, c)
   end
-  phase.took = ctx.now() - began
   for _, hook in ipairs(phase.hooks) do
     in_time = in_time and hook.state ~= "timed out"
   end
   phase.timed_out = not in_time
-  return phase
+end
+
+--- Runs one phase. What goes wrong in it, no memory included, stands in the report, and keeps no
+--- later one from coming.
+local function attempt(s, phase, cause)
+  s._phase = phase.name
+  local began = ctx.now()
+  local ok, err = pcall(run_phase, s, phase, cause)
+  phase.took = ctx.now() - began
+  if not ok then
+    phase.err = err
+  end
 end
 
 local ORDER = { "readiness", "delay", "stop", "drain", "cancel", "wait", "force" }
 
 local function is_clean(report, stuck)
   for _, phase in ipairs(report.phases) do
+    stuck = stuck or phase.err ~= nil
     for _, hook in ipairs(phase.hooks) do
       if hook.state ~= "done" then
         return false
@@ -229,19 +248,22 @@ end
 ---@return ctx.Shutdown.Report
 function phases.run(s, cause)
   local began = ctx.now()
-  local report = setmetatable({ cause = cause, phases = {}, running = {} }, Report)
-  local stuck
+  local report = setmetatable({
+    cause = cause, phases = {}, running = {}, failed = s._failed,
+  }, Report)
+  local stuck = false
   for i, name in ipairs(ORDER) do
-    if name == "force" then
-      stuck = s._working > 0
-      report.running = still_running(s)
-    end
-    local phase = run_phase(s, name, cause)
+    local phase = { name = name, hooks = {}, timed_out = false }
     report.phases[i], report.phases[name] = phase, phase
+    if name == "force" then
+      stuck = next(s._workers) ~= nil
+      local ok, running = pcall(still_running, s)
+      report.running = ok and running or report.running
+    end
+    attempt(s, phase, cause)
   end
   close_workers(s)
   report.took = ctx.now() - began
-  report.failed = s._failed or {}
   report.clean = is_clean(report, stuck)
   return report
 end
