@@ -1,25 +1,13 @@
 -- SPDX-License-Identifier: MIT
 -- No unit is lost, whatever becomes of the one who waits for it.
+local askers = require "spec.support.askers"
 local core = require "ctx.core"
 local ctx = require "ctx"
 local semaphore = require "ctx.semaphore"
 local testing = require "ctx.testing"
 local uv = require "luv"
 
---- Starts a task that acquires, and writes its name and what came of it into `log`.
-local function asker(s, log)
-  return function(name, c, k)
-    return ctx.go(function()
-      local ok, err = s:acquire(c, k)
-      log[#log + 1] = ok and name or name .. ": " .. tostring(err)
-    end)
-  end
-end
-
-local function settle(root)
-  ctx.sleep(root, 0)
-  ctx.sleep(root, 0)
-end
+local asker, settle = askers.of, askers.settle
 
 describe("a coroutine that is closed", function()
   local function waiter(s, c, k)

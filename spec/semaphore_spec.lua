@@ -1,24 +1,12 @@
 -- SPDX-License-Identifier: MIT
+local askers = require "spec.support.askers"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local misuse = require "spec.support.misuse"
 local semaphore = require "ctx.semaphore"
 local testing = require "ctx.testing"
 
---- Starts a task that acquires, and writes its name and what came of it into `log`.
-local function asker(s, log)
-  return function(name, c, k)
-    return ctx.go(function()
-      local ok, err = s:acquire(c, k)
-      log[#log + 1] = ok and name or name .. ": " .. tostring(err)
-    end)
-  end
-end
-
-local function settle(root)
-  ctx.sleep(root, 0)
-  ctx.sleep(root, 0)
-end
+local asker, settle = askers.of, askers.settle
 
 describe("a semaphore", function()
   it("gives what is free at once, one unit by default", function()
