@@ -41,6 +41,9 @@ local classes = {
       return methods_of(p)
     end)(),
   },
+  ["ctx.propagate"] = {
+    Deadline = methods_of(require("ctx.propagate").deadline { header = "timeout" }),
+  },
   ["ctx.shutdown"] = {
     S = (function()
       local s <close> = require("ctx.shutdown").new(ctx.background(), { signals = {} })

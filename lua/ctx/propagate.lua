@@ -1,0 +1,171 @@
+-- SPDX-License-Identifier: MIT
+--- Carries deadline, trace and baggage from one service to the next, in headers.
+---
+---     local c, ms = propagate.extract(parent, request.headers)     -- in the server
+---     c, cancel = ctx.with_timeout(c, ms or 30000)
+---     propagate.inject(c, headers)                                 -- in the client
+---
+--- Names of headers are in lower case. What others send is checked: the malformed counts as absent,
+--- and nothing is invented in its place.
+local core = require "ctx.core"
+local baggage = require "ctx.propagate.baggage"
+local deadline = require "ctx.propagate.deadline"
+local fields = require "ctx.propagate.fields"
+local misuse = require "ctx.misuse"
+local trace = require "ctx.propagate.trace"
+
+local propagate = {}
+
+-- One per Lua state: what one instance of this module puts into a context, another one finds.
+local shared = core.shared("ctx.propagate")
+shared.trace = shared.trace or core.key("trace")
+shared.baggage = shared.baggage or core.key("baggage")
+local TRACE, BAGGAGE = shared.trace, shared.baggage
+
+-- -- Deadlines -----------------------------------------------------------------------------------
+
+local GRPC = deadline.new("grpc-timeout", "grpc")
+
+local DEADLINE_OPTIONS = {
+  header = { "the name of a header", function(value)
+    return type(value) == "string" and value:find("^[%w!#$%%&'*+%-.^_`|~]+$")
+  end },
+  unit = { "'ms', 's', 'us', 'ns' or 'grpc'", deadline.is_unit },
+}
+
+---@class ctx.propagate.Deadline.Options
+---@field header string
+---@field unit? "ms"|"s"|"us"|"ns"|"grpc"  "ms" by default
+
+--- Another header for the time that is left, to be given to inject and extract.
+---@param options ctx.propagate.Deadline.Options
+---@return ctx.propagate.Deadline
+function propagate.deadline(options)
+  misuse.options(options, "deadline", 1, DEADLINE_OPTIONS)
+  misuse.argument(options.header, "deadline", 1, "options.header", "the name of a header", nil)
+  return deadline.new(options.header:lower(), options.unit or "ms")
+end
+
+--- The codec that is meant: nil is grpc-timeout, false is none.
+local function codec(given, name)
+  if given == nil then
+    return GRPC
+  end
+  misuse.argument(given == false or getmetatable(given) == deadline.metatable, name, 3, "deadline",
+    "a deadline, or false", given, 1)
+  return given
+end
+
+-- -- Headers -------------------------------------------------------------------------------------
+
+--- Sets the headers that are not there yet. A tracestate belongs to its traceparent: with another
+--- one it would be wrong.
+local function set_missing(headers, of_trace, members, left, left_name)
+  local names = fields.names(headers)
+  if of_trace and not names.traceparent then
+    headers.traceparent = of_trace._parent
+    if of_trace.state and not names.tracestate then
+      headers.tracestate = of_trace.state
+    end
+  end
+  if members and not names.baggage then
+    headers.baggage = members.header
+  end
+  if left and not names[left_name] then
+    headers[left_name] = left
+  end
+end
+
+--- Writes what c has into headers, for the next service: traceparent, tracestate, baggage, and the
+--- time that is left at this moment. What is there already stays, in whatever case its name is; a
+--- context that is done writes nothing.
+---@param c ctx.Context
+---@param headers table
+---@param given? ctx.propagate.Deadline|false  grpc-timeout by default; false: no deadline
+---@return table headers
+function propagate.inject(c, headers, given)
+  misuse.context(c, "inject")
+  misuse.argument(type(headers) == "table", "inject", 2, "headers", "a table", headers)
+  local to = codec(given, "inject")
+  if c:done() then
+    return headers
+  end
+  local of_trace, members, left = c:value(TRACE), c:value(BAGGAGE), to and deadline.left(to, c)
+  if of_trace or members or left then
+    set_missing(headers, of_trace, members, left, to and to._header)
+  end
+  return headers
+end
+
+--- Reads what the caller sent: a context below parent with its trace and baggage, or parent itself
+--- if there is none or none that is valid; and the ms that the caller has left, or nil, for
+--- ctx.with_timeout.
+---@param parent ctx.Context
+---@param headers table  names in lower case; values are strings, or lists of them
+---@param given? ctx.propagate.Deadline|false  grpc-timeout by default; false: no deadline
+---@return ctx.Context c
+---@return number? ms
+function propagate.extract(parent, headers, given)
+  misuse.context(parent, "extract")
+  misuse.argument(type(headers) == "table", "extract", 2, "headers", "a table", headers)
+  local from = codec(given, "extract")
+  local c = parent
+  if headers.traceparent ~= nil then
+    local of_trace = trace.parse(headers.traceparent, headers.tracestate)
+    c = of_trace and core.with_value(c, TRACE, of_trace) or c
+  end
+  if headers.baggage ~= nil then
+    local members = baggage.parse(headers.baggage)
+    c = members and core.with_value(c, BAGGAGE, members) or c
+  end
+  return c, from and deadline.extract(from, headers) or nil
+end
+
+-- -- What a context has --------------------------------------------------------------------------
+
+--- Where the trace stands: what the caller sent, or the current span; nil without a trace. For
+--- logs. Not to be changed.
+---@param c ctx.Context
+---@return ctx.propagate.Trace?
+function propagate.trace(c)
+  misuse.context(c, "trace")
+  return (c:value(TRACE))
+end
+
+--- The value that goes with every call under this name, and its properties as they came; without a
+--- name, a new table of all values.
+---@param c ctx.Context
+---@param name? string
+---@return string|table<string, string>|nil value
+---@return string? properties
+function propagate.baggage(c, name)
+  misuse.context(c, "baggage")
+  misuse.argument(name == nil or type(name) == "string", "baggage", 2, "name", "a string", name)
+  local members = c:value(BAGGAGE)
+  if name then
+    local member = baggage.find(members, name)
+    return member and member.value, member and member.properties
+  end
+  local values = {}
+  for _, member in ipairs(members or {}) do
+    values[member.name] = member.value
+  end
+  return values
+end
+
+--- A context in which this name has this value, in place of others; nil takes it out. Whoever is
+--- called can read it: no secrets.
+---@param c ctx.Context
+---@param name string    letters, digits and !#$%&'*+-.^_`|~
+---@param value string?
+---@return ctx.Context
+function propagate.with_baggage(c, name, value)
+  misuse.context(c, "with_baggage")
+  misuse.argument(baggage.is_name(name), "with_baggage", 2, "name", "a token", name)
+  misuse.argument(value == nil or type(value) == "string", "with_baggage", 3, "value", "a string",
+    value)
+  local below = core.with_value(c, BAGGAGE, baggage.with(c:value(BAGGAGE), name, value))
+  return below
+end
+
+return propagate

@@ -1,0 +1,121 @@
+-- SPDX-License-Identifier: MIT
+--- Internal: the time that is left, as a header.
+---
+--- It travels as a duration, never as a moment, since two clocks never agree; what the way takes is
+--- the callee's gain. It is rounded down, so that the callee does not work on after we gave up, but
+--- never to zero, which the one may read as "over" and the other as "without end".
+local core = require "ctx.core"
+local fields = require "ctx.propagate.fields"
+
+local deadline = {}
+
+local LONGEST = 9e12 -- ms: more than any clock can show
+
+-- What one of a unit is in ns. By name, in the order of size.
+local GRPC = {
+  { "n", 1 }, { "u", 1000 }, { "m", 1000000 }, { "S", 1000000000 }, { "M", 60000000000 },
+  { "H", 3600000000000 },
+}
+local GRPC_NS = {}
+for _, unit in ipairs(GRPC) do
+  GRPC_NS[unit[1]] = unit[2]
+end
+
+local UNIT_NS = { ns = 1, us = 1000, ms = 1000000, s = 1000000000 }
+
+---@param unit any
+---@return boolean
+function deadline.is_unit(unit)
+  return unit == "grpc" or UNIT_NS[unit] ~= nil
+end
+
+local function encode_grpc(ns)
+  for _, unit in ipairs(GRPC) do
+    local n = ns // unit[2]
+    if n <= 99999999 then
+      return n .. unit[1]
+    end
+  end
+end
+
+local function decode_grpc(text)
+  local digits, unit = text:match("^(%d+)([HMSmun])$")
+  if digits and #digits <= 8 then
+    return tonumber(digits) * GRPC_NS[unit] / 1e6
+  end
+end
+
+--- Seconds have a fraction, down to the millisecond; the others are whole.
+local function encode_plain(ns, unit)
+  if unit == "s" then
+    local ms = math.max(ns // 1000000, 1)
+    return ("%d.%03d"):format(ms // 1000, ms % 1000)
+  end
+  return ("%d"):format(math.max(ns // UNIT_NS[unit], 1))
+end
+
+local function decode_plain(text, unit)
+  local digits = text:match("^%d+$") or text:match("^%d+%.%d+$")
+  if digits and #digits <= 20 then
+    return tonumber(digits) * UNIT_NS[unit] / 1e6
+  end
+end
+
+---@class ctx.propagate.Deadline
+---@field _header string
+---@field _unit string
+local Deadline = {}
+local metatable = { __name = "ctx.propagate.Deadline", __index = Deadline }
+deadline.metatable = metatable
+
+---@param header string  in lower case
+---@param unit string
+---@return ctx.propagate.Deadline
+function deadline.new(header, unit)
+  return setmetatable({ _header = header, _unit = unit }, metatable)
+end
+
+--- The value of the header for so many ms; nil for what is no time, or none that is left, or no
+--- limit.
+---@param ms number
+---@return string?
+function Deadline:encode(ms)
+  if ms > 0 and ms < LONGEST then
+    local ns = math.max(math.floor(ms * 1e6), 1)
+    return self._unit == "grpc" and encode_grpc(ns) or encode_plain(ns, self._unit)
+  end
+end
+
+--- The ms that the value of a header means; nil if it is malformed, or more than a clock can show.
+---@param value any
+---@return number?
+function Deadline:decode(value)
+  local text = fields.single(value)
+  local ms
+  if text and self._unit == "grpc" then
+    ms = decode_grpc(text)
+  elseif text then
+    ms = decode_plain(text, self._unit)
+  end
+  return ms and ms < LONGEST and ms or nil
+end
+
+--- The ms that these headers leave; nil if they do not say.
+---@param codec ctx.propagate.Deadline
+---@param headers table
+---@return number?
+function deadline.extract(codec, headers)
+  local value = headers[codec._header]
+  return value ~= nil and codec:decode(value) or nil
+end
+
+--- What is left now, for the header; nil without a deadline.
+---@param codec ctx.propagate.Deadline
+---@param c ctx.Context
+---@return string?
+function deadline.left(codec, c)
+  local at = c:deadline()
+  return at and codec:encode(at - core.now())
+end
+
+return deadline

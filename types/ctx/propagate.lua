@@ -1,0 +1,72 @@
+-- SPDX-License-Identifier: MIT
+---@meta ctx.propagate
+
+---Carries deadline, trace and baggage from one service to the next, in headers.
+---@class ctx.propagate
+local propagate = {}
+
+---Where a trace stands. Not to be changed.
+---@class ctx.propagate.Trace
+---@field trace_id string  32 digits
+---@field span_id string   16 digits: of the current span, or of the caller's
+---@field sampled boolean  it is being recorded
+---@field random boolean   the last 14 digits of the trace id are random
+---@field state? string    the tracestate
+---@field remote boolean   the span is the caller's
+
+---@class ctx.propagate.Deadline
+local Deadline = {}
+
+---@class ctx.propagate.Deadline.Options
+---@field header string
+---@field unit? "ms"|"s"|"us"|"ns"|"grpc"  "ms" by default
+
+---Writes traceparent, tracestate, baggage and the time that is left; what is there already stays.
+---@param c ctx.Context
+---@param headers table
+---@param deadline? ctx.propagate.Deadline|false  grpc-timeout by default; false: none
+---@return table headers
+function propagate.inject(c, headers, deadline) end
+
+---A context below parent with the caller's trace and baggage, or parent itself; and the ms that the
+---caller has left, for `ctx.with_timeout`.
+---@param parent ctx.Context
+---@param headers table  names in lower case; values are strings, or lists of them
+---@param deadline? ctx.propagate.Deadline|false  grpc-timeout by default; false: none
+---@return ctx.Context c
+---@return number? ms
+function propagate.extract(parent, headers, deadline) end
+
+---@param c ctx.Context
+---@return ctx.propagate.Trace?
+function propagate.trace(c) end
+
+---A value with its properties; without a name, a table of all values.
+---@param c ctx.Context
+---@param name? string
+---@return string|table<string, string>|nil value
+---@return string? properties
+function propagate.baggage(c, name) end
+
+---@param c ctx.Context
+---@param name string
+---@param value string?  nil takes it out
+---@return ctx.Context
+---@nodiscard
+function propagate.with_baggage(c, name, value) end
+
+---Another header for the time that is left.
+---@param options ctx.propagate.Deadline.Options
+---@return ctx.propagate.Deadline
+---@nodiscard
+function propagate.deadline(options) end
+
+---@param ms number
+---@return string?  value of the header; nil when nothing is left, and without a limit
+function Deadline:encode(ms) end
+
+---@param value any  of the header
+---@return number? ms  nil if it is malformed
+function Deadline:decode(value) end
+
+return propagate
