@@ -43,6 +43,7 @@ local classes = {
   },
   ["ctx.propagate"] = {
     Deadline = methods_of(require("ctx.propagate").deadline { header = "timeout" }),
+    Span = require("ctx.propagate.span").class,
   },
   ["ctx.shutdown"] = {
     S = (function()

@@ -11,7 +11,9 @@ local core = require "ctx.core"
 local baggage = require "ctx.propagate.baggage"
 local deadline = require "ctx.propagate.deadline"
 local fields = require "ctx.propagate.fields"
+local ids = require "ctx.propagate.ids"
 local misuse = require "ctx.misuse"
+local span = require "ctx.propagate.span"
 local trace = require "ctx.propagate.trace"
 
 local propagate = {}
@@ -166,6 +168,105 @@ function propagate.with_baggage(c, name, value)
     value)
   local below = core.with_value(c, BAGGAGE, baggage.with(c:value(BAGGAGE), name, value))
   return below
+end
+
+-- -- Spans ---------------------------------------------------------------------------------------
+
+local TRACER_OPTIONS = {
+  exporter = { "an object with a method 'export'", function(value)
+    return type(value) == "table" and type(value.export) == "function"
+  end },
+  ratio = { "a number from 0 to 1", function(value)
+    return type(value) == "number" and value >= 0 and value <= 1
+  end },
+}
+
+---@class ctx.propagate.Tracer
+---@field exporter { export: fun(self: table, span: ctx.propagate.Span) }  gets each finished span
+---@field ratio? number  so large a part of the traces that begin here is recorded: 1
+
+--- From now on spans are recorded, for this Lua state; nil ends it.
+---@param options ctx.propagate.Tracer?
+---@return ctx.propagate.Tracer? previous
+function propagate.set_tracer(options)
+  if options ~= nil then
+    misuse.options(options, "set_tracer", 1, TRACER_OPTIONS)
+    misuse.argument(options.exporter, "set_tracer", 1, "options.exporter",
+      "an object with a method 'export'", nil)
+  end
+  local previous = shared.tracer
+  shared.tracer = options
+  return previous
+end
+
+local SPAN_OPTIONS = {
+  kind = { "'internal', 'server', 'client', 'producer' or 'consumer'", span.is_kind },
+  attributes = { "a table of strings, numbers and booleans", function(value)
+    if type(value) ~= "table" then
+      return false
+    end
+    for key, attribute in pairs(value) do
+      if type(key) ~= "string" or not span.is_attribute(attribute) then
+        return false
+      end
+    end
+    return true
+  end },
+}
+
+--- Whether a trace that begins here is recorded: the same for the same id in each service.
+local function is_chosen(trace_id, ratio)
+  return tonumber(trace_id:sub(-14), 16) >= (1 - ratio) * 2 ^ 56
+end
+
+--- A new place in the trace of c, or in a new trace.
+local function next_place(parent, tracer)
+  if parent then
+    return trace.here(parent.trace_id, ids.span(), trace.flags(parent), parent.state)
+  end
+  local trace_id = ids.trace()
+  local chosen = is_chosen(trace_id, tracer.ratio or 1)
+  return trace.here(trace_id, ids.span(), trace.RANDOM | (chosen and trace.SAMPLED or 0))
+end
+
+---@class ctx.propagate.Span.Options
+---@field kind? "internal"|"server"|"client"|"producer"|"consumer"  internal
+---@field attributes? table<string, string|number|boolean>
+
+--- A context for one piece of work, and the span that says what became of it, which is a <close>
+--- variable: `local c, span <close> = propagate.start_span(c, "charge")`. It is recorded if the
+--- trace is. Without a tracer, it is c itself and a span that does nothing.
+---@param c ctx.Context
+---@param name string
+---@param options? ctx.propagate.Span.Options
+---@return ctx.Context c
+---@return ctx.propagate.Span span
+function propagate.start_span(c, name, options)
+  misuse.context(c, "start_span")
+  misuse.argument(type(name) == "string", "start_span", 2, "name", "a string", name)
+  if options ~= nil then
+    misuse.options(options, "start_span", 3, SPAN_OPTIONS)
+  end
+  local tracer = shared.tracer
+  if not tracer then
+    return c, span.none
+  end
+  local parent = c:value(TRACE)
+  local here = next_place(parent, tracer)
+  local below = core.with_value(c, TRACE, here)
+  if not here.sampled then
+    return below, span.none
+  end
+  local new = span.new({
+    name = name, kind = options and options.kind or "internal",
+    trace_id = here.trace_id, span_id = here.span_id,
+    flags = trace.flags(here), state = here.state,
+    parent_span_id = parent and parent.span_id, parent_is_remote = parent ~= nil and parent.remote,
+  }, below, tracer.exporter)
+  if options and options.attributes then
+    span.set_all(new, options.attributes)
+  end
+  return below, new
 end
 
 return propagate

@@ -17,6 +17,36 @@ local propagate = {}
 ---@class ctx.propagate.Deadline
 local Deadline = {}
 
+---What a service did for a trace. The fields are for exporters, and only to be read.
+---@class ctx.propagate.Span
+local Span = {}
+
+---What an exporter gets.
+---@class ctx.propagate.FinishedSpan : ctx.propagate.Span
+---@field recording boolean  it is, or will be, exported
+---@field name string
+---@field kind "internal"|"server"|"client"|"producer"|"consumer"
+---@field trace_id string
+---@field span_id string
+---@field parent_span_id? string
+---@field parent_is_remote boolean
+---@field flags integer      those of traceparent
+---@field state? string      the tracestate
+---@field start_ns integer   since 1970
+---@field end_ns integer
+---@field attributes table<string, string|number|boolean>
+---@field dropped integer    attributes that were too many
+---@field status "ok"|"error"|"canceled"|"deadline_exceeded"
+---@field cause any          the error
+
+---@class ctx.propagate.Span.Options
+---@field kind? "internal"|"server"|"client"|"producer"|"consumer"  internal by default
+---@field attributes? table<string, string|number|boolean>
+
+---@class ctx.propagate.Tracer
+---@field exporter { export: fun(self: table, span: ctx.propagate.FinishedSpan) }
+---@field ratio? number  so large a part of the traces that begin here is recorded: 1
+
 ---@class ctx.propagate.Deadline.Options
 ---@field header string
 ---@field unit? "ms"|"s"|"us"|"ns"|"grpc"  "ms" by default
@@ -68,5 +98,28 @@ function Deadline:encode(ms) end
 ---@param value any  of the header
 ---@return number? ms  nil if it is malformed
 function Deadline:decode(value) end
+
+---From now on spans are recorded, for this Lua state; nil ends it.
+---@param options ctx.propagate.Tracer?
+---@return ctx.propagate.Tracer? previous
+function propagate.set_tracer(options) end
+
+---A context for one piece of work, and its span: `local c, span <close> = …`.
+---@param c ctx.Context
+---@param name string
+---@param options? ctx.propagate.Span.Options
+---@return ctx.Context c
+---@return ctx.propagate.Span span
+---@nodiscard
+function propagate.start_span(c, name, options) end
+
+---Notes an attribute.
+---@param key string
+---@param value string|number|boolean
+function Span:set(key, value) end
+
+---The work is over: well, or with an error. Only the first word counts.
+---@param err? any
+function Span:finish(err) end
 
 return propagate
