@@ -129,6 +129,25 @@ describe("a group", function()
     end)
   end)
 
+  -- Errors that are ctx.canceled itself are counted, not listed.
+  it("tells all errors in their order, also those that only say that the group was cancelled",
+    function()
+      testing.run(function(root)
+        local g, gctx = errgroup.with_context(root)
+        local expected = { "first" }
+        for i, err in ipairs { gctx, gctx, "second", "third", gctx, "fourth", gctx, gctx, gctx } do
+          err = err == gctx and ctx.canceled or err
+          g:go(after(root, i, nil, err))
+          expected[i + 1] = err
+        end
+        g:go(after(root, 0, nil, "first"))
+        assert.same({ nil, "first" }, { g:wait() })
+        assert.same(expected, g:errors())
+        assert.same(expected, g:errors())
+        assert.equal(ctx.canceled, g:errors()[2])
+      end)
+    end)
+
   it("C29: the parent's end is no failure", function()
     testing.run(function(root)
       local parent, cancel <close> = ctx.with_cancel(root)

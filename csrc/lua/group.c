@@ -1,174 +1,66 @@
 /* SPDX-License-Identifier: MIT */
 /* The class of groups (errgroup), over the core's: tasks that fail and stop together. */
-#include "lctx.h"
+#include "group.h"
 #include "place.h"
-
-enum { UV_CONTEXT = 1, UV_FIRST, UV_OTHERS, UV_COUNT = UV_OTHERS };
-
-typedef struct {
-  const void* tag;
-  ctx_group_t g;
-  ctx_join_t join;   /* the core's word that all tasks have ended, for all that wait */
-  lctx_link waiters; /* coroutines in g:wait(), and in the group's __close */
-  lctx_node* own;    /* the group's context, or NULL */
-  bool heard;        /* somebody has been told the first error */
-  bool over;         /* a wait has told that all tasks are, and none was started since */
-} group_t;
 
 /* What a g:go that is blocked at the limit needs beside its task's record. */
 typedef struct {
   ctx_begin_t begin;
-  group_t* group;
+  lctx_group* group;
   lctx_task* t;
 } begin_t;
 
 static const char group_tag = 0;
 
-static group_t* check(lua_State* L, int arg) {
-  group_t* g = (group_t*)lua_touserdata(L, arg);
+lctx_group* lctx_checkgroup(lua_State* L, int arg) {
+  lctx_group* g = (lctx_group*)lua_touserdata(L, arg);
   if (g == NULL || lua_rawlen(L, arg) < sizeof *g || g->tag != &group_tag) {
     lctx_typeerror(L, arg, "g", "a group");
   }
   return g;
 }
 
-static group_t* push_group(lua_State* L, lctx_state* S) {
-  group_t* g = (group_t*)lua_newuserdatauv(L, sizeof *g, UV_COUNT);
-  *g = (group_t){.tag = &group_tag};
+static lctx_group* push_group(lua_State* L) {
+  lctx_group* g = (lctx_group*)lua_newuserdatauv(L, sizeof *g, LCTX_GROUP_VALUES);
+  *g = (lctx_group){.tag = &group_tag};
   lctx_list_init(&g->waiters);
-  lctx_pushref(L, S, LCTX_REF_GROUP);
+  lua_pushvalue(L, lua_upvalueindex(LCTX_UP_GROUP));
   lua_setmetatable(L, -2);
   return g;
 }
 
 /* errgroup.new() → g: a group without a context */
 static int group_new(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
-  group_t* g = push_group(L, S);
-  ctx_group_init(&g->g, &S->tree, NULL);
+  lctx_group* g = push_group(L);
+  ctx_group_init(&g->g, &lctx_upstate(L)->tree, NULL);
   return 1;
 }
 
 /* errgroup.with_context(c) → g, gctx */
 static int group_with_context(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
   lctx_context* parent = lctx_checkcontext(L, 1, "c");
   lua_settop(L, 1);
-  group_t* g = push_group(L, S);
+  lctx_group* g = push_group(L);
   g->own = lctx_push_derived(L, parent);
   lua_pushvalue(L, -1);
-  lua_setiuservalue(L, 2, UV_CONTEXT);
-  ctx_group_init(&g->g, &S->tree, &g->own->node);
+  lua_setiuservalue(L, 2, LCTX_GROUP_CONTEXT);
+  ctx_group_init(&g->g, parent->c->tree, &g->own->node);
   return 2;
-}
-
-/* The core's word may be on its way: it must not outlive the group, which is kept by those who wait,
- * and it would end a context that nobody waits for. */
-static void stop_listening(group_t* g) {
-  if (lctx_list_empty(&g->waiters)) (void)ctx_join_stop(&g->join);
-}
-
-/* -- The end of a task ---------------------------------------------------------------------- */
-
-/* Whether a task that is over has failed: raised, or returned nil or false and an error. */
-static bool has_failed(lctx_task* t, int nresults) {
-  lua_State* co = t->co;
-  return t->failed ||
-         (nresults >= 2 && !lua_toboolean(co, -nresults) && !lua_isnil(co, 1 - nresults));
-}
-
-/* Pushes the error of a task that has. */
-static void push_error(lua_State* L, lctx_task* t, int nresults) {
-  lua_State* co = t->co;
-  if (t->failed) {
-    lua_xmove(co, L, 1);
-    lctx_push_trace(L, t);
-    if (!lctx_hook(L, t->S, "raised", 2, 1)) lua_pushliteral(L, "not enough memory");
-  } else {
-    lua_pushvalue(co, 1 - nresults);
-    lua_xmove(co, L, 1);
-  }
-}
-
-/* Arguments: the list of the errors after the first, or nil; the error. Returns the list. */
-static int append(lua_State* L) {
-  if (lua_isnil(L, 1)) {
-    lua_createtable(L, 4, 0);
-    lua_replace(L, 1);
-  }
-  lua_rawseti(L, 1, (lua_Integer)lua_rawlen(L, 1) + 1);
-  return 1;
-}
-
-/* Stack: the group, the error. Pops the error. The list of the others may lack one for want of
- * memory; the first is kept in any case. */
-static void keep_error(lua_State* L, group_t* g) {
-  int group = lua_gettop(L) - 1;
-  if (!g->g.failed) {
-    lua_setiuservalue(L, group, UV_FIRST);
-    return;
-  }
-  lua_pushcfunction(L, append);
-  lua_insert(L, -2);
-  lua_getiuservalue(L, group, UV_OTHERS);
-  lua_insert(L, -2);
-  if (lctx_enter_plain(L, 2, 1) == LUA_OK) {
-    lua_setiuservalue(L, group, UV_OTHERS);
-  } else {
-    lua_pop(L, 1);
-  }
-}
-
-/* Stack: the group, the error, which it pops. The first error becomes the context's cause. */
-static void fail(lua_State* L, group_t* g) {
-  bool first = !g->g.failed;
-  ctx_cause_t* cause = NULL;
-  if (first && g->own != NULL && ctx_err(&g->own->node) == 0) {
-    lua_getiuservalue(L, -2, UV_CONTEXT);
-    lua_pushvalue(L, -2);
-    lua_setiuservalue(L, -2, 2);
-    lua_pop(L, 1);
-    cause = &g->own->base.token;
-  }
-  if (first) {
-    /* Now it matters whether anybody asks: only now does the group get a finalizer. */
-    lua_pushvalue(L, -2);
-    lctx_pushref(L, lctx_stateof_tree(g->g.tree), LCTX_REF_GROUP_FAILED);
-    lua_setmetatable(L, -2);
-    lua_pop(L, 1);
-  }
-  keep_error(L, g);
-  ctx_group_end(&g->g, true, cause);
-}
-
-void lctx_group_task_over(lua_State* L, lctx_task* t, int nresults) {
-  group_t* g = (group_t*)t->group;
-  t->group = NULL;
-  if (has_failed(t, nresults)) {
-    (void)lctx_pushplace(L, t, LCTX_PLACE_GROUP);
-    push_error(L, t, nresults);
-    fail(L, g);
-    lua_pop(L, 1);
-  } else {
-    ctx_group_end(&g->g, false, NULL);
-  }
-  stop_listening(g);
-  lctx_empty(t, LCTX_PLACE_GROUP);
 }
 
 /* -- Starting tasks --------------------------------------------------------------------------- */
 
 /* The group that is to start the function at stack index 2. */
-static group_t* check_start(lua_State* L, const lctx_state* S) {
-  group_t* g = check(L, 1);
+static lctx_group* check_start(lua_State* L) {
+  lctx_group* g = lctx_checkgroup(L, 1);
   if (lua_type(L, 2) != LUA_TFUNCTION) lctx_typeerror(L, 2, "fn", "a function");
-  if (S->closed) luaL_error(L, "cannot start a task: the Lua state is closing");
+  if (lctx_stateof_group(g)->closed) luaL_error(L, "cannot start a task: the Lua state is closing");
   return g;
 }
 
 /* Starts `t`, which has been begun, with the function and arguments from stack index 2 on; `level`
  * above is who asked for it. */
-static void start(lua_State* L, lctx_state* S, group_t* g, lctx_task* t, int level) {
+static void start(lua_State* L, lctx_state* S, lctx_group* g, lctx_task* t, int level) {
   lctx_note_spawn(L, t, level);
   t->group = g;
   g->over = false;
@@ -180,8 +72,8 @@ static void start(lua_State* L, lctx_state* S, group_t* g, lctx_task* t, int lev
 
 /* g:try_go(fn, …) → false at the limit */
 static int group_try_go(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
-  group_t* g = check_start(L, S);
+  lctx_group* g = check_start(L);
+  lctx_state* S = lctx_stateof_group(g);
   lctx_task* t = lctx_task_prepare(L, S, lua_gettop(L) - 2);
   bool begun = ctx_group_try_begin(&g->g);
   if (begun) {
@@ -209,18 +101,18 @@ static void undo(lctx_task* t) {
 /* Protected: the place has been granted, and must be given back if there is no memory. Arguments:
  * the group, the function, its arguments. */
 static int start_granted(lua_State* L) {
-  group_t* g = (group_t*)lua_touserdata(L, 1);
-  lctx_state* S = lctx_stateof_tree(g->g.tree);
+  lctx_group* g = (lctx_group*)lua_touserdata(L, 1);
+  lctx_state* S = lctx_stateof_group(g);
   start(L, S, g, lctx_task_prepare(L, S, lua_gettop(L) - 2), 2);
   return 0;
 }
 
 static int went(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
-  group_t* g = check(L, 1);
+  lctx_group* g = lctx_checkgroup(L, 1);
   lua_pop(L, 1); /* the begin_t */
   if (outcome == LCTX_ENDED) {
     lua_settop(L, 1);
-    lua_getiuservalue(L, 1, UV_CONTEXT);
+    lua_getiuservalue(L, 1, LCTX_GROUP_CONTEXT);
     return lctx_pushended(L, S, 2);
   }
   lua_pushcfunction(L, start_granted);
@@ -237,7 +129,7 @@ static int went(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
 }
 
 /* At the limit: waits for a place. Stack: the group, the function, its arguments. */
-static int wait_for_place(lua_State* L, lctx_state* S, group_t* g) {
+static int wait_for_place(lua_State* L, lctx_state* S, lctx_group* g) {
   begin_t* b = (begin_t*)lua_newuserdatauv(L, sizeof *b, 1);
   *b = (begin_t){.group = g};
   int place = lua_gettop(L);
@@ -262,8 +154,8 @@ static int wait_for_place(lua_State* L, lctx_state* S, group_t* g) {
 /* g:go(fn, …) → true; at the limit it waits for a place: nil and an error, if the group's context
  * is done before there is one */
 static int group_go(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
-  group_t* g = check_start(L, S);
+  lctx_group* g = check_start(L);
+  lctx_state* S = lctx_stateof_group(g);
   lctx_task* t = lctx_task_prepare(L, S, lua_gettop(L) - 2);
   if (!ctx_group_try_begin(&g->g)) {
     lctx_task_free(t);
@@ -276,7 +168,7 @@ static int group_go(lua_State* L) {
 
 /* g:set_limit(n): at most n tasks at a time; negative: no limit. Not while any is running. */
 static int group_set_limit(lua_State* L) {
-  group_t* g = check(L, 1);
+  lctx_group* g = lctx_checkgroup(L, 1);
   int exact;
   lua_Integer n = lua_tointegerx(L, 2, &exact);
   if (lua_type(L, 2) != LUA_TNUMBER || !exact) lctx_typeerror(L, 2, "n", "a whole number");
@@ -290,15 +182,15 @@ static int group_set_limit(lua_State* L) {
 /* -- Waiting ------------------------------------------------------------------------------------ */
 
 static void all_over(ctx_join_t* join) {
-  group_t* g = LCTX_CONTAINER(join, group_t, join);
+  lctx_group* g = LCTX_CONTAINER(join, lctx_group, join);
   while (!lctx_list_empty(&g->waiters)) {
     lctx_wake(LCTX_CONTAINER(g->waiters.next, lctx_task, link), LCTX_DUE);
   }
 }
 
-static int result(lua_State* L, group_t* g) {
+static int result(lua_State* L, lctx_group* g) {
   /* The tasks' context is over with them: nobody needs to cancel it any more. */
-  if (g->own != NULL) lctx_live_remove(lctx_stateof(&g->own->base), &g->own->base);
+  if (g->own != NULL) lctx_live_remove(lctx_stateof_group(g), &g->own->base);
   g->over = true;
   if (!g->g.failed) {
     lua_pushboolean(L, 1);
@@ -306,35 +198,34 @@ static int result(lua_State* L, group_t* g) {
   }
   g->heard = true;
   lua_pushnil(L);
-  lua_getiuservalue(L, 1, UV_FIRST);
+  lua_getiuservalue(L, 1, LCTX_GROUP_FIRST);
   return 2;
 }
 
 static int waited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
-  group_t* g = check(L, 1);
+  lctx_group* g = lctx_checkgroup(L, 1);
   if (outcome == LCTX_DUE) return result(L, g);
-  stop_listening(g);
+  lctx_group_unheed(g);
   return lctx_pushended(L, S, 2);
 }
 
 /* A coroutine that waited will not go on. */
 static void leave(lctx_task* t) {
-  stop_listening((group_t*)t->undo_data);
+  lctx_group_unheed((lctx_group*)t->undo_data);
 }
 
 /* Whether some task is still running; then the core will tell when the last has ended. */
-static bool listen(group_t* g) {
+static bool listen(lctx_group* g) {
   return g->join.g != NULL || ctx_group_wait(&g->g, &g->join, all_over) == CTX_PENDING;
 }
 
 /* g:wait([c]) → true, or nil and the first error; or nil and c's, if that is done before */
 static int group_wait(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
-  group_t* g = check(L, 1);
+  lctx_group* g = lctx_checkgroup(L, 1);
   lctx_context* c = lua_isnoneornil(L, 2) ? NULL : lctx_checkcontext(L, 2, "c");
   lua_settop(L, 2);
   if (!listen(g)) return result(L, g);
-  if (c != NULL && ctx_err(c->c) != 0) return waited(L, S, LCTX_ENDED);
+  if (c != NULL && ctx_err(c->c) != 0) return waited(L, lctx_stateof_group(g), LCTX_ENDED);
   lctx_wait wait = {.what = "group:wait",
                     .c = c,
                     .context = c != NULL ? 2 : 1,
@@ -344,14 +235,14 @@ static int group_wait(lua_State* L) {
                     .undo = leave,
                     .undo_data = g,
                     .waited = waited};
-  return lctx_park(L, S, &wait);
+  return lctx_park(L, lctx_stateof_group(g), &wait);
 }
 
 /* Until no task is running, also none that another coroutine has started since. If nobody asked for
  * the first error, it is reported, beside the error with which the scope is left. */
 static int closed(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   (void)outcome;
-  group_t* g = check(L, 1);
+  lctx_group* g = lctx_checkgroup(L, 1);
   if (!S->closed && listen(g)) {
     lctx_wait wait = {.what = "group:__close",
                       .context = 1,
@@ -366,7 +257,7 @@ static int closed(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   bool unheard = g->g.failed && !g->heard;
   (void)result(L, g);
   if (unheard) {
-    lua_getiuservalue(L, 1, UV_FIRST);
+    lua_getiuservalue(L, 1, LCTX_GROUP_FIRST);
     lua_pushvalue(L, 2);
     lctx_hook(L, S, "group_failed", 2, 0);
   }
@@ -375,55 +266,36 @@ static int closed(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
 
 /* The finalizer of a group that failed. */
 static int failed_gc(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
-  group_t* g = check(L, 1);
+  lctx_group* g = lctx_checkgroup(L, 1);
   if (g->heard) return 0;
   g->heard = true;
-  lua_getiuservalue(L, 1, UV_FIRST);
-  lctx_hook(L, S, "group_failed", 1, 0);
+  lua_getiuservalue(L, 1, LCTX_GROUP_FIRST);
+  lctx_hook(L, lctx_stateof_group(g), "group_failed", 1, 0);
   return 0;
 }
 
 /* Leaving the scope of a group cancels its context, with the error if there is one, and waits for
  * its tasks, on every path. */
 static int group_close(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
-  group_t* g = check(L, 1);
+  lctx_group* g = lctx_checkgroup(L, 1);
+  lctx_state* S = lctx_stateof_group(g);
   /* The usual way out: its context is done, too. At a limit a task may be about to start. */
   if (g->over && g->g.running == 0 && !g->g.limited) return 0;
   lua_settop(L, 2);
   if (g->own != NULL && !S->closed) {
-    lua_getiuservalue(L, 1, UV_CONTEXT);
+    lua_getiuservalue(L, 1, LCTX_GROUP_CONTEXT);
     lctx_cancel_context(L, 3, 2);
     lua_settop(L, 2);
   }
   return closed(L, S, LCTX_DUE);
 }
 
-/* g:errors() → a list of all errors, by time */
-static int group_errors(lua_State* L) {
-  group_t* g = check(L, 1);
-  lua_newtable(L);
-  g->heard = g->g.failed;
-  if (!g->g.failed) return 1;
-  lua_getiuservalue(L, 1, UV_FIRST);
-  lua_rawseti(L, -2, 1);
-  lua_getiuservalue(L, 1, UV_OTHERS);
-  lua_Integer n = lua_isnil(L, -1) ? 0 : (lua_Integer)lua_rawlen(L, -1);
-  for (lua_Integer i = 1; i <= n; i++) {
-    lua_rawgeti(L, -1, i);
-    lua_rawseti(L, -3, i + 1);
-  }
-  lua_pop(L, 1);
-  return 1;
-}
-
 void lctx_open_group(lua_State* L, lctx_state* S) {
   static const luaL_Reg functions[] = {
       {"group", group_new}, {"group_with_context", group_with_context}, {NULL, NULL}};
   static const luaL_Reg methods[] = {
-      {"go", group_go},     {"try_go", group_try_go}, {"set_limit", group_set_limit},
-      {"wait", group_wait}, {"errors", group_errors}, {NULL, NULL}};
+      {"go", group_go},     {"try_go", group_try_go},      {"set_limit", group_set_limit},
+      {"wait", group_wait}, {"errors", lctx_group_errors}, {NULL, NULL}};
   static const luaL_Reg metamethods[] = {{"__close", group_close}, {NULL, NULL}};
   static const luaL_Reg finalizer[] = {{"__gc", failed_gc}, {NULL, NULL}};
   static const lctx_class class = {"ctx.group", LCTX_REF_GROUP, LCTX_REF_GROUP_FAILED,

@@ -27,7 +27,8 @@ enum {
   LCTX_UP_CANCEL,    /* metatable of cancels */
   LCTX_UP_LIVE,      /* slot -> context not cancelled yet; weak values */
   LCTX_UP_KNOWN,     /* address -> context with a value or cause of its own; weak values */
-  LCTX_UP_COUNT = LCTX_UP_KNOWN
+  LCTX_UP_GROUP,     /* metatable of groups */
+  LCTX_UP_COUNT = LCTX_UP_GROUP
 };
 
 /* Values that C needs at hand; each has a place in the registry, at S->ref[…]. */

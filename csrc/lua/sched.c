@@ -351,8 +351,10 @@ static void run_round(lua_State* L, lctx_state* S) {
 static int drain(lua_State* L) {
   lctx_state* S = (lctx_state*)lua_touserdata(L, 1);
   for (int round = 0; round < ROUNDS; round++) {
-    S->alarm_ns = CTX_NEVER;
-    ctx_tree_run(&S->tree);
+    if (S->alarm_ns != CTX_NEVER || S->tree.inbox != NULL) {
+      S->alarm_ns = CTX_NEVER;
+      ctx_tree_run(&S->tree);
+    }
     if (lctx_list_empty(&S->run)) break;
     run_round(L, S);
   }

@@ -32,6 +32,7 @@ void lctx_register(lua_State* L, lctx_state* S, const luaL_Reg* functions) {
   lctx_pushref(L, S, LCTX_REF_CANCEL);
   lctx_pushref(L, S, LCTX_REF_LIVE);
   lctx_pushref(L, S, LCTX_REF_KNOWN);
+  lctx_pushref(L, S, LCTX_REF_GROUP);
   luaL_setfuncs(L, functions, LCTX_UP_COUNT);
 }
 

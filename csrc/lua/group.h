@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LCTX_GROUP_H
+#define LCTX_GROUP_H
+
+/* What the files of the class of groups share. */
+#include "lctx.h"
+
+/* User values: the group's context; the first error; a list of the others, see group_errors.c. */
+enum { LCTX_GROUP_CONTEXT = 1, LCTX_GROUP_FIRST, LCTX_GROUP_OTHERS, LCTX_GROUP_VALUES = 3 };
+
+typedef struct {
+  const void* tag;
+  ctx_group_t g;
+  ctx_join_t join;      /* the core's word that all tasks have ended, for all that wait */
+  lctx_link waiters;    /* coroutines in g:wait(), and in the group's __close */
+  lctx_node* own;       /* the group's context, or NULL */
+  lua_Integer listed;   /* entries in the list of the other errors */
+  lua_Integer canceled; /* errors since the last of these that are ctx.canceled itself */
+  bool heard;           /* somebody has been told the first error */
+  bool over;            /* a wait has told that all tasks are, and none was started since */
+} lctx_group;
+
+lctx_group* lctx_checkgroup(lua_State* L, int arg);
+static inline lctx_state* lctx_stateof_group(const lctx_group* g) {
+  return lctx_stateof_tree(g->g.tree);
+}
+/* The core's word may be on its way: it must not outlive the group, which is kept by those who wait,
+ * and it would end a context that nobody waits for. */
+static inline void lctx_group_unheed(lctx_group* g) {
+  if (lctx_list_empty(&g->waiters)) (void)ctx_join_stop(&g->join);
+}
+
+/* group_errors.c: g:errors() → a list of all errors, by time */
+int lctx_group_errors(lua_State* L);
+
+#endif

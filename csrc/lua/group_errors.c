@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/* What becomes of the errors of a group's tasks. */
+#include "group.h"
+#include "place.h"
+
+/* Whether a task that is over has failed: raised, or returned nil or false and an error. */
+static bool has_failed(lctx_task* t, int nresults) {
+  lua_State* co = t->co;
+  return t->failed ||
+         (nresults >= 2 && !lua_toboolean(co, -nresults) && !lua_isnil(co, 1 - nresults));
+}
+
+/* Pushes the error of a task that has. */
+static void push_error(lua_State* L, lctx_task* t, int nresults) {
+  lua_State* co = t->co;
+  if (t->failed) {
+    lua_xmove(co, L, 1);
+    lctx_push_trace(L, t);
+    if (!lctx_hook(L, t->S, "raised", 2, 1)) lua_pushliteral(L, "not enough memory");
+  } else {
+    lua_pushvalue(co, 1 - nresults);
+    lua_xmove(co, L, 1);
+  }
+}
+
+/* Arguments: the error, the group. The list of the errors after the first is made of pairs: how often
+ * ctx.canceled came before it, an error. */
+static int append(lua_State* L) {
+  lctx_group* g = (lctx_group*)lua_touserdata(L, 2);
+  if (lua_getiuservalue(L, 2, LCTX_GROUP_OTHERS) == LUA_TNIL) {
+    lua_createtable(L, 4, 0);
+    lua_replace(L, 3);
+    lua_pushvalue(L, 3);
+    lua_setiuservalue(L, 2, LCTX_GROUP_OTHERS);
+  }
+  lua_pushinteger(L, g->canceled);
+  lua_rawseti(L, 3, g->listed + 1);
+  lua_pushvalue(L, 1);
+  lua_rawseti(L, 3, g->listed + 2);
+  g->listed += 2; /* only now: without memory, nothing has changed */
+  g->canceled = 0;
+  return 0;
+}
+
+/* Whether the value on top is ctx.canceled itself: what most tasks return that a failure ended. Such
+ * errors are all the same, so they are counted. */
+static bool is_canceled(lua_State* L, lctx_state* S) {
+  lctx_pushref(L, S, LCTX_REF_CANCELED);
+  bool canceled = lua_rawequal(L, -1, -2);
+  lua_pop(L, 1);
+  return canceled;
+}
+
+/* Stack: the group, the error. Pops the error. The list of the others may lack one for want of
+ * memory; the first is kept in any case. */
+static void keep_error(lua_State* L, lctx_group* g) {
+  int group = lua_gettop(L) - 1;
+  if (!g->g.failed) {
+    lua_setiuservalue(L, group, LCTX_GROUP_FIRST);
+  } else if (is_canceled(L, lctx_stateof_group(g))) {
+    g->canceled++;
+    lua_pop(L, 1);
+  } else {
+    lua_pushcfunction(L, append);
+    lua_insert(L, -2);
+    lua_pushvalue(L, group);
+    if (lctx_enter_plain(L, 2, 0) != LUA_OK) lua_pop(L, 1);
+  }
+}
+
+/* Stack: the group, the error, which it pops. The first error becomes the context's cause. */
+static void fail(lua_State* L, lctx_group* g) {
+  bool first = !g->g.failed;
+  ctx_cause_t* cause = NULL;
+  if (first && g->own != NULL && ctx_err(&g->own->node) == 0) {
+    lua_getiuservalue(L, -2, LCTX_GROUP_CONTEXT);
+    lua_pushvalue(L, -2);
+    lua_setiuservalue(L, -2, 2);
+    lua_pop(L, 1);
+    cause = &g->own->base.token;
+  }
+  if (first) {
+    /* Now it matters whether anybody asks: only now does the group get a finalizer. */
+    lua_pushvalue(L, -2);
+    lctx_pushref(L, lctx_stateof_group(g), LCTX_REF_GROUP_FAILED);
+    lua_setmetatable(L, -2);
+    lua_pop(L, 1);
+  }
+  keep_error(L, g);
+  ctx_group_end(&g->g, true, cause);
+}
+
+void lctx_group_task_over(lua_State* L, lctx_task* t, int nresults) {
+  lctx_group* g = (lctx_group*)t->group;
+  t->group = NULL;
+  if (has_failed(t, nresults)) {
+    (void)lctx_pushplace(L, t, LCTX_PLACE_GROUP);
+    push_error(L, t, nresults);
+    fail(L, g);
+    lua_pop(L, 1);
+  } else {
+    ctx_group_end(&g->g, false, NULL);
+  }
+  lctx_group_unheed(g);
+  lctx_empty(t, LCTX_PLACE_GROUP);
+}
+
+/* Adds ctx.canceled `count` times to the list at stack index 2, which has `n` errors. Returns how
+ * many it has then. */
+static lua_Integer add_canceled(lua_State* L, lctx_state* S, lua_Integer n, lua_Integer count) {
+  for (lua_Integer end = n + count; n < end;) {
+    lctx_pushref(L, S, LCTX_REF_CANCELED);
+    lua_rawseti(L, 2, ++n);
+  }
+  return n;
+}
+
+/* g:errors() → a list of all errors, by time */
+int lctx_group_errors(lua_State* L) {
+  lctx_group* g = lctx_checkgroup(L, 1);
+  lctx_state* S = lctx_stateof_group(g);
+  lua_settop(L, 1);
+  lua_newtable(L);
+  g->heard = g->g.failed;
+  if (!g->g.failed) return 1;
+  lua_getiuservalue(L, 1, LCTX_GROUP_FIRST);
+  lua_rawseti(L, 2, 1);
+  lua_Integer n = 1;
+  lua_getiuservalue(L, 1, LCTX_GROUP_OTHERS);
+  for (lua_Integer i = 1; i < g->listed; i += 2) {
+    lua_rawgeti(L, 3, i);
+    n = add_canceled(L, S, n, lua_tointeger(L, -1));
+    lua_rawgeti(L, 3, i + 1);
+    lua_rawseti(L, 2, ++n);
+    lua_pop(L, 1);
+  }
+  (void)add_canceled(L, S, n, g->canceled);
+  lua_settop(L, 2);
+  return 1;
+}
