@@ -41,7 +41,7 @@ end
 local function decode_grpc(text)
   local digits, unit = text:match("^(%d+)([HMSmun])$")
   if digits and #digits <= 8 then
-    return tonumber(digits) * GRPC_NS[unit] / 1e6
+    return (tonumber(digits) + 0.0) * GRPC_NS[unit] / 1e6
   end
 end
 
@@ -57,7 +57,7 @@ end
 local function decode_plain(text, unit)
   local digits = text:match("^%d+$") or text:match("^%d+%.%d+$")
   if digits and #digits <= 20 then
-    return tonumber(digits) * UNIT_NS[unit] / 1e6
+    return (tonumber(digits) + 0.0) * UNIT_NS[unit] / 1e6
   end
 end
 
