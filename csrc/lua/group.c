@@ -60,13 +60,14 @@ static lctx_group* check_start(lua_State* L) {
 
 /* Starts `t`, which has been begun, with the function and arguments from stack index 2 on; `level`
  * above is who asked for it. */
-static void start(lua_State* L, lctx_state* S, lctx_group* g, lctx_task* t, int level) {
+static void start(lua_State* L, lctx_group* g, lctx_task* t, int nargs, int level) {
+  lctx_state* S = t->S;
   lctx_note_spawn(L, t, level);
   t->group = g;
   g->over = false;
   lua_pushvalue(L, 1);
   lctx_put(L, t, LCTX_PLACE_GROUP);
-  lctx_task_start(L, t, lua_gettop(L) - 2);
+  lctx_task_start(L, t, nargs);
   if (!S->draining) lctx_rouse(L, S);
 }
 
@@ -74,10 +75,11 @@ static void start(lua_State* L, lctx_state* S, lctx_group* g, lctx_task* t, int 
 static int group_try_go(lua_State* L) {
   lctx_group* g = check_start(L);
   lctx_state* S = lctx_stateof_group(g);
-  lctx_task* t = lctx_task_prepare(L, S, lua_gettop(L) - 2);
+  int nargs = lua_gettop(L) - 2;
+  lctx_task* t = lctx_task_prepare(L, S, nargs);
   bool begun = ctx_group_try_begin(&g->g);
   if (begun) {
-    start(L, S, g, t, 1);
+    start(L, g, t, nargs, 1);
   } else {
     lctx_task_free(t);
   }
@@ -102,8 +104,8 @@ static void undo(lctx_task* t) {
  * the group, the function, its arguments. */
 static int start_granted(lua_State* L) {
   lctx_group* g = (lctx_group*)lua_touserdata(L, 1);
-  lctx_state* S = lctx_stateof_group(g);
-  start(L, S, g, lctx_task_prepare(L, S, lua_gettop(L) - 2), 2);
+  int nargs = lua_gettop(L) - 2;
+  start(L, g, lctx_task_prepare(L, lctx_stateof_group(g), nargs), nargs, 2);
   return 0;
 }
 
@@ -156,12 +158,13 @@ static int wait_for_place(lua_State* L, lctx_state* S, lctx_group* g) {
 static int group_go(lua_State* L) {
   lctx_group* g = check_start(L);
   lctx_state* S = lctx_stateof_group(g);
-  lctx_task* t = lctx_task_prepare(L, S, lua_gettop(L) - 2);
+  int nargs = lua_gettop(L) - 2;
+  lctx_task* t = lctx_task_prepare(L, S, nargs);
   if (!ctx_group_try_begin(&g->g)) {
     lctx_task_free(t);
     return wait_for_place(L, S, g);
   }
-  start(L, S, g, t, 1);
+  start(L, g, t, nargs, 1);
   lua_pushboolean(L, 1);
   return 1;
 }

@@ -10,6 +10,12 @@ static bool has_failed(lctx_task* t, int nresults) {
          (nresults >= 2 && !lua_toboolean(co, -nresults) && !lua_isnil(co, 1 - nresults));
 }
 
+/* Whether the error of a task that has is ctx.canceled itself: what most return that a failure ended.
+ * These errors are all the same, so but for the first of a group they are only counted. */
+static bool is_canceled(const lctx_task* t, int nresults) {
+  return !t->failed && lua_topointer(t->co, 1 - nresults) == t->S->canceled;
+}
+
 /* Pushes the error of a task that has. */
 static void push_error(lua_State* L, lctx_task* t, int nresults) {
   lua_State* co = t->co;
@@ -42,24 +48,12 @@ static int append(lua_State* L) {
   return 0;
 }
 
-/* Whether the value on top is ctx.canceled itself: what most tasks return that a failure ended. Such
- * errors are all the same, so they are counted. */
-static bool is_canceled(lua_State* L, lctx_state* S) {
-  lctx_pushref(L, S, LCTX_REF_CANCELED);
-  bool canceled = lua_rawequal(L, -1, -2);
-  lua_pop(L, 1);
-  return canceled;
-}
-
 /* Stack: the group, the error. Pops the error. The list of the others may lack one for want of
  * memory; the first is kept in any case. */
 static void keep_error(lua_State* L, lctx_group* g) {
   int group = lua_gettop(L) - 1;
   if (!g->g.failed) {
     lua_setiuservalue(L, group, LCTX_GROUP_FIRST);
-  } else if (is_canceled(L, lctx_stateof_group(g))) {
-    g->canceled++;
-    lua_pop(L, 1);
   } else {
     lua_pushcfunction(L, append);
     lua_insert(L, -2);
@@ -93,13 +87,16 @@ static void fail(lua_State* L, lctx_group* g) {
 void lctx_group_task_over(lua_State* L, lctx_task* t, int nresults) {
   lctx_group* g = (lctx_group*)t->group;
   t->group = NULL;
-  if (has_failed(t, nresults)) {
+  if (!has_failed(t, nresults)) {
+    ctx_group_end(&g->g, false, NULL);
+  } else if (g->g.failed && is_canceled(t, nresults)) {
+    g->canceled++;
+    ctx_group_end(&g->g, true, NULL);
+  } else {
     (void)lctx_pushplace(L, t, LCTX_PLACE_GROUP);
     push_error(L, t, nresults);
     fail(L, g);
     lua_pop(L, 1);
-  } else {
-    ctx_group_end(&g->g, false, NULL);
   }
   lctx_group_unheed(g);
   lctx_empty(t, LCTX_PLACE_GROUP);

@@ -205,7 +205,8 @@ typedef struct {
 struct lctx_state {
   ctx_tree_t tree;
   lua_State* main;
-  lua_State* shelf; /* see place.h */
+  lua_State* shelf;     /* see place.h */
+  const void* canceled; /* the address of that sentinel */
   int ref[LCTX_REF_COUNT];
 
   /* sched.c */

@@ -179,6 +179,7 @@ static int core_shared(lua_State* L) {
 static int core_sentinels(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   lua_settop(L, 2);
+  S->canceled = lua_topointer(L, 1);
   lctx_setref(L, S, LCTX_REF_DEADLINE_EXCEEDED);
   lctx_setref(L, S, LCTX_REF_CANCELED);
   return 0;
