@@ -32,6 +32,7 @@ local uv = {
   connect_pipe = dial.connect_pipe,
   listen = listener.listen,
   listen_pipe = listener.listen_pipe,
+  listen_fd = listener.listen_fd,
   stream = stream.new,
   udp = udp.udp,
   getaddrinfo = dns.getaddrinfo,

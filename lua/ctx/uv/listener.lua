@@ -239,6 +239,7 @@ end
 ---@class ctx.uv.ListenOptions: ctx.uv.StreamOptions
 ---@field backlog? integer     128
 ---@field ipv6only? boolean
+---@field reuseport? boolean    several processes on one port; with libuv 1.49 and newer
 
 --- Listens on an address of this machine; nothing here waits. Port 0: any that is free.
 ---@param address string  numeric; or "localhost", 127.0.0.1; or "*", all of both families
@@ -256,7 +257,8 @@ function listener.listen(address, port, options)
     return nil, failure.new("EINVAL", what, "not a numeric address with a port")
   end
   local handle = assert(uv.new_tcp())
-  local ok, said = handle:bind(ip, port, options.ipv6only and { ipv6only = true } or nil)
+  local flags = { ipv6only = options.ipv6only, reuseport = options.reuseport }
+  local ok, said = handle:bind(ip, port, next(flags) and flags or nil)
   if not ok and address == "*" then
     ok, said = handle:bind("0.0.0.0", port)
   end
@@ -283,6 +285,31 @@ function listener.listen_pipe(path, options)
     return nil, failure.of(nil, said, what)
   end
   return open(handle, function() return uv.new_pipe(false) end, options or {}, what)
+end
+
+--- Listens on a socket that is bound, and may listen, already: one that was inherited, as systemd
+--- passes them from descriptor 3 on. It becomes the listener's.
+---@param fd integer
+---@param options? ctx.uv.ListenOptions
+---@return ctx.uv.Listener|nil
+---@return any? err
+function listener.listen_fd(fd, options)
+  check(math.type(fd) == "integer" and fd >= 0, "listen_fd", 1, "fd", "a descriptor", fd)
+  local kind = uv.guess_handle(fd)
+  local what = ("listen on descriptor %d"):format(fd)
+  if kind ~= "tcp" and kind ~= "pipe" then
+    return nil, failure.new("ENOTSOCK", what)
+  end
+  local function new()
+    return kind == "tcp" and uv.new_tcp() or uv.new_pipe(false)
+  end
+  local handle = assert(new())
+  local ok, said = handle:open(fd)
+  if not ok then
+    host.close(handle)
+    return nil, failure.of(nil, said, what)
+  end
+  return open(handle, new, options or {}, what)
 end
 
 return listener

@@ -194,4 +194,12 @@ function Stream:read_line(c, max)
   return nil, err
 end
 
+--- Adds bytes behind those that were read and not taken.
+---@private
+---@param bytes string
+function Stream:_unread(bytes)
+  self._parts[#self._parts + 1] = bytes
+  self._size = self._size + #bytes
+end
+
 return reading

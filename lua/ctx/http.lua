@@ -1,0 +1,59 @@
+-- SPDX-License-Identifier: MIT
+--- HTTP: a server whose requests' work ends with the client, and a client that carries the context
+--- on.
+---
+---     local http = require "ctx.http"
+---     local server = http.server {
+---       handler = function(req, res)
+---         local product, err = find(req.ctx, req.query.id)
+---         if not product then
+---           return nil, http.failure(404, "no such product", err)
+---         end
+---         res:finish(req.ctx, product)
+---       end,
+---     }
+---     assert(server:listen("127.0.0.1", 8080))
+---     assert(server:serve(root))
+local causes = require "ctx.http.causes"
+local failure = require "ctx.http.failure"
+local middleware = require "ctx.http.middleware"
+local record = require "ctx.http.record"
+local response = require "ctx.http.response"
+local router = require "ctx.http.router"
+local server = require "ctx.http.server"
+local status = require "ctx.http.status"
+local url = require "ctx.http.url"
+
+---@class ctx.http
+local http = {
+  server = server.new,
+  router = router.new,
+  chain = middleware.chain,
+  request_id = middleware.request_id,
+  timeout = middleware.timeout,
+  failure = failure.new,
+  Failure = failure.class,
+  logfmt = record.logfmt,
+  json = record.json,
+  query = url.query,
+  status = status,
+  client_gone = causes.client_gone,
+  handler_returned = causes.handler_returned,
+  server_shutdown = causes.server_shutdown,
+  write_failed = causes.write_failed,
+  request_timeout = causes.request_timeout,
+  abort = causes.abort,
+}
+
+--- Answers with a text and a status, in place of whatever headers were set.
+---@async
+---@param res ctx.http.Response  not begun
+---@param message string
+---@param code? integer          500
+---@return true|nil ok
+---@return any? err
+function http.error(res, message, code)
+  return response.plain(res, code or 500, message)
+end
+
+return http

@@ -1,0 +1,317 @@
+-- SPDX-License-Identifier: MIT
+--- One connection of a server: bytes in, one request after the other out to its handler.
+---
+--- It is driven by what luv reads, not by a task, so that an idle one holds no coroutine. One
+--- request is answered at a time. Reading goes on meanwhile, which is how a client that leaves is
+--- noticed: the body goes to the handler, and what comes after it is kept for later. When that is
+--- too much, reading stops, and a second descriptor of the socket is watched for the hangup.
+local causes = require "ctx.http.causes"
+local ctx = require "ctx"
+local errors = require "ctx.errors"
+local failure = require "ctx.http.failure"
+local hangup = require "ctx.http.hangup"
+local intake = require "ctx.http.intake"
+local report = require "ctx.report"
+local watchdog = require "ctx.http.watchdog"
+local wire = require "ctx.http.wire"
+
+-- How long a client may take to read the last response before the connection is reset.
+local LINGER_MS = 1000
+
+---@class ctx.http.Connection
+---@field server ctx.http.Server
+---@field stream ctx.uv.Stream
+---@field ctx ctx.Context
+---@field request ctx.http.Request?   the one that is being answered
+---@field gone any?                   why the client is not there any more
+---@field closed boolean
+---@field hijacked boolean
+---@field turned_away boolean?        one too many: the server does not count it
+---@field _cancel ctx.Cancel
+---@field _handle userdata
+---@field _reader userdata            of ctx.http.wire
+---@field _watchdog ctx.http.Watchdog
+---@field _pending string[]?          came after the message that is being answered
+---@field _pending_size integer
+---@field _receiving boolean          the body of the request is not over
+---@field _continue boolean           the client waits for our 100 before it sends the body
+---@field _broken boolean             what comes cannot be understood, or did not come in time
+---@field _discarded integer?         bytes of a body that nobody reads
+---@field _since number               when it began to have nothing to do
+---@field _started boolean            bytes of the next head have come
+---@field _reading boolean
+---@field _lingering boolean
+---@field _hangup userdata?           watches for the hangup while nothing is read
+local Connection = {}
+local metatable = { __name = "ctx.http.Connection", __index = Connection }
+
+local connection = {}
+
+--- For luv or a task to call: nothing leaves it, and a connection whose state is in doubt ends.
+function Connection:_guarded(fn)
+  return function(...)
+    local ok, err = pcall(fn, self, ...)
+    if not ok then
+      report.send("ctx.http: " .. tostring(err), "http")
+      self:close()
+    end
+  end
+end
+
+-- -- Reading, and noticing that the client has gone -----------------------------------------------
+
+local function unwatch(self)
+  if self._hangup then
+    self._hangup:close()
+    self._hangup = nil
+  end
+end
+
+--- Reads no more for now.
+function Connection:pause()
+  if self._reading then
+    self._reading = false
+    self._handle:read_stop()
+    self._hangup = hangup.watch(self._handle, self._on_hangup)
+  end
+end
+
+--- Reads on, if there is any sense in that.
+function Connection:resume()
+  local over = self.closed or self.gone or self.hijacked or self._broken and not self._lingering
+  if not self._reading and not over then
+    unwatch(self)
+    self._reading = true
+    local ok, said = self._handle:read_start(self._on_read)
+    if not ok then
+      self:lost(errors.new(said))
+    end
+  end
+end
+
+--- The client has closed the connection, or its side of it; or the network did.
+---@param why any
+function Connection:lost(why)
+  if self.gone or self.closed then
+    return
+  end
+  self.gone = why
+  if self._reading then
+    self._reading = false
+    self._handle:read_stop()
+  end
+  unwatch(self)
+  self._cancel(why)
+  if self.request then
+    self.request._body:fail(why)
+  else
+    self:close()
+  end
+end
+
+--- luv has read the end of the stream, or an error.
+---@param err string?
+function Connection:left(err)
+  self:lost(err and errors.ended(causes.client_gone, errors.new(err)) or causes.client_gone)
+end
+
+-- -- After a response -----------------------------------------------------------------------------
+
+--- Whether the connection can serve another request after the one that is being answered.
+---@return boolean
+function Connection:may_go_on()
+  if self.gone or self._broken or self.server:is_draining() then
+    return false
+  elseif not self._receiving then
+    return true
+  end
+  -- What the client may never send cannot be waited for, and much is not worth it.
+  local length = self.request.length
+  return not self._continue and not (length and length > intake.DISCARD)
+end
+
+--- On to the next request.
+function Connection:_next()
+  self._reader:next()
+  if self.server:is_draining() then
+    return self:linger()
+  end
+  self._since = ctx.now()
+  self._watchdog:set(self.server.limits.idle_timeout)
+  if self._pending then
+    -- Not from here: a thousand requests in one packet must not be a thousand calls deep.
+    ctx.go(self:_guarded(intake.feed_pending))
+  end
+  self:resume()
+end
+
+--- The response is out, or will never be.
+---@param keep_alive boolean
+function Connection:answered(keep_alive)
+  self.request = nil
+  if self.closed then
+    return self.server:_forget(self)
+  elseif self.hijacked or self.gone then
+    return self:close()
+  elseif not keep_alive then
+    return self:linger()
+  elseif self._receiving then
+    self._discarded = 0
+    return self:resume()
+  end
+  self:_next()
+end
+
+--- Ends the connection after the last response. Bytes that are still on their way must be read, or
+--- the reset that they cause would take the response away from the client (RFC 9112, 9.6).
+function Connection:linger()
+  if self.closed then
+    return
+  elseif not (self._receiving or self._pending or self._started or self._broken) then
+    return self:close()
+  end
+  self._lingering = true
+  self._pending = nil
+  if not self._handle:shutdown() then
+    return self:close()
+  end
+  self._watchdog:set(LINGER_MS)
+  self:resume()
+end
+
+--- Closes it at once. A handler that still runs goes on, with its context cancelled.
+function Connection:close()
+  if self.closed then
+    return
+  end
+  self.closed = true
+  unwatch(self)
+  self._watchdog:close()
+  self._cancel(self.gone or causes.server_shutdown)
+  if not self.hijacked then
+    self.stream:close()
+  end
+  if not self.request then
+    self.server:_forget(self)
+  end
+end
+
+-- -- For the exchange, the request and the server -------------------------------------------------
+
+--- Writes for the response; `cut`: nothing can be written any more.
+---@async
+---@param c ctx.Context
+---@param data string|string[]
+---@return true|nil ok
+---@return any? err
+---@return boolean? cut
+function Connection:write(c, data)
+  local stream = self.stream
+  local ok, err = stream:write(c, data)
+  if ok then
+    return true
+  elseif c:err() and not stream:is_closed() and errors.is(err, c:err()) then
+    return nil, err, false
+  end
+  self:lost(errors.ended(causes.write_failed, err))
+  return nil, err, true
+end
+
+--- Where the other side is.
+function Connection:peer()
+  return self.stream:peer()
+end
+
+--- The stream, with what was read and not taken.
+---@param req ctx.http.Request
+function Connection:hijack(req)
+  if self.request ~= req and (not self.request or self.request._body ~= req._body) then
+    return nil, errors.new("hijack: the request is over")
+  elseif self.gone or self.closed then
+    return nil, self.gone or errors.new("hijack: the connection is closed")
+  elseif self.hijacked or self._receiving then
+    return nil, errors.new(self.hijacked and "hijack: already done" or "hijack: read the body first")
+  end
+  self.hijacked = true
+  self._watchdog:close()
+  unwatch(self)
+  if self._reading then
+    self._handle:read_stop()
+  end
+  self._handle:unref()
+  for _, bytes in ipairs(self._pending or {}) do
+    self.stream:_unread(bytes)
+  end
+  self._pending = nil
+  self.stream:set_idle(nil)
+  return self.stream
+end
+
+--- How long it has had nothing to do, in ms; nil if it has.
+---@return number?
+function Connection:idle_for()
+  if self.request or self._receiving or self._lingering or self._started then
+    return nil
+  end
+  return ctx.now() - self._since
+end
+
+--- Closes it soon, unless a request comes before.
+---@param ms number
+function Connection:retire(ms)
+  self._watchdog:set(ms)
+end
+
+-- -- Making ---------------------------------------------------------------------------------------
+
+--- A time has run out: which, the state tells.
+local function bark(self)
+  local req = self.request
+  if self.closed then
+    return
+  elseif req then
+    -- The body did not come; whoever reads it is told, and the connection ends after the answer.
+    self._broken = true
+    req._body:fail(failure.new(408, "the body did not come in time"))
+  elseif self._started and not self._lingering then
+    intake.refuse(self, 408, "the head of the request did not come in time")
+    self:linger()
+  else
+    self:close()
+  end
+end
+
+--- Takes over a stream, and reads.
+---@param server ctx.http.Server
+---@param stream ctx.uv.Stream
+---@param base ctx.Context
+---@return ctx.http.Connection
+function connection.new(server, stream, base)
+  local limits = server.limits
+  local c, cancel = ctx.with_cancel(base)
+  local self = setmetatable({
+    server = server, stream = stream, ctx = c, closed = false, hijacked = false,
+    _cancel = cancel, _handle = stream:handle(), _pending_size = 0, _receiving = false,
+    _continue = false, _broken = false, _started = false, _reading = false, _lingering = false,
+    _since = ctx.now(),
+    _reader = wire.reader(limits.max_target, limits.max_head, limits.max_headers, limits.max_body),
+  }, metatable)
+  self._watchdog = watchdog.new(function() bark(self) end)
+  self._on_read = self:_guarded(intake.on_read)
+  self._on_hangup = self:_guarded(self.left)
+  stream:set_idle(limits.write_timeout)
+  self._handle:ref()
+  self._watchdog:set(limits.read_header_timeout)
+  self:resume()
+  return self
+end
+
+--- One connection too many: says so, and closes it.
+function connection.turn_away(server, stream, base)
+  local self = connection.new(server, stream, base)
+  self.turned_away, self._started = true, true
+  intake.refuse(self, 503, "too many connections", false, 1)
+  self:linger()
+end
+
+return connection

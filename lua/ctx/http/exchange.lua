@@ -1,0 +1,112 @@
+-- SPDX-License-Identifier: MIT
+--- One request and its response: a task, which gives the request its context, runs the handler, and
+--- sees that there is an answer.
+local causes = require "ctx.http.causes"
+local ctx = require "ctx"
+local errors = require "ctx.errors"
+local failure = require "ctx.http.failure"
+local record = require "ctx.http.record"
+local report = require "ctx.report"
+local response = require "ctx.http.response"
+
+local exchange = {}
+
+--- The request's context: the connection's child, with what the caller's headers say of deadline
+--- and trace.
+local function derive(server, conn, headers)
+  local parent, ms = conn.ctx, nil
+  if server._extract then
+    parent, ms = server._extract(parent, headers)
+  end
+  local limit = server.limits.request_timeout
+  if ms and (not limit or ms < limit) then
+    return ctx.with_timeout(parent, ms)
+  elseif limit then
+    return ctx.with_timeout(parent, limit, causes.request_timeout)
+  end
+  return ctx.with_cancel(parent)
+end
+
+--- An error that was raised, with where: an object keeps its identity.
+local function traced(err)
+  return { err = err, trace = debug.traceback(nil, 2) }
+end
+
+--- The failure with a status among what went wrong; made for the rest.
+local function failure_of(err)
+  local found = errors.as(err, failure.class)
+  if found then
+    return found
+  elseif errors.is(err, ctx.deadline_exceeded) then
+    return failure.new(503, "the request took too long", err)
+  end
+  return failure.new(500, nil, err)
+end
+
+--- Answers for a handler that failed. Only defects are reported: that the client left, or that a
+--- deadline passed, is in the access log.
+local function answer_failure(conn, req, res, err, trace)
+  if errors.is(err, causes.abort) or conn.gone then
+    res._keep_alive = false
+    return
+  end
+  local failed = failure_of(err)
+  if failed.status == 500 then
+    conn.server:_failed(req, err, trace)
+  end
+  if res.sent then
+    res._keep_alive = false -- half an answer: only the end of the connection can tell
+    res.failed = res.failed or err
+  else
+    response.plain(res, failed.status, failed.message)
+  end
+end
+
+--- Runs the handler under the context; returns its error and the stack where it was raised.
+local function handle(server, req, res)
+  local ok, result, err = xpcall(server.handler, traced, req, res)
+  if not ok then
+    return result.err == nil and "nil" or result.err, result.trace
+  elseif (result == nil or result == false) and err ~= nil then
+    return err
+  end
+end
+
+local function run(conn, req)
+  local server = conn.server
+  local began = server._log and ctx.now()
+  local c, cancel <close> = derive(server, conn, req.headers)
+  req.ctx = c
+  local res = response.new(req, conn)
+  local err, trace = handle(server, req, res)
+  cancel(causes.handler_returned)
+  if conn.hijacked then
+    res._keep_alive = false
+  elseif err ~= nil then
+    answer_failure(conn, req, res, err, trace)
+  elseif not res.finished and not conn.gone then
+    res:finish(ctx.background())
+  end
+  if began then
+    server._log(record.of(req, res, err, ctx.now() - began))
+  end
+  server:_served()
+  conn:answered(res._keep_alive and res.finished)
+end
+
+--- The body of the task. Should memory fail in the middle, the connection ends with it.
+---@param conn ctx.http.Connection
+---@param req ctx.http.Request
+function exchange.run(conn, req)
+  local ok, err = pcall(run, conn, req)
+  if not ok then
+    report.send("ctx.http: " .. tostring(err), "http")
+    conn:close()
+    if conn.request then
+      conn.server:_served()
+      conn:answered(false)
+    end
+  end
+end
+
+return exchange

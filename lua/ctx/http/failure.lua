@@ -1,0 +1,38 @@
+-- SPDX-License-Identifier: MIT
+--- An error that has a status: what a handler returns or raises to answer with it.
+local core = require "ctx.core"
+local status_names = require "ctx.http.status"
+
+---@class ctx.http.Failure
+---@field status integer
+---@field message string
+---@field [integer] any  the error behind it
+local Failure = core.shared("ctx.http.failure")
+
+if not Failure.__name then
+  Failure.__tostring = function(self)
+    local text = ("%d %s: %s"):format(self.status, status_names[self.status] or "", self.message)
+    return self[1] == nil and text or text .. ": " .. tostring(self[1])
+  end
+  Failure.__concat = function(left, right)
+    return tostring(left) .. tostring(right)
+  end
+  Failure.unwrap = function(self)
+    return self[1]
+  end
+  Failure.__name = "ctx.http.Failure"
+end
+
+local failure = { class = Failure }
+
+--- The client is told the status and the message; the error behind it is for the log.
+---@param status integer
+---@param message? string  what the status means
+---@param cause? any
+---@return ctx.http.Failure
+function failure.new(status, message, cause)
+  return setmetatable({ status = status, message = message or status_names[status] or "failed",
+    cause }, Failure)
+end
+
+return failure

@@ -1,0 +1,49 @@
+-- SPDX-License-Identifier: MIT
+--- Notices that the other side of a socket has gone while nothing reads from it.
+---
+--- The end of a stream stands behind the bytes that nobody wants yet; only a poll sees it from
+--- here. luv watches a descriptor once, so this takes a second one of the same socket.
+local host = require "ctx.uv.host"
+local wire = require "ctx.http.wire"
+
+local uv = host.uv
+
+---@class ctx.http.Hangup
+---@field _poll userdata
+---@field _fd integer
+local Hangup = {}
+Hangup.__index = Hangup
+
+local hangup = {}
+
+--- Calls back when the other side has closed the connection or its half of it. nil when there is no
+--- descriptor left: then that is noticed late, when reading goes on or at the next write.
+---@param handle userdata  luv's stream
+---@param callback fun()
+---@return ctx.http.Hangup?
+function hangup.watch(handle, callback)
+  local of = handle:fileno()
+  local fd = of and wire.dup(of)
+  if not fd then
+    return nil
+  end
+  local poll = uv.new_poll(fd)
+  if not poll then
+    uv.fs_close(fd)
+    return nil
+  end
+  poll:start("d", function()
+    poll:stop()
+    callback()
+  end)
+  poll:unref()
+  return setmetatable({ _poll = poll, _fd = fd }, Hangup)
+end
+
+--- Once.
+function Hangup:close()
+  host.close(self._poll)
+  uv.fs_close(self._fd)
+end
+
+return hangup

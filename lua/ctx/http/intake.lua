@@ -1,0 +1,211 @@
+-- SPDX-License-Identifier: MIT
+--- Out of a connection's bytes, requests: each head starts a handler, or is refused; each body goes
+--- to its request; what comes behind is kept until the response is out.
+local body = require "ctx.http.body"
+local causes = require "ctx.http.causes"
+local ctx = require "ctx"
+local exchange = require "ctx.http.exchange"
+local failure = require "ctx.http.failure"
+local request = require "ctx.http.request"
+local response = require "ctx.http.response"
+
+-- Bytes of further requests that are kept while one is answered.
+local PENDING = 65536
+-- Bytes of a body that no handler wanted, which are read for the sake of the connection.
+local DISCARD = 262144
+
+local intake = { DISCARD = DISCARD }
+
+--- Keeps what belongs to later requests.
+local function keep(self, bytes)
+  self._pending = self._pending or {}
+  self._pending[#self._pending + 1] = bytes
+  self._pending_size = self._pending_size + #bytes
+  if self._pending_size > PENDING then
+    self:pause()
+  end
+end
+
+--- Answers in place of a handler; nothing here may wait.
+---@param self ctx.http.Connection
+---@param status integer
+---@param reason string
+---@param keep_alive? boolean
+---@param retry_after? integer
+---@return boolean sent
+function intake.refuse(self, status, reason, keep_alive, retry_after)
+  local bytes = response.refusal(status, reason, keep_alive, retry_after)
+  local n = self._handle:try_write(bytes)
+  self.server:_refused(status, reason, self)
+  return n == #bytes
+end
+
+--- Bytes that are no request, or too many of them.
+local function bad(self, status, reason)
+  if self.request then
+    -- The handler may answer, or not; nothing after that could be understood.
+    self._broken = true
+    self.request._body:fail(failure.new(status, reason))
+    self:pause()
+    return
+  end
+  intake.refuse(self, status, reason)
+  self:linger()
+end
+
+--- The handler wants more of the body, or room for more of it has been made.
+local function want(self)
+  if self._continue then
+    self._continue = false
+    local bytes = "HTTP/1.1 100 Continue\r\n\r\n"
+    if self._handle:try_write(bytes) ~= #bytes then
+      return self:lost(causes.write_failed)
+    end
+  end
+  if self._receiving and not self._reading then
+    self._watchdog:set(self.server.limits.read_timeout)
+  end
+  self:resume()
+end
+
+local function expects_continue(head)
+  local expect = head.minor > 0 and head.headers.expect
+  return expect and expect:lower() == "100-continue"
+end
+
+--- Why this request gets no handler: a status and a reason, and whether to try again.
+local function obstacle(self, head, req)
+  local expect = head.headers.expect
+  if not req then
+    return 400, "the request's target cannot be decoded"
+  elseif expect and head.minor > 0 and not expects_continue(head) then
+    return 417, "no expectation but 100-continue is known here"
+  elseif not self.server:_admit() then
+    return 503, "too many requests at once", 1
+  end
+end
+
+--- A head is whole: starts the handler, or answers for it.
+local function begin(self, head, done)
+  local read = not done and body.new(function() want(self) end) or body.empty
+  local req = request.new(head, self, read)
+  self._started = false
+  self._watchdog:clear()
+  local status, reason, retry_after = obstacle(self, head, req)
+  if status then
+    self._receiving = not done
+    local go_on = done and head.keep_alive and retry_after and self:may_go_on()
+    if intake.refuse(self, status, reason, go_on, retry_after) and go_on then
+      return self:_next()
+    end
+    return self:linger()
+  end
+  self._receiving, self.request = not done, req
+  self._continue = not done and expects_continue(head)
+  if not done and not self._continue then
+    self._watchdog:set(self.server.limits.read_timeout)
+  end
+  ctx.go(exchange.run, self, req)
+end
+
+local function received(self)
+  self._receiving = false
+  self._continue = false
+  self._watchdog:clear()
+  local req = self.request
+  if req then
+    req._body:finish(self._reader:trailers())
+  else
+    self:_next()
+  end
+end
+
+--- A piece of the body. Nobody takes one that came when the response was out.
+local function body_bytes(self, bytes)
+  self._watchdog:set(self.server.limits.read_timeout)
+  if self.request then
+    self._continue = false
+    if not self.request._body:push(bytes) then
+      -- It is the handler that is slow now, and not the client.
+      self._watchdog:clear()
+      self:pause()
+    end
+    return
+  end
+  self._discarded = self._discarded + #bytes
+  if self._discarded > DISCARD then
+    self:linger()
+  end
+end
+
+local feed
+
+--- What came behind a message: for after its response.
+local function later(self, bytes)
+  if self.request then
+    return keep(self, bytes)
+  end
+  return feed(self, bytes)
+end
+
+--- Reads on in the bytes, as far as it may: not past the end of a request that has no answer yet.
+function feed(self, bytes)
+  local at, size = 1, #bytes
+  repeat
+    local stopped, head, piece, done = self._reader:feed(bytes, at)
+    if not stopped then
+      return bad(self, head, piece)
+    end
+    at = stopped
+    if head then
+      begin(self, head, done and not piece)
+    end
+    if self.closed or self._lingering then
+      return
+    end
+    if piece then
+      body_bytes(self, piece)
+    end
+    if done and self._receiving then
+      received(self)
+    end
+    if done and at <= size and not self.closed and not self._lingering then
+      return later(self, bytes:sub(at))
+    end
+  until at > size or self.closed or self._lingering
+  if not self.request and not self._receiving and not self._started and not self.closed then
+    -- The first bytes of a head: it may not take for ever.
+    self._started = true
+    self._watchdog:set(self.server.limits.read_header_timeout)
+  end
+end
+
+--- What has come during the last request.
+---@param self ctx.http.Connection
+function intake.feed_pending(self)
+  local pending = self._pending
+  self._pending, self._pending_size = nil, 0
+  if pending and not self.closed and not self.gone and not self._lingering then
+    feed(self, table.concat(pending))
+    self:resume()
+  end
+end
+
+--- What luv has read: bytes, the end, or an error.
+---@param self ctx.http.Connection
+---@param err string?
+---@param bytes string?
+function intake.on_read(self, err, bytes)
+  if self.closed or self.hijacked then
+    return
+  elseif not bytes then
+    return self:left(err)
+  elseif self._lingering then
+    return
+  elseif self._pending or self.request and not self._receiving then
+    return keep(self, bytes)
+  end
+  return feed(self, bytes)
+end
+
+return intake

@@ -1,0 +1,81 @@
+-- SPDX-License-Identifier: MIT
+--- Functions that wrap a handler: (next) → handler.
+local core = require "ctx.core"
+local ctx = require "ctx"
+local loop = require "ctx.loop"
+local misuse = require "ctx.misuse"
+local record = require "ctx.http.record"
+local timeout = require "ctx.http.timeout"
+
+local middleware = { timeout = timeout.new }
+
+local shared = core.shared("ctx.http.middleware")
+shared.request_id = shared.request_id or ctx.key("request id")
+local REQUEST_ID = shared.request_id
+
+record.values.request_id = function(c)
+  return c:value(REQUEST_ID)
+end
+
+--- The handler with these around it, the first outermost.
+---@param handler fun(req: ctx.http.Request, res: ctx.http.Response): any, any
+---@param ... fun(next: function): function
+---@return fun(req: ctx.http.Request, res: ctx.http.Response): any, any
+function middleware.chain(handler, ...)
+  misuse.fn(handler, "chain", 1)
+  for i = select("#", ...), 1, -1 do
+    local wrap = select(i, ...)
+    misuse.argument(type(wrap) == "function", "chain", i + 1, "middleware", "a function", wrap)
+    handler = wrap(handler)
+  end
+  return handler
+end
+
+-- -- Request ids ----------------------------------------------------------------------------------
+
+--- A random UUID (RFC 9562, version 4).
+local function uuid()
+  local a, b = string.unpack(">I8I8", assert(loop.uv.random(16)))
+  a = a & ~0xf000 | 0x4000
+  b = b & ~(3 << 62) | 2 << 62
+  return ("%08x-%04x-%04x-%04x-%012x")
+    :format(a >> 32, a >> 16 & 0xffff, a & 0xffff, b >> 48, b & 0xffffffffffff)
+end
+
+--- What a client sent is echoed and logged, so it may hold nothing that a header or a log could
+--- take for more than a name.
+local function is_id(text)
+  return text and #text <= 128 and text:find("^[%w._~:/+=-]+$")
+end
+
+---@class ctx.http.RequestIdOptions
+---@field header? string   x-request-id
+---@field trust? boolean   take over what the client sent, if it is harmless; true
+
+--- Gives each request an id: the client's, or a new UUID. It goes out in the same header, into the
+--- access log, and to whoever asks http.request_id.of(c).
+local function new_request_id(_, options)
+  options = options or {}
+  local header = options.header or "X-Request-ID"
+  local name, trust = header:lower(), options.trust ~= false
+  return function(next)
+    return function(req, res)
+      local sent = req.headers[name]
+      local id = trust and is_id(sent) and sent or uuid()
+      res.headers[header] = id
+      return next(req:with_context(ctx.with_value(req.ctx, REQUEST_ID, id)), res)
+    end
+  end
+end
+
+middleware.request_id = setmetatable({
+  --- The id of the request that c belongs to.
+  ---@param c ctx.Context
+  ---@return string?
+  of = function(c)
+    misuse.context(c, "of")
+    return c:value(REQUEST_ID)
+  end,
+}, { __call = new_request_id })
+
+return middleware

@@ -1,0 +1,99 @@
+-- SPDX-License-Identifier: MIT
+--- What the access log is told of a request, and its two common shapes.
+local causes = require "ctx.http.causes"
+
+local record = {}
+
+---@class ctx.http.Record
+---@field time integer         seconds since 1970, when the response was out
+---@field method string
+---@field path string
+---@field status integer?      nil: nothing was sent
+---@field bytes integer        of the response's body
+---@field ms number            from the head of the request to the end of the response
+---@field remote string
+---@field request_id string?
+---@field trace_id string?
+---@field left number?         ms that its deadline was away at the end
+---@field cause string?        why its context ended before the handler returned
+---@field error string?        what the handler failed with
+
+-- In this order in a line.
+local FIELDS = { "time", "method", "path", "status", "bytes", "ms", "remote", "request_id",
+  "trace_id", "left", "cause", "error" }
+
+--- The fields that the values of a context give; the modules that know the keys add theirs.
+---@type table<string, fun(c: ctx.Context): string?>
+record.values = {}
+
+---@param req ctx.http.Request
+---@param res ctx.http.Response
+---@param err any
+---@param ms number
+---@return ctx.http.Record
+function record.of(req, res, err, ms)
+  local c = req.ctx
+  local left, cause = c:remaining(), c:cause()
+  local of = {
+    time = os.time(), method = req.method, path = req.path, bytes = res.bytes, ms = ms,
+    status = res.sent and res.status or nil, remote = req:remote(),
+    left = left ~= math.huge and left or nil,
+    cause = not rawequal(cause, causes.handler_returned) and tostring(cause) or nil,
+    error = err ~= nil and tostring(err) or nil,
+  }
+  for name, value in pairs(record.values) do
+    of[name] = value(c)
+  end
+  return of
+end
+
+local function text_of(value)
+  if math.type(value) == "float" then
+    return ("%.3f"):format(value)
+  end
+  return tostring(value)
+end
+
+-- Control characters, quotes and backslashes; an error's text may hold anything.
+local ESCAPES = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
+
+local function quote(text)
+  return '"' .. text:gsub('[%c"\\\127]', function(c)
+    return ESCAPES[c] or ("\\u%04x"):format(c:byte())
+  end) .. '"'
+end
+
+--- key=value, with blanks in between; values with blanks, quotes or nothing in quotes.
+---@param of ctx.http.Record
+---@return string
+function record.logfmt(of)
+  local out = {}
+  for _, name in ipairs(FIELDS) do
+    local value = of[name]
+    if value ~= nil then
+      local text = text_of(value)
+      if text == "" or text:find('[%s%c"=\\]') then
+        text = quote(text)
+      end
+      out[#out + 1] = name .. "=" .. text
+    end
+  end
+  return table.concat(out, " ")
+end
+
+--- One JSON object.
+---@param of ctx.http.Record
+---@return string
+function record.json(of)
+  local out = {}
+  for _, name in ipairs(FIELDS) do
+    local value = of[name]
+    if value ~= nil then
+      out[#out + 1] = ('"%s":%s'):format(name,
+        type(value) == "number" and text_of(value) or quote(tostring(value)))
+    end
+  end
+  return "{" .. table.concat(out, ",") .. "}"
+end
+
+return record

@@ -1,0 +1,270 @@
+-- SPDX-License-Identifier: MIT
+--- A response, as a handler writes it.
+---
+--- The head goes out with the first bytes of the body. What is finished in one piece has a
+--- Content-Length; what is written in several is chunked, unless the headers name a length.
+local ctx = require "ctx"
+local errors = require "ctx.errors"
+local misuse = require "ctx.misuse"
+local status_names = require "ctx.http.status"
+local wire = require "ctx.http.wire"
+
+local check, check_context = misuse.argument, misuse.context
+
+---@class ctx.http.Response
+---@field status integer          200
+---@field headers table<string, string|number|string[]>
+---@field bytes integer           of the body, handed over so far
+---@field sent boolean            the head is out, or under way
+---@field finished boolean
+---@field failed any?             why it cannot be written any more
+---@field _connection ctx.http.Connection
+---@field _request ctx.http.Request
+---@field _keep_alive boolean
+---@field _chunked boolean?
+---@field _length integer?        of the body, if the head has named it
+local Response = {}
+local metatable = { __name = "ctx.http.Response", __index = Response }
+
+local response = { class = Response }
+
+---@param request ctx.http.Request
+---@param connection ctx.http.Connection
+---@return ctx.http.Response
+function response.new(request, connection)
+  return setmetatable({ status = 200, headers = {}, bytes = 0, sent = false, finished = false,
+    _request = request, _connection = connection, _keep_alive = request.keep_alive }, metatable)
+end
+
+-- -- The head -------------------------------------------------------------------------------------
+
+local DAYS = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" }
+local MONTHS = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov",
+  "Dec" }
+local date_at, date
+
+--- RFC 9110, 5.6.7; in no language but English, whatever the locale.
+local function http_date()
+  local now = os.time()
+  if now ~= date_at then
+    local t = os.date("!*t", now)
+    date_at, date = now, ("%s, %02d %s %04d %02d:%02d:%02d GMT")
+      :format(DAYS[t.wday], t.day, MONTHS[t.month], t.year, t.hour, t.min, t.sec)
+  end
+  return date
+end
+
+--- Whether a response of this status, to this request, has a body.
+local function has_body(self)
+  local status = self.status
+  return status >= 200 and status ~= 204 and status ~= 304 and self._request.method ~= "HEAD"
+end
+
+--- Whether such a response says how long its body is, or would be.
+local function has_length(status)
+  return status >= 200 and status ~= 204 and status ~= 304
+end
+
+--- The bytes of the head; raises, at the line of the caller of the public function, what must not
+--- be sent. `length`: of the body, or false if it is not known.
+local function make_head(self, length)
+  local status, request = self.status, self._request
+  if math.type(status) ~= "integer" or status < 100 or status > 999 then
+    error("res.status: a status from 100 to 999 expected, got " .. tostring(status), 3)
+  end
+  if not has_length(status) then
+    length = nil
+  elseif request.method == "HEAD" and length == 0 then
+    length = false -- the program may name the length that GET would have
+  end
+  local keep_alive = self._keep_alive and self._connection:may_go_on()
+  local head, kept, named = wire.head(status, status_names[status] or "", self.headers, length,
+    keep_alive, request.minor, http_date())
+  if not head then
+    error("res.headers: " .. kept, 3)
+  end
+  self.sent = true
+  self._keep_alive = kept
+  self._length = named
+  self._chunked = length == false and not named and request.minor > 0 and has_body(self)
+  return head
+end
+
+-- -- The body -------------------------------------------------------------------------------------
+
+local function ended(self, name)
+  if self.finished then
+    return errors.new(name .. ": the response is finished")
+  elseif self.failed then
+    return self.failed
+  end
+end
+
+--- Frames a piece of the body, after what is in `out` already.
+local function frame(self, out, data)
+  if data == "" or not has_body(self) then
+    return
+  elseif self._chunked then
+    out[#out + 1] = ("%x\r\n"):format(#data)
+    out[#out + 1] = data
+    out[#out + 1] = "\r\n"
+  else
+    out[#out + 1] = data
+  end
+end
+
+--- Hands it all to the connection. Whoever gave up before the first byte can try again.
+local function send(self, c, out)
+  if #out == 0 then
+    return true
+  end
+  local ok, err, cut = self._connection:write(c, #out == 1 and out[1] or out)
+  if not ok then
+    self._keep_alive = false
+    if cut then
+      self.failed = err
+    end
+    return nil, err
+  end
+  return true
+end
+
+--- More than the length that was named would be read as the next response.
+local function too_long(self, name, size)
+  local length = self._length
+  if length and has_body(self) and self.bytes + size > length then
+    error(("bad argument #2 to '%s' (data: the Content-Length is %d, and this would make it %d)")
+      :format(name, length, self.bytes + size), 3)
+  end
+end
+
+--- Writes a piece of the body, and before the first one the head; waits until the kernel has it
+--- all, which is as fast as the client reads. When the context ends in the middle, the connection
+--- is cut.
+---@async
+---@param c ctx.Context
+---@param data string
+---@return true|nil ok
+---@return any? err
+function Response:write(c, data)
+  check_context(c, "write")
+  check(type(data) == "string", "write", 2, "data", "a string", data)
+  local err = ended(self, "write")
+  if err then
+    return nil, err
+  elseif c:err() then
+    return nil, errors.ended(c:err(), c:cause())
+  end
+  local out = {}
+  if not self.sent then
+    out[1] = make_head(self, false)
+  end
+  too_long(self, "write", #data)
+  frame(self, out, data)
+  self.bytes = self.bytes + #data
+  return send(self, c, out)
+end
+
+--- What closes the body: the last chunk, or nothing.
+local function close_body(self, out)
+  if self._chunked then
+    out[#out + 1] = "0\r\n\r\n"
+  elseif self._length and has_body(self) and self.bytes < self._length then
+    -- The client waits for the rest, and must not take the next response for it.
+    self._keep_alive = false
+    self.failed = errors.new(("the Content-Length is %d, and only %d bytes were written")
+      :format(self._length, self.bytes))
+  end
+end
+
+--- Writes the last piece of the body, or all of it, and ends the response. Handlers that do not
+--- call it end it by returning.
+---@async
+---@param c ctx.Context
+---@param data? string
+---@return true|nil ok
+---@return any? err
+function Response:finish(c, data)
+  check_context(c, "finish")
+  check(data == nil or type(data) == "string", "finish", 2, "data", "a string", data)
+  local err = ended(self, "finish")
+  if err then
+    return nil, err
+  elseif c:err() then
+    return nil, errors.ended(c:err(), c:cause())
+  end
+  local ok
+  data = data or ""
+  local out = {}
+  if not self.sent then
+    out[1] = make_head(self, #data)
+  end
+  too_long(self, "finish", #data)
+  frame(self, out, data)
+  self.bytes = self.bytes + #data
+  close_body(self, out)
+  self.finished = true
+  ok, err = send(self, c, out)
+  if ok and self.failed then
+    return nil, self.failed
+  end
+  return ok, err
+end
+
+--- An informational response before the real one: 103 with its Link headers, say.
+---@async
+---@param c ctx.Context
+---@param status integer     from 100 to 199, and not 101
+---@param headers? table<string, string|string[]>
+---@return true|nil ok
+---@return any? err
+function Response:inform(c, status, headers)
+  check_context(c, "inform")
+  check(math.type(status) == "integer" and status >= 100 and status < 200 and status ~= 101,
+    "inform", 2, "status", "a status from 100 to 199, and not 101,", status)
+  local err = ended(self, "inform")
+  if err or self.sent or self._request.minor == 0 then
+    return nil, err or errors.new("inform: the head is out, or the client knows HTTP/1.0 only")
+  end
+  local head, wrong = wire.head(status, status_names[status] or "", headers, nil, true, 1,
+    http_date())
+  if not head then
+    error("inform: " .. wrong, 2)
+  end
+  return send(self, c, { head })
+end
+
+metatable.__tostring = function(self)
+  return ("ctx.http.Response (%s%s)"):format(tostring(self.status),
+    self.finished and ", finished" or self.sent and ", begun" or "")
+end
+
+-- -- For the server -------------------------------------------------------------------------------
+
+--- A whole response in plain text, instead of what was to be sent.
+---@param self ctx.http.Response
+---@param status integer
+---@param text string
+---@param headers? table
+function response.plain(self, status, text, headers)
+  self.status = status
+  self.headers = headers or {}
+  self.headers["Content-Type"] = "text/plain; charset=utf-8"
+  self.headers["X-Content-Type-Options"] = "nosniff"
+  return self:finish(ctx.background(), text .. "\n")
+end
+
+--- A response that no handler writes.
+---@param status integer
+---@param reason string
+---@param keep_alive? boolean   the connection goes on
+---@param retry_after? integer  seconds
+---@return string
+function response.refusal(status, reason, keep_alive, retry_after)
+  local text = reason .. "\n"
+  return (wire.head(status, status_names[status] or "", {
+    ["Content-Type"] = "text/plain; charset=utf-8", ["Retry-After"] = retry_after,
+  }, #text, keep_alive or false, 1, http_date())) .. text
+end
+
+return response

@@ -1,0 +1,190 @@
+-- SPDX-License-Identifier: MIT
+--- Finds the handler for a method and a path.
+---
+--- Patterns are paths with names for some segments: "/users/{id}", and, at the end, for all the
+--- rest: "/files/{path...}". A segment in clear beats a name, and a name beats the rest.
+local misuse = require "ctx.misuse"
+local response = require "ctx.http.response"
+local url = require "ctx.http.url"
+
+local check = misuse.argument
+
+---@class ctx.http.Router
+---@field _root table             of nodes: { clear =, named =, rest =, routes = method → route }
+---@field _not_found? fun(req: ctx.http.Request, res: ctx.http.Response): any, any
+local Router = {}
+local metatable = { __name = "ctx.http.Router", __index = Router }
+
+local router = {}
+
+---@return ctx.http.Router
+function router.new()
+  return setmetatable({ _root = { clear = {} } }, metatable)
+end
+
+-- -- Making routes --------------------------------------------------------------------------------
+
+--- The node for a segment of a pattern, made if it is new; and the name that it gives, if any.
+local function descend(node, segment)
+  local name, dots = segment:match("^{([%a_][%w_]*)(%.*)}$")
+  if not name then
+    node.clear[segment] = node.clear[segment] or { clear = {} }
+    return node.clear[segment]
+  end
+  local kind = dots == "..." and "rest" or "named"
+  node[kind] = node[kind] or { clear = {} }
+  return node[kind], name
+end
+
+--- Why the text is no pattern, or nil.
+local function is_pattern(pattern)
+  if type(pattern) ~= "string" or pattern:sub(1, 1) ~= "/" then
+    return false
+  end
+  for segment, ends in pattern:gmatch("/([^/]*)()") do
+    local last = ends > #pattern
+    if segment:find("[{}]") and not segment:find("^{[%a_][%w_]*}$")
+      and not (last and segment:find("^{[%a_][%w_]*%.%.%.}$")) then
+      return false
+    end
+  end
+  return true
+end
+
+local function add(self, method, pattern, handler, name)
+  check(is_pattern(pattern), name, name == "handle" and 2 or 1, "pattern",
+    'a path such as "/users/{id}" or "/files/{path...}"', pattern, 1)
+  check(type(handler) == "function", name, name == "handle" and 3 or 2, "handler", "a function",
+    handler, 1)
+  local node, names = self._root, {}
+  for segment in pattern:gmatch("/([^/]*)") do
+    local found
+    node, found = descend(node, segment)
+    names[#names + 1] = found
+  end
+  node.routes = node.routes or {}
+  local other = node.routes[method]
+  if other then
+    error(("%s: %s %s is taken already, by %s"):format(name, method, pattern, other.pattern), 3)
+  end
+  node.routes[method] = { handler = handler, names = names, pattern = pattern }
+end
+
+--- Adds a handler; "*" is any method that has no handler of its own there.
+---@param method string
+---@param pattern string
+---@param handler fun(req: ctx.http.Request, res: ctx.http.Response): any, any
+function Router:handle(method, pattern, handler)
+  check(type(method) == "string", "handle", 1, "method", "a string", method)
+  add(self, method, pattern, handler, "handle")
+end
+
+for _, method in ipairs { "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS" } do
+  local name = method:lower()
+  Router[name] = function(self, pattern, handler)
+    add(self, method, pattern, handler, name)
+  end
+end
+
+--- The handler for what none fits; by default it answers 404.
+---@param handler fun(req: ctx.http.Request, res: ctx.http.Response): any, any
+function Router:not_found(handler)
+  misuse.fn(handler, "not_found", 1)
+  self._not_found = handler
+end
+
+-- -- Finding them ---------------------------------------------------------------------------------
+
+--- The node for segments[i] and further, the values of names on the way in `values`.
+local function find(node, segments, i, values)
+  local segment = segments[i]
+  if segment == nil then
+    return node.routes and node
+  end
+  local clear = node.clear[segment]
+  local found = clear and find(clear, segments, i + 1, values)
+  if found then
+    return found
+  end
+  local n = #values
+  if node.named and segment ~= "" then
+    values[n + 1] = segment
+    found = find(node.named, segments, i + 1, values)
+    if found then
+      return found
+    end
+    values[n + 1] = nil
+  end
+  if node.rest then
+    values[n + 1] = table.concat(segments, "/", i)
+    return node.rest
+  end
+end
+
+--- The segments of a path, each decoded: what is "%2F" there parts nothing.
+local function segments_of(raw_path)
+  local segments = {}
+  for segment in raw_path:gmatch("/([^/]*)") do
+    segments[#segments + 1] = url.unescape(segment)
+  end
+  return segments
+end
+
+local function allowed(routes)
+  local methods = {}
+  for method in pairs(routes) do
+    methods[#methods + 1] = method
+  end
+  if routes.GET and not routes.HEAD then
+    methods[#methods + 1] = "HEAD"
+  end
+  table.sort(methods)
+  return table.concat(methods, ", ")
+end
+
+local function answer_no_route(self, node, req, res)
+  if node then
+    res.headers.Allow = allowed(node.routes)
+    if req.method == "OPTIONS" then
+      res.status = 204
+      return
+    end
+    return response.plain(res, 405, "method not allowed", res.headers)
+  elseif self._not_found then
+    return self._not_found(req, res)
+  end
+  return response.plain(res, 404, "not found")
+end
+
+local function route_of(routes, method)
+  return routes[method] or method == "HEAD" and routes.GET or routes["*"]
+end
+
+--- Calls the handler for the request, with what the pattern named in req.params. No pattern for the
+--- path: 404; none with the method: 405, with Allow. HEAD goes to GET's.
+---@async
+---@param req ctx.http.Request
+---@param res ctx.http.Response
+function Router:dispatch(req, res)
+  local values = {}
+  local node = find(self._root, segments_of(req.raw_path), 1, values)
+  local route = node and route_of(node.routes, req.method)
+  if not route then
+    return answer_no_route(self, node, req, res)
+  end
+  for i, name in ipairs(route.names) do
+    req.params[name] = values[i]
+  end
+  req.pattern = route.pattern
+  return route.handler(req, res)
+end
+
+--- All of it as one handler, for http.server or a middleware.
+---@return fun(req: ctx.http.Request, res: ctx.http.Response): any, any
+function Router:handler()
+  return function(req, res)
+    return self:dispatch(req, res)
+  end
+end
+
+return router

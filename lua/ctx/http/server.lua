@@ -1,0 +1,445 @@
+-- SPDX-License-Identifier: MIT
+--- An HTTP/1 server: listeners, the connections they brought, and how it all ends.
+local causes = require "ctx.http.causes"
+local connection = require "ctx.http.connection"
+local ctx = require "ctx"
+local errors = require "ctx.errors"
+local gate = require "ctx.uv.gate"
+local listener = require "ctx.uv.listener"
+local failure = require "ctx.uv.failure"
+local misuse = require "ctx.misuse"
+local propagate = require "ctx.propagate"
+local report = require "ctx.report"
+
+local check, check_context = misuse.argument, misuse.context
+
+-- A connection that has had something to do so recently may have its next request on the way (C54):
+-- it gets some time for that when the server shuts down.
+local RECENT_MS, GRACE_MS = 1000, 100
+-- How long a listener that is to be closed waits for one more connection, ms.
+local SWEEP_MS = 2
+-- Connections over the limit that are told so, and not just closed.
+local TURNED_AWAY = 256
+
+local function is_ms(value)
+  return misuse.is_ms(value) and value > 0
+end
+
+local function whole(value)
+  return misuse.is_whole(value, 1)
+end
+
+local function is_function(value)
+  return type(value) == "function"
+end
+
+local MS, WHOLE = { "a positive number of ms", is_ms }, { "a whole number of 1 or more", whole }
+
+local OPTIONS = {
+  handler = { "a function", is_function },
+  read_header_timeout = MS, read_timeout = MS, write_timeout = MS, idle_timeout = MS,
+  request_timeout = MS, drain_timeout = MS,
+  max_target = WHOLE, max_head = WHOLE, max_headers = WHOLE, max_body = WHOLE,
+  max_connections = WHOLE, max_requests = WHOLE,
+  access_log = { "a function", is_function }, on_error = { "a function", is_function },
+  propagate = { "a boolean", function(value) return type(value) == "boolean" end },
+  deadline = { "what propagate.deadline gives, or false", function(value)
+    return value == false or type(value) == "table" and value._header
+  end },
+}
+
+local DEFAULTS = {
+  read_header_timeout = 10000, read_timeout = 30000, write_timeout = 30000, idle_timeout = 120000,
+  max_target = 8192, max_head = 65536, max_headers = 100, max_body = 16777216,
+  max_connections = math.huge, max_requests = math.huge,
+}
+
+---@class ctx.http.ServerOptions
+---@field handler fun(req: ctx.http.Request, res: ctx.http.Response): any, any
+---@field read_header_timeout? number  ms for the head of a request; 10000
+---@field read_timeout? number     ms without a byte of the body, 30000
+---@field write_timeout? number    ms in which the client takes no byte of the response, 30000
+---@field idle_timeout? number     ms between two requests, 120000
+---@field request_timeout? number  the deadline of each request, in ms
+---@field drain_timeout? number    ms that requests get when serve's context ends; else none
+---@field max_target? integer      bytes, 8192
+---@field max_head? integer        bytes of all header fields, 65536
+---@field max_headers? integer     100
+---@field max_body? integer        bytes, 16 MiB
+---@field max_connections? integer
+---@field max_requests? integer    in flight
+---@field access_log? fun(record: ctx.http.Record)
+---@field on_error? fun(err: any, req: ctx.http.Request, traceback: string?)
+---@field propagate? boolean       take over the caller's deadline and trace; true
+---@field deadline? ctx.propagate.Deadline|false  where the caller's deadline stands; grpc-timeout
+
+---@class ctx.http.Server
+---@field handler fun(req: ctx.http.Request, res: ctx.http.Response): any, any
+---@field limits ctx.http.ServerOptions  as given, or by default
+---@field _log? fun(record: ctx.http.Record)
+---@field _extract? fun(parent: ctx.Context, headers: table): ctx.Context, number?
+---@field _listeners ctx.uv.Listener[]
+---@field _connections table<ctx.http.Connection, true>
+---@field _connected integer
+---@field _turned_away integer
+---@field _in_flight integer
+---@field _counts table
+---@field _changed ctx.uv.Gate       opens when a connection has ended
+---@field _state "new"|"serving"|"draining"|"closed"
+---@field _base ctx.Context          what connections hang on
+---@field _draining ctx.Context      done from the begin of the shutdown
+local Server = {}
+local metatable = { __name = "ctx.http.Server", __index = Server }
+
+local server = { class = Server }
+
+--- What to take from a caller's headers; nil where there is none of it, which is cheap to see.
+local function extractor(options)
+  if options.propagate == false then
+    return nil
+  end
+  local deadline = options.deadline
+  local name = deadline and deadline._header or "grpc-timeout"
+  return function(parent, headers)
+    if headers.traceparent or headers.baggage or headers[name] then
+      return propagate.extract(parent, headers, deadline)
+    end
+    return parent
+  end
+end
+
+--- A server that does not listen yet.
+---@param options ctx.http.ServerOptions
+---@return ctx.http.Server
+function server.new(options)
+  misuse.options(options, "server", 1, OPTIONS)
+  check(options.handler, "server", 1, "options.handler", "a function", options.handler)
+  local limits = setmetatable({}, { __index = DEFAULTS })
+  for name, value in pairs(options) do
+    limits[name] = value
+  end
+  if limits.write_timeout == math.huge then
+    limits.write_timeout = nil
+  end
+  local self = setmetatable({
+    handler = options.handler, limits = limits, _log = options.access_log,
+    _extract = extractor(options), _on_error = options.on_error,
+    _listeners = {}, _connections = {}, _connected = 0, _turned_away = 0, _in_flight = 0,
+    _counts = { served = 0, refused = 0, cut = 0 }, _changed = gate.new(), _state = "new",
+  }, metatable)
+  self._base, self._cancel_base = ctx.with_cancel(ctx.background())
+  self._draining, self._drain = ctx.with_cancel(self._base)
+  return self
+end
+
+-- -- Listening ------------------------------------------------------------------------------------
+
+local function open_listener(where, port)
+  if type(where) == "string" then
+    return listener.listen(where, port)
+  elseif where.pipe then
+    return listener.listen_pipe(where.pipe, where)
+  elseif where.fd then
+    return listener.listen_fd(where.fd, where)
+  end
+  return listener.listen(where.host, where.port, where)
+end
+
+--- Listens on an address, `listen("127.0.0.1", 8080)`, or on what a table tells: `{ host =, port =
+--- }`, `{ pipe = path }`, `{ fd = }` for a socket that was inherited; with `backlog` and, where
+--- libuv has it, `reuseport`. May be called for several. Connections wait in the kernel until
+--- `serve`.
+---@param where string|table
+---@param port? integer  0: any that is free
+---@return ctx.uv.Listener|nil listener
+---@return any? err
+function Server:listen(where, port)
+  misuse.self(self, metatable, "listen")
+  check(type(where) == "string" or type(where) == "table" and
+    (where.pipe or where.fd or where.host), "listen", 1, "where",
+    "an address, or a table with host, pipe or fd", where)
+  check(type(where) ~= "string" or math.type(port) == "integer", "listen", 2, "port",
+    "a whole number", port)
+  if self._state ~= "new" and self._state ~= "serving" then
+    return nil, errors.new("listen: the server shuts down")
+  end
+  local found, err = open_listener(where, port)
+  if not found then
+    return nil, err
+  end
+  self._listeners[#self._listeners + 1] = found
+  if self._state == "serving" then
+    self:_accept(found)
+  end
+  return found
+end
+
+--- Where it listens: `{ ip, port, family }`, or the path of a pipe; of the first, if there are
+--- more.
+function Server:address()
+  local first = self._listeners[1]
+  if not first then
+    return nil, errors.new("address: the server does not listen")
+  end
+  return first:address()
+end
+
+-- -- Connections ----------------------------------------------------------------------------------
+
+--- Serves a stream that is connected already: one of socketpair's, or that another server accepted.
+---@param stream ctx.uv.Stream
+function Server:serve_stream(stream)
+  if self._connected >= self.limits.max_connections then
+    if self._turned_away >= TURNED_AWAY then
+      return stream:close()
+    end
+    self._turned_away = self._turned_away + 1
+    return connection.turn_away(self, stream, self._base)
+  end
+  local conn = connection.new(self, stream, self._base)
+  self._connections[conn] = true
+  self._connected = self._connected + 1
+end
+
+--- A connection has ended, and so has its last request.
+function Server:_forget(conn)
+  if conn.turned_away then
+    self._turned_away = self._turned_away - 1
+  elseif self._connections[conn] then
+    self._connections[conn] = nil
+    self._connected = self._connected - 1
+    self._changed:open()
+  end
+end
+
+local function accept_loop(self, from)
+  local pause = 5
+  while self._state == "serving" do
+    local stream, err = from:accept(self._draining)
+    if stream then
+      pause = 5
+      self:serve_stream(stream)
+    elseif self._state ~= "serving" or self._draining:err() then
+      return
+    elseif errors.is(err, failure.codes.ECLOSED) or not (err.temporary and err:temporary()) then
+      self._error = self._error or err
+      self._drain(err)
+      return
+    else
+      -- No descriptors, no memory: connections that end will free some.
+      report.send("ctx.http: " .. tostring(err), "http")
+      ctx.sleep(self._draining, pause)
+      pause = math.min(pause * 2, 1000)
+    end
+  end
+end
+
+function Server:_accept(from)
+  ctx.go(accept_loop, self, from)
+end
+
+-- -- Requests -------------------------------------------------------------------------------------
+
+--- Counts a request in; false if there are too many.
+function Server:_admit()
+  if self._in_flight >= self.limits.max_requests then
+    return false
+  end
+  self._in_flight = self._in_flight + 1
+  return true
+end
+
+function Server:_served()
+  self._in_flight = self._in_flight - 1
+  self._counts.served = self._counts.served + 1
+end
+
+function Server:_refused()
+  self._counts.refused = self._counts.refused + 1
+end
+
+function Server:_failed(req, err, trace)
+  if self._on_error then
+    local ok, said = pcall(self._on_error, err, req, trace)
+    if ok then
+      return
+    end
+    err = said
+  end
+  report.send(("ctx.http: %s %s: %s%s"):format(req.method, req.path, tostring(err),
+    trace and "\n" .. trace or ""), "http")
+end
+
+--- What it has to do, and what it has done: `connections`, `requests` in flight, `served`,
+--- `refused` without a handler, `cut` by a shutdown.
+---@return table<string, integer>
+function Server:stats()
+  local counts = self._counts
+  return { connections = self._connected, requests = self._in_flight, served = counts.served,
+    refused = counts.refused, cut = counts.cut }
+end
+
+-- -- The end --------------------------------------------------------------------------------------
+
+--- A context that is done from the begin of the shutdown on.
+---@return ctx.Context
+function Server:draining()
+  return self._draining
+end
+
+---@return boolean
+function Server:is_draining()
+  return self._state == "draining" or self._state == "closed"
+end
+
+--- Takes the connections that the kernel has accepted already: they would be reset.
+local function sweep(self, from)
+  while true do
+    local c, cancel <close> = ctx.with_timeout(ctx.background(), SWEEP_MS)
+    local stream = from:accept(c)
+    if not stream then
+      return
+    end
+    self:serve_stream(stream)
+  end
+end
+
+local function begin_drain(self, cause)
+  if self:is_draining() then
+    return
+  end
+  local was_serving = self._state == "serving"
+  self._state = "draining"
+  self._drain(cause)
+  for _, each in ipairs(self._listeners) do
+    if was_serving then
+      sweep(self, each)
+    end
+    each:close("the server shuts down")
+  end
+  for conn in pairs(self._connections) do
+    local idle = conn:idle_for()
+    if idle then
+      -- Not at once: what has arrived already is read in the loop's next turn.
+      conn:retire(idle < RECENT_MS and GRACE_MS or 1)
+    end
+  end
+end
+
+--- Cancels and closes what is left; how many requests and connections that were.
+local function cut(self)
+  local requests, connections = self._in_flight, self._connected
+  self._counts.cut = self._counts.cut + requests
+  self._cancel_base(causes.server_shutdown)
+  for conn in pairs(self._connections) do
+    conn:close()
+  end
+  self._state = "closed"
+  self._changed:open()
+  return requests, connections
+end
+
+--- Ends it and loses nothing: no more connections, the last response of each says so, idle ones are
+--- closed, and when all have ended it returns true. When `c` ends before that, the rest is cut:
+--- their contexts end with http.server_shutdown, their connections are closed, and the error tells
+--- how many. Handlers learn of the begin by req:draining(). Again: waits, too.
+---@async
+---@param c ctx.Context
+---@return true|nil ok
+---@return any? err
+function Server:shutdown(c)
+  misuse.self(self, metatable, "shutdown")
+  check_context(c, "shutdown")
+  begin_drain(self, causes.server_shutdown)
+  while self._connected > 0 and self._state ~= "closed" do
+    local ok, err = self._changed:wait(c)
+    if not ok then
+      local requests, connections = cut(self)
+      return nil, errors.wrap(err, ("shutdown: %d requests on %d connections were cut")
+        :format(requests, connections))
+    end
+  end
+  self._state = "closed"
+  self._cancel_base(causes.server_shutdown)
+  self._changed:open()
+  return true
+end
+
+--- Ends it at once: every request's context is cancelled with http.server_shutdown, every
+--- connection closed. Handlers that still run are not waited for.
+function Server:close()
+  misuse.self(self, metatable, "close")
+  if self._state == "closed" then
+    return
+  end
+  self._state = "draining"
+  self._drain(causes.server_shutdown)
+  for _, each in ipairs(self._listeners) do
+    each:close("the server is closed")
+  end
+  cut(self)
+end
+
+metatable.__close = function(self)
+  self:close()
+end
+metatable.__tostring = function(self)
+  return ("ctx.http.Server (%s, %d connections)"):format(self._state, self._connected)
+end
+
+--- c has ended: what serve does then.
+local function end_with(self, c)
+  local drain = self.limits.drain_timeout
+  if drain then
+    local limit, cancel <close> = ctx.with_timeout(ctx.background(), drain)
+    return self:shutdown(limit)
+  end
+  local err = errors.ended(c:err(), c:cause())
+  self._cancel_base(c:cause())
+  begin_drain(self, err)
+  while self._connected > 0 and self._state ~= "closed" do
+    self._changed:wait(ctx.background())
+  end
+  self._state = "closed"
+  return nil, err
+end
+
+--- Serves until the server is shut down or closed, and all has ended: true. When `c` ends, so do
+--- the contexts of all requests, with its cause; serve waits for their handlers and returns its
+--- error. With `drain_timeout` it shuts down instead, as under a context of that time. A listener
+--- that fails ends it with that error.
+---@async
+---@param c ctx.Context
+---@return true|nil ok
+---@return any? err
+function Server:serve(c)
+  misuse.self(self, metatable, "serve")
+  check_context(c, "serve")
+  if self._state ~= "new" then
+    error("serve: this server is " .. self._state .. "; a server serves once", 2)
+  elseif #self._listeners == 0 then
+    error("serve: nothing to serve; call server:listen first", 2)
+  end
+  self._state = "serving"
+  for _, each in ipairs(self._listeners) do
+    self:_accept(each)
+  end
+  local over, cancel <close> = ctx.any(c, self._draining)
+  over:wait()
+  if self._state == "serving" and self._error then
+    begin_drain(self, self._error)
+  elseif c:err() and self._state == "serving" then
+    return end_with(self, c)
+  end
+  while self._state ~= "closed" and (self._connected > 0 or not self._error) do
+    self._changed:wait(ctx.background())
+  end
+  self._state = "closed"
+  self._cancel_base(causes.server_shutdown)
+  if self._error then
+    return nil, self._error
+  end
+  return true
+end
+
+return server

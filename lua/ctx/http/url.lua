@@ -1,0 +1,69 @@
+-- SPDX-License-Identifier: MIT
+--- The targets of requests (RFC 9112, 3.2) and what stands in them.
+local url = {}
+
+local function byte_of(hex)
+  return string.char(tonumber(hex, 16))
+end
+
+--- Percent-decoded; nil if it cannot be.
+---@param text string
+---@return string?
+function url.unescape(text)
+  if not text:find("%", 1, true) then
+    return text
+  end
+  local decoded, n = text:gsub("%%(%x%x)", byte_of)
+  local _, marks = text:gsub("%%", "")
+  return n == marks and decoded or nil
+end
+
+--- Path and query of a target, not decoded yet; those of OPTIONS * and CONNECT are the target.
+---@param target string
+---@return string path
+---@return string? query
+function url.split(target)
+  local path, query = target:match("^([^?#]*)%??([^#]*)")
+  if path:byte() ~= 47 then
+    local rest = path:match("^%a[%w+.-]*://[^/]*(.*)$")
+    if rest then
+      path = rest ~= "" and rest or "/"
+    end
+  end
+  return path, query ~= "" and query or nil
+end
+
+local function form_value(text)
+  return url.unescape((text:gsub("+", " ")))
+end
+
+--- The pairs of a query or of a form, in order; those that cannot be decoded are left out.
+---@param query string?
+---@return fun(): string?, string?
+function url.pairs(query)
+  local next_pair = (query or ""):gmatch("[^&]+")
+  return function()
+    for pair in next_pair do
+      local name, value = pair:match("^([^=]*)=?(.*)$")
+      name, value = form_value(name), form_value(value)
+      if name and value then
+        return name, value
+      end
+    end
+  end
+end
+
+--- name → its first value.
+---@param query string?
+---@return table<string, string>
+function url.query(query)
+  local values = {}
+  for name, value in url.pairs(query) do
+    if values[name] == nil then
+      values[name] = value
+    end
+  end
+  return values
+end
+
+return url

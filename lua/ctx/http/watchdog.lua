@@ -1,0 +1,80 @@
+-- SPDX-License-Identifier: MIT
+--- A deadline that moves with every request and hardly ever comes.
+---
+--- To move it later costs a look at the clock: what was armed before rings in vain, looks again,
+--- and is armed for the rest.
+local ctx = require "ctx"
+
+---@class ctx.http.Watchdog
+---@field _bark fun()
+---@field _due number?     on ctx.now(); nil: asleep
+---@field _armed number?   when it will ring
+---@field _cancel ctx.Cancel?
+---@field _ring fun()
+local Watchdog = {}
+Watchdog.__index = Watchdog
+
+local watchdog = {}
+
+local function arm(self, due)
+  if self._cancel then
+    self._stop()
+    self._cancel()
+  end
+  local c, cancel = ctx.with_deadline(ctx.background(), due)
+  self._armed, self._cancel = due, cancel
+  self._stop = ctx.after_func(c, self._ring)
+end
+
+--- Calls bark(), as a task, when a time set has come.
+---@param bark fun()
+---@return ctx.http.Watchdog
+function watchdog.new(bark)
+  local self = setmetatable({ _bark = bark }, Watchdog)
+  self._ring = function()
+    local cancel, due = self._cancel, self._due
+    if not cancel or self._armed > ctx.now() then
+      return -- closed, or armed anew for an earlier time, in the meantime
+    end
+    cancel()
+    self._armed, self._cancel = nil, nil
+    if due and due > ctx.now() then
+      arm(self, due)
+    elseif due then
+      self._due = nil
+      self._bark()
+    end
+  end
+  return self
+end
+
+--- From now on it is due in `ms`; nil or math.huge: not at all.
+---@param ms number?
+function Watchdog:set(ms)
+  if not ms or ms == math.huge then
+    self._due = nil
+    return
+  end
+  local due = ctx.now() + ms
+  self._due = due
+  if not self._armed or self._armed > due then
+    arm(self, due)
+  end
+end
+
+--- Not due any more.
+function Watchdog:clear()
+  self._due = nil
+end
+
+--- Never again.
+function Watchdog:close()
+  self._due = nil
+  if self._cancel then
+    self._stop()
+    self._cancel()
+    self._cancel, self._armed = nil, nil
+  end
+end
+
+return watchdog
