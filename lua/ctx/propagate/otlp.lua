@@ -1,0 +1,411 @@
+-- SPDX-License-Identifier: MIT
+--- Sends finished spans to a collector: OTLP over HTTP, as JSON.
+---
+---     local exporter = otlp.new { endpoint = "http://127.0.0.1:4318/v1/traces", service = "shop" }
+---     propagate.set_tracer { exporter = exporter, ratio = 0.1 }
+---     …
+---     exporter:shutdown(c)                        -- sends the rest, as long as c lives
+---
+--- To export a span is to put it into a queue, and costs nothing more: when the queue is full, the
+--- span is dropped and counted. A task sends what is queued, one batch at a time; it is there only
+--- while there is something to send, and between batches nothing keeps the program alive.
+local core = require "ctx.core"
+local encode = require "ctx.propagate.otlp.encode"
+local errors = require "ctx.errors"
+local line = require "ctx.line"
+local misuse = require "ctx.misuse"
+local propagate = require "ctx.propagate"
+local report = require "ctx.report"
+local retry = require "ctx.retry"
+
+local otlp = {}
+
+local MAX_BODY = 4 * 1024 * 1024 -- bytes, after which a batch takes no more
+local AT_A_TIME = 32             -- spans that are encoded before others get a turn
+local BACKOFF, MAX_BACKOFF = 1000, 30000 -- ms
+
+-- What others ask the sender to try again, by the words of OTLP.
+local TRANSIENT = { [429] = true, [502] = true, [503] = true, [504] = true }
+
+local flushing = line.name("otlp:flush")
+
+-- -- Options -------------------------------------------------------------------------------------
+
+---@class ctx.propagate.otlp.Response
+---@field status integer
+---@field headers? table<string, string>  names in lower case
+---@field body? string
+
+---@class ctx.propagate.otlp.Options
+---@field endpoint? string    "http://127.0.0.1:4318/v1/traces"
+---@field service? string     service.name
+---@field resource? table<string, string|number|boolean>  what else is true of all spans
+---@field headers? table<string, string>
+---@field max_queue? integer  spans that wait at most: 2048
+---@field batch? integer      spans that are sent at once: 512
+---@field interval? number    ms that a span waits at most for others: 5000
+---@field timeout? number     ms for a batch, with all attempts: 10 000
+---@field post? fun(c: ctx.Context, url: string, headers: table, body: string):
+---                  ctx.propagate.otlp.Response?, any
+
+local function is_string(value)
+  return type(value) == "string"
+end
+
+local function is_count(value)
+  return misuse.is_whole(value, 1)
+end
+
+local function is_duration(value)
+  return misuse.is_ms(value) and value > 0
+end
+
+local function is_table_of(check)
+  return function(value)
+    if type(value) ~= "table" then
+      return false
+    end
+    for key, each in pairs(value) do
+      if type(key) ~= "string" or not check(each) then
+        return false
+      end
+    end
+    return true
+  end
+end
+
+local OPTIONS = {
+  endpoint = { "a URL", function(value)
+    return is_string(value) and value:find("^https?://.") end },
+  service = { "a string", is_string },
+  resource = { "a table of strings, numbers and booleans", is_table_of(function(value)
+    return is_string(value) or type(value) == "number" or type(value) == "boolean"
+  end) },
+  headers = { "a table of strings", is_table_of(is_string) },
+  max_queue = { "a whole number of 1 or more", is_count },
+  batch = { "a whole number of 1 or more", is_count },
+  interval = { "a time in ms", is_duration },
+  timeout = { "a time in ms", is_duration },
+  post = { "a function", function(value) return type(value) == "function" end },
+}
+
+--- The client of ctx.http, which is not asked for before it is needed.
+local function post_by_http(c, url, headers, body)
+  return require("ctx.http").request(c, {
+    method = "POST", url = url, headers = headers, body = body, propagate = false,
+  })
+end
+
+---@class ctx.propagate.Otlp
+---@field _queue table<integer, ctx.propagate.FinishedSpan>
+---@field _first integer   the number of the first span in the queue
+---@field _last integer    of the last: how many have ever been queued
+---@field _over integer    of the last that is sent, or given up
+---@field _sending boolean a task is at it
+---@field _in_hand integer spans that it has taken, and knows nothing of yet
+---@field _flushers integer  who waits for that, and for less than a batch, too
+---@field _closed boolean
+local Otlp = {}
+local metatable = { __name = "ctx.propagate.otlp", __index = Otlp }
+
+local function resource_of(options)
+  local resource = { ["telemetry.sdk.name"] = "ctx", ["telemetry.sdk.language"] = "lua" }
+  for key, value in pairs(options.resource or {}) do
+    resource[key] = value
+  end
+  resource["service.name"] = options.service or resource["service.name"] or "unknown_service:lua"
+  return resource
+end
+
+--- An exporter for propagate.set_tracer.
+---@param options? ctx.propagate.otlp.Options
+---@return ctx.propagate.Otlp
+function otlp.new(options)
+  options = options == nil and {} or options
+  misuse.options(options, "new", 1, OPTIONS)
+  local headers = {}
+  for name, value in pairs(options.headers or {}) do
+    headers[name:lower()] = value
+  end
+  headers["content-type"] = "application/json"
+  local before, after = encode.frame(resource_of(options))
+  return setmetatable({
+    _endpoint = options.endpoint or "http://127.0.0.1:4318/v1/traces", _headers = headers,
+    _max_queue = options.max_queue or 2048, _batch = options.batch or 512,
+    _interval = options.interval or 5000, _timeout = options.timeout or 10000,
+    _post = options.post or post_by_http, _before = before, _after = after,
+    _queue = {}, _first = 1, _last = 0, _over = 0, _waiters = core.queue(),
+    _sending = false, _flushers = 0, _closed = false, _failing = false,
+    _in_hand = 0, _sent = 0, _dropped = 0, _failed = 0, _rejected = 0,
+  }, metatable)
+end
+
+-- -- One batch -----------------------------------------------------------------------------------
+
+---@class ctx.propagate.otlp.Refusal
+---@field text string
+---@field transient boolean
+---@field wait_ms number?
+local refusal_metatable = { __name = "ctx.propagate.otlp.refusal" }
+
+function refusal_metatable.__tostring(self)
+  return self.text
+end
+
+local function refusal(response)
+  local headers = response.headers or {}
+  -- A date instead of seconds is not worth a clock that may be wrong.
+  local seconds = tostring(headers["retry-after"]):match("^%d+$")
+  return setmetatable({
+    text = "status " .. tostring(response.status), transient = TRANSIENT[response.status] or false,
+    wait_ms = seconds and #seconds < 9 and tonumber(seconds) * 1000.0 or nil,
+  }, refusal_metatable)
+end
+
+local function is_transient(err)
+  return getmetatable(err) ~= refusal_metatable or err.transient
+end
+
+local function backoff(attempt, err)
+  local asked = getmetatable(err) == refusal_metatable and err.wait_ms
+  local grown = math.min(BACKOFF * 2.0 ^ (attempt - 1), MAX_BACKOFF)
+  return asked or grown * (0.5 + math.random() / 2)
+end
+
+local RETRY = { attempts = math.huge, backoff = backoff, retryable = is_transient }
+
+local function headers_for(self)
+  local headers = {}
+  for name, value in pairs(self._headers) do
+    headers[name] = value
+  end
+  return headers
+end
+
+local function attempt(c, self, body)
+  local response, err = self._post(c, self._endpoint, headers_for(self), body)
+  if not response then
+    return nil, err or errors.new("no response")
+  elseif type(response.status) ~= "number" or response.status // 100 ~= 2 then
+    return nil, refusal(response)
+  end
+  return response
+end
+
+--- Takes spans from the queue; returns them as JSON, and how many they are. One that cannot be
+--- encoded is dropped.
+local function take(c, self)
+  local parts, bytes, taken = {}, 0, 0
+  while taken < self._batch and self._first <= self._last and bytes < MAX_BODY do
+    local span = self._queue[self._first]
+    self._queue[self._first] = nil
+    self._first, taken = self._first + 1, taken + 1
+    local ok, text = pcall(encode.span, span)
+    if ok then
+      parts[#parts + 1], bytes = text, bytes + #text
+      self._in_hand = #parts
+    else
+      self._dropped = self._dropped + 1
+    end
+    if taken % AT_A_TIME == 0 then
+      core.sleep(c, 0)
+    end
+  end
+  return self._before .. table.concat(parts, ",") .. self._after, #parts
+end
+
+local function note(self, count, response, err)
+  self._in_hand = 0
+  if response then
+    local rejected = math.min(encode.rejected(response.body), count)
+    self._sent, self._rejected = self._sent + count - rejected, self._rejected + rejected
+    self._failing = false
+    return
+  end
+  self._failed = self._failed + count
+  -- Once for each outage: the report must not be what brings the service down.
+  if not self._failing then
+    self._failing = true
+    report.send(("otlp: %d spans are lost, since %s does not take them: %s")
+      :format(count, self._endpoint, tostring(err)), "otlp")
+  end
+end
+
+--- A trace that is not recorded, so that sending spans makes none.
+local UNTRACED = { traceparent = ("00-%032x-%016x-00"):format(1, 1) }
+
+local function send_batch(self)
+  local background = propagate.extract(core.background(), UNTRACED)
+  local c, cancel <close> = core.with_timeout(background, self._timeout, "otlp: timeout")
+  self._cancel = cancel
+  local body, count = take(c, self)
+  if count > 0 then
+    local ok, response, err = pcall(retry.call, c, RETRY, attempt, self, body)
+    if not ok then
+      response, err = nil, response
+    end
+    note(self, count, response, err)
+  end
+  self._cancel = nil
+end
+
+-- -- The task that sends -------------------------------------------------------------------------
+
+local start
+
+local function queued(self)
+  return self._last - self._first + 1
+end
+
+local function wake(self)
+  while self._waiters:wake() do end
+end
+
+--- Sends what is queued after a while, unless that happens sooner.
+local function arm(self)
+  if self._cancel_timer then
+    return
+  end
+  local c, cancel = core.with_timeout(core.background(), self._interval)
+  self._cancel_timer = cancel
+  self._stop_timer = core.after_func(c, function()
+    start(self)
+  end)
+end
+
+local function disarm(self)
+  local cancel, stop = self._cancel_timer, self._stop_timer
+  if cancel then
+    self._cancel_timer, self._stop_timer = nil, nil
+    stop()
+    cancel()
+  end
+end
+
+--- However the task ends, also when its coroutine is closed, the next one may begin.
+local Sending = {}
+Sending.__index = Sending
+
+function Sending:__close()
+  local exporter = self.exporter
+  exporter._sending, exporter._over = false, exporter._first - 1
+  exporter._failed, exporter._in_hand = exporter._failed + exporter._in_hand, 0
+  if queued(exporter) > 0 and not exporter._closed then
+    arm(exporter)
+  end
+  wake(exporter)
+end
+
+local function send(self)
+  local _ <close> = setmetatable({ exporter = self }, Sending)
+  repeat
+    send_batch(self)
+    self._over = self._first - 1
+    wake(self)
+  until queued(self) < (self._flushers > 0 and 1 or self._batch)
+end
+
+function start(self)
+  disarm(self)
+  if not self._sending and queued(self) > 0 then
+    self._sending = true
+    core.go(send, self)
+  end
+end
+
+-- -- The face ------------------------------------------------------------------------------------
+
+--- Queues a span, or drops it when the queue is full. Never waits.
+---@param span ctx.propagate.FinishedSpan
+function Otlp:export(span)
+  misuse.self(self, metatable, "export")
+  if self._closed or queued(self) >= self._max_queue then
+    self._dropped = self._dropped + 1
+    return
+  end
+  self._last = self._last + 1
+  self._queue[self._last] = span
+  if self._sending then
+    return
+  elseif queued(self) >= self._batch then
+    start(self)
+  else
+    arm(self)
+  end
+end
+
+local Flushing = {}
+Flushing.__index = Flushing
+
+function Flushing:__close()
+  self.exporter._flushers = self.exporter._flushers - 1
+end
+
+--- Waits until what was queued before is over.
+local function flush(self, c)
+  local target = self._last
+  self._flushers = self._flushers + 1
+  local _ <close> = setmetatable({ exporter = self }, Flushing)
+  while self._over < target do
+    start(self)
+    local _, err = self._waiters:wait(c, flushing)
+    if err ~= nil then
+      return nil, err
+    end
+  end
+  return true
+end
+
+--- Sends now what is queued, and waits until it is sent or given up: true; or nil and an error when
+--- c ends before.
+---@async
+---@param c ctx.Context
+---@return true? ok
+---@return any? err
+function Otlp:flush(c)
+  misuse.self(self, metatable, "flush")
+  misuse.context(c, "flush")
+  local err = line.ended(c)
+  if err ~= nil then
+    return nil, err
+  end
+  local ok
+  ok, err = flush(self, c)
+  return ok, err
+end
+
+--- Takes no more spans, and sends the rest; what is left when c ends is dropped.
+---@async
+---@param c ctx.Context
+---@return true? ok
+---@return any? err
+function Otlp:shutdown(c)
+  misuse.self(self, metatable, "shutdown")
+  misuse.context(c, "shutdown")
+  self._closed = true
+  local ok, err = nil, line.ended(c)
+  if err == nil then
+    ok, err = flush(self, c)
+  end
+  disarm(self)
+  self._dropped = self._dropped + queued(self)
+  self._queue, self._first = {}, self._last + 1
+  if self._cancel and not ok then
+    self._cancel(err)
+  elseif not self._sending then
+    self._over = self._last
+  end
+  return ok, err
+end
+
+--- How many spans wait, and what became of the others.
+---@return { queued: integer, sent: integer, dropped: integer, failed: integer, rejected: integer }
+function Otlp:stats()
+  misuse.self(self, metatable, "stats")
+  return {
+    queued = queued(self), sent = self._sent, dropped = self._dropped, failed = self._failed,
+    rejected = self._rejected,
+  }
+end
+
+return otlp
