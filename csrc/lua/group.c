@@ -144,12 +144,9 @@ static int wait_for_place(lua_State* L, lctx_state* S, lctx_group* g) {
     return went(L, S, LCTX_ENDED);
   }
   if (err != CTX_PENDING) return lctx_leave_error(L, b->t, "group:go", err);
-  lctx_wait wait = {.what = "group:go",
-                    .context = place,
-                    .due_ns = CTX_NEVER,
-                    .undo = undo,
-                    .undo_data = b,
-                    .waited = went};
+  static const lctx_wait_kind kind = {.waited = went, .undo = undo};
+  lctx_wait wait = {
+      .kind = &kind, .what = "group:go", .context = place, .due_ns = CTX_NEVER, .undo_data = b};
   return lctx_park_task(L, S, b->t, &wait);
 }
 
@@ -229,15 +226,14 @@ static int group_wait(lua_State* L) {
   lua_settop(L, 2);
   if (!listen(g)) return result(L, g);
   if (c != NULL && ctx_err(c->c) != 0) return waited(L, lctx_stateof_group(g), LCTX_ENDED);
-  lctx_wait wait = {.what = "group:wait",
+  static const lctx_wait_kind kind = {.waited = waited, .undo = leave, .joins = true};
+  lctx_wait wait = {.kind = &kind,
+                    .what = "group:wait",
                     .c = c,
                     .context = c != NULL ? 2 : 1,
                     .due_ns = CTX_NEVER,
                     .list = &g->waiters,
-                    .joins = true,
-                    .undo = leave,
-                    .undo_data = g,
-                    .waited = waited};
+                    .undo_data = g};
   return lctx_park(L, lctx_stateof_group(g), &wait);
 }
 
@@ -247,14 +243,13 @@ static int closed(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   (void)outcome;
   lctx_group* g = lctx_checkgroup(L, 1);
   if (!S->closed && listen(g)) {
-    lctx_wait wait = {.what = "group:__close",
+    static const lctx_wait_kind kind = {.waited = closed, .undo = leave, .joins = true};
+    lctx_wait wait = {.kind = &kind,
+                      .what = "group:__close",
                       .context = 1,
                       .due_ns = CTX_NEVER,
                       .list = &g->waiters,
-                      .joins = true,
-                      .undo = leave,
-                      .undo_data = g,
-                      .waited = closed};
+                      .undo_data = g};
     return lctx_park(L, S, &wait);
   }
   bool unheard = g->g.failed && !g->heard;

@@ -51,6 +51,7 @@ enum lctx_ref {
   LCTX_REF_CANCELLERS, /* context -> where it was cancelled, under debug; weak keys */
   LCTX_REF_BUDGETS,    /* context -> the ms its deadline was away; the same */
   LCTX_REF_BLOCKS,     /* the memory of task records */
+  LCTX_REF_ALARMS,     /* the memory of alarms */
   LCTX_REF_SHELF,      /* the thread whose stack holds the tables of place.h */
   LCTX_REF_RESULTS,    /* slot -> packed results that could not go on a stack */
   LCTX_REF_TRACES,     /* slot -> traceback of the error that ended it */
@@ -145,19 +146,32 @@ typedef void (*lctx_undo_fn)(lctx_task* t);
 /* Calls off what was begun before a wait that then could not begin. Raises no error. */
 typedef void (*lctx_abort_fn)(lua_State* L, lctx_state* S);
 
+/* What all waits in one function have in common. */
 typedef struct {
-  const char* what;  /* for reports and errors: the function's name */
-  lctx_context* c;   /* ends the wait; may be NULL */
-  int context;       /* where on the stack that is */
-  uint64_t due_ns;   /* ends it, too; or CTX_NEVER */
-  lctx_link* list;   /* to stand in meanwhile, in the userdata at stack index 1; may be NULL */
-  bool joins;        /* what is waited for is the end of tasks */
-  bool external;     /* what is waited for is neither a context nor a task */
-  lctx_undo_fn undo; /* called if the coroutine will not go on; may be NULL */
-  void* undo_data;
-  lctx_abort_fn abort; /* called if the wait cannot begin; may be NULL */
   lctx_waited_fn waited;
+  lctx_undo_fn undo;   /* called if the coroutine will not go on; may be NULL */
+  lctx_abort_fn abort; /* called if the wait cannot begin; may be NULL */
+  bool joins;          /* what is waited for is the end of tasks */
+  bool external;       /* what is waited for is neither a context nor a task */
+} lctx_wait_kind;
+
+typedef struct {
+  const lctx_wait_kind* kind;
+  const char* what; /* for reports and errors: the function's name */
+  lctx_context* c;  /* ends the wait; may be NULL */
+  int context;      /* where on the stack that is */
+  uint64_t due_ns;  /* ends it, too; or CTX_NEVER */
+  lctx_link* list;  /* to stand in meanwhile, in the userdata at stack index 1; may be NULL */
+  void* undo_data;
 } lctx_wait;
+
+/* The timer of a coroutine that sleeps. */
+typedef struct lctx_alarm lctx_alarm;
+struct lctx_alarm {
+  ctx_timer_t timer;
+  lctx_task* t;
+  lctx_alarm* next; /* in the list of those that are not in use */
+};
 
 /* What stands in the run queue begins with a link and a kind: a task's record, or an lctx_after. */
 struct lctx_task {
@@ -168,16 +182,13 @@ struct lctx_task {
   bool anchored : 1; /* has what it waits on at LCTX_PLACE_ANCHOR */
   bool listed : 1;   /* has an owner of its list at LCTX_PLACE_LIST */
   bool handled : 1;  /* has, or had, a handle at LCTX_PLACE_HANDLE */
-  bool joins : 1;    /* waits for the end of other tasks */
-  bool external : 1; /* parked on something outside the tree and the scheduler */
   uint32_t slot;
   lua_State* co;
   ctx_watcher_t watcher;
-  ctx_timer_t timer;
+  lctx_alarm* alarm; /* while it sleeps; else NULL */
   lctx_state* S;
-  const char* what; /* what it waits in, for reports */
-  lctx_waited_fn waited;
-  lctx_undo_fn undo;
+  const char* what;           /* what it waits in, for reports */
+  const lctx_wait_kind* wait; /* how; NULL once it knows that it is over */
   void* undo_data;
   void* group;     /* that it belongs to, or NULL */
   uint64_t ticket; /* rises with each wait: what was meant for an earlier one comes too late */
@@ -220,6 +231,7 @@ struct lctx_state {
   uint32_t records;
   uint32_t reclaim_at; /* so many of them: time to look for closed coroutines */
   size_t tasks;        /* alive, made by ctx.go */
+  lctx_alarm* alarms;  /* not in use */
   size_t parked;       /* coroutines that wait */
   size_t external;     /* of these, on something outside (await) */
   bool draining;
@@ -327,6 +339,8 @@ lctx_task* lctx_waiter(lua_State* L, lctx_state* S, const char* what);
 int lctx_park_task(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* wait);
 void lctx_leave(lctx_task* t);
 int lctx_leave_error(lua_State* L, lctx_task* t, const char* what, int err);
+/* Gives back the alarm of a coroutine that has one. */
+void lctx_disarm(lctx_task* t);
 /* Moves the `n` values on top to where the waiting coroutine will find them. */
 void lctx_hand_over(lua_State* L, lctx_task* t, int n);
 int lctx_context_wait(lua_State* L); /* c:wait() */

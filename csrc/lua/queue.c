@@ -46,12 +46,13 @@ static int queue_wait(lua_State* L) {
   const char* what = luaL_checkstring(L, WAIT_WHAT);
   lua_settop(L, WAIT_TOP);
   if (c != NULL && ctx_err(c->c) != 0) return lctx_pushended(L, S, WAIT_C);
-  lctx_wait wait = {.what = what,
+  static const lctx_wait_kind kind = {.waited = waited};
+  lctx_wait wait = {.kind = &kind,
+                    .what = what,
                     .c = c,
                     .context = WAIT_C,
                     .due_ns = CTX_NEVER,
-                    .list = &q->waiters,
-                    .waited = waited};
+                    .list = &q->waiters};
   return lctx_park(L, S, &wait);
 }
 

@@ -221,18 +221,17 @@ void lctx_wake(lctx_task* t, enum lctx_outcome outcome) {
 }
 
 void lctx_undo(lctx_task* t) {
-  lctx_undo_fn undo = t->undo;
-  t->undo = NULL;
-  if (undo != NULL) undo(t);
+  const lctx_wait_kind* wait = t->wait;
+  t->wait = NULL;
+  if (wait != NULL && wait->undo != NULL) wait->undo(t);
 }
 
 void lctx_unpark(lctx_task* t) {
   (void)ctx_unwatch(&t->watcher);
-  (void)ctx_timer_stop(&t->timer);
+  if (t->alarm != NULL) lctx_disarm(t);
   lctx_list_remove(&t->link);
   t->S->parked--;
-  if (t->external) t->S->external--;
-  t->external = false;
+  if (t->wait->external) t->S->external--;
 }
 
 /* An error that leaves a coroutine which is no task: there is nobody to hand it to. Stack of L: the

@@ -127,12 +127,12 @@ static int semaphore_acquire(lua_State* L) {
   w->t = lctx_waiter(L, S, "semaphore:acquire");
   int err = ctx_semaphore_acquire(&s->s, c->c, &w->acquire, n, granted);
   if (err != CTX_PENDING) return lctx_leave_error(L, w->t, "semaphore:acquire", err);
-  lctx_wait wait = {.what = "semaphore:acquire",
+  static const lctx_wait_kind kind = {.waited = acquired, .undo = undo};
+  lctx_wait wait = {.kind = &kind,
+                    .what = "semaphore:acquire",
                     .context = ARG_WAITER,
                     .due_ns = CTX_NEVER,
-                    .undo = undo,
-                    .undo_data = w,
-                    .waited = acquired};
+                    .undo_data = w};
   return lctx_park_task(L, S, w->t, &wait);
 }
 

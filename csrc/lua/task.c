@@ -170,13 +170,13 @@ static int task_wait(lua_State* L) {
   }
   lua_settop(L, 2);
   if (c != NULL && ctx_err(c->c) != 0) return task_waited(L, S, LCTX_ENDED);
-  lctx_wait wait = {.what = "t:wait",
+  static const lctx_wait_kind kind = {.waited = task_waited, .joins = true};
+  lctx_wait wait = {.kind = &kind,
+                    .what = "t:wait",
                     .c = c,
                     .context = 2,
                     .due_ns = CTX_NEVER,
-                    .list = &h->waiters,
-                    .joins = true,
-                    .waited = task_waited};
+                    .list = &h->waiters};
   return lctx_park(L, S, &wait);
 }
 
@@ -293,7 +293,7 @@ static bool is_stuck(const lctx_task* t) {
 }
 
 static void abandon_leaf(lua_State* L, lctx_task* t) {
-  if (is_stuck(t) && !t->joins) abandon(L, t);
+  if (is_stuck(t) && !t->wait->joins) abandon(L, t);
 }
 
 static void abandon_task(lua_State* L, lctx_task* t) {

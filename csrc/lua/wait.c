@@ -71,7 +71,38 @@ static void on_done(ctx_watcher_t* w) {
 }
 
 static void on_due(ctx_timer_t* timer) {
-  lctx_wake(LCTX_CONTAINER(timer, lctx_task, timer), LCTX_DUE);
+  lctx_wake(LCTX_CONTAINER(timer, lctx_alarm, timer)->t, LCTX_DUE);
+}
+
+/* Sees to it that there is an alarm to take. They are apart from the records since most of what waits
+ * does not sleep. Lua's memory, as the records are. */
+static void reserve_alarm(lua_State* L, lctx_state* S) {
+  enum { BLOCK = 64 };
+  if (S->alarms != NULL) return;
+  lctx_pushref(L, S, LCTX_REF_ALARMS);
+  lctx_alarm* block = (lctx_alarm*)lua_newuserdatauv(L, BLOCK * sizeof *block, 0);
+  lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+  lua_pop(L, 1);
+  for (int i = 0; i < BLOCK; i++) {
+    block[i] = (lctx_alarm){.next = S->alarms};
+    S->alarms = &block[i];
+  }
+}
+
+static int arm(lctx_state* S, lctx_task* t, uint64_t due_ns) {
+  int err = ctx_timer_start(&S->tree, &S->alarms->timer, due_ns, on_due);
+  if (err != 0) return err;
+  t->alarm = S->alarms;
+  S->alarms = t->alarm->next;
+  t->alarm->t = t;
+  return 0;
+}
+
+void lctx_disarm(lctx_task* t) {
+  (void)ctx_timer_stop(&t->alarm->timer);
+  t->alarm->next = t->S->alarms;
+  t->S->alarms = t->alarm;
+  t->alarm = NULL;
 }
 
 /* Somebody other than the scheduler resumed this coroutine while it waited: an error, in it. */
@@ -122,8 +153,8 @@ static int resumed(lua_State* L, int status, lua_KContext context) {
   lctx_state* S = t->S;
   if (t->state != LCTX_RUNNING) return intruded(L, t);
   enum lctx_outcome outcome = (enum lctx_outcome)t->outcome;
-  lctx_waited_fn waited = t->waited;
-  t->undo = NULL;
+  lctx_waited_fn waited = t->wait->waited;
+  t->wait = NULL;
   bool packed = take_packed(L, t);
   lctx_leave(t);
   if (packed) unpack(L);
@@ -158,7 +189,7 @@ static int listen(lctx_state* S, lctx_task* t, const lctx_wait* wait) {
   int err = 0;
   if (wait->c != NULL) err = ctx_watch(wait->c->c, &t->watcher, on_done);
   if (err == 0 && wait->due_ns != CTX_NEVER) {
-    err = ctx_timer_start(&S->tree, &t->timer, wait->due_ns, on_due);
+    err = arm(S, t, wait->due_ns);
     if (err != 0) (void)ctx_unwatch(&t->watcher);
   }
   if (err != 0) return err;
@@ -168,7 +199,7 @@ static int listen(lctx_state* S, lctx_task* t, const lctx_wait* wait) {
 
 int lctx_park_task(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* wait) {
   bool in_list = wait->list != NULL && wait->context == 1; /* the list's owner is anchored below */
-  if ((wait->c != NULL || wait->undo != NULL) && !in_list) {
+  if ((wait->c != NULL || wait->undo_data != NULL) && !in_list) {
     /* What is watched must not be collected: the stack of a coroutine that its owner closes lets go
      * of it, this table does not. The same below for the list. */
     lua_pushvalue(L, wait->context);
@@ -183,18 +214,15 @@ int lctx_park_task(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* w
   t->outcome = LCTX_NOTHING;
   int err = listen(S, t, wait);
   if (err != 0) {
-    if (wait->abort != NULL) wait->abort(L, S);
+    if (wait->kind->abort != NULL) wait->kind->abort(L, S);
     return lctx_leave_error(L, t, wait->what, err);
   }
   t->what = wait->what;
-  t->waited = wait->waited;
-  t->undo = wait->undo;
+  t->wait = wait->kind;
   t->undo_data = wait->undo_data;
   t->state = LCTX_PARKED;
-  t->external = wait->external;
-  t->joins = wait->joins;
   S->parked++;
-  if (wait->external) S->external++;
+  if (wait->kind->external) S->external++;
   if (t->kind == LCTX_MAIN) return wait_in_loop(L, S, t);
   if (!S->draining) lctx_rouse(L, S);
   return lua_yieldk(L, 0, (lua_KContext)t, resumed);
@@ -218,8 +246,8 @@ int lctx_context_wait(lua_State* L) {
   lctx_context* c = lctx_checkcontext(L, 1, "c (call it as c:wait())");
   lua_settop(L, 1);
   if (ctx_err(c->c) != 0) return context_ended(L, S, LCTX_ENDED);
-  lctx_wait wait = {
-      .what = "c:wait", .c = c, .context = 1, .due_ns = CTX_NEVER, .waited = context_ended};
+  static const lctx_wait_kind kind = {.waited = context_ended};
+  lctx_wait wait = {.kind = &kind, .what = "c:wait", .c = c, .context = 1, .due_ns = CTX_NEVER};
   return lctx_park(L, S, &wait);
 }
 
@@ -238,11 +266,13 @@ static int wait_sleep(lua_State* L) {
   uint64_t ns = lctx_checkms(L, 2, "ms");
   lua_settop(L, 1);
   if (ctx_err(c->c) != 0) return slept(L, S, LCTX_ENDED);
-  lctx_wait wait = {.what = "ctx.sleep",
+  reserve_alarm(L, S);
+  static const lctx_wait_kind kind = {.waited = slept};
+  lctx_wait wait = {.kind = &kind,
+                    .what = "ctx.sleep",
                     .c = c,
                     .context = 1,
-                    .due_ns = ctx_time_add(ctx_now(&S->tree), ns),
-                    .waited = slept};
+                    .due_ns = ctx_time_add(ctx_now(&S->tree), ns)};
   return lctx_park(L, S, &wait);
 }
 
@@ -363,13 +393,9 @@ static int wait_await(lua_State* L) {
     if (packed) unpack(L);
     return awaited(L, S, LCTX_VALUES);
   }
-  lctx_wait wait = {.what = "ctx.await",
-                    .c = c,
-                    .context = AWAIT_C,
-                    .due_ns = CTX_NEVER,
-                    .external = true,
-                    .abort = abort_work,
-                    .waited = awaited};
+  static const lctx_wait_kind kind = {.waited = awaited, .abort = abort_work, .external = true};
+  lctx_wait wait = {
+      .kind = &kind, .what = "ctx.await", .c = c, .context = AWAIT_C, .due_ns = CTX_NEVER};
   return lctx_park_task(L, S, t, &wait);
 }
 
