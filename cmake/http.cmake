@@ -62,7 +62,7 @@ else()
 endif()
 
 if(CURL_FOUND AND EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/csrc/http/curl.c)
-  ctx_http_module(curl curl.c)
+  ctx_http_module(curl curl.c curl_buffer.c curl_options.c curl_sockets.c curl_text.c curl_transfer.c)
   target_link_libraries(ctx_http_curl PRIVATE CURL::libcurl)
 else()
   ctx_http_missing(ctx.http.curl "libcurl 7.68 or newer (Debian: libcurl4-openssl-dev)")

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+/* ctx.http.curl: libcurl's multi interface for a loop that is Lua's. */
+#include "curl_module.h"
+
+#include <string.h>
+
+/* -- What libcurl calls ------------------------------------------------------------------------ */
+
+static int on_timer(CURLM* multi, long timeout_ms, void* data) {
+  (void)multi;
+  hcurl_pool* p = data;
+  p->timeout_ms = timeout_ms;
+  p->timeout_new = true;
+  return 0;
+}
+
+void hcurl_changed(hcurl_transfer* t) {
+  hcurl_pool* p = t->pool;
+  if (t->in_changed || p == NULL) return;
+  t->in_changed = true;
+  t->next_changed = NULL;
+  *p->changed_end = t;
+  p->changed_end = &t->next_changed;
+}
+
+/* -- Pools ------------------------------------------------------------------------------------- */
+
+/* Frees all that the pool has; again: nothing. Its transfers end with it. */
+static void close_pool(hcurl_pool* p) {
+  while (p->transfers != NULL) {
+    hcurl_transfer* t = p->transfers;
+    hcurl_free(t);
+    t->pool = NULL;
+  }
+  if (p->multi != NULL) {
+    CURLM* multi = p->multi;
+    (void)curl_multi_cleanup(multi);
+    p->multi = NULL;
+  }
+  hcurl_close_sockets(p);
+  p->changed = NULL;
+  p->changed_end = &p->changed;
+}
+
+hcurl_pool* hcurl_check_pool(lua_State* L, int index) {
+  hcurl_pool* p = luaL_checkudata(L, index, HCURL_POOL);
+  if (p->multi == NULL) luaL_argerror(L, index, "the pool is closed");
+  return p;
+}
+
+static long opt_count(lua_State* L, const char* name) {
+  lua_getfield(L, 1, name);
+  lua_Integer n = luaL_optinteger(L, -1, 0);
+  lua_pop(L, 1);
+  return (long)n;
+}
+
+/* curl.pool{ max_idle =, max_per_host =, max_total =, apart = }: 0 or nil is libcurl's own choice.
+ * `apart`: the descriptors are not gathered in one */
+static int new_pool(lua_State* L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  hcurl_pool* p = lua_newuserdatauv(L, sizeof *p, 1);
+  memset(p, 0, sizeof *p);
+  p->epoll_fd = -1;
+  p->timeout_ms = -1;
+  p->changed_end = &p->changed;
+  p->alloc = lua_getallocf(L, &p->alloc_data);
+  luaL_setmetatable(L, HCURL_POOL);
+  lua_newtable(L);
+  lua_setiuservalue(L, -2, 1);
+  long idle = opt_count(L, "max_idle"), host = opt_count(L, "max_per_host"),
+       total = opt_count(L, "max_total");
+  lua_getfield(L, 1, "apart");
+  if (!lua_toboolean(L, -1)) hcurl_open_sockets(p);
+  lua_pop(L, 1);
+  p->multi = curl_multi_init();
+  if (p->multi == NULL) return luaL_error(L, "not enough memory");
+  CURLMcode code = curl_multi_setopt(p->multi, CURLMOPT_SOCKETFUNCTION, hcurl_on_socket);
+  if (!code) code = curl_multi_setopt(p->multi, CURLMOPT_SOCKETDATA, p);
+  if (!code) code = curl_multi_setopt(p->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+  if (!code) code = curl_multi_setopt(p->multi, CURLMOPT_TIMERDATA, p);
+  if (!code) code = curl_multi_setopt(p->multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX);
+  if (!code && idle > 0) code = curl_multi_setopt(p->multi, CURLMOPT_MAXCONNECTS, idle);
+  if (!code && host > 0) code = curl_multi_setopt(p->multi, CURLMOPT_MAX_HOST_CONNECTIONS, host);
+  if (!code && total > 0) code = curl_multi_setopt(p->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, total);
+  if (code) return luaL_error(L, "libcurl: %s", curl_multi_strerror(code));
+  return 1;
+}
+
+/* The transfers that libcurl is through with. */
+static void hear_ends(hcurl_pool* p) {
+  int left;
+  CURLMsg* message;
+  while ((message = curl_multi_info_read(p->multi, &left)) != NULL) {
+    char* found = NULL;
+    if (message->msg != CURLMSG_DONE) continue;
+    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &found);
+    hcurl_transfer* t = (hcurl_transfer*)(void*)found;
+    t->done = true;
+    t->code = message->data.result;
+    hcurl_changed(t);
+  }
+}
+
+/* → true, or nil and what makes it impossible to go on with this pool */
+static int outcome(lua_State* L, hcurl_pool* p, CURLMcode code) {
+  if (code == CURLM_OK) hear_ends(p);
+  if (code == CURLM_OK && !p->lost) {
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+  lua_pushnil(L);
+  lua_pushstring(L, code ? curl_multi_strerror(code) : curl_multi_strerror(CURLM_OUT_OF_MEMORY));
+  return 2;
+}
+
+/* pool:add(transfer): begins; action(-1) makes the first step */
+static int pool_add(lua_State* L) {
+  hcurl_pool* p = hcurl_check_pool(L, 1);
+  hcurl_transfer* t = luaL_checkudata(L, 2, HCURL_TRANSFER);
+  luaL_argcheck(L, t->easy != NULL && t->pool == p && !t->added, 2, "not one that may begin");
+  lua_getiuservalue(L, 1, 1);
+  lua_pushvalue(L, 2);
+  lua_rawsetp(L, -2, t); /* it is found from an event, and stays */
+  CURLMcode code = curl_multi_add_handle(p->multi, t->easy);
+  t->added = code == CURLM_OK;
+  return outcome(L, p, code);
+}
+
+/* pool:action([fd, events]): something happened on the descriptor, or time has passed. Events: 1 to
+ * read, 2 to write, 4 an error */
+static int pool_action(lua_State* L) {
+  hcurl_pool* p = hcurl_check_pool(L, 1);
+  lua_Integer fd = luaL_optinteger(L, 2, -1);
+  int events = (int)luaL_optinteger(L, 3, 0), running;
+  if (fd >= 0 && fd == p->epoll_fd) return outcome(L, p, hcurl_poll(p));
+  return outcome(L, p,
+                 curl_multi_socket_action(
+                     p->multi, fd < 0 ? CURL_SOCKET_TIMEOUT : (curl_socket_t)fd, events, &running));
+}
+
+/* pool:fd() → the descriptor to watch, to read; nil: see socket() */
+static int pool_fd(lua_State* L) {
+  const hcurl_pool* p = hcurl_check_pool(L, 1);
+  if (p->epoll_fd < 0) return 0;
+  lua_pushinteger(L, p->epoll_fd);
+  return 1;
+}
+
+/* pool:timeout() → when action() is due in so many ms, -1 never; nil when that is as before */
+static int pool_timeout(lua_State* L) {
+  hcurl_pool* p = luaL_checkudata(L, 1, HCURL_POOL);
+  if (!p->timeout_new) return 0;
+  p->timeout_new = false;
+  lua_pushinteger(L, p->timeout_ms);
+  return 1;
+}
+
+/* pool:socket() → a descriptor for which other events are wanted than before, these (1 to read, 2 to
+ * write, 0 none), and whether it may be another file by now; nil when there is no more */
+static int pool_socket(lua_State* L) {
+  hcurl_pool* p = luaL_checkudata(L, 1, HCURL_POOL);
+  if (p->dirty == 0) return 0;
+  hcurl_socket* s = p->sockets;
+  while (!s->dirty) s++;
+  bool gone = s->want == CURL_POLL_REMOVE;
+  lua_pushinteger(L, (lua_Integer)s->fd);
+  lua_pushinteger(L, gone ? 0 : s->want);
+  lua_pushboolean(L, s->renewed);
+  p->dirty--;
+  s->dirty = s->renewed = false;
+  if (gone) *s = p->sockets[--p->count];
+  return 3;
+}
+
+/* pool:again(): all that is wanted counts as not told yet */
+static int pool_again(lua_State* L) {
+  hcurl_pool* p = luaL_checkudata(L, 1, HCURL_POOL);
+  for (size_t i = 0; i < p->count; i++) p->sockets[i].dirty = true;
+  p->dirty = p->count;
+  p->timeout_new = true;
+  return 0;
+}
+
+/* pool:event() → the owner of a transfer with news; nil when there is none */
+static int pool_event(lua_State* L) {
+  hcurl_pool* p = luaL_checkudata(L, 1, HCURL_POOL);
+  hcurl_transfer* t = p->changed;
+  if (t == NULL) return 0;
+  lua_getiuservalue(L, 1, 1);
+  lua_rawgetp(L, -1, t);
+  lua_getiuservalue(L, -1, 2);
+  p->changed = t->next_changed;
+  if (p->changed == NULL) p->changed_end = &p->changed;
+  t->in_changed = false;
+  return 1;
+}
+
+static int pool_close(lua_State* L) {
+  close_pool(luaL_checkudata(L, 1, HCURL_POOL));
+  return 0;
+}
+
+static void open_pool(lua_State* L) {
+  static const luaL_Reg methods[] = {{"transfer", hcurl_new_transfer},
+                                     {"add", pool_add},
+                                     {"action", pool_action},
+                                     {"timeout", pool_timeout},
+                                     {"socket", pool_socket},
+                                     {"again", pool_again},
+                                     {"event", pool_event},
+                                     {"fd", pool_fd},
+
+                                     {"close", pool_close},
+                                     {NULL, NULL}};
+  luaL_newmetatable(L, HCURL_POOL);
+  luaL_newlib(L, methods);
+  lua_setfield(L, -2, "__index");
+  lua_pushcfunction(L, pool_close);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 1);
+}
+
+LUALIB_API int luaopen_ctx_http_curl(lua_State* L) {
+  static const luaL_Reg functions[] = {{"pool", new_pool}, {NULL, NULL}};
+  if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) return luaL_error(L, "libcurl: no start");
+  open_pool(L);
+  hcurl_open_transfer(L);
+  luaL_newlib(L, functions);
+  hcurl_open_text(L);
+  return 1;
+}

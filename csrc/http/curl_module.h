@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CTX_HTTP_CURL_MODULE_H
+#define CTX_HTTP_CURL_MODULE_H
+
+/* What the files of ctx.http.curl share: transfers in pools, over libcurl's multi interface.
+ *
+ * Callbacks. None of libcurl's callbacks enters Lua or raises: they copy bytes into buffers and write
+ * down what libcurl wants. The binding asks for that after each call: pool:timeout(), pool:socket(),
+ * pool:event(). What fails in a callback ends the transfer, and has its name in `failure`.
+ *
+ * Descriptors. On Linux they are gathered in an epoll descriptor of the pool's, and the loop watches
+ * that one. It is tempting to let the loop watch each, as elsewhere: but luv prints "EBADF" on stderr
+ * for every connection that is refused, since libuv takes POLLERR for a bad descriptor.
+ *
+ * Memory. Pools and transfers are userdata; each is whole, and closed, before it acquires anything,
+ * and its finalizer only frees. A pool lists its transfers by raw pointers, a transfer holds its pool
+ * by a user value, and either may be finalized first: who goes takes the other's pointer along.
+ *
+ * Buffers are from Lua's allocator, but are no garbage of Lua's. */
+
+#include <curl/curl.h>
+#include <lauxlib.h>
+#include <lua.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#define HCURL_POOL     "ctx.http.curl.Pool"
+#define HCURL_TRANSFER "ctx.http.curl.Transfer"
+
+typedef struct hcurl_pool hcurl_pool;
+typedef struct hcurl_transfer hcurl_transfer;
+
+typedef struct {
+  char* data;
+  size_t size, capacity;
+} hcurl_buffer;
+
+/* A descriptor that libcurl wants watched, or no more. */
+typedef struct {
+  curl_socket_t fd;
+  int want;     /* CURL_POLL_IN, _OUT, _INOUT; CURL_POLL_REMOVE: not any more */
+  bool dirty;   /* Lua has not been told yet */
+  bool renewed; /* libcurl let go of it since: what was watched may be another file by now */
+} hcurl_socket;
+
+/* User value 1: light pointer of a transfer that was added -> the transfer. */
+struct hcurl_pool {
+  CURLM* multi; /* NULL: closed */
+  int epoll_fd; /* -1: the loop watches each descriptor */
+  hcurl_transfer* transfers;
+  hcurl_transfer *changed, **changed_end;
+  hcurl_socket* sockets;
+  size_t count, capacity;
+  size_t dirty;     /* sockets that are */
+  long timeout_ms;  /* -1: none */
+  bool timeout_new; /* Lua has not been told yet */
+  bool lost;        /* no memory for what libcurl wants: nothing in the pool can go on */
+  lua_Alloc alloc;
+  void* alloc_data;
+};
+
+enum hcurl_failure {
+  HCURL_FINE,
+  HCURL_NO_MEMORY,
+  HCURL_HEAD_TOO_LARGE,
+  HCURL_BODY_TOO_LARGE,
+};
+
+/* User values: 1 the pool, 2 whom its events are for, 3 the body that is sent. */
+struct hcurl_transfer {
+  hcurl_pool* pool;           /* NULL once the pool has gone */
+  hcurl_transfer *next, **at; /* in the pool's list; at == NULL: not there */
+  hcurl_transfer* next_changed;
+  CURL* easy; /* NULL: closed */
+  struct curl_slist *headers, *resolve;
+  hcurl_buffer head; /* of the final response; then `trailers` */
+  hcurl_buffer trailers;
+  hcurl_buffer body;   /* that has come and Lua has not taken */
+  hcurl_buffer upload; /* that Lua has given and libcurl has not taken */
+  size_t uploaded;     /* bytes of `upload` that are gone */
+  size_t high_water;   /* of `body`: then the transfer is paused */
+  size_t max_head;
+  curl_off_t max_body, received;
+  curl_off_t progress; /* bytes moved, by libcurl's count */
+  curl_off_t to_send;  /* -1: not known */
+  int status;
+  CURLcode code;
+  enum hcurl_failure failure;
+  bool added, done;
+  bool in_changed; /* in the pool's list of those with news */
+  bool connecting; /* has opened a socket */
+  bool connected;  /* has a connection to send on */
+  bool head_done;  /* the final response's head is there */
+  bool receive_paused, send_paused;
+  bool wants_upload; /* libcurl has asked for more to send */
+  bool upload_ended;
+  bool watched; /* each movement of bytes is news */
+  char error[CURL_ERROR_SIZE];
+};
+
+/* -- Buffers (curl_buffer.c) ------------------------------------------------------------------- */
+
+/* False, and nothing is changed, when there is no memory. */
+bool hcurl_append(hcurl_pool* p, hcurl_buffer* b, const void* data, size_t size);
+
+/* Gives the buffer's memory back. */
+void hcurl_release(hcurl_pool* p, hcurl_buffer* b);
+
+/* -- Descriptors (curl_sockets.c) -------------------------------------------------------------- */
+
+/* The callback for libcurl; its data is the pool. */
+int hcurl_on_socket(CURL* easy, curl_socket_t fd, int what, void* data, void* unused);
+
+/* Gathers the pool's descriptors in one, where the system can; otherwise epoll_fd is -1. */
+void hcurl_open_sockets(hcurl_pool* p);
+
+/* Frees what is kept about descriptors. */
+void hcurl_close_sockets(hcurl_pool* p);
+
+/* Tells libcurl what has happened on them. */
+CURLMcode hcurl_poll(hcurl_pool* p);
+
+/* -- Pools (curl.c) ---------------------------------------------------------------------------- */
+
+/* The pool at this index; raises if it is none, or closed. */
+hcurl_pool* hcurl_check_pool(lua_State* L, int index);
+
+/* Notes that Lua should look at this transfer. */
+void hcurl_changed(hcurl_transfer* t);
+
+/* -- Transfers (curl_transfer.c) --------------------------------------------------------------- */
+
+/* pool:transfer(owner, options): a transfer that has not begun. */
+int hcurl_new_transfer(lua_State* L);
+
+/* Takes it from its pool at once; a connection in use is closed, or its stream is reset. */
+void hcurl_stop(hcurl_transfer* t);
+
+/* Stops it and frees all it has; again: nothing. */
+void hcurl_free(hcurl_transfer* t);
+
+/* The class. */
+void hcurl_open_transfer(lua_State* L);
+
+/* -- Options (curl_options.c) ------------------------------------------------------------------ */
+
+/* Sets up the transfer, which is on top, by the table at index 3. Raises for what libcurl refuses. */
+void hcurl_set_up(lua_State* L, hcurl_transfer* t);
+
+/* -- URLs and codes (curl_text.c) -------------------------------------------------------------- */
+
+/* Adds url(), errno_name() and version() to the table on top. */
+void hcurl_open_text(lua_State* L);
+
+#endif

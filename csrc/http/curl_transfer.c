@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: MIT */
+/* One request and its response, on one connection. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "curl_module.h"
+
+/* -- What libcurl calls ------------------------------------------------------------------------ */
+
+/* Any count but the one it gave makes libcurl end the transfer. */
+static size_t fail(hcurl_transfer* t, enum hcurl_failure failure, size_t size) {
+  t->failure = failure;
+  return size == 0 ? 1 : 0;
+}
+
+static bool is_blank(const char* line, size_t size) {
+  return (size == 2 && line[0] == '\r' && line[1] == '\n') || (size == 1 && line[0] == '\n');
+}
+
+/* The number after the first blank of a status line. */
+static int status_of(const char* line, size_t size) {
+  const char* blank = memchr(line, ' ', size);
+  int status = 0;
+  for (const char* at = blank; at != NULL && ++at < line + size && *at >= '0' && *at <= '9';) {
+    status = status * 10 + (*at - '0');
+    if (status > 999) break;
+  }
+  return status;
+}
+
+/* Interim responses come first; of those nothing is kept. What comes after the final one's head are
+ * trailers. */
+static size_t on_header(char* line, size_t one, size_t size, void* data) {
+  hcurl_transfer* t = data;
+  (void)one;
+  if (t->head_done) {
+    if (is_blank(line, size)) return size;
+    if (t->trailers.size + size > t->max_head) return fail(t, HCURL_HEAD_TOO_LARGE, size);
+    if (!hcurl_append(t->pool, &t->trailers, line, size)) return fail(t, HCURL_NO_MEMORY, size);
+    return size;
+  }
+  if (size > 5 && memcmp(line, "HTTP/", 5) == 0) {
+    t->head.size = 0;
+    t->status = status_of(line, size);
+  }
+  if (is_blank(line, size)) {
+    t->head_done = t->status >= 200 || t->status == 101;
+    if (t->head_done) hcurl_changed(t);
+    return size;
+  }
+  if (t->head.size + size > t->max_head) return fail(t, HCURL_HEAD_TOO_LARGE, size);
+  if (!hcurl_append(t->pool, &t->head, line, size)) return fail(t, HCURL_NO_MEMORY, size);
+  return size;
+}
+
+static size_t on_body(char* bytes, size_t one, size_t size, void* data) {
+  hcurl_transfer* t = data;
+  (void)one;
+  if (size == 0) return 0;
+  if (t->body.size >= t->high_water) {
+    t->receive_paused = true;
+    return CURL_WRITEFUNC_PAUSE;
+  }
+  if (t->max_body >= 0 && (curl_off_t)size > t->max_body - t->received) {
+    return fail(t, HCURL_BODY_TOO_LARGE, size);
+  }
+  if (!hcurl_append(t->pool, &t->body, bytes, size)) return fail(t, HCURL_NO_MEMORY, size);
+  t->received += (curl_off_t)size;
+  if (t->watched) hcurl_changed(t);
+  return size;
+}
+
+static size_t on_upload(char* into, size_t one, size_t n, void* data) {
+  hcurl_transfer* t = data;
+  size_t left = t->upload.size - t->uploaded;
+  size_t size = left < one * n ? left : one * n;
+  if (size > 0) {
+    memcpy(into, t->upload.data + t->uploaded, size);
+    t->uploaded += size;
+    return size;
+  }
+  if (t->upload_ended) return 0;
+  t->send_paused = t->wants_upload = true;
+  hcurl_changed(t);
+  return CURL_READFUNC_PAUSE;
+}
+
+static int on_progress(void* data, curl_off_t down_total, curl_off_t down, curl_off_t up_total,
+                       curl_off_t up) {
+  hcurl_transfer* t = data;
+  (void)down_total;
+  (void)up_total;
+  if (down + up != t->progress) {
+    t->progress = down + up;
+    hcurl_changed(t);
+  }
+  return 0;
+}
+
+/* libcurl's own way, but children must not inherit the connection. */
+static curl_socket_t on_open_socket(void* data, curlsocktype purpose, struct curl_sockaddr* a) {
+  hcurl_transfer* t = data;
+  (void)purpose;
+  t->connecting = true;
+  t->connected = false;
+  if (t->watched) hcurl_changed(t);
+#ifdef SOCK_CLOEXEC
+  return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+#else
+  return socket(a->family, a->socktype, a->protocol);
+#endif
+}
+
+#if LIBCURL_VERSION_NUM >= 0x075000
+static int on_connected(void* data, char* ip, char* local, int port, int local_port) {
+  hcurl_transfer* t = data;
+  (void)ip;
+  (void)local;
+  (void)port;
+  (void)local_port;
+  t->connected = true;
+  if (t->watched) hcurl_changed(t);
+  return CURL_PREREQFUNC_OK;
+}
+#endif
+
+static CURLcode set_callbacks(hcurl_transfer* t) {
+  CURL* e = t->easy;
+  CURLcode code = curl_easy_setopt(e, CURLOPT_PRIVATE, (void*)t);
+  if (!code) code = curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->error);
+  if (!code) code = curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
+  if (!code) code = curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
+  if (!code) code = curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
+  if (!code) code = curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
+  if (!code) code = curl_easy_setopt(e, CURLOPT_READFUNCTION, on_upload);
+  if (!code) code = curl_easy_setopt(e, CURLOPT_READDATA, t);
+  if (!code) code = curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+  if (!code) code = curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t);
+#if LIBCURL_VERSION_NUM >= 0x075000
+  if (!code) code = curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, on_connected);
+  if (!code) code = curl_easy_setopt(e, CURLOPT_PREREQDATA, t);
+#endif
+  if (!code && t->watched) {
+    code = curl_easy_setopt(e, CURLOPT_XFERINFOFUNCTION, on_progress);
+    if (!code) code = curl_easy_setopt(e, CURLOPT_XFERINFODATA, t);
+    if (!code) code = curl_easy_setopt(e, CURLOPT_NOPROGRESS, 0L);
+  }
+  return code;
+}
+
+/* -- Its life ---------------------------------------------------------------------------------- */
+
+static void forget_changed(hcurl_transfer* t) {
+  hcurl_pool* p = t->pool;
+  hcurl_transfer** at = &p->changed;
+  if (!t->in_changed) return;
+  while (*at != t) at = &(*at)->next_changed;
+  *at = t->next_changed;
+  if (p->changed_end == &t->next_changed) p->changed_end = at;
+  t->in_changed = false;
+}
+
+void hcurl_stop(hcurl_transfer* t) {
+  if (!t->added) return;
+  t->added = false;
+  (void)curl_multi_remove_handle(t->pool->multi, t->easy);
+}
+
+void hcurl_free(hcurl_transfer* t) {
+  if (t->pool == NULL || t->at == NULL) return;
+  hcurl_stop(t);
+  forget_changed(t);
+  if (t->easy != NULL) curl_easy_cleanup(t->easy);
+  t->easy = NULL;
+  curl_slist_free_all(t->headers);
+  curl_slist_free_all(t->resolve);
+  t->headers = t->resolve = NULL;
+  hcurl_release(t->pool, &t->head);
+  hcurl_release(t->pool, &t->trailers);
+  hcurl_release(t->pool, &t->body);
+  hcurl_release(t->pool, &t->upload);
+  *t->at = t->next;
+  if (t->next != NULL) t->next->at = t->at;
+  t->at = NULL;
+}
+
+int hcurl_new_transfer(lua_State* L) {
+  hcurl_pool* p = hcurl_check_pool(L, 1);
+  luaL_checkany(L, 2);
+  luaL_checktype(L, 3, LUA_TTABLE);
+  lua_settop(L, 3);
+  hcurl_transfer* t = lua_newuserdatauv(L, sizeof *t, 3);
+  memset(t, 0, sizeof *t);
+  luaL_setmetatable(L, HCURL_TRANSFER);
+  lua_pushvalue(L, 1);
+  lua_setiuservalue(L, -2, 1);
+  lua_pushvalue(L, 2);
+  lua_setiuservalue(L, -2, 2);
+  t->pool = p;
+  t->next = p->transfers;
+  if (t->next != NULL) t->next->at = &t->next;
+  t->at = &p->transfers;
+  p->transfers = t;
+  t->easy = curl_easy_init();
+  if (t->easy == NULL) return luaL_error(L, "not enough memory");
+  hcurl_set_up(L, t);
+  CURLcode code = set_callbacks(t);
+  if (code) return luaL_error(L, "libcurl: %s", curl_easy_strerror(code));
+  return 1;
+}
+
+static hcurl_transfer* check(lua_State* L) {
+  hcurl_transfer* t = luaL_checkudata(L, 1, HCURL_TRANSFER);
+  if (t->easy == NULL || t->pool == NULL || t->pool->multi == NULL) {
+    luaL_argerror(L, 1, "the transfer is closed");
+  }
+  return t;
+}
+
+/* t:close(): at once, with its connection if that is in use */
+static int transfer_close(lua_State* L) {
+  hcurl_transfer* t = luaL_checkudata(L, 1, HCURL_TRANSFER);
+  bool listed = t->added && t->pool != NULL;
+  hcurl_free(t);
+  if (listed && lua_getiuservalue(L, 1, 1) == LUA_TUSERDATA) {
+    lua_getiuservalue(L, -1, 1);
+    lua_pushnil(L);
+    lua_rawsetp(L, -2, t);
+  }
+  return 0;
+}
+
+static int transfer_gc(lua_State* L) {
+  hcurl_free(luaL_checkudata(L, 1, HCURL_TRANSFER));
+  return 0;
+}
+
+/* -- Its state --------------------------------------------------------------------------------- */
+
+/* What is sent by feed is all with libcurl, or there is no such thing. */
+static bool is_fed(const hcurl_transfer* t) {
+  return t->to_send >= 0 || (t->upload_ended && t->uploaded == t->upload.size);
+}
+
+/* t:state() → the response has come and the request is sent or refused, it is done, it wants more to
+ * send, bytes that have come */
+static int transfer_state(lua_State* L) {
+  const hcurl_transfer* t = check(L);
+  lua_pushboolean(L, t->head_done && (t->status >= 400 || is_fed(t)));
+  lua_pushboolean(L, t->done);
+  lua_pushboolean(L, t->wants_upload && !t->upload_ended);
+  lua_pushinteger(L, (lua_Integer)t->body.size);
+  return 4;
+}
+
+/* t:head() → the final response's status and head, and its trailers; nil as long as it is not there */
+static int transfer_head(lua_State* L) {
+  const hcurl_transfer* t = check(L);
+  if (!t->head_done) return 0;
+  lua_pushinteger(L, t->status);
+  lua_pushlstring(L, t->head.data, t->head.size);
+  lua_pushlstring(L, t->trailers.data, t->trailers.size);
+  return 3;
+}
+
+/* Lets those directions go on that are not held back; libcurl may call back from here. */
+static void unpause(hcurl_transfer* t) {
+  int mask = (t->receive_paused ? CURLPAUSE_RECV : 0) | (t->send_paused ? CURLPAUSE_SEND : 0);
+  if (!t->added || t->done) return;
+  CURLcode code = curl_easy_pause(t->easy, mask);
+  if (code != CURLE_OK) {
+    /* What it had kept back could not be written: the next step will not tell. */
+    t->done = true;
+    t->code = code;
+    hcurl_changed(t);
+  }
+}
+
+/* t:take() → what has come of the body, "" if that is nothing. Gives the memory back. */
+static int transfer_take(lua_State* L) {
+  hcurl_transfer* t = check(L);
+  lua_pushlstring(L, t->body.data, t->body.size);
+  hcurl_release(t->pool, &t->body);
+  if (t->receive_paused) {
+    t->receive_paused = false;
+    unpause(t);
+  }
+  return 1;
+}
+
+/* t:feed(bytes): to be sent; t:feed(): that was all */
+static int transfer_feed(lua_State* L) {
+  hcurl_transfer* t = check(L);
+  size_t size = 0;
+  const char* bytes = luaL_optlstring(L, 2, NULL, &size);
+  if (t->uploaded == t->upload.size) t->uploaded = t->upload.size = 0;
+  if (bytes == NULL) {
+    t->upload_ended = true;
+  } else if (!hcurl_append(t->pool, &t->upload, bytes, size)) {
+    return luaL_error(L, "not enough memory");
+  }
+  if (size == 0 && bytes != NULL) return 0;
+  t->wants_upload = false;
+  if (t->send_paused) {
+    t->send_paused = false;
+    unpause(t);
+  }
+  return 0;
+}
+
+/* t:refuse(): the peer wants no more of the body. libcurl knows that, but not while it is paused. */
+static int transfer_refuse(lua_State* L) {
+  hcurl_transfer* t = check(L);
+  t->wants_upload = false;
+  if (t->send_paused) {
+    t->send_paused = false;
+    unpause(t);
+  }
+  return 0;
+}
+
+static bool is_sent(const hcurl_transfer* t) {
+  curl_off_t sent = 0;
+  if (t->to_send >= 0) {
+    curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+    return sent >= t->to_send;
+  }
+  return is_fed(t);
+}
+
+static const char* phase(hcurl_transfer* t) {
+  curl_off_t connected_at = 0, began_at = 0;
+  if (t->head_done) return "reading body";
+  curl_easy_getinfo(t->easy, CURLINFO_CONNECT_TIME_T, &connected_at);
+  curl_easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &began_at);
+#if LIBCURL_VERSION_NUM < 0x075000
+  t->connected = began_at > 0;
+#endif
+  if (t->connected) return is_sent(t) ? "awaiting headers" : "sending the request";
+  if (!t->connecting) return "resolving";
+  return connected_at > 0 ? "TLS handshake" : "connecting";
+}
+
+/* t:phase() → how far it has come */
+static int transfer_phase(lua_State* L) {
+  lua_pushstring(L, phase(check(L)));
+  return 1;
+}
+
+/* t:result() → libcurl's code, what it says, the system's errno, the certificate's verdict, ours */
+static int transfer_result(lua_State* L) {
+  static const char* const failures[] = {"", "memory", "head", "body"};
+  const hcurl_transfer* t = check(L);
+  long number = 0, verdict = 0, proxy_verdict = 0;
+  curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &number);
+  curl_easy_getinfo(t->easy, CURLINFO_SSL_VERIFYRESULT, &verdict);
+  curl_easy_getinfo(t->easy, CURLINFO_PROXY_SSL_VERIFYRESULT, &proxy_verdict);
+  lua_pushinteger(L, t->code);
+  lua_pushstring(L, t->error[0] != '\0' ? t->error : curl_easy_strerror(t->code));
+  lua_pushinteger(L, number);
+  lua_pushinteger(L, verdict != 0 ? verdict : proxy_verdict);
+  lua_pushstring(L, failures[t->failure]);
+  return 5;
+}
+
+/* t:info() → the address and port of the peer, and how many connections this needed */
+static int transfer_info(lua_State* L) {
+  const hcurl_transfer* t = check(L);
+  char* ip = NULL;
+  long port = 0, connects = 0;
+  curl_easy_getinfo(t->easy, CURLINFO_PRIMARY_IP, &ip);
+  curl_easy_getinfo(t->easy, CURLINFO_PRIMARY_PORT, &port);
+  curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
+  lua_pushstring(L, ip);
+  lua_pushinteger(L, port);
+  lua_pushinteger(L, connects);
+  return 3;
+}
+
+void hcurl_open_transfer(lua_State* L) {
+  static const luaL_Reg methods[] = {{"close", transfer_close}, {"state", transfer_state},
+                                     {"head", transfer_head},   {"take", transfer_take},
+                                     {"feed", transfer_feed},   {"refuse", transfer_refuse},
+                                     {"phase", transfer_phase}, {"result", transfer_result},
+                                     {"info", transfer_info},   {NULL, NULL}};
+  luaL_newmetatable(L, HCURL_TRANSFER);
+  luaL_newlib(L, methods);
+  lua_setfield(L, -2, "__index");
+  lua_pushcfunction(L, transfer_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 1);
+}

@@ -1,0 +1,344 @@
+-- SPDX-License-Identifier: MIT
+--- An HTTP client on libcurl, with a context first.
+---
+---     local client = require "ctx.http.client"
+---     local response, err = client.get(c, "https://example.org/")
+---     if not response then
+---       return nil, err            -- "GET https://example.org/: awaiting headers: …"
+---     end
+---     print(response.status, response.headers["content-type"], #response.body)
+---
+--- The context covers all of a request: the name, the connection, TLS, the headers and the body.
+--- When it ends, the transfer is taken from libcurl in the same turn, and its connection is not
+--- used again. Connections that served are kept, and used again.
+local core = require "ctx.core"
+local engine = require "ctx.http.client.engine"
+local failing = require "ctx.http.client.failing"
+local failure = require "ctx.uv.failure"
+local misuse = require "ctx.misuse"
+local options = require "ctx.http.client.options"
+local response = require "ctx.http.client.response"
+local transfer = require "ctx.http.client.transfer"
+
+local check, check_context = misuse.argument, misuse.context
+
+---@class ctx.http.client
+local client = { ECERT = failing.ECERT, ETLS = failing.ETLS }
+
+local FOLLOW = 10
+local DRAIN = 64 * 1024 -- bytes of a redirection's body that are read for the connection's sake
+local GRACE_MS = 1000   -- libcurl's own deadline comes so much after the context's
+
+-- -- Trace and deadline ---------------------------------------------------------------------------
+
+--- ctx.propagate, where it is installed.
+local function propagation()
+  local ok, module = pcall(require, "ctx.propagate")
+  if ok then
+    return module
+  elseif not tostring(module):find("module 'ctx.propagate' not found", 1, true) then
+    error(module, 0)
+  end
+end
+
+local propagate = propagation()
+
+--- The headers of one attempt: the hop's, with trace and remaining time as they are now (C79).
+local function headers_now(c, hop, request)
+  if request.propagate == false or not propagate then
+    return hop.headers
+  end
+  local headers = {}
+  for name, value in pairs(hop.headers) do
+    headers[name] = value
+  end
+  propagate.inject(c, headers)
+  return headers
+end
+
+-- -- One hop --------------------------------------------------------------------------------------
+
+--- Method and URL for errors, without what is secret there.
+local function what_of(hop)
+  return hop.method .. " " .. hop.parsed.public
+end
+
+--- libcurl divides this over the addresses of a name (C63); the context ends first.
+local function connect_ms(c, request)
+  local ms = math.min(c:remaining() + GRACE_MS, request.connect or math.huge)
+  return ms < 2 ^ 31 and math.max(1, math.ceil(ms)) or 0
+end
+
+--- Sends one request; its transfer ends with this call unless its head has come.
+local function send(self, c, hop, request)
+  local one = transfer.new(self._engine, what_of(hop), {
+    idle = request.idle ~= math.huge and request.idle or nil,
+    max_body = request.max_body or options.MAX_BODY,
+  })
+  local kept = false
+  local _ <close> = setmetatable({}, { __close = function()
+    if not kept then
+      one:finish()
+    end
+  end })
+  local headers = headers_now(c, hop, request)
+  local wanted = options.for_curl(hop, headers, request, connect_ms(c, request))
+  local ok, err = one:run(c, wanted, type(hop.body) == "function" and hop.body or nil,
+    not request.stream)
+  if not ok then
+    return nil, err
+  end
+  kept = true
+  return one
+end
+
+-- -- Redirections ---------------------------------------------------------------------------------
+
+local REDIRECTS = { [301] = true, [302] = true, [303] = true, [307] = true, [308] = true }
+
+--- What only the first server may see, or says what is no more.
+local SECRETS = { "authorization", "cookie", "host", "proxy-authorization" }
+local OF_BODY = { "content-encoding", "content-language", "content-length", "content-location",
+  "content-type", "expect" }
+
+local function without(headers, names)
+  local rest = {}
+  for name, value in pairs(headers) do
+    rest[name] = value
+  end
+  for _, name in ipairs(names) do
+    rest[name] = nil
+  end
+  return rest
+end
+
+local function is_same_origin(a, b)
+  return a.scheme == b.scheme and a.host:lower() == b.host:lower() and a.port == b.port
+end
+
+--- The hop to where a redirection leads; nil and an error if that is not possible.
+local function next_hop(hop, status, location)
+  local parsed, said = options.parse(location, hop.url)
+  local what = what_of(hop)
+  if not parsed then
+    return nil, failing.new("EINVAL", what, "redirection", said)
+  elseif parsed.scheme ~= "http" and parsed.scheme ~= "https" then
+    return nil, failing.new("EPROTONOSUPPORT", what, "redirection",
+      "leads to " .. tostring(parsed.scheme))
+  end
+  local headers, method, body, length = hop.headers, hop.method, hop.body, hop.length
+  if status == 303 and method ~= "HEAD" or status < 303 and method == "POST" then
+    headers, method, body, length = without(headers, OF_BODY), "GET", nil, nil
+  elseif type(body) == "function" then
+    return nil, failing.new("ENOTSUP", what, "redirection",
+      "the body comes from a function, and cannot be sent again")
+  end
+  if not is_same_origin(hop.parsed, parsed) then
+    headers = without(headers, SECRETS)
+  end
+  return { method = method, url = parsed.url, parsed = parsed, headers = headers, body = body,
+    length = length }
+end
+
+--- Reads what a redirection says besides, so that its connection can be used again; not much of it.
+local function drain(c, one)
+  local size = 0
+  repeat
+    local chunk = one:read(c)
+    size = size + #(chunk or "")
+  until not chunk or size > DRAIN
+  one:finish()
+end
+
+-- -- A request ------------------------------------------------------------------------------------
+
+local function first_hop(request)
+  local method = request.method or "GET"
+  local parsed, said = options.parse(request.url)
+  if not parsed then
+    return nil, failing.new("EINVAL", method, "reading the URL", said)
+  elseif parsed.scheme ~= "http" and parsed.scheme ~= "https" then
+    return nil, failing.new("EPROTONOSUPPORT", method .. " " .. parsed.public, "reading the URL")
+  end
+  return { method = method, url = parsed.url, parsed = parsed, body = request.body,
+    length = request.length, headers = options.headers(request.headers) }
+end
+
+--- Where the response leads, if it shall be followed.
+local function location_of(one, request)
+  if request.follow == 0 then
+    return nil
+  end
+  local status, list = response.head(one)
+  if not REDIRECTS[status] then
+    return nil
+  end
+  for _, field in ipairs(list) do
+    if field[1] == "location" then
+      return field[2], status
+    end
+  end
+end
+
+local function perform(self, c, request)
+  local hop, err = first_hop(request)
+  if not hop then
+    return nil, err
+  elseif self._closed then
+    return nil, failure.closed(what_of(hop), self._closed)
+  end
+  for redirected = 0, request.follow or FOLLOW do
+    if c:err() then
+      return nil, failing.ended(failure.ended(c), what_of(hop), "not begun")
+    end
+    local one
+    one, err = send(self, c, hop, request)
+    if not one then
+      return nil, err
+    end
+    local location, status = location_of(one, request)
+    if not location then
+      return response.new(c, one, hop.parsed.safe, request, not request.stream)
+    elseif redirected == (request.follow or FOLLOW) then
+      one:finish()
+      return nil, failing.new("ELOOP", what_of(hop), "redirection",
+        ("more than %d redirections"):format(redirected))
+    end
+    drain(c, one)
+    hop, err = next_hop(hop, status, location)
+    if not hop then
+      return nil, err
+    end
+  end
+end
+
+--- The options with what other arguments say.
+local function with(given, method, url, body)
+  local request = {}
+  for name, value in pairs(given or {}) do
+    request[name] = value
+  end
+  request.method, request.url = request.method or method, url
+  if body ~= nil then
+    request.body = body
+  end
+  return request
+end
+
+-- -- Clients --------------------------------------------------------------------------------------
+
+---@class ctx.http.Client
+---@field _engine ctx.http.Engine
+---@field _closed? string
+local Client = {}
+local metatable = { __name = "ctx.http.Client", __index = Client }
+client.class = Client
+
+--- Sends a request and waits for the response: for all of it, or with `stream` for its head.
+---@async
+---@param c ctx.Context
+---@param request table
+---@return ctx.http.Response|nil response
+---@return any? err
+function Client:request(c, request)
+  misuse.self(self, metatable, "request")
+  check_context(c, "request")
+  misuse.options(request, "request", 2, options.known)
+  check(request.url ~= nil, "request", 2, "options.url", "a URL", request.url)
+  options.check_headers(request, "request", 2)
+  local got, err = perform(self, c, request)
+  return got, err
+end
+
+---@async
+---@param c ctx.Context
+---@param url string
+---@param given? table  options as for request
+---@return ctx.http.Response|nil response
+---@return any? err
+function Client:get(c, url, given)
+  misuse.self(self, metatable, "get")
+  check_context(c, "get")
+  check(options.known.url[2](url), "get", 2, "url", options.known.url[1], url)
+  misuse.options(given or {}, "get", 3, options.known)
+  options.check_headers(given or {}, "get", 3)
+  local got, err = perform(self, c, with(given, "GET", url))
+  return got, err
+end
+
+---@async
+---@param c ctx.Context
+---@param url string
+---@param body string|fun(c: ctx.Context): string?, any
+---@param given? table  options as for request
+---@return ctx.http.Response|nil response
+---@return any? err
+function Client:post(c, url, body, given)
+  misuse.self(self, metatable, "post")
+  check_context(c, "post")
+  check(options.known.url[2](url), "post", 2, "url", options.known.url[1], url)
+  check(body == nil or options.known.body[2](body), "post", 3, "body", options.known.body[1], body)
+  misuse.options(given or {}, "post", 4, options.known)
+  local request = with(given, "POST", url, body)
+  options.check_headers(request, "post", 4)
+  local got, err = perform(self, c, request)
+  return got, err
+end
+
+--- Ends what is under way, with errors of code ECLOSED, and closes the connections. Again: nothing.
+---@param why? string
+function Client:close(why)
+  misuse.self(self, metatable, "close")
+  if not self._closed then
+    self._closed = type(why) == "string" and why or "by its owner"
+    self._engine:close(failure.closed("client", self._closed))
+  end
+end
+
+metatable.__close = function(self) self:close() end
+metatable.__tostring = function(self)
+  return "ctx.http.Client" .. (self._closed and " (closed)" or "")
+end
+
+local function is_count(value)
+  return misuse.is_whole(value, 1)
+end
+
+local POOL = {
+  max_idle = { "a positive whole number", is_count },
+  max_per_host = { "a positive whole number", is_count },
+  max_total = { "a positive whole number", is_count },
+}
+
+--- A client with connections of its own.
+---@param given? { max_idle: integer?, max_per_host: integer?, max_total: integer? }
+---@return ctx.http.Client
+function client.new(given)
+  misuse.options(given or {}, "new", 1, POOL)
+  return setmetatable({ _engine = engine.new(given or {}) }, metatable)
+end
+
+-- -- The default client ---------------------------------------------------------------------------
+
+-- One per Lua state, whichever instance of this module is asked.
+local shared = core.shared("ctx.http.client")
+
+local own
+
+local function default()
+  if not own then
+    shared.engine = shared.engine or engine.new({})
+    own = setmetatable({ _engine = shared.engine }, metatable)
+  end
+  return own
+end
+
+--- The client of those who made none: Client.request, get and post, without a colon.
+for _, name in ipairs { "request", "get", "post" } do
+  local method = Client[name]
+  client[name] = function(...)
+    return method(default(), ...) -- a tail call: misuse is told at the caller's line
+  end
+end
+
+return client

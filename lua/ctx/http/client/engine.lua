@@ -1,0 +1,244 @@
+-- SPDX-License-Identifier: MIT
+--- Internal: drives a pool of libcurl's transfers by luv's handles.
+---
+--- libcurl wants descriptors watched and a timer; C writes down which, and `settle` hands that
+--- to luv, then tells each transfer with news. Where C gathers the descriptors in one, that is
+--- watched. The handles exist only while there are transfers, and keep the loop alive only while a
+--- task waits for one.
+local curl = require "ctx.http.curl"
+local errors = require "ctx.errors"
+local host = require "ctx.uv.host"
+
+local uv = host.uv
+
+---@class ctx.http.Engine
+---@field _pool userdata
+---@field _options table             of the pool
+---@field _live table<table, true>   the transfers under way
+---@field _running integer           how many
+---@field _waiting integer           tasks that wait for one
+---@field _polls table<integer, userdata>
+---@field _timer userdata?
+---@field _held table                closing it ends a wait
+---@field limited boolean            a transfer may have to wait for others' connections
+local Engine = {}
+Engine.__index = Engine
+
+local engine = {}
+
+local READ, WRITE, ERROR = 1, 2, 4
+local EVENTS = { "r", "w", "rw" }
+
+---@param options { max_idle?: integer, max_per_host?: integer, max_total?: integer }
+---@return ctx.http.Engine
+function engine.new(options)
+  host.ignore_sigpipe()
+  local self = setmetatable({
+    _pool = curl.pool(options), _options = options, _live = {}, _running = 0, _waiting = 0,
+    _polls = {}, limited = (options.max_per_host or options.max_total) ~= nil,
+  }, Engine)
+  self._held = setmetatable({}, { __close = function()
+    self:_let_go()
+  end })
+  return self
+end
+
+-- -- What keeps the loop alive --------------------------------------------------------------------
+
+local function set_ref(self, handle)
+  if self._waiting > 0 then handle:ref() else handle:unref() end
+end
+
+local function set_refs(self)
+  for _, poll in pairs(self._polls) do
+    set_ref(self, poll)
+  end
+  if self._timer then
+    set_ref(self, self._timer)
+  end
+end
+
+--- A task waits for a transfer, until what this returns is closed.
+function Engine:hold()
+  self._waiting = self._waiting + 1
+  if self._waiting == 1 then
+    set_refs(self)
+  end
+  return self._held
+end
+
+function Engine:_let_go()
+  self._waiting = self._waiting - 1
+  if self._waiting == 0 then
+    set_refs(self)
+  end
+end
+
+-- -- Luv's handles --------------------------------------------------------------------------------
+
+--- Whether someone closed the handles under us, as programs do that end with uv.walk.
+local function is_robbed(self)
+  return not self._timer or self._timer:is_closing()
+end
+
+local function stop_watching(self, fd)
+  local poll = self._polls[fd]
+  if poll then
+    self._polls[fd] = nil
+    host.close(poll)
+  end
+end
+
+--- Without transfers there is nothing to watch.
+local function rest(self)
+  for fd in pairs(self._polls) do
+    stop_watching(self, fd)
+  end
+  if self._timer then
+    host.close(self._timer)
+    self._timer = nil
+  end
+end
+
+--- Ends all transfers: the pool cannot go on. Later ones get a new pool.
+local function break_down(self, err)
+  local live, pool = self._live, self._pool
+  self._live, self._running = {}, 0
+  rest(self)
+  pool:close()
+  self._pool = curl.pool(self._options)
+  for transfer in pairs(live) do
+    transfer:broken(err)
+  end
+end
+
+local function step(self, fd, events)
+  local ok, said = self._pool:action(fd, events)
+  if ok then
+    self:settle()
+  else
+    break_down(self, errors.new(said))
+  end
+end
+
+--- A function for luv to call back. What it raises, for want of memory say, ends the transfers:
+--- nobody would hear of their events again.
+local function callback(self, fn)
+  return host.guarded(function(...)
+    local ok, err = pcall(fn, ...)
+    if not ok then
+      break_down(self, err)
+    end
+  end)
+end
+
+local function watch(self, fd, want, renewed)
+  local poll = self._polls[fd]
+  if poll and (renewed or want == 0 or poll:is_closing()) then
+    stop_watching(self, fd)
+    poll = nil
+  end
+  if want == 0 then
+    return
+  elseif not poll then
+    poll = assert(uv.new_poll(fd))
+    self._polls[fd] = poll
+    set_ref(self, poll)
+  end
+  poll:start(EVENTS[want], callback(self, function(said, events)
+    if self._polls[fd] ~= poll then
+      return
+    end
+    local bits = said and ERROR or 0
+    if events and events:find("r", 1, true) then bits = bits | READ end
+    if events and events:find("w", 1, true) then bits = bits | WRITE end
+    step(self, fd, bits)
+  end))
+end
+
+local function arm(self, ms)
+  local timer = self._timer
+  if ms < 0 then
+    if timer then timer:stop() end
+    return
+  end
+  uv.update_time()
+  timer:start(ms, 0, callback(self, function()
+    step(self, -1, 0)
+  end))
+end
+
+--- Does what libcurl has asked for since the last time, and tells the transfers with news.
+function Engine:settle()
+  if self._running == 0 then
+    return rest(self)
+  elseif is_robbed(self) then
+    self._timer = assert(uv.new_timer())
+    set_ref(self, self._timer)
+    self._pool:again()
+    local fd = self._pool:fd()
+    if fd then
+      watch(self, fd, READ, true)
+    end
+  end
+  local pool = self._pool
+  local fd, want, renewed = pool:socket()
+  while fd do
+    watch(self, fd, want, renewed)
+    fd, want, renewed = pool:socket()
+  end
+  local ms = pool:timeout()
+  if ms then
+    arm(self, ms)
+  end
+  local transfer = pool:event()
+  while transfer do
+    transfer:changed()
+    transfer = pool:event()
+  end
+end
+
+-- -- Transfers ------------------------------------------------------------------------------------
+
+--- Begins a transfer, which is owner.curl then. `owner:changed()` is called when it has news,
+--- `owner:broken(err)` if it cannot go on. Whatever happens, `finish` must be called.
+---@param owner table
+---@param options table
+function Engine:begin(owner, options)
+  if not self._pool then
+    error("the client is closed", 0)
+  end
+  self._live[owner] = true
+  self._running = self._running + 1
+  owner.curl = self._pool:transfer(owner, options)
+  local ok, said = self._pool:add(owner.curl)
+  if ok then
+    step(self, -1, 0)
+  else
+    break_down(self, errors.new(said))
+  end
+end
+
+--- Ends a transfer, wherever it is; its connection goes with it unless all is through.
+function Engine:finish(owner)
+  if self._live[owner] then
+    self._live[owner] = nil
+    self._running = self._running - 1
+    if owner.curl then
+      owner.curl:close()
+    end
+    self:settle()
+  end
+end
+
+--- Ends all transfers with this error, and closes the connections.
+function Engine:close(err)
+  if not self._pool then
+    return
+  end
+  break_down(self, err)
+  self._pool:close()
+  self._pool = nil
+end
+
+return engine

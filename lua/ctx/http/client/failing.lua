@@ -1,0 +1,131 @@
+-- SPDX-License-Identifier: MIT
+--- Internal: why a request failed, as an error object with a code, and with the phase it was in.
+---
+--- Codes are those of ctx.uv where they fit; ECERT and ETLS are ours.
+local core = require "ctx.core"
+local curl = require "ctx.http.curl"
+local errors = require "ctx.errors"
+local failure = require "ctx.uv.failure"
+
+local failing = {}
+
+-- Sentinels, one per Lua state.
+local shared = core.shared("ctx.http.failing")
+if not shared.ETLS then
+  local function sentinel(code, text)
+    return setmetatable({ code = code, text = text }, failure.Error)
+  end
+  shared.ECERT = sentinel("ECERT", "the peer's certificate was refused")
+  shared.ETLS = sentinel("ETLS", "no TLS with this peer")
+end
+failing.ECERT = shared.ECERT ---@type ctx.uv.Error
+failing.ETLS = shared.ETLS ---@type ctx.uv.Error
+
+-- libcurl's numbers, which never change.
+local RESOLVE_PROXY, RESOLVE_HOST, CONNECT, WEIRD, HTTP2, PARTIAL = 5, 6, 7, 8, 16, 18
+local NO_MEMORY, TIMED_OUT, TLS, SEND, RECEIVE, NOTHING = 27, 28, 35, 55, 56, 52
+local CERTIFICATE, CA_FILE, REWIND, STREAM = 60, 77, 65, 92
+
+local CODES = {
+  [1] = "EPROTONOSUPPORT", [3] = "EINVAL", [RESOLVE_PROXY] = "EAI_NONAME",
+  [RESOLVE_HOST] = "EAI_NONAME", [CONNECT] = "ECONNREFUSED", [WEIRD] = "EPROTO", [HTTP2] = "EPROTO",
+  [PARTIAL] = "EOF", [NO_MEMORY] = "ENOMEM", [TIMED_OUT] = "ETIMEDOUT", [TLS] = "ETLS",
+  [NOTHING] = "EOF", [53] = "ETLS", [54] = "ETLS", [SEND] = "EPROTO", [RECEIVE] = "EPROTO",
+  [58] = "ETLS", [59] = "ETLS", [CERTIFICATE] = "ECERT", [61] = "EPROTO", [REWIND] = "ECONNRESET",
+  [66] = "ETLS", [CA_FILE] = "ETLS", [80] = "ETLS", [82] = "ETLS", [83] = "ECERT", [90] = "ECERT",
+  [91] = "ECERT", [STREAM] = "ECONNRESET", [97] = "ECONNREFUSED",
+}
+
+-- Where the system's own error tells more than libcurl's.
+local SYSTEM = { [CONNECT] = true, [SEND] = true, [RECEIVE] = true, [TLS] = true, [STREAM] = true }
+
+-- OpenSSL's verdicts on certificates.
+local REASONS = {
+  [9] = "not_yet_valid", [10] = "expired", [18] = "self_signed", [19] = "unknown_authority",
+  [20] = "unknown_authority", [21] = "unknown_authority", [23] = "revoked", [62] = "wrong_host",
+}
+
+local TEXTS = {
+  [PARTIAL] = "the connection ended in the middle of the body",
+  [NOTHING] = "the connection ended before a response",
+}
+
+--- Marks the error with the phase, and returns it.
+local function in_phase(err, phase)
+  err.phase = phase
+  return err
+end
+
+--- The error of a wait that its context, or the idle time, has ended.
+---@param err any
+---@param what string
+---@param phase string
+function failing.ended(err, what, phase)
+  return in_phase(errors.wrap(err, what .. ": " .. phase), phase)
+end
+
+--- An error with this code.
+---@param code string
+---@param what string
+---@param phase string
+---@param text? string
+function failing.new(code, what, phase, text)
+  if shared[code] and not text then
+    text = shared[code].text
+  end
+  return in_phase(failure.new(code, what .. ": " .. phase, text), phase)
+end
+
+--- What the system said, where libcurl passes it on: by number, or within its text.
+local function system_code(number, text)
+  if number == 0 then
+    number = math.tointeger(tonumber(text:match("errno (%d+)"))) or 0
+  end
+  return number ~= 0 and curl.errno_name(number) or nil
+end
+
+local function code_of(number, text, system)
+  if SYSTEM[number] then
+    local code = system_code(system, text)
+    if code then
+      return code
+    elseif text:find("unexpected eof", 1, true) then
+      return "EOF"
+    end
+  end
+  return CODES[number] or "UNKNOWN"
+end
+
+--- Why the certificate was refused: one word, or nil.
+local function reason_of(verdict, text)
+  if verdict == 0 and text:find("subject name", 1, true) then
+    return "wrong_host"
+  end
+  return REASONS[verdict]
+end
+
+--- The error of a transfer that is done and has failed; nil if it has not.
+---@param transfer userdata
+---@param what string
+---@param phase string
+---@param max_body integer
+function failing.of(transfer, what, phase, max_body)
+  local number, text, system, verdict, limit = transfer:result()
+  if number == 0 then
+    return nil
+  elseif limit == "body" then
+    return failing.new("EMSGSIZE", what, "reading body",
+      ("the body has more than %d bytes"):format(max_body))
+  elseif limit == "head" then
+    return failing.new("EMSGSIZE", what, phase, "the response's head is too large")
+  elseif limit == "memory" then
+    return failing.new("ENOMEM", what, phase)
+  end
+  local err = failing.new(code_of(number, text, system), what, phase, TEXTS[number] or text)
+  if err.code == "ECERT" then
+    err.reason = reason_of(verdict, text)
+  end
+  return err
+end
+
+return failing

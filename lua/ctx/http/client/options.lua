@@ -1,0 +1,186 @@
+-- SPDX-License-Identifier: MIT
+--- Internal: what a request may say, and what of that goes to libcurl.
+local curl = require "ctx.http.curl"
+local misuse = require "ctx.misuse"
+
+local options = {}
+
+--- The most that a body has unless told otherwise.
+options.MAX_BODY = 64 * 1024 * 1024
+
+-- -- What may be said -----------------------------------------------------------------------------
+
+local TOKEN = "^[%w!#$%%&'*+.^_`|~-]+$"
+
+local function is_string(value) return type(value) == "string" and not value:find("\0", 1, true) end
+local function is_boolean(value) return type(value) == "boolean" end
+local function is_table(value) return type(value) == "table" end
+local function is_text(value) return type(value) == "string" and not value:find("[%c\127]") end
+
+local function is_token(value)
+  return type(value) == "string" and value:find(TOKEN) ~= nil and value ~= "CONNECT"
+end
+
+local function is_time(value)
+  return misuse.is_ms(value) and value > 0
+end
+
+local function is_size(value)
+  return value == math.huge or misuse.is_whole(value, 0)
+end
+
+local VERSIONS = { ["1.0"] = true, ["1.1"] = true, ["2"] = true, ["2-prior-knowledge"] = true }
+
+local file = { "the name of a file", is_string }
+local boolean = { "a boolean", is_boolean }
+local time = { "a positive number of ms", is_time }
+
+options.known = {
+  method = { "the name of a method, and not CONNECT", is_token },
+  url = { "a URL without control characters", is_text },
+  headers = { "a table", is_table },
+  body = { "a string or a function", function(value)
+    return type(value) == "string" or type(value) == "function"
+  end },
+  length = { "a whole number", function(value) return misuse.is_whole(value, 0) end },
+  stream = boolean, propagate = boolean, verify = boolean, decompress = boolean,
+  idle = time, connect = time,
+  follow = { "a whole number", function(value) return misuse.is_whole(value, 0) end },
+  proxy = { "a URL, or false for none", function(value)
+    return value == false or is_text(value)
+  end },
+  unix = file, ca = file, ca_path = file, cert = file, key = file,
+  key_password = { "a string", is_string },
+  max_body = { "a size in bytes, or math.huge", is_size },
+  max_head = { "a size in bytes", function(value) return misuse.is_whole(value, 1) end },
+  high_water = { "a size in bytes", function(value) return misuse.is_whole(value, 1) end },
+  http_version = { '"1.0", "1.1", "2" or "2-prior-knowledge"', function(value)
+    return VERSIONS[value]
+  end },
+  resolve = { 'a list of "host:port:address"', is_table },
+}
+
+local function is_value(value)
+  return value == false or type(value) == "number"
+    or type(value) == "string" and is_text((value:gsub("\t", "")))
+end
+
+--- Headers by which the client itself says where the body ends: others than its own would
+--- contradict it, and one server may believe these, the next one those.
+local function contradicts(request, header, value)
+  header = header:lower()
+  if header == "transfer-encoding" then
+    return true
+  end
+  local size = request.length or type(request.body) == "string" and #request.body
+  return header == "content-length" and tostring(value) ~= tostring(size)
+end
+
+--- Raises at the line that called the public function `name`, which called this: for names and
+--- values that would end one header and begin another.
+---@param request table   the options
+---@param name string
+---@param position integer
+function options.check_headers(request, name, position)
+  for header, value in pairs(request.headers or {}) do
+    misuse.argument(type(header) == "string" and header:find(TOKEN), name, position,
+      "options.headers", "the name of a header", header, 1)
+    local values = type(value) == "table" and value or { value }
+    local where = ("options.headers[%q]"):format(header)
+    for i = 1, math.max(1, #values) do
+      misuse.argument(is_value(values[i]), name, position, where,
+        "a text without control characters", values[i], 1)
+      misuse.argument(not contradicts(request, header, values[i]), name, position, where,
+        "nothing (the client says where the body ends; see length)", values[i], 1)
+    end
+  end
+end
+
+-- -- What goes to libcurl -------------------------------------------------------------------------
+
+--- The headers with small names, each a list of its values; false takes one of libcurl's own away.
+---@return table<string, string|false|table>
+function options.headers(given)
+  local headers = {}
+  for name, value in pairs(given or {}) do
+    headers[name:lower()] = value
+  end
+  return headers
+end
+
+local function add(lines, name, value)
+  if value == false then
+    lines[#lines + 1] = name .. ":"
+  elseif value == "" then
+    lines[#lines + 1] = name .. ";"
+  else
+    lines[#lines + 1] = ("%s: %s"):format(name, value)
+  end
+end
+
+--- The lines of the headers, as libcurl takes them.
+local function lines_of(headers, has_body)
+  local lines = {}
+  for name, value in pairs(headers) do
+    if type(value) == "table" then
+      for i = 1, #value do
+        add(lines, name, value[i])
+      end
+    elseif name ~= "content-length" then
+      add(lines, name, value)
+    end
+  end
+  -- What libcurl would say by itself: that a body is a form, and that it waits for a go-ahead.
+  if has_body and headers["content-type"] == nil then
+    lines[#lines + 1] = "content-type:"
+  end
+  if has_body and headers.expect == nil then
+    lines[#lines + 1] = "expect:"
+  end
+  table.sort(lines)
+  return lines
+end
+
+-- Methods whose request says that its body is empty, rather than nothing of a body.
+local BODIED = { POST = true, PUT = true, PATCH = true }
+
+local function limit(size, otherwise)
+  size = size or otherwise
+  return size ~= math.huge and size or nil
+end
+
+--- What ctx.http.curl needs for one hop.
+---@param hop { method: string, url: string, body: any, length: integer? }
+---@param headers table
+---@param request table   the options of the request
+---@param connect_ms integer
+---@return table
+function options.for_curl(hop, headers, request, connect_ms)
+  local body = hop.body
+  if body == nil and BODIED[hop.method] then
+    body = ""
+  end
+  local whole = not request.stream
+  local proxy = request.proxy
+  if proxy == false or request.unix then
+    proxy = ""
+  end
+  return {
+    url = hop.url, method = hop.method, no_body = hop.method == "HEAD",
+    headers = lines_of(headers, body ~= nil),
+    body = type(body) == "string" and body or nil,
+    upload = type(body) == "function", length = hop.length,
+    high_water = whole and math.maxinteger or request.high_water,
+    max_body = limit(request.max_body, whole and options.MAX_BODY or math.huge),
+    max_head = request.max_head, watched = request.idle ~= nil or not whole,
+    http_version = request.http_version, proxy = proxy, unix = request.unix,
+    unverified = request.verify == false, ca = request.ca, ca_path = request.ca_path,
+    cert = request.cert, key = request.key, key_password = request.key_password,
+    accept_encoding = request.decompress and "" or nil, resolve = request.resolve,
+    connect_ms = connect_ms,
+  }
+end
+
+options.parse = curl.url
+
+return options

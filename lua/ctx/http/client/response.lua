@@ -1,0 +1,172 @@
+-- SPDX-License-Identifier: MIT
+--- Internal: what a request gives: status, headers, and the body whole or piece by piece.
+local ctx = require "ctx"
+local failure = require "ctx.uv.failure"
+local misuse = require "ctx.misuse"
+
+---@class ctx.http.Response
+---@field status integer
+---@field reason string
+---@field version string
+---@field headers table<string, string>
+---@field header_list [string, string][]
+---@field trailers table<string, string>
+---@field url string
+---@field body string?
+---@field _transfer ctx.http.Transfer
+---@field _closed? boolean
+---@field _stop? fun(): boolean   of the after-func that ends it with its context
+local Response = {}
+local metatable = { __name = "ctx.http.Response", __index = Response }
+
+local response = { class = Response }
+
+-- -- Heads ----------------------------------------------------------------------------------------
+
+--- The fields of a head, in their order: a list of { name in small letters, value }.
+local function fields_of(head)
+  local list = {}
+  for line in head:gmatch("[^\r\n]+") do
+    local name, value = line:match("^([^%s:]+)[ \t]*:[ \t]*(.-)[ \t]*$")
+    if name then
+      list[#list + 1] = { name:lower(), value }
+    elseif line:find("^[ \t]") and list[1] then
+      -- The old way to break a long value over lines.
+      list[#list][2] = list[#list][2] .. " " .. line:match("^[ \t]+(.-)[ \t]*$")
+    end
+  end
+  return list
+end
+
+--- name → its values, joined.
+local function joined(list)
+  local headers = {}
+  for _, field in ipairs(list) do
+    local name, value = field[1], field[2]
+    headers[name] = headers[name] and headers[name] .. ", " .. value or value
+  end
+  return headers
+end
+
+--- What a decoded body has no more.
+local function without_encoding(list)
+  local kept = {}
+  for _, field in ipairs(list) do
+    if field[1] ~= "content-encoding" and field[1] ~= "content-length" then
+      kept[#kept + 1] = field
+    end
+  end
+  return kept
+end
+
+--- The status and the fields of the transfer's head.
+---@param transfer ctx.http.Transfer
+---@return integer status, table[] list, string reason, string version
+function response.head(transfer)
+  local status, head = transfer:head()
+  local first, rest = head:match("^([^\n]*)\n?(.*)$")
+  local version, reason = first:match("^HTTP/(%S+)%s+%d+[ \t]*([^\r]*)")
+  return status, fields_of(rest), reason or "", version or ""
+end
+
+local function trailers_of(transfer)
+  return joined(fields_of((select(3, transfer:head()))))
+end
+
+--- A response to hand out. `whole`: the transfer is over.
+---@param c ctx.Context
+---@param transfer ctx.http.Transfer
+---@param url string
+---@param settings { decompress?: boolean }
+---@param whole boolean
+---@return ctx.http.Response
+function response.new(c, transfer, url, settings, whole)
+  local status, list, reason, version = response.head(transfer)
+  local self = setmetatable({
+    status = status, reason = reason, version = version, url = url, _transfer = transfer,
+  }, metatable)
+  if settings.decompress and joined(list)["content-encoding"] then
+    list = without_encoding(list)
+  end
+  self.header_list, self.headers = list, joined(list)
+  if whole then
+    self.trailers, self.body = trailers_of(transfer), transfer:rest()
+  else
+    self.trailers = {}
+    self._stop = ctx.after_func(c, function()
+      transfer:end_with(c)
+    end)
+  end
+  return self
+end
+
+-- -- Methods --------------------------------------------------------------------------------------
+
+--- All values of a header, one by one: for set-cookie, whose values cannot be joined.
+---@param name string
+---@return string[]
+function Response:values(name)
+  misuse.self(self, metatable, "values")
+  misuse.argument(type(name) == "string", "values", 1, "name", "a string", name)
+  local values = {}
+  for _, field in ipairs(self.header_list) do
+    if field[1] == name:lower() then
+      values[#values + 1] = field[2]
+    end
+  end
+  return values
+end
+
+--- It is over: its context need not end it any more.
+local function forget(self)
+  if self._stop then
+    self._stop()
+    self._stop = nil
+  end
+end
+
+--- The next bytes of the body; nil alone is its end. Only so much is taken from the network as is
+--- read. `c` ends the wait; the context of the request ends the response.
+---@async
+---@param c ctx.Context
+---@return string|nil chunk
+---@return any? err
+function Response:read(c)
+  misuse.self(self, metatable, "read")
+  misuse.context(c, "read")
+  if self._closed then
+    return nil, failure.closed("read", "by its owner")
+  elseif self.body then
+    error("bad self to 'read' (the body is whole: in response.body; ask with stream = true)", 2)
+  elseif c:err() then
+    return nil, self._transfer:ended(c)
+  end
+  local chunk, err = self._transfer:read(c)
+  if chunk then
+    return chunk
+  elseif not err then
+    self.trailers = trailers_of(self._transfer)
+  end
+  if self._transfer:is_over() then
+    forget(self)
+  end
+  return nil, err
+end
+
+--- Gives up what has not been read: its connection is closed, or its stream is reset. Again, or
+--- after the end: nothing.
+function Response:close()
+  misuse.self(self, metatable, "close")
+  if not self._closed then
+    self._closed = true
+    forget(self)
+    self._transfer:finish(failure.closed("read", "by its owner"))
+  end
+end
+
+metatable.__close = Response.close
+metatable.__tostring = function(self)
+  return ("ctx.http.Response (%d %s)"):format(self.status, self.reason)
+end
+
+return response
