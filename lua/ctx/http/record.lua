@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --- What the access log is told of a request, and its two common shapes.
 local causes = require "ctx.http.causes"
+local propagate = require "ctx.propagate"
 
 local record = {}
 
@@ -24,7 +25,12 @@ local FIELDS = { "time", "method", "path", "status", "bytes", "ms", "remote", "r
 
 --- The fields that the values of a context give; the modules that know the keys add theirs.
 ---@type table<string, fun(c: ctx.Context): string?>
-record.values = {}
+record.values = {
+  trace_id = function(c)
+    local trace = propagate.trace(c)
+    return trace and trace.trace_id
+  end,
+}
 
 ---@param req ctx.http.Request
 ---@param res ctx.http.Response
@@ -42,7 +48,7 @@ function record.of(req, res, err, ms)
     error = err ~= nil and tostring(err) or nil,
   }
   for name, value in pairs(record.values) do
-    of[name] = value(c)
+    of[name] = value(req._innermost or c)
   end
   return of
 end

@@ -20,6 +20,8 @@ local check_context = misuse.context
 ---@field _raw_query string?
 ---@field _body ctx.http.Body
 ---@field _connection ctx.http.Connection
+---@field _original ctx.http.Request?  of which it is a copy
+---@field _innermost ctx.Context?      of the last copy: what the access log asks for values
 local Request = {}
 
 -- What is made on first use only; nil in C's table.
@@ -114,7 +116,9 @@ function Request:with_context(c)
   for key, value in next, self do
     copy[key] = value
   end
-  copy.ctx = c
+  local original = self._original or self
+  original._innermost = c
+  copy.ctx, copy._original = c, original
   return setmetatable(copy, metatable)
 end
 
