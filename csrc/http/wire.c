@@ -161,7 +161,7 @@ static const luaL_Reg METHODS[] = {
 static const luaL_Reg FUNCTIONS[] = {
     {"reader", new_reader}, {"head", wire_head}, {"dup", dup_fd}, {NULL, NULL}};
 
-LUAMOD_API int luaopen_ctx_http_wire(lua_State* L) {
+__attribute__((visibility("default"))) LUAMOD_API int luaopen_ctx_http_wire(lua_State* L) {
   if (luaL_newmetatable(L, READER)) {
     lua_pushcfunction(L, close_reader);
     lua_setfield(L, -2, "__gc");
