@@ -1,0 +1,73 @@
+-- SPDX-License-Identifier: MIT
+rockspec_format = "3.0"
+package = "ctx-http"
+version = "scm-1"
+
+source = {
+  url = "git+https://github.com/ctx-lua/ctx.git",
+}
+
+description = {
+  summary = "HTTP for ctx: requests whose work dies with the client, and a client with deadlines",
+  detailed = [[
+    An HTTP/1 server whose request contexts end when the client leaves, the deadline passes or the
+    server shuts down; a client that carries context, deadline and trace to the next service; and
+    an exporter of spans (OTLP). Needs llhttp, libcurl and CMake (Debian: node-llhttp,
+    libcurl4-openssl-dev, cmake).
+  ]],
+  homepage = "https://github.com/ctx-lua/ctx",
+  license = "MIT",
+  labels = { "async", "http", "luv", "context" },
+}
+
+supported_platforms = { "unix" }
+
+dependencies = {
+  "lua >= 5.4, < 5.6",
+  "luv",
+  "ctx",
+  "lua-cjson", -- for ctx.propagate.otlp alone
+}
+
+-- llhttp comes as a library or as C sources, by system: CMake finds which (cmake/http.cmake), and
+-- says what is missing. .ci/walls compares the list of Lua files with the tree.
+build = {
+  type = "command",
+  build_command = "cmake -S . -B build-rock -DCMAKE_BUILD_TYPE=Release -DCTX_HTTP=ON -DCTX_TESTS=OFF"
+    .. " -DLUA_INCDIR=$(LUA_INCDIR)"
+    .. " && cmake --build build-rock --target ctx_http_wire ctx_http_curl",
+  install = {
+    lib = {
+      ["ctx.http.curl"] = "build-rock/lib/ctx/http/curl.so",
+      ["ctx.http.wire"] = "build-rock/lib/ctx/http/wire.so",
+    },
+    lua = {
+      ["ctx.http"] = "lua/ctx/http.lua",
+      ["ctx.http.body"] = "lua/ctx/http/body.lua",
+      ["ctx.http.causes"] = "lua/ctx/http/causes.lua",
+      ["ctx.http.client"] = "lua/ctx/http/client.lua",
+      ["ctx.http.client.engine"] = "lua/ctx/http/client/engine.lua",
+      ["ctx.http.client.failing"] = "lua/ctx/http/client/failing.lua",
+      ["ctx.http.client.options"] = "lua/ctx/http/client/options.lua",
+      ["ctx.http.client.response"] = "lua/ctx/http/client/response.lua",
+      ["ctx.http.client.transfer"] = "lua/ctx/http/client/transfer.lua",
+      ["ctx.http.connection"] = "lua/ctx/http/connection.lua",
+      ["ctx.http.exchange"] = "lua/ctx/http/exchange.lua",
+      ["ctx.http.failure"] = "lua/ctx/http/failure.lua",
+      ["ctx.http.hangup"] = "lua/ctx/http/hangup.lua",
+      ["ctx.http.intake"] = "lua/ctx/http/intake.lua",
+      ["ctx.http.middleware"] = "lua/ctx/http/middleware.lua",
+      ["ctx.http.record"] = "lua/ctx/http/record.lua",
+      ["ctx.http.request"] = "lua/ctx/http/request.lua",
+      ["ctx.http.response"] = "lua/ctx/http/response.lua",
+      ["ctx.http.router"] = "lua/ctx/http/router.lua",
+      ["ctx.http.server"] = "lua/ctx/http/server.lua",
+      ["ctx.http.status"] = "lua/ctx/http/status.lua",
+      ["ctx.http.timeout"] = "lua/ctx/http/timeout.lua",
+      ["ctx.http.url"] = "lua/ctx/http/url.lua",
+      ["ctx.http.watchdog"] = "lua/ctx/http/watchdog.lua",
+      ["ctx.propagate.otlp"] = "lua/ctx/propagate/otlp.lua",
+      ["ctx.propagate.otlp.encode"] = "lua/ctx/propagate/otlp/encode.lua",
+    },
+  },
+}
