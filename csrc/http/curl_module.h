@@ -87,10 +87,11 @@ struct hcurl_transfer {
   CURLcode code;
   enum hcurl_failure failure;
   bool added, done;
-  bool in_changed; /* in the pool's list of those with news */
-  bool connecting; /* has opened a socket */
-  bool connected;  /* has a connection to send on */
-  bool head_done;  /* the final response's head is there */
+  bool in_changed;  /* in the pool's list of those with news */
+  bool connecting;  /* has opened a socket */
+  bool handshaking; /* has begun with TLS, where the TLS library tells */
+  bool connected;   /* has a connection to send on */
+  bool head_done;   /* the final response's head is there */
   bool receive_paused, send_paused;
   bool wants_upload; /* libcurl has asked for more to send */
   bool upload_ended;

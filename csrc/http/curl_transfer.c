@@ -103,13 +103,23 @@ static curl_socket_t on_open_socket(void* data, curlsocktype purpose, struct cur
   hcurl_transfer* t = data;
   (void)purpose;
   t->connecting = true;
-  t->connected = false;
+  t->handshaking = t->connected = false;
   if (t->watched) hcurl_changed(t);
 #ifdef SOCK_CLOEXEC
   return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
 #else
   return socket(a->family, a->socktype, a->protocol);
 #endif
+}
+
+/* Only to know how far it has come. */
+static CURLcode on_tls(CURL* easy, void* tls, void* data) {
+  hcurl_transfer* t = data;
+  (void)easy;
+  (void)tls;
+  t->handshaking = true;
+  if (t->watched) hcurl_changed(t);
+  return CURLE_OK;
 }
 
 #if LIBCURL_VERSION_NUM >= 0x075000
@@ -137,6 +147,9 @@ static CURLcode set_callbacks(hcurl_transfer* t) {
   if (!code) code = curl_easy_setopt(e, CURLOPT_READDATA, t);
   if (!code) code = curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
   if (!code) code = curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t);
+  /* Not every TLS library has this. */
+  (void)curl_easy_setopt(e, CURLOPT_SSL_CTX_FUNCTION, on_tls);
+  (void)curl_easy_setopt(e, CURLOPT_SSL_CTX_DATA, t);
 #if LIBCURL_VERSION_NUM >= 0x075000
   if (!code) code = curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, on_connected);
   if (!code) code = curl_easy_setopt(e, CURLOPT_PREREQDATA, t);
@@ -339,7 +352,7 @@ static const char* phase(hcurl_transfer* t) {
 #endif
   if (t->connected) return is_sent(t) ? "awaiting headers" : "sending the request";
   if (!t->connecting) return "resolving";
-  return connected_at > 0 ? "TLS handshake" : "connecting";
+  return t->handshaking || connected_at > 0 ? "TLS handshake" : "connecting";
 }
 
 /* t:phase() → how far it has come */

@@ -8,6 +8,7 @@ local failure = require "ctx.uv.failure"
 ---@field curl userdata?            of ctx.http.curl
 ---@field what string               method and URL, for errors
 ---@field _engine ctx.http.Engine
+---@field _c ctx.Context            of the request
 ---@field _idle number?             ms
 ---@field _max_body integer
 ---@field _news boolean             came while nobody waited
@@ -20,7 +21,7 @@ local failure = require "ctx.uv.failure"
 local Transfer = {}
 local metatable = { __name = "ctx.http.Transfer", __index = Transfer }
 
-local transfer = {}
+local transfer = { class = Transfer }
 
 --- A transfer that has not begun; end it, whatever happens.
 ---@param engine ctx.http.Engine
@@ -94,13 +95,16 @@ function Transfer:end_with(c)
   end
 end
 
---- Ends what failed or is complete, as libcurl sees it, and keeps what of the body is left.
+--- Ends what failed or is complete, as libcurl sees it, and keeps what of the body is left. What is
+--- complete counts, though the context has ended meanwhile (C57); an error gives way to that (C59).
 local function conclude(self)
   local curl = self.curl
   local err = failing.of(curl, self.what, self:phase(), self._max_body)
   if not err then
     self._head = table.pack(curl:head())
     self._rest = curl:take()
+  elseif self._c:err() then
+    return self:end_with(self._c)
   end
   self:finish(err)
 end
@@ -174,15 +178,16 @@ end
 ---@return true|nil ok
 ---@return any? err
 function Transfer:run(c, options, body, whole)
+  self._c = c
   self._engine:begin(self, options)
   while not self._over do
     local head, done, wants = self.curl:state()
-    if done then
+    if head and not whole then
+      return true
+    elseif done then
       conclude(self)
     elseif wants then
       feed(self, c, body)
-    elseif head and not whole then
-      return true
     else
       local ok, err = self:wait(c)
       if not ok and not self._over then
