@@ -69,7 +69,36 @@ local function connect_ms(c, request)
   return ms < 2 ^ 31 and math.max(1, math.ceil(ms)) or 0
 end
 
---- Sends one request; its transfer ends with this call unless its head has come.
+local REDIRECTS = { [301] = true, [302] = true, [303] = true, [307] = true, [308] = true }
+
+--- Where the response leads, if it shall be followed.
+local function location_of(one, request)
+  if request.follow == 0 then
+    return nil
+  end
+  local status, list = response.head(one)
+  if not REDIRECTS[status] then
+    return nil
+  end
+  for _, field in ipairs(list) do
+    if field[1] == "location" then
+      return field[2], status
+    end
+  end
+end
+
+--- Reads what a redirection says besides, so that its connection can be used again; not much of it.
+local function drain(c, one)
+  local size = 0
+  repeat
+    local chunk = one:read(c)
+    size = size + #(chunk or "")
+  until not chunk or size > DRAIN
+  one:finish()
+end
+
+--- Sends one request. Where the response leads elsewhere, that, too, and its status; otherwise the
+--- transfer is the caller's.
 local function send(self, c, hop, request)
   local one = transfer.new(self._engine, what_of(hop), {
     idle = request.idle ~= math.huge and request.idle or nil,
@@ -83,18 +112,24 @@ local function send(self, c, hop, request)
   end })
   local headers = headers_now(c, hop, request)
   local wanted = options.for_curl(hop, headers, request, connect_ms(c, request))
-  local ok, err = one:run(c, wanted, type(hop.body) == "function" and hop.body or nil,
-    not request.stream)
+  local ok, err = one:run(c, wanted, type(hop.body) == "function" and hop.body or nil)
+  local location, status
+  if ok then
+    location, status = location_of(one, request)
+    if location then
+      drain(c, one)
+    elseif not request.stream then
+      ok, err = one:complete()
+    end
+  end
   if not ok then
     return nil, err
   end
-  kept = true
-  return one
+  kept = not location
+  return one, location, status
 end
 
 -- -- Redirections ---------------------------------------------------------------------------------
-
-local REDIRECTS = { [301] = true, [302] = true, [303] = true, [307] = true, [308] = true }
 
 --- What only the first server may see, or says what is no more.
 local SECRETS = { "authorization", "cookie", "host", "proxy-authorization" }
@@ -140,16 +175,6 @@ local function next_hop(hop, status, location)
     length = length }
 end
 
---- Reads what a redirection says besides, so that its connection can be used again; not much of it.
-local function drain(c, one)
-  local size = 0
-  repeat
-    local chunk = one:read(c)
-    size = size + #(chunk or "")
-  until not chunk or size > DRAIN
-  one:finish()
-end
-
 -- -- A request ------------------------------------------------------------------------------------
 
 local function first_hop(request)
@@ -164,22 +189,6 @@ local function first_hop(request)
     length = request.length, headers = options.headers(request.headers) }
 end
 
---- Where the response leads, if it shall be followed.
-local function location_of(one, request)
-  if request.follow == 0 then
-    return nil
-  end
-  local status, list = response.head(one)
-  if not REDIRECTS[status] then
-    return nil
-  end
-  for _, field in ipairs(list) do
-    if field[1] == "location" then
-      return field[2], status
-    end
-  end
-end
-
 local function perform(self, c, request)
   local hop, err = first_hop(request)
   if not hop then
@@ -191,20 +200,15 @@ local function perform(self, c, request)
     if c:err() then
       return nil, failing.ended(failure.ended(c), what_of(hop), "not begun")
     end
-    local one
-    one, err = send(self, c, hop, request)
+    local one, location, status = send(self, c, hop, request)
     if not one then
-      return nil, err
-    end
-    local location, status = location_of(one, request)
-    if not location then
+      return nil, location
+    elseif not location then
       return response.new(c, one, hop.parsed.safe, request, not request.stream)
     elseif redirected == (request.follow or FOLLOW) then
-      one:finish()
       return nil, failing.new("ELOOP", what_of(hop), "redirection",
         ("more than %d redirections"):format(redirected))
     end
-    drain(c, one)
     hop, err = next_hop(hop, status, location)
     if not hop then
       return nil, err

@@ -13,6 +13,7 @@ local failure = require "ctx.uv.failure"
 ---@field _max_body integer
 ---@field _news boolean             came while nobody waited
 ---@field _resolve fun(...)?        of the task that waits
+---@field _body fun(...)?           gives the request's body
 ---@field _stop_body fun(...)?      ends the function that gives the body
 ---@field _error any?               why it is over
 ---@field _rest string?             of the body, once it is over
@@ -141,14 +142,14 @@ end
 
 --- Asks the program for the next piece, and gives it to libcurl. The function's context ends with
 --- the transfer, too: it may wait for pieces that nobody wants any more.
-local function feed(self, c, body)
+local function feed(self, c)
   if (self.curl:head() or 0) >= 400 then
     self.curl:refuse() -- nobody wants the rest
     return self._engine:settle()
   end
   local within, cancel <close> = ctx.with_cancel(c)
   self._stop_body = cancel
-  local chunk, err = body(within)
+  local chunk, err = self._body(within)
   self._stop_body = nil
   if self._over then
     return
@@ -168,34 +169,24 @@ end
 
 -- -- The response ---------------------------------------------------------------------------------
 
---- Begins, and waits until the final response's head is there, and the request is sent or refused;
---- or, with `whole`, all of the response.
----@async
----@param c ctx.Context
----@param options table            for ctx.http.curl
----@param body? fun(c: ctx.Context): string?, any
----@param whole boolean
----@return true|nil ok
----@return any? err
-function Transfer:run(c, options, body, whole)
-  self._c = c
-  self._engine:begin(self, options)
+--- Waits until it is over, or with `head` until the final response's head is there and the request
+--- is sent or refused.
+local function proceed(self, head)
+  local c = self._c
   while not self._over do
-    local head, done, wants = self.curl:state()
-    if head and not whole then
+    local there, done, wants = self.curl:state()
+    if there and head then
       return true
     elseif done then
       conclude(self)
     elseif wants then
-      feed(self, c, body)
+      feed(self, c)
     else
       local ok, err = self:wait(c)
-      if not ok and not self._over then
-        if c:err() then
-          self:end_with(c)
-        else
-          self:finish(failing.ended(err, self.what, self:phase()))
-        end
+      if not ok and c:err() then
+        self:end_with(c)
+      elseif not ok and not self._over then
+        self:finish(failing.ended(err, self.what, self:phase()))
       end
     end
   end
@@ -203,6 +194,27 @@ function Transfer:run(c, options, body, whole)
     return nil, self._error
   end
   return true
+end
+
+--- Begins, and waits for the head.
+---@async
+---@param c ctx.Context
+---@param options table            for ctx.http.curl
+---@param body? fun(c: ctx.Context): string?, any
+---@return true|nil ok
+---@return any? err
+function Transfer:run(c, options, body)
+  self._c, self._body = c, body
+  self._engine:begin(self, options)
+  return proceed(self, true)
+end
+
+--- Waits for all of the body.
+---@async
+---@return true|nil ok
+---@return any? err
+function Transfer:complete()
+  return proceed(self, false)
 end
 
 --- The next bytes of the body; nil alone at the end. `c` ends only the wait; that it is idle ends
