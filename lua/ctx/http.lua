@@ -15,6 +15,7 @@
 ---     assert(server:listen("127.0.0.1", 8080))
 ---     assert(server:serve(root))
 local causes = require "ctx.http.causes"
+local client = require "ctx.http.client"
 local failure = require "ctx.http.failure"
 local middleware = require "ctx.http.middleware"
 local record = require "ctx.http.record"
@@ -26,6 +27,12 @@ local url = require "ctx.http.url"
 
 ---@class ctx.http
 local http = {
+  request = client.request,
+  get = client.get,
+  post = client.post,
+  client = client.new,
+  ECERT = client.ECERT,
+  ETLS = client.ETLS,
   server = server.new,
   router = router.new,
   chain = middleware.chain,
