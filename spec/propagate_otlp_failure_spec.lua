@@ -84,6 +84,19 @@ describe("an exporter whose receiver", function()
     assert.truthy(told[1].message:find("connection refused", 1, true))
   end)
 
+  it("fails, recovers and fails again is reported twice", function()
+    local bad = { status = 400 }
+    local told = reports(function()
+      with({}, { bad, bad, OK, bad, bad }, function(root, _, exporter)
+        for _ = 1, 5 do
+          export(exporter, 1)
+          exporter:flush(root)
+        end
+      end)
+    end)
+    assert.equal(2, #told)
+  end)
+
   it("never answers holds up nobody for more than the time of a batch", function()
     reports(function()
       with({ timeout = 3000 }, { function(c) return nil, c:wait() end, OK },
@@ -97,7 +110,7 @@ describe("an exporter whose receiver", function()
   end)
 
   it("makes post raise, or return nonsense, loses that batch only", function()
-    reports(function()
+    local told = reports(function()
       with({ timeout = 1 }, { function() error("boom") end, function() end, {}, OK },
         function(root, _, exporter)
           for _ = 1, 4 do
@@ -108,6 +121,9 @@ describe("an exporter whose receiver", function()
           assert.equal(1, exporter:stats().sent)
         end)
     end)
+    assert.equal(1, #told)
+    assert.equal("otlp", told[1].kind)
+    assert.truthy(told[1].message:find("boom", 1, true))
   end)
 end)
 
@@ -153,6 +169,15 @@ describe("the shutdown of an exporter", function()
       clock:advance(60000)
       assert.equal(0, #to.calls)
       assert.equal(2, exporter:stats().dropped)
+    end)
+  end)
+
+  it("leaves no timer behind", function()
+    with({}, { OK }, function(root, _, exporter)
+      export(exporter, 1)
+      local c, cancel = ctx.with_cancel(root)
+      cancel()
+      exporter:shutdown(c)
     end)
   end)
 

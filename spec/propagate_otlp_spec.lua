@@ -80,6 +80,10 @@ describe("OTLP as JSON", function()
       { ended { status = "canceled", cause = ctx.canceled, kind = "server" } })
     assert.same({ nil, nil, "404" },
       { ended { attributes = { ["error.type"] = "404" } } })
+    assert.same({ 2, "x", "own" }, { ended { status = "deadline_exceeded", cause = "x",
+      attributes = { ["error.type"] = "own" } } })
+    assert.equal(1, #sent({ status = "canceled", cause = "x",
+      attributes = { ["error.type"] = "own" } }).attributes)
     local unprintable = setmetatable({}, { __tostring = function() error("no") end })
     assert.truthy(sent({ status = "error", cause = unprintable }).status.message:find("cannot be"))
   end)
@@ -128,6 +132,20 @@ describe("the exporter", function()
         exporter:stats())
       assert.is_true(exporter:flush(root))
     end)
+  end)
+
+  it("leaves what comes meanwhile, and is no batch, for later", function()
+    with({ batch = 3, interval = 5000 }, { function(c) ctx.sleep(c, 100) return OK end },
+      function(root, clock, exporter, to)
+        export(exporter, 3)
+        clock:advance(50)
+        export(exporter, 2)
+        clock:advance(5000)
+        assert.equal(1, #to.calls)
+        clock:advance(200)
+        assert.equal("1 2", names(to.spans(2)))
+        assert.is_true(exporter:flush(root))
+      end)
   end)
 
   it("sends one batch at a time, and each span once, in order", function()

@@ -71,6 +71,8 @@ describe("C78: a traceparent", function()
     ["a line break"] = PARENT .. "\n",
     ["a zero byte"] = "00-" .. TRACE:sub(1, 31) .. "\0-" .. SPAN .. "-01",
     ["a later version that is too short"] = "01" .. PARENT:sub(3, -2),
+    ["a later version with a long trace"] = ("01-%s0-%s-01"):format(TRACE, SPAN),
+    ["a later version with a long span"] = ("01-%s-%s0-01"):format(TRACE, SPAN),
     ["a later version with more and no dash"] = "01" .. PARENT:sub(3) .. ".more",
   }
   for what, header in pairs(malformed) do

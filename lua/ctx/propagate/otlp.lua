@@ -103,7 +103,6 @@ end
 ---@field _over integer    of the last that is sent, or given up
 ---@field _sending boolean a task is at it
 ---@field _in_hand integer spans that it has taken, and knows nothing of yet
----@field _flushers integer  who waits for that, and for less than a batch, too
 ---@field _closed boolean
 local Otlp = {}
 local metatable = { __name = "ctx.propagate.otlp", __index = Otlp }
@@ -135,7 +134,7 @@ function otlp.new(options)
     _interval = options.interval or 5000, _timeout = options.timeout or 10000,
     _post = options.post or post_by_http, _before = before, _after = after,
     _queue = {}, _first = 1, _last = 0, _over = 0, _waiters = core.queue(),
-    _sending = false, _flushers = 0, _closed = false, _failing = false,
+    _sending = false, _closed = false, _failing = false,
     _in_hand = 0, _sent = 0, _dropped = 0, _failed = 0, _rejected = 0,
   }, metatable)
 end
@@ -302,7 +301,7 @@ local function send(self)
     send_batch(self)
     self._over = self._first - 1
     wake(self)
-  until queued(self) < (self._flushers > 0 and 1 or self._batch)
+  until queued(self) < self._batch
 end
 
 function start(self)
@@ -334,18 +333,9 @@ function Otlp:export(span)
   end
 end
 
-local Flushing = {}
-Flushing.__index = Flushing
-
-function Flushing:__close()
-  self.exporter._flushers = self.exporter._flushers - 1
-end
-
 --- Waits until what was queued before is over.
 local function flush(self, c)
   local target = self._last
-  self._flushers = self._flushers + 1
-  local _ <close> = setmetatable({ exporter = self }, Flushing)
   while self._over < target do
     start(self)
     local _, err = self._waiters:wait(c, flushing)

@@ -15,7 +15,8 @@ local Otlp = {}
 ---@field body? string
 
 ---@alias ctx.propagate.otlp.Post
----| fun(c: ctx.Context, url: string, headers: table, body: string): ctx.propagate.otlp.Response?, any
+---| fun(c: ctx.Context, url: string, headers: table, body: string):
+---    ctx.propagate.otlp.Response?, any
 
 ---@class ctx.propagate.otlp.Options
 ---@field endpoint? string    "http://127.0.0.1:4318/v1/traces"
