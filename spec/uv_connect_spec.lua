@@ -283,4 +283,33 @@ describe("names", function()
       end
     end)
   end)
+
+  -- The cause: between the permit and the section that gives it back, memory was asked for; and what
+  -- luv never calls back gave back nothing. The fix: who gives it back is there before, and has a
+  -- finalizer.
+  it("have their permits back after whatever goes wrong (L16)", function()
+    run(function(root)
+      local await, look_up = ctx.await, luv.getaddrinfo
+      local _ <close> = setmetatable({}, { __close = function()
+        ctx.await, luv.getaddrinfo = await, look_up
+      end })
+      ctx.await = function() error("not enough memory", 0) end
+      for _ = 1, 10 do
+        local ok, err = pcall(uv.getaddrinfo, root, "localhost")
+        assert.is_false(ok)
+        assert.equal("not enough memory", err)
+      end
+      ctx.await = await
+      luv.getaddrinfo = function() return true end -- and nobody is called back
+      for _ = 1, 2 do
+        assert.is_nil((cancelled(root, function(c)
+          return uv.getaddrinfo(c, "localhost")
+        end)))
+      end
+      luv.getaddrinfo = look_up
+      collectgarbage()
+      collectgarbage()
+      assert.is_table(uv.getaddrinfo(root, "localhost"))
+    end)
+  end)
 end)

@@ -25,30 +25,50 @@ dns.LIMIT = math.max(1, POOL // 2)
 local shared = core.shared("ctx.uv.dns")
 shared.permits = shared.permits or semaphore.new(dns.LIMIT)
 
+--- A permit of a caller: its own until the lookup runs, and then the lookup's.
+---@class ctx.uv.Permit
+---@field held boolean
+local Permit = {}
+Permit.__index = Permit
+
+function Permit:release()
+  if self.held then
+    shared.permits:release()
+    self.held = false
+  end
+end
+
+-- The last resort: there was no memory to leave a scope, or for luv to call back. So it must be a
+-- metatable with this before the first permit is made.
+Permit.__gc = Permit.release
+
+--- Leaving the scope gives it back, unless a lookup has it.
+Permit.__close = function(self)
+  if not self.running then
+    self:release()
+  end
+end
+
 --- Runs start(callback), which begins a lookup, under a permit that comes back with the callback,
---- and not before.
+--- and not before. Who gives it back is made before it is taken: there may be no memory after.
 local function look_up(c, what, start)
-  local ok, err = shared.permits:acquire(c)
-  if not ok then
+  local permit <close> = setmetatable({ held = false, running = false }, Permit)
+  local err
+  permit.held, err = shared.permits:acquire(c)
+  if not permit.held then
     return nil, err
   end
-  local began = false
-  local _ <close> = setmetatable({}, { __close = function()
-    if not began then
-      shared.permits:release()
-    end
-  end })
   local found, first, second = ctx.await(c, function(resolve)
     local request, refused = start(host.guarded(function(said, ...)
-      shared.permits:release()
+      permit:release()
       if said then
         resolve(false, said)
       else
         resolve(true, ...)
       end
     end))
-    began = request ~= nil
-    if not began then
+    permit.running = request ~= nil
+    if not permit.running then
       resolve(false, refused)
     end
     return request
