@@ -2,6 +2,8 @@
 --- Programs as processes of their own, for specs of signals: started, listened to, killed, waited
 --- for. Each wait takes a context.
 local ctx = require "ctx"
+local interpreter = require "spec.support.interpreter"
+local program = require "spec.support.program"
 local uv = require "luv"
 
 local process = {}
@@ -13,15 +15,6 @@ local process = {}
 ---@field signal integer? what killed it, or 0
 local Process = {}
 Process.__index = Process
-
---- The interpreter that runs these specs.
-local function interpreter()
-  local i = 0
-  while arg[i - 1] do
-    i = i - 1
-  end
-  return i < 0 and arg[i] or "lua5.4"
-end
 
 local function environment()
   local list = {}
@@ -52,18 +45,17 @@ local function over(self)
   return self.code and self._pipes[1]:is_closing() and self._pipes[2]:is_closing()
 end
 
---- Starts Lua with these arguments: a file and its arguments, or "-e" and a program.
----@param ... string
----@return spec.Process
-function process.lua(...)
+--- Starts a program, and hears what it prints.
+local function start(file, args)
   local self = setmetatable({ output = "" }, Process)
-  local out, err = uv.new_pipe(false), uv.new_pipe(false)
-  self._pipes = { out, err }
-  self._handle, self.pid = uv.spawn(interpreter(), {
-    args = { ... }, env = environment(), stdio = { nil, out, err },
+  local input, out, err = uv.new_pipe(false), uv.new_pipe(false), uv.new_pipe(false)
+  self._input, self._pipes = input, { out, err }
+  self._handle, self.pid = uv.spawn(file, {
+    args = args, env = environment(), stdio = { input, out, err },
   }, function(code, signal)
     self.code, self.signal = code, signal
     self._handle:close()
+    close(input)
     changed(self)
   end)
   assert(self._handle, self.pid)
@@ -78,6 +70,28 @@ function process.lua(...)
     end)
   end
   return self
+end
+
+--- Starts Lua with these arguments: a file and its arguments, or "-e" and a program.
+---@param ... string
+---@return spec.Process
+function process.lua(...)
+  return start(interpreter(), { ... })
+end
+
+--- The same on a terminal of its own. util-linux's `script` stands between: to `write` is to type,
+--- and what the terminal shows, an echo of that included, is the output.
+---@param columns integer
+---@param rows integer
+---@param ... string
+---@return spec.Process
+function process.on_terminal(columns, rows, ...)
+  local words = { "exec", program.quoted(interpreter()) }
+  for i = 1, select("#", ...) do
+    words[#words + 1] = program.quoted((select(i, ...)))
+  end
+  local command = ("stty cols %d rows %d; %s"):format(columns, rows, table.concat(words, " "))
+  return start("script", { "-q", "-e", "-f", "-c", command, "/dev/null" })
 end
 
 local function next_change(self, c)
@@ -99,6 +113,11 @@ function Process:expect(c, text)
     end
     next_change(self, c)
   end
+end
+
+--- Writes to its stdin.
+function Process:write(text)
+  assert(self._input:write(text))
 end
 
 --- Closes our end of its stdout and stderr.

@@ -1,19 +1,17 @@
 -- SPDX-License-Identifier: MIT
 --- Programs as users run them: processes of their own, judged by what they print and how they end.
+local interpreter = require "spec.support.interpreter"
+
 local program = {}
 
---- The interpreter that runs these specs.
-local function interpreter()
-  local i = 0
-  while arg[i - 1] do
-    i = i - 1
-  end
-  return i < 0 and arg[i] or "lua5.4"
-end
-
-local function quoted(text)
+--- The text as one word for a shell.
+---@param text string
+---@return string
+function program.quoted(text)
   return "'" .. text:gsub("'", "'\\''") .. "'"
 end
+
+local quoted = program.quoted
 
 --- Runs a Lua file with the paths of this process. Answers what it wrote to stdout and to stderr,
 --- and its exit code (or "signal N").
