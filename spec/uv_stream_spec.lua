@@ -94,13 +94,13 @@ describe("a stream that is read", function()
           .. (math.random(3) > 1 and "\n" or "")
       end
       local writer = ctx.go(function()
+        local own <close> = client
         for i, piece in ipairs(sent) do
-          assert(client:write(root, piece))
+          assert(own:write(root, piece))
           if i % math.random(1, 20) == 0 then
             ctx.sleep(root, 0)
           end
         end
-        client:close()
       end)
       repeat
         local way, n = math.random(3), math.random(1, 50)

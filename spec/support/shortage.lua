@@ -1,0 +1,106 @@
+-- SPDX-License-Identifier: MIT
+--- A shortage of memory that can spare luv: for programs that wait for luv's callbacks, each of
+--- which comes once. What luv has no memory to call, nobody hears of; and of a request that it has
+--- begun and cannot finish, it forgets the half. So nothing fails within luv's functions and its
+--- loop then, but for the turns of our scheduler, which the loop calls.
+local alloc = require "alloc"
+local core = require "ctx.core"
+local loop = require "ctx.loop"
+
+local NEVER = math.maxinteger
+local SHORTAGE = 1000 -- requests: how long fail_after goes on
+
+local shortage = {}
+
+local arm           -- the function of alloc that makes it fail
+local left, counted -- requests: until it fails, from the last pause; so far
+local pausing = false
+
+--- Goes on as if there had been no pause.
+local function resume()
+  pausing = false
+  if not arm then
+    return
+  elseif left > 0 then
+    arm(left)
+  elseif arm == alloc.fail_after and left > -SHORTAGE then
+    arm(1)
+  else
+    alloc.fail_once(NEVER)
+  end
+end
+
+local function pause()
+  local requests = alloc.reset()
+  pausing = true
+  counted, left = counted + requests, left - requests
+end
+
+--- As `how`, one of alloc's functions that make memory fail, but between pauses only.
+---@return fun(n: integer)
+function shortage.armed(how)
+  return function(n)
+    arm, left, counted = how, n, 0
+    resume()
+  end
+end
+
+--- Ends it, and tells how many requests were counted.
+---@return integer
+function shortage.over()
+  if not pausing then
+    pause()
+  end
+  arm = nil
+  return counted
+end
+
+local function back(...)
+  resume()
+  return ...
+end
+
+local function again(...)
+  if arm and not pausing then
+    pause()
+  end
+  return ...
+end
+
+local function sparing(fn)
+  return function(...)
+    if not arm or pausing then
+      return fn(...)
+    end
+    pause()
+    return back(fn(...))
+  end
+end
+
+local function spare_all(functions)
+  for name, fn in pairs(functions) do
+    if type(fn) == "function" then
+      functions[name] = sparing(fn)
+    end
+  end
+end
+
+--- From now on luv is spared. Must come before whoever keeps its functions for himself.
+function shortage.spare_luv()
+  for _, name in ipairs({ "turn", "rang", "woken" }) do
+    local call = core[name]
+    core[name] = function(...)
+      resume()
+      return again(call(...))
+    end
+  end
+  spare_all(loop.uv)
+  for name, class in pairs(debug.getregistry()) do
+    if type(name) == "string" and name:find("^uv_") and type(class) == "table"
+      and type(class.__index) == "table" then
+      spare_all(class.__index)
+    end
+  end
+end
+
+return shortage
