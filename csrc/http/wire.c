@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* The Lua module ctx.http.wire: requests out of bytes, heads of responses into bytes, and a second
- * descriptor for a socket. For lua/ctx/http only, which knows what to pass: wrong types raise, but
+/* The Lua module ctx.http.wire: requests out of bytes, heads of responses into bytes, and what luv
+ * cannot do with the descriptor of a socket. For lua/ctx/http only, which knows what to pass: wrong types raise, but
  * their messages name no public function. */
 #include "wire.h"
 
 #include <fcntl.h>
 #include <lauxlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#ifdef __linux__
+#include <linux/filter.h>
+#endif
 
 #include "message.h"
 
@@ -52,12 +56,29 @@ static void set_flag(lua_State* L, const char* name, int value) {
   lua_setfield(L, -2, name);
 }
 
+/* The target, and, of one in origin-form (RFC 9112, 3.2.1), its path and its query, as they came. */
+static void set_target(lua_State* L, const struct http_message* m) {
+  uint32_t size = m->target_size;
+  push_bytes(L, m, 0, size);
+  lua_setfield(L, -2, "target");
+  if (size == 0 || m->bytes[0] != '/') return;
+  const char* fragment = (const char*)memchr(m->bytes, '#', size);
+  if (fragment) size = (uint32_t)(fragment - m->bytes);
+  const char* mark = (const char*)memchr(m->bytes, '?', size);
+  uint32_t path = mark ? (uint32_t)(mark - m->bytes) : size;
+  push_bytes(L, m, 0, path);
+  lua_setfield(L, -2, "raw_path");
+  if (path + 1 < size) {
+    push_bytes(L, m, path + 1, size - path - 1);
+    lua_setfield(L, -2, "raw_query");
+  }
+}
+
 static void push_head(lua_State* L, struct http_message* m) {
   lua_createtable(L, 0, 16);
   lua_pushstring(L, llhttp_method_name((llhttp_method_t)llhttp_get_method(&m->parser)));
   lua_setfield(L, -2, "method");
-  push_bytes(L, m, 0, m->target_size);
-  lua_setfield(L, -2, "target");
+  set_target(L, m);
   push_fields(L, m, 0, m->head_fields);
   lua_setfield(L, -2, "headers");
   lua_pushinteger(L, llhttp_get_http_minor(&m->parser));
@@ -155,11 +176,36 @@ static int dup_fd(lua_State* L) {
   return 1;
 }
 
+/* accept(fd): a connection that the kernel has established already, closed on exec; nil if there is
+ * none. Does not wait, as luv has made the listening socket so. */
+static int accept_fd(lua_State* L) {
+  int fd = accept((int)luaL_checkinteger(L, 1), NULL, NULL);
+  if (fd < 0) return 0;
+  (void)fcntl(fd, F_SETFD, FD_CLOEXEC); /* of a descriptor that is ours: cannot fail */
+  lua_pushinteger(L, fd);
+  return 1;
+}
+
+/* deafen(fd): the listening socket gets no more connections; those that it has stay. What the kernel
+ * establishes between the last accept and the close would be reset: on Linux, no packet that asks
+ * for one passes this filter. Elsewhere that gap of microseconds remains. */
+static int deafen_fd(lua_State* L) {
+  int fd = (int)luaL_checkinteger(L, 1);
+#ifdef __linux__
+  struct sock_filter none = BPF_STMT(BPF_RET | BPF_K, 0);
+  struct sock_fprog program = {.len = 1, .filter = &none};
+  (void)setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+#else
+  (void)fd;
+#endif
+  return 0;
+}
+
 static const luaL_Reg METHODS[] = {
     {"feed", feed}, {"trailers", trailers}, {"next", next_message}, {"began", began}, {NULL, NULL}};
 
-static const luaL_Reg FUNCTIONS[] = {
-    {"reader", new_reader}, {"head", wire_head}, {"dup", dup_fd}, {NULL, NULL}};
+static const luaL_Reg FUNCTIONS[] = {{"reader", new_reader}, {"head", wire_head},   {"dup", dup_fd},
+                                     {"accept", accept_fd},  {"deafen", deafen_fd}, {NULL, NULL}};
 
 __attribute__((visibility("default"))) LUAMOD_API int luaopen_ctx_http_wire(lua_State* L) {
   if (luaL_newmetatable(L, READER)) {

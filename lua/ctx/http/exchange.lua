@@ -43,10 +43,10 @@ local function failure_of(err)
   return failure.new(500, nil, err)
 end
 
---- Answers for a handler that failed. Only defects are reported: that the client left, or that a
---- deadline passed, is in the access log.
+--- Answers for a handler that failed. Only defects are reported: that the client left, that a
+--- deadline passed, or that the server did not wait any longer, is in the access log.
 local function answer_failure(conn, req, res, err, trace)
-  if errors.is(err, causes.abort) or conn.gone then
+  if errors.is(err, causes.abort) or conn.gone or conn.closed then
     res._keep_alive = false
     return
   end

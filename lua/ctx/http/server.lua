@@ -10,14 +10,13 @@ local failure = require "ctx.uv.failure"
 local misuse = require "ctx.misuse"
 local propagate = require "ctx.propagate"
 local report = require "ctx.report"
+local sweep = require "ctx.http.sweep"
 
 local check, check_context = misuse.argument, misuse.context
 
 -- A connection that has had something to do so recently may have its next request on the way (C54):
 -- it gets some time for that when the server shuts down.
 local RECENT_MS, GRACE_MS = 1000, 100
--- How long a listener that is to be closed waits for one more connection, ms.
-local SWEEP_MS = 2
 -- Connections over the limit that are told so, and not just closed.
 local TURNED_AWAY = 256
 
@@ -79,6 +78,7 @@ local DEFAULTS = {
 ---@field _log? fun(record: ctx.http.Record)
 ---@field _extract? fun(parent: ctx.Context, headers: table): ctx.Context, number?
 ---@field _listeners ctx.uv.Listener[]
+---@field _accepting integer         tasks that accept from them
 ---@field _connections table<ctx.http.Connection, true>
 ---@field _connected integer
 ---@field _turned_away integer
@@ -114,9 +114,11 @@ end
 function server.new(options)
   misuse.options(options, "server", 1, OPTIONS)
   check(options.handler, "server", 1, "options.handler", "a function", options.handler)
-  local limits = setmetatable({}, { __index = DEFAULTS })
-  for name, value in pairs(options) do
-    limits[name] = value
+  local limits = {}
+  for _, each in ipairs { DEFAULTS, options } do
+    for name, value in pairs(each) do
+      limits[name] = value
+    end
   end
   if limits.write_timeout == math.huge then
     limits.write_timeout = nil
@@ -124,7 +126,8 @@ function server.new(options)
   local self = setmetatable({
     handler = options.handler, limits = limits, _log = options.access_log,
     _extract = extractor(options), _on_error = options.on_error,
-    _listeners = {}, _connections = {}, _connected = 0, _turned_away = 0, _in_flight = 0,
+    _listeners = {}, _accepting = 0, _connections = {}, _connected = 0, _turned_away = 0,
+    _in_flight = 0,
     _counts = { served = 0, refused = 0, cut = 0 }, _changed = gate.new(), _state = "new",
   }, metatable)
   self._base, self._cancel_base = ctx.with_cancel(ctx.background())
@@ -167,6 +170,7 @@ function Server:listen(where, port)
   if not found then
     return nil, err
   end
+  found.inherited = type(where) == "table" and where.fd ~= nil
   self._listeners[#self._listeners + 1] = found
   if self._state == "serving" then
     self:_accept(found)
@@ -189,7 +193,9 @@ end
 --- Serves a stream that is connected already: one of socketpair's, or that another server accepted.
 ---@param stream ctx.uv.Stream
 function Server:serve_stream(stream)
-  if self._connected >= self.limits.max_connections then
+  if self._state == "closed" then
+    return stream:close()
+  elseif self._connected >= self.limits.max_connections then
     if self._turned_away >= TURNED_AWAY then
       return stream:close()
     end
@@ -212,14 +218,16 @@ function Server:_forget(conn)
   end
 end
 
+--- Ends when its listener is closed, and not before: a connection that came in the same turn would
+--- be lost.
 local function accept_loop(self, from)
   local pause = 5
-  while self._state == "serving" do
-    local stream, err = from:accept(self._draining)
+  while true do
+    local stream, err = from:accept(ctx.background())
     if stream then
       pause = 5
       self:serve_stream(stream)
-    elseif self._state ~= "serving" or self._draining:err() then
+    elseif self:is_draining() then
       return
     elseif errors.is(err, failure.codes.ECLOSED) or not (err.temporary and err:temporary()) then
       self._error = self._error or err
@@ -235,7 +243,12 @@ local function accept_loop(self, from)
 end
 
 function Server:_accept(from)
-  ctx.go(accept_loop, self, from)
+  self._accepting = self._accepting + 1
+  ctx.go(function()
+    accept_loop(self, from)
+    self._accepting = self._accepting - 1
+    self._changed:open()
+  end)
 end
 
 -- -- Requests -------------------------------------------------------------------------------------
@@ -292,18 +305,6 @@ function Server:is_draining()
   return self._state == "draining" or self._state == "closed"
 end
 
---- Takes the connections that the kernel has accepted already: they would be reset.
-local function sweep(self, from)
-  while true do
-    local c, cancel <close> = ctx.with_timeout(ctx.background(), SWEEP_MS)
-    local stream = from:accept(c)
-    if not stream then
-      return
-    end
-    self:serve_stream(stream)
-  end
-end
-
 local function begin_drain(self, cause)
   if self:is_draining() then
     return
@@ -324,6 +325,11 @@ local function begin_drain(self, cause)
       conn:retire(idle < RECENT_MS and GRACE_MS or 1)
     end
   end
+end
+
+--- Whether there are connections, or may be one that a task has just accepted.
+local function is_busy(self)
+  return (self._connected > 0 or self._accepting > 0) and self._state ~= "closed"
 end
 
 --- Cancels and closes what is left; how many requests and connections that were.
@@ -351,7 +357,7 @@ function Server:shutdown(c)
   misuse.self(self, metatable, "shutdown")
   check_context(c, "shutdown")
   begin_drain(self, causes.server_shutdown)
-  while self._connected > 0 and self._state ~= "closed" do
+  while is_busy(self) do
     local ok, err = self._changed:wait(c)
     if not ok then
       local requests, connections = cut(self)
@@ -397,7 +403,7 @@ local function end_with(self, c)
   local err = errors.ended(c:err(), c:cause())
   self._cancel_base(c:cause())
   begin_drain(self, err)
-  while self._connected > 0 and self._state ~= "closed" do
+  while is_busy(self) do
     self._changed:wait(ctx.background())
   end
   self._state = "closed"
@@ -431,7 +437,7 @@ function Server:serve(c)
   elseif c:err() and self._state == "serving" then
     return end_with(self, c)
   end
-  while self._state ~= "closed" and (self._connected > 0 or not self._error) do
+  while is_busy(self) or self._state ~= "closed" and not self._error do
     self._changed:wait(ctx.background())
   end
   self._state = "closed"

@@ -136,6 +136,16 @@ local function wait(self, c)
   return found, err
 end
 
+--- A connection that is here already, if there is one.
+local function held(self)
+  local handle = table.remove(self._returned, 1)
+  if not handle and self._pending then
+    self._pending = false
+    handle = take(self)
+  end
+  return handle
+end
+
 --- The next connection. When descriptors have run out, the peer's connection is closed at once, as
 --- libuv does, and accept goes on waiting.
 ---@async
@@ -149,17 +159,30 @@ function Listener:accept(c)
   elseif self._closed then
     return nil, failure.closed("accept", self._closed)
   end
-  local handle, err = table.remove(self._returned, 1), nil
-  if not handle and self._pending then
-    self._pending = false
-    handle = take(self)
-  end
+  local handle, err = held(self), nil
   if not handle then
     handle, err = wait(self, c)
   end
   if not handle then
     return nil, err
   end
+  return stream.new(handle, self._options)
+end
+
+--- Internal: what accept would return without a wait, or nil.
+---@return ctx.uv.Stream?
+function Listener:_held()
+  local handle = held(self)
+  return handle and stream.new(handle, self._options)
+end
+
+--- Internal: a stream for a connection that was taken from this socket behind luv's back. The
+--- descriptor becomes the stream's.
+---@param fd integer
+---@return ctx.uv.Stream
+function Listener:_adopt(fd)
+  local handle = assert(self._new())
+  assert(handle:open(fd))
   return stream.new(handle, self._options)
 end
 
