@@ -284,9 +284,9 @@ describe("names", function()
     end)
   end)
 
-  -- The cause: between the permit and the section that gives it back, memory was asked for; and what
-  -- luv never calls back gave back nothing. The fix: who gives it back is there before, and has a
-  -- finalizer.
+  -- The cause: between the permit and the section that gives it back, memory was asked for; and
+  -- what luv never calls back gave back nothing. The fix: who gives it back is there before, and
+  -- has a finalizer.
   it("have their permits back after whatever goes wrong (L16)", function()
     run(function(root)
       local await, look_up = ctx.await, luv.getaddrinfo

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --- The process that stress.lua starts for one spec file: PATH MODE SEED SECONDS FILTER, and
---- "spare" if nothing may fail within luv. Its lines that begin with @ are for stress.lua, the others
---- for people.
+--- "spare" if nothing may fail within luv. Its lines that begin with @ are for stress.lua, the
+--- others for people.
 local path, mode, seed, seconds, filter, spared = table.unpack(arg)
 seed, seconds = math.tointeger(seed), seconds == "inf" and math.huge or tonumber(seconds)
 
@@ -248,15 +248,15 @@ local unsuited = {
 
 --- Tests whose memory must not fail, and why: collections they bear.
 local unfailing = {
-  ["uv.fs_* writes, reads, tells and removes"] = "luv keeps a directory that was opened for a task "
-    .. "which then has no memory for it",
-  ["frees what comes too late: a file is closed"] = "lists a directory, and luv 1.44 keeps each such "
-    .. "request",
+  ["uv.fs_* writes, reads, tells and removes"] =
+    "luv keeps a directory that was opened for a task which then has no memory for it",
+  ["uv.fs_* frees what comes too late: a file is closed"] =
+    "lists a directory, and luv 1.44 keeps each such request",
   ["uv.fs_* tells what went wrong, and where"] = "the same",
-  ["a stream that is read gives every byte once, whatever the pieces"] = "reads until a writer ends "
-    .. "that could not begin",
-  ["loses no connection that arrives in the turn of the cancel"] = "waits for a connection that a "
-    .. "task without memory took along",
+  ["a stream that is read gives every byte once, whatever the pieces"] =
+    "reads until a writer ends that could not begin",
+  ["loses no connection that arrives in the turn of the cancel"] =
+    "waits for a connection that a task without memory took along",
 }
 
 local function is_in(list, test)
