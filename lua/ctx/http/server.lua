@@ -17,8 +17,7 @@ local check, check_context = misuse.argument, misuse.context
 -- A connection that has had something to do so recently may have its next request on the way (C54):
 -- it gets some time for that when the server shuts down.
 local RECENT_MS, GRACE_MS = 1000, 100
--- Connections over the limit that are told so, and not just closed.
-local TURNED_AWAY = 256
+local TURNED_AWAY = 256 -- connections over the limit that are told so, and not just closed
 
 local function is_ms(value)
   return misuse.is_ms(value) and value > 0
@@ -127,8 +126,8 @@ function server.new(options)
     handler = options.handler, limits = limits, _log = options.access_log,
     _extract = extractor(options), _on_error = options.on_error,
     _listeners = {}, _accepting = 0, _connections = {}, _connected = 0, _turned_away = 0,
-    _in_flight = 0,
-    _counts = { served = 0, refused = 0, cut = 0 }, _changed = gate.new(), _state = "new",
+    _in_flight = 0, _counts = { served = 0, refused = 0, cut = 0 }, _changed = gate.new(),
+    _state = "new",
   }, metatable)
   self._base, self._cancel_base = ctx.with_cancel(ctx.background())
   self._draining, self._drain = ctx.with_cancel(self._base)
