@@ -3,65 +3,41 @@
 ---
 --- Usage: backend.lua NAME LATENCY_MS     prints "listening PORT", and serves until SIGTERM
 ---
----   get ID       → ok NAME of ID        after the latency
----   warm ID      → ok                   the same, for the prefetcher
----   mode get|warm ok|fail|hang [MS]     what these do from now on
----   stats        → ok started=… finished=… cancelled=…
+---   GET  /items/{id}                     what it knows of a product, after the latency
+---   POST /warm/{id}                      the same, for the prefetcher
+---   PUT  /mode/items?how=hang&ms=20      what these do from now on: ok, fail or hang
 local ctx = require "ctx"
-local signal = require "ctx.signal"
-local uv = require "ctx.uv"
-local waitgroup = require "ctx.waitgroup"
-local requests = require "requests"
+local http = require "ctx.http"
+local service = require "service"
 
-local NAME, LATENCY_MS = arg[1], tonumber(arg[2])
+local NAME, LATENCY_MS = arg[1], assert(tonumber(arg[2]))
 
 local modes = {
-  get = { mode = "ok", ms = LATENCY_MS },
-  warm = { mode = "ok", ms = LATENCY_MS },
+  items = { how = "ok", ms = LATENCY_MS },
+  warm = { how = "ok", ms = LATENCY_MS },
 }
-local stats = { started = 0, finished = 0, cancelled = 0 }
 
-local function work(request, verb, id)
-  local how = modes[verb]
-  stats.started = stats.started + 1
-  local ok
-  if how.mode == "hang" then
-    request:wait()
-  else
-    ok = ctx.sleep(request, how.ms)
+--- Works as its mode says, and stops when the request's context ends: the caller has gone, or has
+--- no time left.
+local function work(kind)
+  return function(req, res)
+    local c, mode = req.ctx, modes[kind]
+    service.log { event = "begins", path = req.path, request_id = http.request_id.of(c),
+      left = c:deadline() and c:remaining() }
+    local ok, err = ctx.sleep(c, mode.how == "hang" and math.huge or mode.ms)
+    if not ok then
+      return nil, err
+    elseif mode.how == "fail" then
+      return nil, http.failure(503, "out of order")
+    end
+    return service.json(c, res, { service = NAME, id = req.params.id })
   end
-  if not ok then
-    stats.cancelled = stats.cancelled + 1
-    return "error cancelled"
-  end
-  stats.finished = stats.finished + 1
-  return how.mode == "fail" and "error out of order" or ("ok %s of %s"):format(NAME, id)
 end
 
-local function answer(request, line)
-  local verb, rest = line:match("^(%a+)%s*(.*)$")
-  if verb == "get" or verb == "warm" then
-    return work(request, verb, rest)
-  elseif verb == "mode" then
-    local what, mode, ms = rest:match("^(%a+) (%a+)%s*(%d*)$")
-    modes[what] = { mode = mode, ms = tonumber(ms) or LATENCY_MS }
-    return "ok"
-  elseif verb == "stats" then
-    return ("ok started=%d finished=%d cancelled=%d")
-      :format(stats.started, stats.finished, stats.cancelled)
-  end
-  return "error what is that?"
-end
-
-ctx.run(function(root)
-  local c, stop <close> = signal.notify(root, "sigterm", "sigint")
-  local listener <close> = assert(uv.listen("127.0.0.1", 0))
-  local wg = waitgroup.new()
-  local port = listener:address().port
-  print("listening " .. port)
-  io.stdout:flush()
-  requests.accept(c, listener, function(connection)
-    wg:go(requests.handle, c, connection, answer)
+service.run({}, function(router)
+  router:get("/items/{id}", work "items")
+  router:post("/warm/{id}", work "warm")
+  router:put("/mode/{kind}", function(req)
+    modes[req.params.kind] = { how = req.query.how, ms = tonumber(req.query.ms) or LATENCY_MS }
   end)
-  wg:wait()
 end)

@@ -2,10 +2,12 @@
 --- Warms the recommendations of a visitor in the background, as the postmortem's prefetcher should
 --- have done (S95, S96): a bounded context, done in every wait, and a cap on how many run.
 local ctx = require "ctx"
+local retry = require "ctx.retry"
 local semaphore = require "ctx.semaphore"
-local client = require "client"
+local service = require "service"
 
 ---@class Prefetcher
+---@field counts { begun: integer, shed: integer, running: integer, most: integer }
 local Prefetcher = {}
 Prefetcher.__index = Prefetcher
 
@@ -13,36 +15,31 @@ local TIMEOUT_MS, ATTEMPTS, BACKOFF_MS = 800, 3, 50
 
 local prefetch = {}
 
----@param port integer  of the recommendations service
----@param cap integer   how many may run at the same time
----@param go fun(fn: function, ...)  starts a task that the shutdown waits for
+---@param port string  of the recommendations service
+---@param cap integer  how many may run at the same time
+---@param s ctx.Shutdown  waits for those that run, and lets no more begin
 ---@return Prefetcher
-function prefetch.new(port, cap, go)
+function prefetch.new(port, cap, s)
   return setmetatable({
-    port = port, places = semaphore.new(cap), go = go, started = 0, shed = 0,
+    url = ("http://127.0.0.1:%s/warm/"):format(port), places = semaphore.new(cap), shutdown = s,
+    counts = { begun = 0, shed = 0, running = 0, most = 0 },
   }, Prefetcher)
 end
 
---- Whatever comes of it, nobody waits for the outcome.
-local function attempt(self, c, id)
-  local backoff_ms = BACKOFF_MS
-  for _ = 1, ATTEMPTS do
-    if client.ask(c, self.port, "warm " .. id) then
-      return
-    end
-    -- Ends at once when the context does: then another attempt would be for nobody.
-    if not ctx.sleep(c, backoff_ms) then
-      return
-    end
-    backoff_ms = backoff_ms * 2
-  end
+local function count_in(counts)
+  counts.begun = counts.begun + 1
+  counts.running = counts.running + 1
+  counts.most = math.max(counts.most, counts.running)
 end
 
-local function run(self, request, id)
+--- Whatever comes of it, nobody waits for the outcome.
+local function run(_, self, request, id)
+  count_in(self.counts)
   -- It is to outlive the request, so it does not derive from its cancellation, only from its
   -- values; that is why it needs a timeout of its own.
   local c, cancel <close> = ctx.with_timeout(ctx.without_cancel(request), TIMEOUT_MS)
-  attempt(self, c, id)
+  retry.call(c, { attempts = ATTEMPTS, backoff = BACKOFF_MS }, service.get, self.url .. id, "POST")
+  self.counts.running = self.counts.running - 1
   self.places:release()
 end
 
@@ -51,11 +48,10 @@ end
 ---@param id string
 function Prefetcher:start(request, id)
   if not self.places:try_acquire() then
-    self.shed = self.shed + 1
-    return
+    self.counts.shed = self.counts.shed + 1
+  elseif not self.shutdown:go(run, self, request, id) then
+    self.places:release() -- the service shuts down
   end
-  self.started = self.started + 1
-  self.go(run, self, request, id)
 end
 
 return prefetch

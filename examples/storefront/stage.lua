@@ -1,12 +1,18 @@
 -- SPDX-License-Identifier: MIT
---- What the demo plays on: a timeline on the terminal, processes, and what is expected of them.
+--- What the demo plays on: a timeline on the terminal, processes with what they log, and what is
+--- expected of them.
+local cjson = require "cjson"
 local ctx = require "ctx"
 local uv = require "ctx.uv"
 
-local stage = {}
+local stage = {
+  verbose = false, -- whether the timeline has all that is logged
+}
 
 local began = ctx.now()
 local failures = 0
+
+-- -- The timeline ---------------------------------------------------------------------------------
 
 --- One line of the timeline.
 ---@param who string
@@ -16,7 +22,7 @@ function stage.say(who, ...)
   for i = 1, select("#", ...) do
     text[i] = tostring((select(i, ...)))
   end
-  print(("%7.0f ms  %-9s %s"):format(ctx.now() - began, who, table.concat(text)))
+  print(("%7.0f ms  %-15s %s"):format(ctx.now() - began, who, table.concat(text)))
   io.stdout:flush()
 end
 
@@ -45,36 +51,18 @@ function stage.failed()
   return failures
 end
 
---- Starts a Lua program of this folder and waits until it listens.
----@param c ctx.Context
----@param under string[]  words before the interpreter's: a program that then runs it
----@param file string
----@param ... any  its arguments
----@return { process: ctx.uv.Process, port: integer }
-function stage.start_under(c, under, file, ...)
-  local folder = file:match("^(.*)/[^/]*$")
-  local words = table.pack(table.unpack(under))
-  for _, word in ipairs({ stage.interpreter(), "-e",
-    ("package.path = %q .. package.path"):format(folder .. "/?.lua;"), file, ... }) do
-    words[#words + 1] = tostring(word)
-  end
-  local process = assert(uv.start(c, words[1], {
-    args = table.pack(table.unpack(words, 2)), stdout = "pipe", stderr = "inherit",
-  }))
-  local line = assert(process.stdout:read_line(c))
-  return { process = process, port = assert(math.tointeger(line:match("^listening (%d+)$"))) }
-end
+-- -- Processes ------------------------------------------------------------------------------------
 
---- The same without anything before it.
----@param c ctx.Context
----@param file string
----@param ... any
-function stage.start(c, file, ...)
-  return stage.start_under(c, {}, file, ...)
-end
+---@class Player
+---@field name string
+---@field process ctx.uv.Process
+---@field port integer
+---@field url string
+---@field records table[]  what it has logged
+---@field reading ctx.Task  reads its stdout to the end
 
 --- The interpreter that runs this program.
-function stage.interpreter()
+local function interpreter()
   local i = 0
   while arg[i - 1] do
     i = i - 1
@@ -82,19 +70,95 @@ function stage.interpreter()
   return arg[i]
 end
 
---- Waits for the end of a process, with what it still prints on the timeline.
----@param c ctx.Context
----@return integer? code
-function stage.finish(c, started)
-  while true do
-    local line = started.process.stdout:read_line(c)
-    if not line then
-      break
+--- Reads what a player logs; anything else goes on the timeline.
+local function read_log(c, player)
+  for line in function() return (player.process.stdout:read_line(c)) end do
+    local ok, record = pcall(cjson.decode, line)
+    if ok then
+      player.records[#player.records + 1] = record
     end
-    stage.say("", line)
+    if stage.verbose or not ok then
+      stage.say(player.name, line)
+    end
+    local wake = player.wake
+    player.wake = nil
+    if wake then
+      wake(true)
+    end
   end
-  local exit = assert(started.process:wait(c))
-  started.process:close()
+end
+
+--- Starts a program of this folder and waits until it listens.
+---@param c ctx.Context
+---@param under string[]  words before the interpreter's: a program that then runs it
+---@param name string
+---@param file string
+---@param ... any  its arguments
+---@return Player
+function stage.start_under(c, under, name, file, ...)
+  local folder = file:match("^(.*)/[^/]*$")
+  local words = table.pack(table.unpack(under))
+  for _, word in ipairs({ interpreter(), "-e",
+    ("package.path = %q .. package.path"):format(folder .. "/?.lua;"), file, ... }) do
+    words[#words + 1] = tostring(word)
+  end
+  local process = assert(uv.start(c, words[1], {
+    args = table.pack(table.unpack(words, 2)), stdout = "pipe", stderr = "inherit",
+  }))
+  local port = assert(process.stdout:read_line(c)):match("^listening (%d+)$")
+  local player = { name = name, process = process, port = math.tointeger(port),
+    url = "http://127.0.0.1:" .. port, records = {} }
+  player.reading = ctx.go(read_log, c, player)
+  return player
+end
+
+--- The same without anything before it.
+function stage.start(c, name, file, ...)
+  return stage.start_under(c, {}, name, file, ...)
+end
+
+--- How many records are as wanted.
+---@param player Player
+---@param wanted fun(record: table): any
+---@return integer
+function stage.count(player, wanted)
+  local count = 0
+  for _, record in ipairs(player.records) do
+    count = count + (wanted(record) and 1 or 0)
+  end
+  return count
+end
+
+--- Waits until a player has logged what is wanted, so many times; c is the patience.
+---@async
+---@return table record  the last of them
+function stage.await(c, player, wanted, times)
+  local seen, at = 0, 0
+  while true do
+    while at < #player.records do
+      at = at + 1
+      local record = player.records[at]
+      seen = seen + (wanted(record) and 1 or 0)
+      if seen == (times or 1) then
+        return record
+      end
+    end
+    if player.reading:status() == "done" then
+      error(player.name .. " has ended without what it was to log")
+    end
+    assert(ctx.await(c, function(resolve) player.wake = resolve end))
+  end
+end
+
+--- Waits for the end of a player, with what it still has to say.
+---@async
+---@param c ctx.Context
+---@param player Player
+---@return integer? code
+function stage.finish(c, player)
+  player.reading:wait(c)
+  local exit = assert(player.process:wait(c))
+  player.process:close()
   return exit.code
 end
 
