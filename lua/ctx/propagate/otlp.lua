@@ -91,7 +91,7 @@ local OPTIONS = {
 
 --- The client of ctx.http, which is not asked for before it is needed.
 local function post_by_http(c, url, headers, body)
-  return require("ctx.http").request(c, {
+  return require("ctx.http.client").request(c, {
     method = "POST", url = url, headers = headers, body = body, propagate = false,
   })
 end
