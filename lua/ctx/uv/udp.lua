@@ -4,8 +4,8 @@
 local ctx = require "ctx"
 local dns = require "ctx.uv.dns"
 local failure = require "ctx.uv.failure"
-local gate = require "ctx.uv.gate"
 local host = require "ctx.uv.host"
+local inbox = require "ctx.uv.inbox"
 local misuse = require "ctx.misuse"
 
 local check, check_context = misuse.argument, misuse.context
@@ -13,15 +13,11 @@ local uv = host.uv
 
 local KEPT = 64 -- datagrams, until luv is told to stop
 
----@class ctx.uv.Udp
----@field _handle userdata
----@field _queue table[]          datagrams and errors, in order of arrival
+---@class ctx.uv.Udp: ctx.uv.Inbox
 ---@field _receiving boolean
 ---@field _on_receive fun(...)
----@field _receivers ctx.uv.Gate
----@field _closed any?
-local Udp = {}
-local metatable = { __name = "ctx.uv.Udp", __index = Udp }
+local Udp = { close = inbox.methods.close, _take = inbox.methods._take }
+local metatable = { __name = "ctx.uv.Udp", __index = Udp, __close = Udp.close }
 
 local udp = { class = Udp }
 
@@ -31,7 +27,7 @@ local function on_receive(self, said, data, from, flags)
   end
   local queue = self._queue
   queue[#queue + 1] = { said = said, data = data, from = from, partial = flags and flags.partial }
-  if not self._receivers:open() and #queue >= KEPT then
+  if not self._gate:open() and #queue >= KEPT then
     self._receiving = false
     self._handle:recv_stop()
   end
@@ -62,31 +58,23 @@ function udp.udp(address, port, options)
     host.close(handle)
     return nil, failure.of(nil, said, what)
   end
-  local self = setmetatable({
-    _handle = handle, _queue = {}, _receiving = false, _receivers = gate.new(),
-  }, metatable)
+  local self = inbox.new(handle, metatable)
+  self._receiving = false
   self._on_receive = host.guarded(function(...)
     on_receive(self, ...)
   end)
-  handle:unref()
   return self
 end
 
-local function receive(self, c)
-  local handle = self._handle
+local function receive(self)
   if not self._receiving then
-    local ok, said = handle:recv_start(self._on_receive)
+    local ok, said = self._handle:recv_start(self._on_receive)
     if not ok then
-      return nil, failure.of(c, said, "recv")
+      return nil, said
     end
     self._receiving = true
   end
-  handle:ref()
-  local ok, err = self._receivers:wait(c)
-  if #self._receivers == 0 and not handle:is_closing() then
-    handle:unref()
-  end
-  return ok, err
+  return true
 end
 
 --- The next datagram and where it came from: `{ ip, port, family }`, with `partial = true` there if
@@ -97,23 +85,12 @@ end
 ---@return any from_or_err
 function Udp:recv(c)
   check_context(c, "recv")
-  if c:err() then
-    return nil, failure.ended(c)
+  local got, err = self:_take(c, "recv", receive)
+  if not got then
+    return nil, err
   end
-  while not self._closed do
-    local got = table.remove(self._queue, 1)
-    if got and got.said then
-      return nil, failure.of(c, got.said, "recv")
-    elseif got then
-      got.from.partial = got.partial
-      return got.data, got.from
-    end
-    local ok, err = receive(self, c)
-    if not ok then
-      return nil, err
-    end
-  end
-  return nil, failure.closed("recv", self._closed)
+  got.from.partial = got.partial
+  return got.data, got.from
 end
 
 --- Sends what the kernel would not take at once.
@@ -201,17 +178,5 @@ end
 function Udp:handle()
   return self._handle
 end
-
---- Closes it; whoever waits in recv is woken with an error of code ECLOSED. Again: nothing.
-function Udp:close()
-  if not self._closed then
-    self._closed = "by its owner"
-    self._queue = {}
-    host.close(self._handle)
-    self._receivers:open()
-  end
-end
-
-metatable.__close = Udp.close
 
 return udp

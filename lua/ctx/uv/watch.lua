@@ -2,8 +2,8 @@
 --- Waiting for descriptors, and for changes of files.
 local ctx = require "ctx"
 local failure = require "ctx.uv.failure"
-local gate = require "ctx.uv.gate"
 local host = require "ctx.uv.host"
+local inbox = require "ctx.uv.inbox"
 local misuse = require "ctx.misuse"
 
 local check, check_context = misuse.argument, misuse.context
@@ -60,13 +60,9 @@ end
 
 local KEPT = 1024 -- changes that nobody has asked for yet
 
----@class ctx.uv.Watcher
----@field _handle userdata
----@field _queue ctx.uv.Change[]
----@field _watchers ctx.uv.Gate
----@field _closed any?
-local Watcher = {}
-local metatable = { __name = "ctx.uv.Watcher", __index = Watcher }
+---@class ctx.uv.Watcher: ctx.uv.Inbox
+local Watcher = { close = inbox.methods.close, _take = inbox.methods._take }
+local metatable = { __name = "ctx.uv.Watcher", __index = Watcher, __close = Watcher.close }
 watch.class = Watcher
 
 ---@class ctx.uv.Change
@@ -83,7 +79,7 @@ local function on_change(self, said, name, events)
     queue[#queue + 1] = said and { said = said }
       or { name = name, rename = events.rename or false, change = events.change or false }
   end
-  self._watchers:open()
+  self._gate:open()
 end
 
 --- Begins to watch a file or a directory; changes from now on are kept until `next` asks for them.
@@ -94,7 +90,7 @@ end
 function watch.watch(path, options)
   check(type(path) == "string", "watch", 1, "path", "a string", path)
   local handle = assert(uv.new_fs_event())
-  local self = setmetatable({ _handle = handle, _queue = {}, _watchers = gate.new() }, metatable)
+  local self = inbox.new(handle, metatable)
   local ok, said = handle:start(path, options or {}, host.guarded(function(...)
     on_change(self, ...)
   end))
@@ -102,7 +98,6 @@ function watch.watch(path, options)
     host.close(handle)
     return nil, failure.of(nil, said, "watch " .. path)
   end
-  handle:unref()
   return self
 end
 
@@ -113,38 +108,7 @@ end
 ---@return any? err
 function Watcher:next(c)
   check_context(c, "next")
-  if c:err() then
-    return nil, failure.ended(c)
-  end
-  while not self._closed do
-    local change = table.remove(self._queue, 1)
-    if change and change.said then
-      return nil, failure.of(c, change.said, "watch")
-    elseif change then
-      return change
-    end
-    self._handle:ref()
-    local ok, err = self._watchers:wait(c)
-    if #self._watchers == 0 and not self._handle:is_closing() then
-      self._handle:unref()
-    end
-    if not ok then
-      return nil, err
-    end
-  end
-  return nil, failure.closed("watch", self._closed)
+  return self:_take(c, "watch")
 end
-
---- Stops watching; whoever waits in next is woken with an error of code ECLOSED. Again: nothing.
-function Watcher:close()
-  if not self._closed then
-    self._closed = "by its owner"
-    self._queue = {}
-    host.close(self._handle)
-    self._watchers:open()
-  end
-end
-
-metatable.__close = Watcher.close
 
 return watch
