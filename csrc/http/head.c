@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <lauxlib.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "wire.h"
@@ -20,6 +19,16 @@ struct head {
 static void put(struct head* h, const char* s, size_t n) {
   if (h->out) memcpy(h->out + h->size, s, n);
   h->size += n;
+}
+
+static void put_number(struct head* h, lua_Integer n) {
+  char digits[24];
+  char* at = digits + sizeof digits;
+  do {
+    *--at = (char)('0' + n % 10);
+    n /= 10;
+  } while (n > 0);
+  put(h, at, (size_t)(digits + sizeof digits - at));
 }
 
 static void put_text(struct head* h, const char* s) {
@@ -149,21 +158,20 @@ static int put_headers(struct head* h) {
 /* ---- what the server adds -------------------------------------------------------------------- */
 
 static void put_status(struct head* h) {
-  char line[32];
-  int minor = (int)lua_tointeger(h->L, MINOR);
-  (void)snprintf(line, sizeof line, "HTTP/1.%d %d ", minor, (int)lua_tointeger(h->L, STATUS));
-  put_text(h, line);
+  put_text(h, lua_tointeger(h->L, MINOR) == 0 ? "HTTP/1.0 " : "HTTP/1.1 ");
+  put_number(h, lua_tointeger(h->L, STATUS));
+  put(h, " ", 1);
   put_text(h, lua_tostring(h->L, REASON));
   put(h, "\r\n", 2);
 }
 
 /* Says where the body ends. In HTTP/1.0, with the length unknown, at the end of the connection. */
 static void put_framing(struct head* h) {
-  char line[48];
   if (lua_isinteger(h->L, LENGTH)) h->length = lua_tointeger(h->L, LENGTH);
   if (h->length >= 0) {
-    (void)snprintf(line, sizeof line, "Content-Length: %lld\r\n", (long long)h->length);
-    put_text(h, line);
+    put_text(h, "Content-Length: ");
+    put_number(h, h->length);
+    put(h, "\r\n", 2);
   } else if (lua_isboolean(h->L, LENGTH)) {
     if (lua_tointeger(h->L, MINOR) == 0) {
       h->keep_alive = 0;

@@ -136,8 +136,7 @@ function Connection:_next()
   if self.server:is_draining() then
     return self:linger()
   end
-  self._since = ctx.now()
-  self._watchdog:set(self.server.limits.idle_timeout)
+  self._since = self._watchdog:set(self.server.limits.idle_timeout)
   if self._pending then
     -- Not from here: a thousand requests in one packet must not be a thousand calls deep.
     ctx.go(self:_guarded(intake.feed_pending))

@@ -17,7 +17,7 @@ local check_context = misuse.context
 ---@field minor integer              of HTTP/1.minor
 ---@field server ctx.http.Server
 ---@field trailers table<string, string>?  what came after a chunked body, once that is read
----@field _raw_query string?
+---@field raw_query string?        as it was sent
 ---@field _body ctx.http.Body
 ---@field _connection ctx.http.Connection
 ---@field _original ctx.http.Request?  of which it is a copy
@@ -27,7 +27,7 @@ local Request = {}
 -- What is made on first use only; nil in C's table.
 local lazy = {
   query = function(self)
-    return url.query(self._raw_query)
+    return url.query(self.raw_query)
   end,
   params = function()
     return {}
@@ -63,10 +63,12 @@ local request = { class = Request }
 ---@param body ctx.http.Body
 ---@return ctx.http.Request?
 function request.new(head, connection, body)
-  local path, query = url.split(head.target)
-  head.raw_path, head.path, head._raw_query = path, url.unescape(path), query
-  head._connection, head._body, head.server = connection, body, connection.server
-  return head.path and setmetatable(head, metatable) or nil
+  if not head.raw_path then
+    head.raw_path, head.raw_query = url.split(head.target)
+  end
+  local path = url.unescape(head.raw_path)
+  head.path, head._connection, head._body, head.server = path, connection, body, connection.server
+  return path and setmetatable(head, metatable) or nil
 end
 
 --- The values of a name in the query, in order.
@@ -74,7 +76,7 @@ end
 ---@return string[]
 function Request:values(name)
   local values = {}
-  for found, value in url.pairs(self._raw_query) do
+  for found, value in url.pairs(self.raw_query) do
     if found == name then
       values[#values + 1] = value
     end

@@ -33,6 +33,7 @@ local response = { class = Response }
 ---@return ctx.http.Response
 function response.new(request, connection)
   return setmetatable({ status = 200, headers = {}, bytes = 0, sent = false, finished = false,
+    failed = nil, _length = nil, _chunked = false,
     _request = request, _connection = connection, _keep_alive = request.keep_alive }, metatable)
 end
 
@@ -54,15 +55,14 @@ local function http_date()
   return date
 end
 
---- Whether a response of this status, to this request, has a body.
-local function has_body(self)
-  local status = self.status
-  return status >= 200 and status ~= 204 and status ~= 304 and self._request.method ~= "HEAD"
-end
-
---- Whether such a response says how long its body is, or would be.
+--- Whether a response of this status says how long its body is, or would be.
 local function has_length(status)
   return status >= 200 and status ~= 204 and status ~= 304
+end
+
+--- Whether it has a body, too.
+local function has_body(self)
+  return has_length(self.status) and self._request.method ~= "HEAD"
 end
 
 --- The bytes of the head; raises, at the line of the caller of the public function, what must not

@@ -18,19 +18,18 @@ function url.unescape(text)
   return n == marks and decoded or nil
 end
 
---- Path and query of a target, not decoded yet; those of OPTIONS * and CONNECT are the target.
+--- The path and the query of a target in absolute-form, as a proxy gets it; of OPTIONS * and of
+--- CONNECT, the target.
 ---@param target string
 ---@return string path
 ---@return string? query
 function url.split(target)
-  local path, query = target:match("^([^?#]*)%??([^#]*)")
-  if path:byte() ~= 47 then
-    local rest = path:match("^%a[%w+.-]*://[^/]*(.*)$")
-    if rest then
-      path = rest ~= "" and rest or "/"
-    end
+  local rest = target:match("^%a[%w+.-]*://[^/?#]*([^#]*)")
+  if not rest then
+    return target
   end
-  return path, query ~= "" and query or nil
+  local path, query = rest:match("^([^?]*)%??(.*)$")
+  return path ~= "" and path or "/", query ~= "" and query or nil
 end
 
 local function form_value(text)

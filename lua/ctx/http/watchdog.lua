@@ -50,16 +50,15 @@ end
 
 --- From now on it is due in `ms`; nil or math.huge: not at all.
 ---@param ms number?
+---@return number now
 function Watchdog:set(ms)
-  if not ms or ms == math.huge then
-    self._due = nil
-    return
-  end
-  local due = ctx.now() + ms
+  local now = ctx.now()
+  local due = ms and ms ~= math.huge and now + ms or nil
   self._due = due
-  if not self._armed or self._armed > due then
+  if due and (not self._armed or self._armed > due) then
     arm(self, due)
   end
+  return now
 end
 
 --- Not due any more.
