@@ -35,6 +35,7 @@ local journal = {}
 --- Answers one line after the time that it takes, also while the server drains.
 local function answer(c, socket, line)
   open[socket] = true
+  say("asked: ", line)
   if ctx.sleep(c, options.work) then
     socket:write("answer to " .. line .. "\n")
     answered = answered + 1
@@ -90,7 +91,10 @@ end
 local function main(root)
   local s <close> = shutdown.new(root, { delay = 20, timeouts = { drain = 5000, wait = 300 } })
   local server = listen(s)
-  s:on("stop", "listener", function() server:close() end)
+  s:on("stop", "listener", function()
+    server:close()
+    say("accepts no more")
+  end)
   s:on("drain", "requests", function(c)
     while next(open) do
       local ok, err = ctx.sleep(c, 5)

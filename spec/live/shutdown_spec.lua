@@ -2,21 +2,18 @@
 --- examples/graceful.lua as a process of its own, under load, told to stop by real signals.
 local ctx = require "ctx"
 local process = require "spec.support.process"
-local testing = require "ctx.testing"
 local uv = require "luv"
 
-local LIMIT_MS = 20000
 local SIGINT = 2
 local here = debug.getinfo(1, "S").source:match("^@(.*)[/\\][^/\\]+$") or "."
 
 --- Starts the server with these options; fn gets its process and its port.
 local function with_server(options, fn)
-  testing.run(function(root)
-    local c, cancel <close> = ctx.with_timeout(root, LIMIT_MS)
-    local p = process.lua(here .. "/../../examples/graceful.lua", table.unpack(options))
-    p:expect(c, "serving on ")
+  process.play(function()
+    return process.lua(here .. "/../../examples/graceful.lua", table.unpack(options))
+  end, "serving on ", function(c, p)
     fn(c, p, math.tointeger(p.output:match("serving on (%d+)")))
-  end, { real = true })
+  end)
 end
 
 --- One request: the answer, or nil and an error.
@@ -48,7 +45,9 @@ describe("a server that is told to stop by SIGTERM", function()
       for i = 1, 20 do
         tasks[i] = ctx.go(ask, c, port, "question " .. i)
       end
-      ctx.sleep(c, 200) -- all are being worked on
+      for i = 1, 20 do
+        p:expect(c, ("asked: question %d\n"):format(i))
+      end
       p:kill "sigterm"
       for i = 1, 20 do
         local answer, err = tasks[i]:wait(c)
@@ -63,9 +62,9 @@ describe("a server that is told to stop by SIGTERM", function()
   it("S49: takes on nothing new once it has stopped accepting", function()
     with_server({ "--work", "300" }, function(c, p, port)
       local first = ctx.go(ask, c, port, "early")
-      ctx.sleep(c, 50)
+      p:expect(c, "asked: early\n")
       p:kill "sigterm"
-      ctx.sleep(c, 100) -- past the delay of 20 ms
+      p:expect(c, "accepts no more\n")
       assert.is_nil(ask(c, port, "late"))
       assert.equal("answer to early\n", (first:wait(c)))
       assert.equal(0, (p:wait(c)), p.output)
@@ -85,9 +84,9 @@ describe("a server that is told to stop by SIGINT, twice,", function()
   it("C70: is killed at once by the second", function()
     with_server({ "--work", "5000" }, function(c, p, port)
       local request = ctx.go(ask, c, port, "slow")
-      ctx.sleep(c, 50)
+      p:expect(c, "asked: slow\n")
       p:kill "sigint"
-      ctx.sleep(c, 100)
+      p:expect(c, "accepts no more\n")
       assert.is_nil(p.code) -- it drains
       local before = ctx.now()
       p:kill "sigint"
@@ -102,9 +101,9 @@ end)
 describe("a server whose stdout was closed", function()
   it("L17: is not killed by that, and drains as ever", function()
     with_server({ "--work", "100" }, function(c, p, port)
-      p:hang_up()
       local request = ctx.go(ask, c, port, "deaf")
-      ctx.sleep(c, 30)
+      p:expect(c, "asked: deaf\n")
+      p:hang_up()
       p:kill "sigterm"
       assert.equal("answer to deaf\n", (request:wait(c)))
       local code, killed_by = p:wait(c)

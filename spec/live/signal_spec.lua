@@ -2,9 +2,7 @@
 --- Signals that kill, in processes of their own.
 local ctx = require "ctx"
 local process = require "spec.support.process"
-local testing = require "ctx.testing"
 
-local LIMIT_MS = 20000
 local SIGINT, SIGTERM = 2, 15
 
 local PRELUDE = [[
@@ -15,12 +13,9 @@ local PRELUDE = [[
 
 --- Starts a program of a few lines, and lets `fn` deal with it.
 local function with_program(body, fn)
-  testing.run(function(root)
-    local c, cancel <close> = ctx.with_timeout(root, LIMIT_MS)
-    local p = process.lua("-e", PRELUDE .. body)
-    p:expect(c, "ready")
-    fn(c, p)
-  end, { real = true })
+  process.play(function()
+    return process.lua("-e", PRELUDE .. body)
+  end, "ready", fn)
 end
 
 describe("a program that waits for signals", function()

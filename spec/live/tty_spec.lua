@@ -1,10 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- ctx.uv on a real terminal.
-local ctx = require "ctx"
 local process = require "spec.support.process"
-local testing = require "ctx.testing"
 
-local LIMIT_MS = 20000
 local COLUMNS, ROWS = 101, 37
 
 local PRELUDE = [[
@@ -15,13 +12,12 @@ local PRELUDE = [[
 --- Runs a program of a few lines on a terminal, and lets `fn` deal with it. Lines end with "\r\n":
 --- that is how a terminal shows them.
 local function on_terminal(body, fn)
-  testing.run(function(root)
-    local c, cancel <close> = ctx.with_timeout(root, LIMIT_MS)
-    local p = process.on_terminal(COLUMNS, ROWS, "-e", PRELUDE .. body)
-    p:expect(c, "ready\r\n")
+  process.play(function()
+    return process.on_terminal(COLUMNS, ROWS, "-e", PRELUDE .. body)
+  end, "ready\r\n", function(c, p)
     fn(c, p)
     assert.equal(0, (p:wait(c)))
-  end, { real = true })
+  end)
 end
 
 describe("a terminal", function()

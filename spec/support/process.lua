@@ -4,9 +4,12 @@
 local ctx = require "ctx"
 local interpreter = require "spec.support.interpreter"
 local program = require "spec.support.program"
+local testing = require "ctx.testing"
 local uv = require "luv"
 
 local process = {}
+
+local LIMIT_MS = 20000
 
 ---@class spec.Process
 ---@field pid integer
@@ -140,6 +143,19 @@ function Process:wait(c)
     next_change(self, c)
   end
   return self.code, self.signal
+end
+
+--- Starts a process by `begin`, waits until it has printed `ready`, and lets fn(c, p) deal with it.
+---@param begin fun(): spec.Process
+---@param ready string
+---@param fn fun(c: ctx.Context, p: spec.Process)
+function process.play(begin, ready, fn)
+  testing.run(function(root)
+    local c, cancel <close> = ctx.with_timeout(root, LIMIT_MS)
+    local p = begin()
+    p:expect(c, ready)
+    fn(c, p)
+  end, { real = true })
 end
 
 return process
