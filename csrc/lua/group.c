@@ -188,17 +188,20 @@ static void all_over(ctx_join_t* join) {
   }
 }
 
-static int result(lua_State* L, lctx_group* g) {
-  /* The tasks' context is over with them: nobody needs to cancel it any more. */
+/* The tasks' context is over with them: nobody needs to cancel it any more. */
+static void settle(lctx_group* g) {
   if (g->own != NULL) lctx_live_remove(lctx_stateof_group(g), &g->own->base);
   g->over = true;
+}
+
+static int result(lua_State* L, lctx_group* g) {
+  settle(g);
   if (!g->g.failed) {
     lua_pushboolean(L, 1);
     return 1;
   }
-  g->heard = true;
   lua_pushnil(L);
-  lua_getiuservalue(L, 1, LCTX_GROUP_FIRST);
+  (void)lctx_group_hear(L, g, 1);
   return 2;
 }
 
@@ -252,23 +255,11 @@ static int closed(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
                       .undo_data = g};
     return lctx_park(L, S, &wait);
   }
-  bool unheard = g->g.failed && !g->heard;
-  (void)result(L, g);
-  if (unheard) {
-    lua_getiuservalue(L, 1, LCTX_GROUP_FIRST);
+  settle(g);
+  if (g->g.failed && lctx_group_hear(L, g, 1)) {
     lua_pushvalue(L, 2);
     lctx_hook(L, S, "group_failed", 2, 0);
   }
-  return 0;
-}
-
-/* The finalizer of a group that failed. */
-static int failed_gc(lua_State* L) {
-  lctx_group* g = lctx_checkgroup(L, 1);
-  if (g->heard) return 0;
-  g->heard = true;
-  lua_getiuservalue(L, 1, LCTX_GROUP_FIRST);
-  lctx_hook(L, lctx_stateof_group(g), "group_failed", 1, 0);
   return 0;
 }
 
@@ -295,9 +286,8 @@ void lctx_open_group(lua_State* L, lctx_state* S) {
       {"go", group_go},     {"try_go", group_try_go},      {"set_limit", group_set_limit},
       {"wait", group_wait}, {"errors", lctx_group_errors}, {NULL, NULL}};
   static const luaL_Reg metamethods[] = {{"__close", group_close}, {NULL, NULL}};
-  static const luaL_Reg finalizer[] = {{"__gc", failed_gc}, {NULL, NULL}};
-  static const lctx_class class = {"ctx.group", LCTX_REF_GROUP, LCTX_REF_GROUP_FAILED,
-                                   methods,     metamethods,    finalizer};
+  static const lctx_class class = {
+      .name = "ctx.group", .ref = LCTX_REF_GROUP, .methods = methods, .metamethods = metamethods};
   lctx_register(L, S, functions);
   lctx_open_class(L, S, &class);
 }

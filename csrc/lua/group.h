@@ -3,21 +3,23 @@
 #define LCTX_GROUP_H
 
 /* What the files of the class of groups share. */
+#include "failure.h"
 #include "lctx.h"
 
-/* User values: the group's context; the first error; a list of the others, see group_errors.c. */
-enum { LCTX_GROUP_CONTEXT = 1, LCTX_GROUP_FIRST, LCTX_GROUP_OTHERS, LCTX_GROUP_VALUES = 3 };
+/* User values: the group's context; its failure, with the first error; a list of the other errors, see
+ * group_errors.c. */
+enum { LCTX_GROUP_CONTEXT = 1, LCTX_GROUP_FAILURE, LCTX_GROUP_OTHERS, LCTX_GROUP_VALUES = 3 };
 
 typedef struct {
   const void* tag;
   ctx_group_t g;
-  ctx_join_t join;      /* the core's word that all tasks have ended, for all that wait */
-  lctx_link waiters;    /* coroutines in g:wait(), and in the group's __close */
-  lctx_node* own;       /* the group's context, or NULL */
-  lua_Integer listed;   /* entries in the list of the other errors */
-  lua_Integer canceled; /* errors since the last of these that are ctx.canceled itself */
-  bool heard;           /* somebody has been told the first error */
-  bool over;            /* a wait has told that all tasks are, and none was started since */
+  ctx_join_t join;       /* the core's word that all tasks have ended, for all that wait */
+  lctx_link waiters;     /* coroutines in g:wait(), and in the group's __close */
+  lctx_node* own;        /* the group's context, or NULL */
+  lctx_failure* failure; /* NULL also if there was no memory for one */
+  lua_Integer listed;    /* entries in the list of the other errors */
+  lua_Integer canceled;  /* errors since the last of these that are ctx.canceled itself */
+  bool over;             /* a wait has told that all tasks are, and none was started since */
 } lctx_group;
 
 lctx_group* lctx_checkgroup(lua_State* L, int arg);
@@ -30,7 +32,10 @@ static inline void lctx_group_unheed(lctx_group* g) {
   if (lctx_list_empty(&g->waiters)) (void)ctx_join_stop(&g->join);
 }
 
-/* group_errors.c: g:errors() → a list of all errors, by time */
+/* group_errors.c: */
+/* Pushes the first error of the group at `index`, which has failed; true if nobody had heard it. */
+bool lctx_group_hear(lua_State* L, lctx_group* g, int index);
+/* g:errors() → a list of all errors, by time */
 int lctx_group_errors(lua_State* L);
 
 #endif

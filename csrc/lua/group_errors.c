@@ -53,7 +53,9 @@ static int append(lua_State* L) {
 static void keep_error(lua_State* L, lctx_group* g) {
   int group = lua_gettop(L) - 1;
   if (!g->g.failed) {
-    lua_setiuservalue(L, group, LCTX_GROUP_FIRST);
+    lua_pushnil(L);
+    g->failure = lctx_push_failure(L, lctx_stateof_group(g), "group_failed");
+    lua_setiuservalue(L, group, LCTX_GROUP_FAILURE);
   } else {
     lua_pushcfunction(L, append);
     lua_insert(L, -2);
@@ -72,13 +74,6 @@ static void fail(lua_State* L, lctx_group* g) {
     lua_setiuservalue(L, -2, 2);
     lua_pop(L, 1);
     cause = &g->own->base.token;
-  }
-  if (first) {
-    /* Now it matters whether anybody asks: only now does the group get a finalizer. */
-    lua_pushvalue(L, -2);
-    lctx_pushref(L, lctx_stateof_group(g), LCTX_REF_GROUP_FAILED);
-    lua_setmetatable(L, -2);
-    lua_pop(L, 1);
   }
   keep_error(L, g);
   ctx_group_end(&g->g, true, cause);
@@ -102,6 +97,14 @@ void lctx_group_task_over(lua_State* L, lctx_task* t, int nresults) {
   lctx_empty(t, LCTX_PLACE_GROUP);
 }
 
+bool lctx_group_hear(lua_State* L, lctx_group* g, int index) {
+  lua_getiuservalue(L, index, LCTX_GROUP_FAILURE);
+  lctx_open_up(L, g->failure, LCTX_FAILURE_ERROR);
+  bool unheard = g->failure != NULL && !g->failure->heard;
+  if (unheard) g->failure->heard = true;
+  return unheard;
+}
+
 /* Adds ctx.canceled `count` times to the list at stack index 2, which has `n` errors. Returns how
  * many it has then. */
 static lua_Integer add_canceled(lua_State* L, lctx_state* S, lua_Integer n, lua_Integer count) {
@@ -118,9 +121,8 @@ int lctx_group_errors(lua_State* L) {
   lctx_state* S = lctx_stateof_group(g);
   lua_settop(L, 1);
   lua_newtable(L);
-  g->heard = g->g.failed;
   if (!g->g.failed) return 1;
-  lua_getiuservalue(L, 1, LCTX_GROUP_FIRST);
+  (void)lctx_group_hear(L, g, 1);
   lua_rawseti(L, 2, 1);
   lua_Integer n = 1;
   lua_getiuservalue(L, 1, LCTX_GROUP_OTHERS);

@@ -37,13 +37,12 @@ enum lctx_ref {
   LCTX_REF_ANY,     /* the same with a finalizer */
   LCTX_REF_CANCEL,
   LCTX_REF_TASK,
-  LCTX_REF_FAILED, /* of a task's handle, while its error is nobody's yet */
+  LCTX_REF_FAILURE,
   LCTX_REF_KEY,
   LCTX_REF_AFTER,
   LCTX_REF_QUEUE,
   LCTX_REF_SEMAPHORE,
   LCTX_REF_GROUP,
-  LCTX_REF_GROUP_FAILED, /* of a group whose first error is nobody's yet */
   LCTX_REF_LIVE,
   LCTX_REF_KNOWN,
   LCTX_REF_LINES,      /* slot -> where the context was made, under debug */
@@ -195,12 +194,13 @@ struct lctx_task {
   int nargs;       /* values on the coroutine's stack for the next resume */
 };
 
-/* The handle of a task, a userdata. User value 1: packed results, or the error. */
+/* The handle of a task, a userdata. User value 1: packed results, or what it failed with. */
 typedef struct {
   const void* tag;
   lctx_task* task;   /* NULL once it is over */
   lctx_link waiters; /* coroutines in t:wait(); the list's sentinel */
-  bool failed, heard;
+  bool failed;
+  struct lctx_failure* failure; /* NULL also if there was no memory for one */
 } lctx_handle;
 
 typedef struct {
@@ -324,6 +324,7 @@ void lctx_open_wait(lua_State* L, lctx_state* S);
 void lctx_open_queue(lua_State* L, lctx_state* S);
 void lctx_open_semaphore(lua_State* L, lctx_state* S);
 void lctx_open_group(lua_State* L, lctx_state* S);
+void lctx_open_failure(lua_State* L, lctx_state* S);
 /* group.c: tells the group that a task of it is over, with the values on its stack */
 void lctx_group_task_over(lua_State* L, lctx_task* t, int nresults);
 /* derive.c: pushes a context below `parent`, which is at stack index 1, as with_cancel does, but

@@ -113,15 +113,14 @@ static void make_tables(lua_State* L, lctx_state* S) {
     enum lctx_ref ref;
     const char* weak;
   } tables[] = {
-      {LCTX_REF_CONTEXT, NULL},      {LCTX_REF_ANY, NULL},       {LCTX_REF_CANCEL, NULL},
-      {LCTX_REF_TASK, NULL},         {LCTX_REF_FAILED, NULL},    {LCTX_REF_KEY, NULL},
-      {LCTX_REF_QUEUE, NULL},        {LCTX_REF_SEMAPHORE, NULL}, {LCTX_REF_GROUP, NULL},
-      {LCTX_REF_GROUP_FAILED, NULL}, {LCTX_REF_AFTER, NULL},     {LCTX_REF_LIVE, "v"},
-      {LCTX_REF_KNOWN, "v"},         {LCTX_REF_LINES, NULL},     {LCTX_REF_NAMES, "k"},
-      {LCTX_REF_CANCELLERS, "k"},    {LCTX_REF_BUDGETS, "k"},    {LCTX_REF_BLOCKS, NULL},
-      {LCTX_REF_ALARMS, NULL},       {LCTX_REF_RESULTS, NULL},   {LCTX_REF_TRACES, NULL},
-      {LCTX_REF_SPAWNS, NULL},       {LCTX_REF_AFTERS, NULL},    {LCTX_REF_SHARED, NULL},
-      {LCTX_REF_HOOKS, NULL},
+      {LCTX_REF_CONTEXT, NULL}, {LCTX_REF_ANY, NULL},       {LCTX_REF_CANCEL, NULL},
+      {LCTX_REF_TASK, NULL},    {LCTX_REF_FAILURE, NULL},   {LCTX_REF_KEY, NULL},
+      {LCTX_REF_QUEUE, NULL},   {LCTX_REF_SEMAPHORE, NULL}, {LCTX_REF_GROUP, NULL},
+      {LCTX_REF_AFTER, NULL},   {LCTX_REF_LIVE, "v"},       {LCTX_REF_KNOWN, "v"},
+      {LCTX_REF_LINES, NULL},   {LCTX_REF_NAMES, "k"},      {LCTX_REF_CANCELLERS, "k"},
+      {LCTX_REF_BUDGETS, "k"},  {LCTX_REF_BLOCKS, NULL},    {LCTX_REF_ALARMS, NULL},
+      {LCTX_REF_RESULTS, NULL}, {LCTX_REF_TRACES, NULL},    {LCTX_REF_SPAWNS, NULL},
+      {LCTX_REF_AFTERS, NULL},  {LCTX_REF_SHARED, NULL},    {LCTX_REF_HOOKS, NULL},
   };
   for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
     lua_newtable(L);
@@ -269,6 +268,7 @@ static void open_state(lua_State* L) {
   lctx_open_queue(L, S);
   lctx_open_semaphore(L, S);
   lctx_open_group(L, S);
+  lctx_open_failure(L, S);
   lctx_open_live(L, S);
   lctx_open_host(L, S);
   /* Only a state that is whole goes into the registry. */

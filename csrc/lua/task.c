@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The class of task handles. A handle is what a task leaves behind: the task itself, its record and
  * its thread, are used again as soon as it is over. */
+#include "failure.h"
 #include "lctx.h"
 #include "place.h"
 
-enum { UV_RESULTS = 1, UV_TRACE = 2 }; /* packed results or the error; its traceback */
+enum { UV_RESULTS = 1 }; /* packed, or the failure */
 
 static const char handle_tag = 0;
 
@@ -22,7 +23,7 @@ static int task_go(lua_State* L) {
   if (lua_type(L, 1) != LUA_TFUNCTION) lctx_typeerror(L, 1, "fn", "a function");
   if (S->closed) return luaL_error(L, "cannot start a task: the Lua state is closing");
   int nargs = lua_gettop(L) - 1;
-  lctx_handle* h = (lctx_handle*)lua_newuserdatauv(L, sizeof *h, 2);
+  lctx_handle* h = (lctx_handle*)lua_newuserdatauv(L, sizeof *h, 1);
   *h = (lctx_handle){.tag = &handle_tag};
   lctx_list_init(&h->waiters);
   lctx_pushref(L, S, LCTX_REF_TASK);
@@ -82,20 +83,12 @@ static void wake_waiters(lctx_handle* h) {
   }
 }
 
-/* Stack: the handle, the error, the traceback. */
+/* Stack: the handle, the error, the traceback; pops the last two. */
 static void fail(lua_State* L, lctx_state* S, lctx_handle* h) {
-  lua_pushvalue(L, -2);
-  lua_setiuservalue(L, -4, UV_RESULTS);
-  lua_pushvalue(L, -1);
-  lua_setiuservalue(L, -4, UV_TRACE);
+  h->failure = lctx_push_failure(L, S, "task_failed");
+  lua_setiuservalue(L, -2, UV_RESULTS);
   h->failed = true;
-  h->heard = !lctx_list_empty(&h->waiters);
-  if (h->heard) return;
-  /* Now it matters whether anybody ever asks: only now does the handle get a finalizer. */
-  lua_pushvalue(L, -3);
-  lctx_pushref(L, S, LCTX_REF_FAILED);
-  lua_setmetatable(L, -2);
-  lua_pop(L, 1);
+  if (h->failure != NULL) h->failure->heard = !lctx_list_empty(&h->waiters);
 }
 
 void lctx_task_over(lua_State* L, lctx_task* t, int nresults) {
@@ -123,25 +116,14 @@ void lctx_task_over(lua_State* L, lctx_task* t, int nresults) {
   lua_settop(L, base);
 }
 
-/* The finalizer of a handle whose task failed: nobody will ever ask for the error now. */
-static int failed_gc(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
-  lctx_handle* h = (lctx_handle*)lua_touserdata(L, 1);
-  if (h->heard) return 0;
-  h->heard = true;
-  lua_getiuservalue(L, 1, UV_RESULTS);
-  lua_getiuservalue(L, 1, UV_TRACE);
-  lctx_hook(L, S, "task_failed", 2, 0);
-  return 0;
-}
-
 /* -- Waiting for it ------------------------------------------------------------------------- */
 
 static int push_results(lua_State* L, lctx_handle* h, int handle) {
   if (h->failed) {
-    h->heard = true;
+    if (h->failure != NULL) h->failure->heard = true;
     lua_pushnil(L);
     lua_getiuservalue(L, handle, UV_RESULTS);
+    lctx_open_up(L, h->failure, LCTX_FAILURE_ERROR);
     return 2;
   }
   if (lua_getiuservalue(L, handle, UV_RESULTS) == LUA_TNIL) return 0;
@@ -205,7 +187,8 @@ static bool push_spawn(lua_State* L, lctx_task* t) {
 static int task_traceback(lua_State* L) {
   lctx_handle* h = check(L, 1);
   if (h->task == NULL) {
-    lua_getiuservalue(L, 1, UV_TRACE);
+    lua_getiuservalue(L, 1, UV_RESULTS);
+    lctx_open_up(L, h->failure, LCTX_FAILURE_TRACE);
   } else {
     luaL_traceback(L, h->task->co, NULL, 0);
     if (push_spawn(L, h->task)) {
@@ -330,9 +313,8 @@ void lctx_open_task(lua_State* L, lctx_state* S) {
   static const luaL_Reg functions[] = {
       {"go", task_go}, {"tasks", core_tasks}, {"abandon", core_abandon}, {NULL, NULL}};
   static const luaL_Reg metamethods[] = {{"__tostring", task_tostring}, {NULL, NULL}};
-  static const luaL_Reg finalizer[] = {{"__gc", failed_gc}, {NULL, NULL}};
-  static const lctx_class class = {"ctx.task", LCTX_REF_TASK, LCTX_REF_FAILED,
-                                   methods,    metamethods,   finalizer};
+  static const lctx_class class = {
+      .name = "ctx.task", .ref = LCTX_REF_TASK, .methods = methods, .metamethods = metamethods};
   lctx_register(L, S, functions);
   lctx_open_class(L, S, &class);
 }
