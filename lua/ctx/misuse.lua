@@ -5,6 +5,8 @@
 --- in a tail call, or the line is lost. From a function that the public one calls, add to `deeper`.
 local core = require "ctx.core"
 
+local class_of = core.kind
+
 local misuse = {}
 
 --- What the value calls itself.
@@ -42,7 +44,9 @@ end
 ---@param name string
 ---@param position? integer 1 by default
 function misuse.context(c, name, position)
-  misuse.argument(core.kind(c) == "context", name, position or 1, "c", "a context", c, 1)
+  if class_of(c) ~= "context" then
+    misuse.argument(false, name, position or 1, "c", "a context", c, 1)
+  end
 end
 
 ---@param fn any

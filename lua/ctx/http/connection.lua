@@ -229,7 +229,7 @@ function Connection:hijack(req)
   elseif self.gone or self.closed then
     return nil, self.gone or errors.new("hijack: the connection is closed")
   elseif self.hijacked or self._receiving then
-    return nil, errors.new(self.hijacked and "hijack: already done" or "hijack: read the body first")
+    return nil, errors.new(self.hijacked and "hijack: it is done" or "hijack: read the body first")
   end
   self.hijacked = true
   self._watchdog:close()

@@ -88,7 +88,7 @@ local function run(conn, req)
     res:finish(ctx.background())
   end
   if began then
-    server._log(record.of(req, res, err, ctx.now() - began))
+    server:_record(record.of(req, res, err, ctx.now() - began))
   end
   server:_served()
   conn:answered(res._keep_alive and res.finished)

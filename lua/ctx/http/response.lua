@@ -10,6 +10,7 @@ local status_names = require "ctx.http.status"
 local wire = require "ctx.http.wire"
 
 local check, check_context = misuse.argument, misuse.context
+local concat = table.concat
 
 ---@class ctx.http.Response
 ---@field status integer          200
@@ -113,12 +114,15 @@ local function frame(self, out, data)
   end
 end
 
+-- Up to so many bytes it is cheaper to put the pieces together than to hand luv a list.
+local SHORT = 4096
+
 --- Hands it all to the connection. Whoever gave up before the first byte can try again.
-local function send(self, c, out)
+local function send(self, c, out, size)
   if #out == 0 then
     return true
   end
-  local ok, err, cut = self._connection:write(c, #out == 1 and out[1] or out)
+  local ok, err, cut = self._connection:write(c, size <= SHORT and concat(out) or out)
   if not ok then
     self._keep_alive = false
     if cut then
@@ -162,7 +166,7 @@ function Response:write(c, data)
   too_long(self, "write", #data)
   frame(self, out, data)
   self.bytes = self.bytes + #data
-  return send(self, c, out)
+  return send(self, c, out, #data)
 end
 
 --- What closes the body: the last chunk, or nothing.
@@ -204,7 +208,7 @@ function Response:finish(c, data)
   self.bytes = self.bytes + #data
   close_body(self, out)
   self.finished = true
-  ok, err = send(self, c, out)
+  ok, err = send(self, c, out, #data)
   if ok and self.failed then
     return nil, self.failed
   end
@@ -231,7 +235,7 @@ function Response:inform(c, status, headers)
   if not head then
     error("inform: " .. wrong, 2)
   end
-  return send(self, c, { head })
+  return send(self, c, { head }, 0)
 end
 
 metatable.__tostring = function(self)

@@ -8,8 +8,8 @@ local gate = require "ctx.uv.gate"
 local listener = require "ctx.uv.listener"
 local failure = require "ctx.uv.failure"
 local misuse = require "ctx.misuse"
-local propagate = require "ctx.propagate"
 local report = require "ctx.report"
+local settings = require "ctx.http.settings"
 local sweep = require "ctx.http.sweep"
 
 local check, check_context = misuse.argument, misuse.context
@@ -18,58 +18,6 @@ local check, check_context = misuse.argument, misuse.context
 -- it gets some time for that when the server shuts down.
 local RECENT_MS, GRACE_MS = 1000, 100
 local TURNED_AWAY = 256 -- connections over the limit that are told so, and not just closed
-
-local function is_ms(value)
-  return misuse.is_ms(value) and value > 0
-end
-
-local function whole(value)
-  return misuse.is_whole(value, 1)
-end
-
-local function is_function(value)
-  return type(value) == "function"
-end
-
-local MS, WHOLE = { "a positive number of ms", is_ms }, { "a whole number of 1 or more", whole }
-
-local OPTIONS = {
-  handler = { "a function", is_function },
-  read_header_timeout = MS, read_timeout = MS, write_timeout = MS, idle_timeout = MS,
-  request_timeout = MS, drain_timeout = MS,
-  max_target = WHOLE, max_head = WHOLE, max_headers = WHOLE, max_body = WHOLE,
-  max_connections = WHOLE, max_requests = WHOLE,
-  access_log = { "a function", is_function }, on_error = { "a function", is_function },
-  propagate = { "a boolean", function(value) return type(value) == "boolean" end },
-  deadline = { "what propagate.deadline gives, or false", function(value)
-    return value == false or type(value) == "table" and value._header
-  end },
-}
-
-local DEFAULTS = {
-  read_header_timeout = 10000, read_timeout = 30000, write_timeout = 30000, idle_timeout = 120000,
-  max_target = 8192, max_head = 65536, max_headers = 100, max_body = 16777216,
-  max_connections = math.huge, max_requests = math.huge,
-}
-
----@class ctx.http.ServerOptions
----@field handler fun(req: ctx.http.Request, res: ctx.http.Response): any, any
----@field read_header_timeout? number  ms for the head of a request; 10000
----@field read_timeout? number     ms without a byte of the body, 30000
----@field write_timeout? number    ms in which the client takes no byte of the response, 30000
----@field idle_timeout? number     ms between two requests, 120000
----@field request_timeout? number  the deadline of each request, in ms
----@field drain_timeout? number    ms that requests get when serve's context ends; else none
----@field max_target? integer      bytes, 8192
----@field max_head? integer        bytes of all header fields, 65536
----@field max_headers? integer     100
----@field max_body? integer        bytes, 16 MiB
----@field max_connections? integer
----@field max_requests? integer    in flight
----@field access_log? fun(record: ctx.http.Record)
----@field on_error? fun(err: any, req: ctx.http.Request, traceback: string?)
----@field propagate? boolean       take over the caller's deadline and trace; true
----@field deadline? ctx.propagate.Deadline|false  where the caller's deadline stands; grpc-timeout
 
 ---@class ctx.http.Server
 ---@field handler fun(req: ctx.http.Request, res: ctx.http.Response): any, any
@@ -92,39 +40,15 @@ local metatable = { __name = "ctx.http.Server", __index = Server }
 
 local server = { class = Server }
 
---- What to take from a caller's headers; nil where there is none of it, which is cheap to see.
-local function extractor(options)
-  if options.propagate == false then
-    return nil
-  end
-  local deadline = options.deadline
-  local name = deadline and deadline._header or "grpc-timeout"
-  return function(parent, headers)
-    if headers.traceparent or headers.baggage or headers[name] then
-      return propagate.extract(parent, headers, deadline)
-    end
-    return parent
-  end
-end
-
 --- A server that does not listen yet.
 ---@param options ctx.http.ServerOptions
 ---@return ctx.http.Server
 function server.new(options)
-  misuse.options(options, "server", 1, OPTIONS)
+  misuse.options(options, "server", 1, settings.known)
   check(options.handler, "server", 1, "options.handler", "a function", options.handler)
-  local limits = {}
-  for _, each in ipairs { DEFAULTS, options } do
-    for name, value in pairs(each) do
-      limits[name] = value
-    end
-  end
-  if limits.write_timeout == math.huge then
-    limits.write_timeout = nil
-  end
   local self = setmetatable({
-    handler = options.handler, limits = limits, _log = options.access_log,
-    _extract = extractor(options), _on_error = options.on_error,
+    handler = options.handler, limits = settings.limits(options), _log = options.access_log,
+    _extract = settings.extractor(options), _on_error = options.on_error,
     _listeners = {}, _accepting = 0, _connections = {}, _connected = 0, _turned_away = 0,
     _in_flight = 0, _counts = { served = 0, refused = 0, cut = 0 }, _changed = gate.new(),
     _state = "new",
@@ -268,6 +192,14 @@ end
 
 function Server:_refused()
   self._counts.refused = self._counts.refused + 1
+end
+
+--- The program's log may fail; the request has not.
+function Server:_record(of)
+  local ok, err = pcall(self._log, of)
+  if not ok then
+    report.send("ctx.http: access_log: " .. tostring(err), "http")
+  end
 end
 
 function Server:_failed(req, err, trace)
