@@ -7,7 +7,6 @@
 enum { STOP = HPE_USER };
 
 static int failed(struct http_message* m, int status, const char* reason) {
-  m->events |= MESSAGE_FAILED;
   m->status = status;
   m->reason = reason;
   return STOP;
@@ -74,6 +73,44 @@ static void free_head(struct http_message* m) {
   m->field_count = m->field_capacity = m->head_fields = 0;
 }
 
+/* ---- the lines of a head --------------------------------------------------------------------- */
+
+/* llhttp is lenient with some line breaks, and how lenient depends on its version; what a proxy before
+ * us takes for the end of a line must be what we take for it. So each line ends with CRLF, none is
+ * folded (RFC 9112, 2.2 and 5.2), and the first one ends with a version of HTTP. */
+enum { BEFORE, BEFORE_LF, FIRST, FIRST_LF, LINE, LINE_LF, MORE, LAST_LF, OVER };
+
+static const uint64_t HTTP_SLASH = 0x485454502f; /* "HTTP/" */
+
+/* Where the byte leads from here, or -1: nowhere. */
+static int next_in_lines(const struct http_message* m, unsigned char c) {
+  int cr = c == '\r', lf = c == '\n';
+  switch (m->lines) {
+  case BEFORE: return cr ? BEFORE_LF : lf ? -1 : FIRST;
+  case BEFORE_LF: return lf ? BEFORE : -1;
+  case FIRST: /* "HTTP/" and three bytes before the end */
+    return lf ? -1 : !cr ? FIRST : (m->tail >> 24) == HTTP_SLASH ? FIRST_LF : -1;
+  case LINE: return cr ? LINE_LF : lf ? -1 : LINE;
+  case FIRST_LF:
+  case LINE_LF: return lf ? MORE : -1;
+  case MORE: return cr ? LAST_LF : lf || c == ' ' || c == '\t' ? -1 : LINE;
+  case LAST_LF: return lf ? OVER : -1;
+  default: return OVER;
+  }
+}
+
+/* How many of the bytes stand in lines that are as they must be; all, behind the head. */
+static size_t good_lines(struct http_message* m, const char* data, size_t size) {
+  for (size_t i = 0; i < size && m->lines != OVER; i++) {
+    unsigned char c = (unsigned char)data[i];
+    int next = next_in_lines(m, c);
+    if (next < 0) return i;
+    m->lines = (unsigned char)next;
+    m->tail = m->tail << 8 | c;
+  }
+  return size;
+}
+
 /* ---- what a head must be --------------------------------------------------------------------- */
 
 static int is_name(const struct http_message* m, const struct http_field* field, const char* name) {
@@ -99,6 +136,16 @@ static int is_clean(const struct http_message* m, const struct http_field* field
   return 1;
 }
 
+/* RFC 9112, 3.2: a host and a port have these; what else it may be, the program finds out. */
+static int is_host(const struct http_message* m, const struct http_field* field) {
+  for (uint32_t i = 0; i < field->value_size; i++) {
+    char c = m->bytes[field->value + i];
+    int alnum = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+    if (!alnum && (c == 0 || !strchr("-._~%!$&'()*+,;=:[]", c))) return 0;
+  }
+  return 1;
+}
+
 struct framing {
   unsigned hosts, lengths, codings, chunked;
 };
@@ -106,14 +153,26 @@ struct framing {
 static int look_at_fields(struct http_message* m, struct framing* f) {
   for (uint32_t i = 0; i < m->field_count; i++) {
     const struct http_field* field = &m->fields[i];
+    if (field->name_size == 0) return failed(m, 400, "a header field without a name");
     if (!is_clean(m, field)) return failed(m, 400, "a control character in a header field");
-    if (is_name(m, field, "host")) f->hosts++;
+    if (is_name(m, field, "host")) {
+      f->hosts++;
+      if (!is_host(m, field)) return failed(m, 400, "no host can be called like this");
+    }
     if (is_name(m, field, "content-length")) f->lengths++;
     if (is_name(m, field, "transfer-encoding")) {
       f->codings++;
       f->chunked += (unsigned)is_chunked(m, field);
     }
   }
+  return 0;
+}
+
+/* RFC 9112, 3.2: without a fragment, and the asterisk is for OPTIONS. */
+static int check_target(struct http_message* m) {
+  if (memchr(m->bytes, '#', m->target_size)) return failed(m, 400, "a fragment in the target");
+  if (m->bytes[0] == '*' && (m->target_size > 1 || m->parser.method != HTTP_OPTIONS))
+    return failed(m, 400, "the target * is for OPTIONS");
   return 0;
 }
 
@@ -125,6 +184,7 @@ static int check_head(struct http_message* m) {
   if (look_at_fields(m, &f) != 0) return STOP;
   if (llhttp_get_http_major(&m->parser) != 1 || minor > 1)
     return failed(m, 505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
+  if (check_target(m) != 0) return STOP;
   if (f.hosts > 1 || (f.hosts == 0 && minor == 1))
     return failed(m, 400, "a request has one Host header field");
   if (f.codings > 0 && (f.lengths > 0 || minor == 0))
@@ -173,6 +233,9 @@ static int on_name(llhttp_t* parser, const char* at, size_t size) {
 
 static int on_value(llhttp_t* parser, const char* at, size_t size) {
   struct http_message* m = of(parser);
+  /* Some versions give a value without a name. */
+  if (!m->in_field && !new_field(m)) return STOP;
+  m->in_field = 1;
   if (append_field(m, at, size) != 0) return STOP;
   m->fields[m->field_count - 1].value_size += (uint32_t)size;
   return 0;
@@ -181,6 +244,7 @@ static int on_value(llhttp_t* parser, const char* at, size_t size) {
 /* The blanks after a value are not part of it. */
 static int on_value_end(llhttp_t* parser) {
   struct http_message* m = of(parser);
+  if (!m->in_field) return failed(m, 400, "a header field without a name");
   struct http_field* field = &m->fields[m->field_count - 1];
   const char* value = m->bytes + field->value;
   while (field->value_size > 0 &&
@@ -287,8 +351,9 @@ void http_message_close(struct http_message* m) {
 
 /* What llhttp itself refuses. */
 static void refuse(struct http_message* m, llhttp_errno_t error) {
-  if (m->events & MESSAGE_FAILED) return;
-  int version = error == HPE_INVALID_VERSION || error == HPE_PAUSED_H2_UPGRADE;
+  if (m->status != 0) return;
+  int spoken = m->parser.http_major == 1 && m->parser.http_minor <= 1;
+  int version = error == HPE_PAUSED_H2_UPGRADE || (error == HPE_INVALID_VERSION && !spoken);
   const char* reason = llhttp_get_error_reason(&m->parser);
   failed(m, version ? 505 : 400, reason && *reason ? reason : llhttp_errno_name(error));
 }
@@ -299,18 +364,30 @@ static size_t read_until(struct http_message* m, const char* data) {
   return at ? (size_t)(at - data) : 0;
 }
 
+/* How many bytes were used; sets events and, at a failure, status. */
+static size_t execute(struct http_message* m, const char* data, size_t size) {
+  size_t good = good_lines(m, data, size);
+  llhttp_errno_t error = llhttp_execute(&m->parser, data, good);
+  switch (error) {
+  case HPE_OK:
+    if (good < size) failed(m, 400, "a broken line in the head");
+    return size;
+  case HPE_PAUSED:
+  case HPE_PAUSED_UPGRADE: return read_until(m, data);
+  default: refuse(m, error); return size;
+  }
+}
+
 size_t http_message_read(struct http_message* m, const char* data, size_t size) {
   if (m->events & (MESSAGE_FAILED | MESSAGE_END)) return 0;
   m->events = 0;
   m->body.at = NULL;
   m->body.size = 0;
-  llhttp_errno_t error = llhttp_execute(&m->parser, data, size);
-  switch (error) {
-  case HPE_OK: return size;
-  case HPE_PAUSED:
-  case HPE_PAUSED_UPGRADE: return read_until(m, data);
-  default: refuse(m, error); return size;
-  }
+  size_t used = m->status == 0 && size > 0 ? execute(m, data, size) : 0;
+  if (m->status == 0) return used;
+  if (m->events != 0) return used - 1; /* first what came before the failure */
+  m->events = MESSAGE_FAILED;
+  return used;
 }
 
 void http_message_next(struct http_message* m) {
@@ -318,6 +395,9 @@ void http_message_next(struct http_message* m) {
   m->extension = 0;
   m->body_size = 0;
   m->events = 0;
+  m->status = 0;
+  m->lines = BEFORE;
+  m->tail = 0;
   m->in_field = m->in_trailer = m->began = 0;
   llhttp_init(&m->parser, HTTP_REQUEST, &SETTINGS);
   m->parser.data = m;

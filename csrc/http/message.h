@@ -55,6 +55,8 @@ struct http_message {
     size_t capacity;
   } body;
   unsigned events;
+  uint64_t tail;       /* the last eight bytes of the head */
+  unsigned char lines; /* where in its lines the head is; see message.c */
   unsigned char in_field, in_trailer, began;
   unsigned char keep_alive, upgrade, chunked; /* of the head; set with MESSAGE_HEAD */
   int64_t length;                             /* its Content-Length, or -1 */
@@ -70,7 +72,8 @@ void http_message_init(struct http_message* m, const struct http_limits* limits,
 void http_message_close(struct http_message* m);
 
 /* Reads some of the bytes and returns how many; sets `events`. After MESSAGE_END nothing is read until
- * http_message_next; after MESSAGE_FAILED nothing any more. */
+ * http_message_next; after MESSAGE_FAILED nothing any more. A failure behind a head or some body leaves
+ * the last byte, and comes alone with the next read: so all is as if the bytes came one by one. */
 size_t http_message_read(struct http_message* m, const char* data, size_t size);
 
 /* On to the next message; the head is freed. */

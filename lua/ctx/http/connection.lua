@@ -23,6 +23,7 @@ local LINGER_MS = 1000
 ---@field stream ctx.uv.Stream
 ---@field ctx ctx.Context
 ---@field request ctx.http.Request?   the one that is being answered
+---@field response ctx.http.Response?  the answer
 ---@field gone any?                   why the client is not there any more
 ---@field closed boolean
 ---@field hijacked boolean
@@ -140,14 +141,15 @@ function Connection:_next()
   if self._pending then
     -- Not from here: a thousand requests in one packet must not be a thousand calls deep.
     ctx.go(self:_guarded(intake.feed_pending))
+  else
+    self:resume()
   end
-  self:resume()
 end
 
 --- The response is out, or will never be.
 ---@param keep_alive boolean
 function Connection:answered(keep_alive)
-  self.request = nil
+  self.request, self.response = nil, nil
   if self.closed then
     return self.server:_forget(self)
   elseif self.hijacked or self.gone then
@@ -156,6 +158,7 @@ function Connection:answered(keep_alive)
     return self:linger()
   elseif self._receiving then
     self._discarded = 0
+    self._watchdog:set(self.server.limits.read_timeout)
     return self:resume()
   end
   self:_next()
@@ -190,7 +193,9 @@ function Connection:close()
   if not self.hijacked then
     self.stream:close()
   end
-  if not self.request then
+  if self.request then
+    self.request._body:fail(self.gone or causes.server_shutdown)
+  else
     self.server:_forget(self)
   end
 end
@@ -224,7 +229,7 @@ end
 --- The stream, with what was read and not taken.
 ---@param req ctx.http.Request
 function Connection:hijack(req)
-  if self.request ~= req and (not self.request or self.request._body ~= req._body) then
+  if self.request ~= (req._original or req) then
     return nil, errors.new("hijack: the request is over")
   elseif self.gone or self.closed then
     return nil, self.gone or errors.new("hijack: the connection is closed")
@@ -259,6 +264,13 @@ end
 ---@param ms number
 function Connection:retire(ms)
   self._watchdog:set(ms)
+end
+
+--- One connection too many: says so, and closes it.
+function Connection:turn_away()
+  self.turned_away, self._broken = true, true
+  intake.refuse(self, 503, "too many connections", false, 1)
+  self:linger()
 end
 
 -- -- Making ---------------------------------------------------------------------------------------
@@ -303,14 +315,6 @@ function connection.new(server, stream, base)
   self._watchdog:set(limits.read_header_timeout)
   self:resume()
   return self
-end
-
---- One connection too many: says so, and closes it.
-function connection.turn_away(server, stream, base)
-  local self = connection.new(server, stream, base)
-  self.turned_away, self._started = true, true
-  intake.refuse(self, 503, "too many connections", false, 1)
-  self:linger()
 end
 
 return connection

@@ -33,12 +33,14 @@ local function traced(err)
 end
 
 --- The failure with a status among what went wrong; made for the rest.
-local function failure_of(err)
+local function failure_of(conn, err)
   local found = errors.as(err, failure.class)
   if found then
     return found
   elseif errors.is(err, ctx.deadline_exceeded) then
     return failure.new(503, "the request took too long", err)
+  elseif errors.is(err, ctx.canceled) and conn.ctx:err() then
+    return failure.new(503, "the server shuts down", err)
   end
   return failure.new(500, nil, err)
 end
@@ -50,11 +52,13 @@ local function answer_failure(conn, req, res, err, trace)
     res._keep_alive = false
     return
   end
-  local failed = failure_of(err)
+  local failed = failure_of(conn, err)
   if failed.status == 500 then
     conn.server:_failed(req, err, trace)
   end
-  if res.sent then
+  if res.finished then
+    return
+  elseif res.sent then
     res._keep_alive = false -- half an answer: only the end of the connection can tell
     res.failed = res.failed or err
   else
@@ -62,9 +66,9 @@ local function answer_failure(conn, req, res, err, trace)
   end
 end
 
---- Runs the handler under the context; returns its error and the stack where it was raised.
-local function handle(server, req, res)
-  local ok, result, err = xpcall(server.handler, traced, req, res)
+--- Calls the handler, or finish in its place; returns its error and the stack where it was raised.
+local function call(fn, ...)
+  local ok, result, err = xpcall(fn, traced, ...)
   if not ok then
     return result.err == nil and "nil" or result.err, result.trace
   elseif (result == nil or result == false) and err ~= nil then
@@ -78,14 +82,16 @@ local function run(conn, req)
   local c, cancel <close> = derive(server, conn, req.headers)
   req.ctx = c
   local res = response.new(req, conn)
-  local err, trace = handle(server, req, res)
+  conn.response = res
+  local err, trace = call(server.handler, req, res)
   cancel(causes.handler_returned)
+  if err == nil and not (res.finished or conn.hijacked or conn.gone) then
+    err, trace = call(res.finish, res, ctx.background())
+  end
   if conn.hijacked then
     res._keep_alive = false
   elseif err ~= nil then
     answer_failure(conn, req, res, err, trace)
-  elseif not res.finished and not conn.gone then
-    res:finish(ctx.background())
   end
   if began then
     server:_record(record.of(req, res, err, ctx.now() - began))

@@ -49,20 +49,25 @@ local function bad(self, status, reason)
     self:pause()
     return
   end
-  intake.refuse(self, status, reason)
+  self._broken = true
+  if not self._receiving then -- else the answer is out already
+    intake.refuse(self, status, reason)
+  end
   self:linger()
 end
 
 --- The handler wants more of the body, or room for more of it has been made.
 local function want(self)
+  local timed = self._reading and not self._continue
   if self._continue then
     self._continue = false
     local bytes = "HTTP/1.1 100 Continue\r\n\r\n"
-    if self._handle:try_write(bytes) ~= #bytes then
+    -- After the head of the response it would be taken for a part of its body.
+    if not self.response.sent and self._handle:try_write(bytes) ~= #bytes then
       return self:lost(causes.write_failed)
     end
   end
-  if self._receiving and not self._reading then
+  if self._receiving and not timed then
     self._watchdog:set(self.server.limits.read_timeout)
   end
   self:resume()
@@ -77,7 +82,7 @@ end
 local function obstacle(self, head, req)
   local expect = head.headers.expect
   if not req then
-    return 400, "the request's target cannot be decoded"
+    return 400, "the request's target makes no sense"
   elseif expect and head.minor > 0 and not expects_continue(head) then
     return 417, "no expectation but 100-continue is known here"
   elseif not self.server:_admit() then
@@ -87,6 +92,8 @@ end
 
 --- A head is whole: starts the handler, or answers for it.
 local function begin(self, head, done)
+  -- Chunks may be none, but they have an end, and trailers.
+  done = done and not head.chunked
   local read = not done and body.new(function() want(self) end) or body.empty
   local req = request.new(head, self, read)
   self._started = false
@@ -98,6 +105,7 @@ local function begin(self, head, done)
     if intake.refuse(self, status, reason, go_on, retry_after) and go_on then
       return self:_next()
     end
+    self._broken = true
     return self:linger()
   end
   self._receiving, self.request = not done, req
@@ -160,20 +168,19 @@ function feed(self, bytes)
     if head then
       begin(self, head, done and not piece)
     end
-    if self.closed or self._lingering then
-      return
-    end
-    if piece then
+    if piece and not self._lingering then
       body_bytes(self, piece)
     end
-    if done and self._receiving then
+    if done and self._receiving and not self._lingering then
       received(self)
     end
-    if done and at <= size and not self.closed and not self._lingering then
+    if self.closed or self._lingering then
+      return
+    elseif done and at <= size then
       return later(self, bytes:sub(at))
     end
-  until at > size or self.closed or self._lingering
-  if not self.request and not self._receiving and not self._started and not self.closed then
+  until at > size
+  if not self.request and not self._receiving and not self._started and self._reader:began() then
     -- The first bytes of a head: it may not take for ever.
     self._started = true
     self._watchdog:set(self.server.limits.read_header_timeout)
@@ -187,7 +194,9 @@ function intake.feed_pending(self)
   self._pending, self._pending_size = nil, 0
   if pending and not self.closed and not self.gone and not self._lingering then
     feed(self, table.concat(pending))
-    self:resume()
+    if self._pending_size <= PENDING then
+      self:resume()
+    end
   end
 end
 

@@ -57,16 +57,18 @@ end
 
 local request = { class = Request }
 
---- Makes a request out of a head; nil when its target cannot be decoded.
+--- Makes a request out of a head; nil when its target makes no sense.
 ---@param head table  as ctx.http.wire gives it
 ---@param connection ctx.http.Connection
 ---@param body ctx.http.Body
 ---@return ctx.http.Request?
 function request.new(head, connection, body)
   if not head.raw_path then
-    head.raw_path, head.raw_query = url.split(head.target)
+    local host
+    head.raw_path, head.raw_query, host = url.split(head.target)
+    head.headers.host = host or head.headers.host -- RFC 9112, 3.2.2: the target's counts
   end
-  local path = url.unescape(head.raw_path)
+  local path = head.raw_path and url.unescape(head.raw_path)
   head.path, head._connection, head._body, head.server = path, connection, body, connection.server
   return path and setmetatable(head, metatable) or nil
 end

@@ -35,6 +35,7 @@ local TURNED_AWAY = 256 -- connections over the limit that are told so, and not 
 ---@field _state "new"|"serving"|"draining"|"closed"
 ---@field _base ctx.Context          what connections hang on
 ---@field _draining ctx.Context      done from the begin of the shutdown
+---@field _cut any?                  what was left at the end, as an error
 local Server = {}
 local metatable = { __name = "ctx.http.Server", __index = Server }
 
@@ -122,8 +123,10 @@ function Server:serve_stream(stream)
     if self._turned_away >= TURNED_AWAY then
       return stream:close()
     end
+    local conn = connection.new(self, stream, self._base)
+    self._connections[conn] = true
     self._turned_away = self._turned_away + 1
-    return connection.turn_away(self, stream, self._base)
+    return conn:turn_away()
   end
   local conn = connection.new(self, stream, self._base)
   self._connections[conn] = true
@@ -132,10 +135,13 @@ end
 
 --- A connection has ended, and so has its last request.
 function Server:_forget(conn)
+  if not self._connections[conn] then
+    return
+  end
+  self._connections[conn] = nil
   if conn.turned_away then
     self._turned_away = self._turned_away - 1
-  elseif self._connections[conn] then
-    self._connections[conn] = nil
+  else
     self._connected = self._connected - 1
     self._changed:open()
   end
@@ -263,23 +269,31 @@ local function is_busy(self)
   return (self._connected > 0 or self._accepting > 0) and self._state ~= "closed"
 end
 
---- Cancels and closes what is left; how many requests and connections that were.
-local function cut(self)
-  local requests, connections = self._in_flight, self._connected
-  self._counts.cut = self._counts.cut + requests
+--- That was all: nothing of it stays open.
+local function finish(self)
+  self._state = "closed"
   self._cancel_base(causes.server_shutdown)
   for conn in pairs(self._connections) do
     conn:close()
   end
-  self._state = "closed"
   self._changed:open()
-  return requests, connections
+end
+
+--- Cancels and closes what is left; what that was, as an error around `err`.
+local function cut(self, err)
+  local requests, connections = self._in_flight, self._connected
+  self._counts.cut = self._counts.cut + requests
+  if connections > 0 then
+    self._cut = errors.wrap(err, ("shutdown: %d requests on %d connections were cut")
+      :format(requests, connections))
+  end
+  finish(self)
 end
 
 --- Ends it and loses nothing: no more connections, the last response of each says so, idle ones are
 --- closed, and when all have ended it returns true. When `c` ends before that, the rest is cut:
 --- their contexts end with http.server_shutdown, their connections are closed, and the error tells
---- how many. Handlers learn of the begin by req:draining(). Again: waits, too.
+--- how many. Handlers learn of the begin by req:draining(). Again: waits, too, for the same result.
 ---@async
 ---@param c ctx.Context
 ---@return true|nil ok
@@ -291,14 +305,13 @@ function Server:shutdown(c)
   while is_busy(self) do
     local ok, err = self._changed:wait(c)
     if not ok then
-      local requests, connections = cut(self)
-      return nil, errors.wrap(err, ("shutdown: %d requests on %d connections were cut")
-        :format(requests, connections))
+      cut(self, err)
     end
   end
-  self._state = "closed"
-  self._cancel_base(causes.server_shutdown)
-  self._changed:open()
+  if self._cut then
+    return nil, self._cut
+  end
+  finish(self)
   return true
 end
 
@@ -314,7 +327,7 @@ function Server:close()
   for _, each in ipairs(self._listeners) do
     each:close("the server is closed")
   end
-  cut(self)
+  cut(self, causes.server_shutdown)
 end
 
 metatable.__close = function(self)
@@ -337,7 +350,7 @@ local function end_with(self, c)
   while is_busy(self) do
     self._changed:wait(ctx.background())
   end
-  self._state = "closed"
+  finish(self)
   return nil, err
 end
 
@@ -371,8 +384,7 @@ function Server:serve(c)
   while is_busy(self) or self._state ~= "closed" and not self._error do
     self._changed:wait(ctx.background())
   end
-  self._state = "closed"
-  self._cancel_base(causes.server_shutdown)
+  finish(self)
   if self._error then
     return nil, self._error
   end

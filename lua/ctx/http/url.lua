@@ -18,18 +18,19 @@ function url.unescape(text)
   return n == marks and decoded or nil
 end
 
---- The path and the query of a target in absolute-form, as a proxy gets it; of OPTIONS * and of
---- CONNECT, the target.
+--- The path, the query and the host of a target in absolute-form, as a proxy gets it, or nil if
+--- there is a user in it (RFC 9110, 4.2.4); of OPTIONS * and of CONNECT, the target.
 ---@param target string
----@return string path
+---@return string? path
 ---@return string? query
+---@return string? host
 function url.split(target)
-  local rest = target:match("^%a[%w+.-]*://[^/?#]*([^#]*)")
-  if not rest then
+  local host, path, query = target:match("^%a[%w+.-]*://([^/?]*)([^?]*)%??(.*)$")
+  if not host then
     return target
+  elseif not host:find("@", 1, true) then
+    return path ~= "" and path or "/", query ~= "" and query or nil, host
   end
-  local path, query = rest:match("^([^?]*)%??(.*)$")
-  return path ~= "" and path or "/", query ~= "" and query or nil
 end
 
 local function form_value(text)
