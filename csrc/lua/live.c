@@ -94,6 +94,7 @@ void lctx_live_add(lua_State* L, lctx_state* S, lctx_context* c, int index) {
 }
 
 void lctx_live_remove(lctx_state* S, lctx_context* c) {
+  if (c->slot == 0) return;
   /* A context that only a finalizer brought back may have lost its slot to another meanwhile. */
   if (c->slot < S->slots_size && S->slots[c->slot] == (uintptr_t)c) set_free(S, c->slot);
   c->slot = 0;
