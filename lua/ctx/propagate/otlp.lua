@@ -27,8 +27,6 @@ local BACKOFF, MAX_BACKOFF = 1000, 30000 -- ms
 -- What others ask the sender to try again, by the words of OTLP.
 local TRANSIENT = { [429] = true, [502] = true, [503] = true, [504] = true }
 
-local flushing = line.name("otlp:flush")
-
 -- -- Options -------------------------------------------------------------------------------------
 
 ---@class ctx.propagate.otlp.Response
@@ -101,7 +99,7 @@ end
 ---@field _first integer   the number of the first span in the queue
 ---@field _last integer    of the last: how many have ever been queued
 ---@field _over integer    of the last that is sent, or given up
----@field _sending boolean a task is at it
+---@field _task ctx.Task?  that sends a batch, if its status says so
 ---@field _in_hand integer spans that it has taken, and knows nothing of yet
 ---@field _closed boolean
 local Otlp = {}
@@ -133,8 +131,8 @@ function otlp.new(options)
     _max_queue = options.max_queue or 2048, _batch = options.batch or 512,
     _interval = options.interval or 5000, _timeout = options.timeout or 10000,
     _post = options.post or post_by_http, _before = before, _after = after,
-    _queue = {}, _first = 1, _last = 0, _over = 0, _waiters = core.queue(),
-    _sending = false, _closed = false, _failing = false,
+    _queue = {}, _first = 1, _last = 0, _over = 0,
+    _closed = false, _failing = false,
     _in_hand = 0, _sent = 0, _dropped = 0, _failed = 0, _rejected = 0,
   }, metatable)
 end
@@ -256,8 +254,10 @@ local function queued(self)
   return self._last - self._first + 1
 end
 
-local function wake(self)
-  while self._waiters:wake() do end
+--- Asks the task, since one that gets no memory to begin with cannot say that it is over.
+local function is_sending(self)
+  local status = self._task and self._task:status()
+  return status ~= nil and status ~= "done" and status ~= "failed"
 end
 
 --- Sends what is queued after a while, unless that happens sooner.
@@ -266,10 +266,14 @@ local function arm(self)
     return
   end
   local c, cancel = core.with_timeout(core.background(), self._interval)
-  self._cancel_timer = cancel
-  self._stop_timer = core.after_func(c, function()
+  local ok, stop = pcall(core.after_func, c, function()
     start(self)
   end)
+  if not ok then
+    cancel()
+    error(stop, 0)
+  end
+  self._cancel_timer, self._stop_timer = cancel, stop
 end
 
 local function disarm(self)
@@ -281,34 +285,32 @@ local function disarm(self)
   end
 end
 
---- However the task ends, also when its coroutine is closed, the next one may begin.
+--- However a batch ends, also when the coroutine is closed, its spans are over.
 local Sending = {}
 Sending.__index = Sending
 
 function Sending:__close()
   local exporter = self.exporter
-  exporter._sending, exporter._over = false, exporter._first - 1
+  exporter._task, exporter._over = nil, exporter._first - 1
   exporter._failed, exporter._in_hand = exporter._failed + exporter._in_hand, 0
-  if queued(exporter) > 0 and not exporter._closed then
-    arm(exporter)
-  end
-  wake(exporter)
 end
 
-local function send(self)
-  local _ <close> = setmetatable({ exporter = self }, Sending)
-  repeat
+local function send(self, sending)
+  do
+    local _ <close> = sending
     send_batch(self)
-    self._over = self._first - 1
-    wake(self)
-  until queued(self) < self._batch
+  end
+  if queued(self) >= self._batch then
+    start(self)
+  elseif queued(self) > 0 and not self._closed then
+    arm(self)
+  end
 end
 
 function start(self)
   disarm(self)
-  if not self._sending and queued(self) > 0 then
-    self._sending = true
-    core.go(send, self)
+  if not is_sending(self) and queued(self) > 0 then
+    self._task = core.go(send, self, setmetatable({ exporter = self }, Sending))
   end
 end
 
@@ -324,7 +326,7 @@ function Otlp:export(span)
   end
   self._last = self._last + 1
   self._queue[self._last] = span
-  if self._sending then
+  if is_sending(self) then
     return
   elseif queued(self) >= self._batch then
     start(self)
@@ -338,8 +340,9 @@ local function flush(self, c)
   local target = self._last
   while self._over < target do
     start(self)
-    local _, err = self._waiters:wait(c, flushing)
-    if err ~= nil then
+    self._task:wait(c)
+    local err = self._over < target and line.ended(c)
+    if err then
       return nil, err
     end
   end
@@ -382,7 +385,7 @@ function Otlp:shutdown(c)
   self._queue, self._first = {}, self._last + 1
   if self._cancel and not ok then
     self._cancel(err)
-  elseif not self._sending then
+  elseif not is_sending(self) then
     self._over = self._last
   end
   return ok, err
