@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #ifdef __linux__
 #include <linux/filter.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 #endif
 
 #include "message.h"
@@ -167,13 +169,28 @@ static int close_reader(lua_State* L) {
 
 /* ---- descriptors ----------------------------------------------------------------------------- */
 
-/* dup(fd): another descriptor of the same socket, closed on exec; nil if there is none left. luv can
- * watch it for a hangup while the stream that owns the first one does not read. */
-static int dup_fd(lua_State* L) {
-  int fd = fcntl((int)luaL_checkinteger(L, 1), F_DUPFD_CLOEXEC, 3);
+/* hangup(fd): a descriptor, closed on exec, that luv can watch for the hangup of a socket while the
+ * stream that owns the socket does not read, and the event that tells of it; nil if there is none
+ * left. An epoll of its own and not a second descriptor of the socket: of one that was reset luv 1.44
+ * prints that it is bad. */
+static int hangup_fd(lua_State* L) {
+  int of = (int)luaL_checkinteger(L, 1);
+#ifdef __linux__
+  int fd = epoll_create1(EPOLL_CLOEXEC);
+  struct epoll_event event = {.events = EPOLLRDHUP};
+  if (fd >= 0 && epoll_ctl(fd, EPOLL_CTL_ADD, of, &event)) {
+    close(fd);
+    fd = -1;
+  }
+  const char* events = "r";
+#else
+  int fd = fcntl(of, F_DUPFD_CLOEXEC, 3);
+  const char* events = "d";
+#endif
   if (fd < 0) return 0;
   lua_pushinteger(L, fd);
-  return 1;
+  lua_pushstring(L, events);
+  return 2;
 }
 
 /* accept(fd): a connection that the kernel has established already, closed on exec; nil if there is
@@ -204,8 +221,9 @@ static int deafen_fd(lua_State* L) {
 static const luaL_Reg METHODS[] = {
     {"feed", feed}, {"trailers", trailers}, {"next", next_message}, {"began", began}, {NULL, NULL}};
 
-static const luaL_Reg FUNCTIONS[] = {{"reader", new_reader}, {"head", wire_head},   {"dup", dup_fd},
-                                     {"accept", accept_fd},  {"deafen", deafen_fd}, {NULL, NULL}};
+static const luaL_Reg FUNCTIONS[] = {{"reader", new_reader}, {"head", wire_head},
+                                     {"hangup", hangup_fd},  {"accept", accept_fd},
+                                     {"deafen", deafen_fd},  {NULL, NULL}};
 
 __attribute__((visibility("default"))) LUAMOD_API int luaopen_ctx_http_wire(lua_State* L) {
   if (luaL_newmetatable(L, READER)) {

@@ -2,12 +2,13 @@
 --- A server of ctx.http on a loopback port, in this process, and clients that speak by hand.
 local ctx = require "ctx"
 local http = require "ctx.http"
+local luv = require "luv"
 local testing = require "ctx.testing"
 local uv = require "ctx.uv"
 
 local web = {}
 
-local LIMIT_MS = 60000
+local LIMIT_MS = 20000
 
 --- Serves while fn(c, port, server) runs, then ends the server and checks that nothing is left.
 ---@param options table|function  a server's, or its handler
@@ -83,6 +84,15 @@ function web.response(c, stream)
     return status, read_chunks(c, stream), headers
   end
   return status, "", headers
+end
+
+--- How many descriptors this process has open.
+function web.descriptors()
+  local n, list = 0, assert(luv.fs_scandir("/proc/self/fd"))
+  while luv.fs_scandir_next(list) do
+    n = n + 1
+  end
+  return n
 end
 
 --- Parks until check() holds, looking again whenever the loop turns.

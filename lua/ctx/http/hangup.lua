@@ -2,7 +2,7 @@
 --- Notices that the other side of a socket has gone while nothing reads from it.
 ---
 --- The end of a stream stands behind the bytes that nobody wants yet; only a poll sees it from
---- here. luv watches a descriptor once, so this takes a second one of the same socket.
+--- here. luv watches a descriptor once, so this takes one more.
 local host = require "ctx.uv.host"
 local wire = require "ctx.http.wire"
 
@@ -23,7 +23,10 @@ local hangup = {}
 ---@return ctx.http.Hangup?
 function hangup.watch(handle, callback)
   local of = handle:fileno()
-  local fd = of and wire.dup(of)
+  local fd, events
+  if of then
+    fd, events = wire.hangup(of)
+  end
   if not fd then
     return nil
   end
@@ -32,7 +35,7 @@ function hangup.watch(handle, callback)
     uv.fs_close(fd)
     return nil
   end
-  poll:start("d", function()
+  poll:start(events, function()
     poll:stop()
     callback()
   end)
