@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The Lua module ctx.http.wire: requests out of bytes, heads of responses into bytes, and what luv
- * cannot do with the descriptor of a socket. For lua/ctx/http only, which knows what to pass: wrong types raise, but
- * their messages name no public function. */
+ * cannot do with the descriptor of a socket. For lua/ctx/http only, which knows what to pass: wrong
+ * types raise, but their messages name no public function. */
 #include "wire.h"
 
 #include <fcntl.h>
