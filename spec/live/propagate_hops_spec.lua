@@ -1,0 +1,139 @@
+-- SPDX-License-Identifier: MIT
+--- S43, S40 over real sockets: three services of ctx.http, A calls B, B calls C.
+local ctx = require "ctx"
+local http = require "ctx.http"
+local loopback = require "spec.support.loopback"
+local propagate = require "ctx.propagate"
+local uv = require "ctx.uv"
+
+local LIMIT_MS = 30000
+
+--- A service whose requests are handled by fn(c, res), within a span of this name.
+local function service(name, fn)
+  local server = http.server { handler = function(req, res)
+    local c, _ <close> = propagate.start_span(req.ctx, name, { kind = "server" })
+    return fn(c, res)
+  end }
+  assert(server:listen("127.0.0.1", 0))
+  return server, ctx.go(server.serve, server, ctx.background()),
+    ("http://127.0.0.1:%d/"):format(server:address().port)
+end
+
+--- Calls the next service within a span of a client.
+local function call(c, name, url)
+  local below, span <close> = propagate.start_span(c, name, { kind = "client" })
+  local response, err = http.get(below, url)
+  span:finish(err)
+  return response, err
+end
+
+--- Runs fn(c, url of A, spans by name) beside A → B → C; each of A and B works for `ms` first, and
+--- at_c(c, res) is what C does.
+local function with_services(ms, at_c, fn)
+  loopback.run(function(root)
+    local limit, cancel <close> = ctx.with_timeout(root, LIMIT_MS)
+    local spans = {}
+    local exporter = { export = function(_, span) spans[span.name] = span end }
+    local previous = propagate.set_tracer { exporter = exporter }
+    local c_server <close>, c_task, c_url = service("C", at_c)
+    local b_server <close>, b_task, b_url = service("B", function(c, res)
+      ctx.sleep(c, ms)
+      local response = call(c, "B calls C", c_url)
+      return res:finish(c, response and response.body or "nothing")
+    end)
+    local a_server <close>, a_task, a_url = service("A", function(c, res)
+      ctx.sleep(c, ms)
+      local response = call(c, "A calls B", b_url)
+      return res:finish(c, response and response.body or "nothing")
+    end)
+    ctx.sleep(limit, 0)
+    local ok, err = xpcall(fn, debug.traceback, limit, a_url, spans)
+    a_server:close()
+    b_server:close()
+    c_server:close()
+    for _, task in ipairs { a_task, b_task, c_task } do
+      task:wait(limit)
+    end
+    propagate.set_tracer(previous)
+    assert(ok, err)
+  end)
+end
+
+describe("three services", function()
+  it("S43: share one deadline and one trace, with the right parents", function()
+    local trace_at_c, left_at_c, tenant
+    with_services(20, function(c, res)
+      trace_at_c, left_at_c, tenant = propagate.trace(c), c:remaining(), propagate.baggage(c, "t")
+      return res:finish(c, "from C")
+    end, function(c, url, spans)
+      local limited, cancel <close> = ctx.with_timeout(c, 20000)
+      local response = assert(http.get(propagate.with_baggage(limited, "t", "ä b"), url))
+      assert.equal("from C", response.body)
+      assert.is_true(left_at_c <= 20000 - 40, tostring(left_at_c))
+      assert.is_true(left_at_c > 0)
+      assert.equal("ä b", tenant)
+      local a, a_calls, b, b_calls = spans["A"], spans["A calls B"], spans["B"], spans["B calls C"]
+      assert.is_nil(a.parent_span_id)
+      assert.equal(a.span_id, a_calls.parent_span_id)
+      assert.equal(a_calls.span_id, b.parent_span_id)
+      assert.equal(b.span_id, b_calls.parent_span_id)
+      assert.equal(b_calls.span_id, spans["C"].parent_span_id)
+      assert.equal(trace_at_c.span_id, spans["C"].span_id)
+      for _, span in pairs(spans) do
+        assert.equal(a.trace_id, span.trace_id)
+        assert.equal("ok", span.status)
+      end
+    end)
+  end)
+
+  it("B28: hand the caller's trace on without spans", function()
+    local header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    local at_c
+    with_services(0, function(c, res)
+      at_c = propagate.inject(c, {})
+      return res:finish(c, "")
+    end, function(c, url)
+      local previous = propagate.set_tracer(nil)
+      assert(http.get(c, url, { headers = { traceparent = header, tracestate = "a=b" } }))
+      propagate.set_tracer(previous)
+      assert.equal(header, at_c.traceparent)
+      assert.equal("a=b", at_c.tracestate)
+    end)
+  end)
+
+  it("S43: all end with the deadline of who called A", function()
+    local err_at_c
+    with_services(0, function(c)
+      err_at_c = c:wait()
+      return nil, err_at_c
+    end, function(c, url)
+      local limited, cancel <close> = ctx.with_timeout(c, 200)
+      local response = http.get(limited, url)
+      assert.is_true(response == nil or response.status >= 500 or response.body == "nothing")
+      while not err_at_c do
+        assert(ctx.sleep(c, 1))
+      end
+    end)
+  end)
+
+  it("stop when A's client leaves", function()
+    local began, cause_at_c
+    with_services(0, function(c)
+      began = true
+      c:wait()
+      cause_at_c = c:cause()
+      return nil, cause_at_c
+    end, function(c, url)
+      local client = assert(uv.connect(c, "127.0.0.1", tonumber(url:match(":(%d+)/"))))
+      assert(client:write(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
+      while not began do
+        assert(ctx.sleep(c, 1))
+      end
+      client:close()
+      while not cause_at_c do
+        assert(ctx.sleep(c, 1))
+      end
+      assert.equal(http.client_gone, cause_at_c)
+    end)
+  end)
+end)
