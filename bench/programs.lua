@@ -6,6 +6,7 @@
 --   prepare()      builds it, if need be; gives the command that runs it, or nil and why not
 --   needs          what its `list` wants, to be told if that fails
 --   mode           what follows ROW SCALE in the command, or nil
+--   serve          W11: the command of its server, before a port; "%s" is the program's own command
 --   note           what its rows do differently, or nil
 --   version()      for the head of the table
 
@@ -77,16 +78,22 @@ local programs = {
   -- Twice, since the collector's mode changes the figures and each mode is somebody's default.
   ours = {
     { name = "lua", title = "Lua", prepare = lua_command, mode = "generational",
-      version = lua_version },
-    { name = "lua_incremental", title = "Lua incr.", prepare = lua_command, mode = "incremental" },
+      version = lua_version, serve = this_lua .. " bench/http/hello.lua generational" },
+    { name = "lua_incremental", title = "Lua incr.", prepare = lua_command, mode = "incremental",
+      serve = this_lua .. " bench/http/hello.lua incremental" },
     { name = "c", title = "C", prepare = prepare_c },
   },
   peers = {
     { name = "go", title = "Go", prepare = prepare_go, version = version("go version", "go[%d.]+"),
-      note = "W7 and W8 by errgroup of x/sync" },
+      serve = "%s serve", note = "W7 and W8 by errgroup of x/sync" },
     { name = "node", title = "Node", prepare = script("node --expose-gc", "node.mjs"),
       needs = "Node.js", version = version("echo Node $(node --version)", ".+"),
+      serve = "node bench/peers/http.mjs",
       note = "W7 and W8: an AbortController that follows the parent's; W9: all await one promise" },
+    { name = "luv", title = "bare luv",
+      prepare = function() return this_lua .. " bench/http/luv.lua" end,
+      serve = this_lua .. " bench/http/luv.lua",
+      note = "no HTTP: whatever it reads, it writes one answer that was made beforehand" },
     { name = "tarantool", title = "Tarantool", prepare = script("tarantool", "lua/tarantool.lua"),
       needs = "Tarantool", version = version("tarantool --version", "Tarantool %S+"),
       note = "no contexts: fibers, joined and cancelled one by one; W9 with 10^4 tasks, as Linux's "

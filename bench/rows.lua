@@ -77,4 +77,9 @@ return {
     lua = { ratio = 0.35, bytes = 0.75 }, c = { ratio = 0.1, bytes = 0.35 } },
   { name = "W10.armed", work = "… each with an after_func, stopped",
     lua = { ratio = 0.35, bytes = 0.75 }, c = { ratio = 0.1, bytes = 0.35 } },
+  { name = "W11.cpu", run = "W11", work = "HTTP hello under a deadline each, wrk -c64: CPU time",
+    lua = { ratio = 0.65 } },
+  { name = "W11.wall", run = "W11", work = "… 1 / (requests a second)", lua = { ratio = 0.667 } },
+  { name = "W11.p99", run = "W11", work = "… the 99th percentile of the latency", unit = "us" },
+  { name = "W11.idle", run = "W11", work = "… 10^4 idle keep-alive connections", unit = "B" },
 }

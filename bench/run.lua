@@ -109,6 +109,7 @@ local function prepare(program)
   for name in list:gmatch("[^\n]+") do
     program.has[name] = true
   end
+  program.has.W11 = program.serve ~= nil
   return true
 end
 
@@ -142,9 +143,17 @@ local function pinning()
   return ("taskset -c %d "):format(core), "pinned to core " .. core
 end
 
+local function command_of(program, run, scale)
+  if run == "W11" then
+    return ("%s bench/http/drive.lua %s env %s")
+      :format(shell.quote(arg[-1]), scale, program.serve:format(program.command))
+  end
+  return ("%s %s %s %s"):format(program.command, run, scale, program.mode or "")
+end
+
 -- One sample of every figure that the run prints: { [name] = { value, live, resident } }.
 local function run_once(program, run, scale, pin)
-  local command = ("%s %s %s %s"):format(program.command, run, scale, program.mode or "")
+  local command = command_of(program, run, scale)
   local text, why = shell.output(pin .. "env " .. command)
   if not text then
     return nil, why

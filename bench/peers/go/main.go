@@ -5,6 +5,7 @@
 //
 //	peer list          the names of the rows, one a line
 //	peer ROW [SCALE]   runs one row; SCALE (1 by default) multiplies its size
+//	peer serve PORT    W11: the server, for bench/http/drive.lua
 //
 // A row prints one or more lines: name figure [live_bytes rss_bytes]; the figure
 // is in ns for each operation, unless bench/rows.lua names another unit.
@@ -48,13 +49,16 @@ func main() {
 	// scheduler so where the affinity mask was read before it was set.
 	runtime.GOMAXPROCS(1)
 	if len(os.Args) < 2 {
-		fail("usage: peer list | ROW [SCALE]")
+		fail("usage: peer list | ROW [SCALE] | serve PORT")
 	}
 	if os.Args[1] == "list" {
 		for _, row := range rows {
 			fmt.Println(row.name)
 		}
 		return
+	}
+	if os.Args[1] == "serve" {
+		serve(os.Args[2])
 	}
 	if len(os.Args) > 2 {
 		readScale(os.Args[2])
