@@ -205,6 +205,14 @@ describe("loops", function()
     end
   end)
 
+  it("may be guarded twice: the first guard stays, and nothing is closed", function()
+    core.guard()
+    collectgarbage()
+    collectgarbage()
+    local task = ctx.go(ctx.sleep, ctx.background(), 1)
+    assert.is_true(task:wait())
+  end)
+
   it("may be stopped by uv.stop: ctx.run goes on", function()
     assert.is_true(ctx.run(function(root)
       uv.stop()

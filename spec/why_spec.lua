@@ -53,8 +53,44 @@ describe("c:why()", function()
       assert.equal("checkout", why.name)
       assert.equal(500, why.budget_ms)
       assert.is_nil(why.by)
-      assert.matches("^context deadline exceeded: checkout, 500 ms, ", tostring(why))
+      assert.matches("^context deadline exceeded: checkout, 500 ms, ctx%.background[^,]*$",
+        tostring(why))
     end)
+  end)
+
+  it("knows no canceller of a deadline that passed, though cancel was called later", function()
+    testing.run(function(root, clock)
+      local c, cancel = ctx.with_timeout(root, 5)
+      clock:advance(5)
+      cancel("too late")
+      assert.is_nil(c:why().by)
+      assert.equal(ctx.deadline_exceeded, c:why().err)
+    end)
+  end)
+
+  it("prints who cancelled and why; no unused budget, and no cause twice", function()
+    testing.run(function(root)
+      local c, cancel = ctx.with_timeout(root, 500)
+      c:name("charge")
+      cancel("client gone") local at = line()
+      assert.matches("^context canceled: charge, cancelled at %S*why_spec%.lua:" .. at
+        .. ", because client gone, ctx%.background[^,]*$", tostring(c:why()))
+      local plain, cancel_plain = ctx.with_cancel(root)
+      cancel_plain() at = line()
+      assert.matches("^context canceled: cancelled at %S*why_spec%.lua:" .. at
+        .. ", ctx%.background[^,]*$", tostring(plain:why()))
+    end)
+  end)
+
+  it("is of one class in every instance of the module", function()
+    local c, cancel = ctx.with_cancel(ctx.background())
+    cancel()
+    local before = getmetatable(c:why())
+    local loaded = package.loaded["ctx.why"]
+    package.loaded["ctx.why"] = nil
+    require "ctx.why"
+    package.loaded["ctx.why"] = loaded
+    assert.equal(before, getmetatable(c:why()))
   end)
 
   it("leaves the sentinels and their texts as they are", function()
