@@ -3,6 +3,7 @@
 # Neither links liblua, libuv or the core. What is missing leaves its module out, with a message; with
 # CTX_HTTP=ON, as the rock sets it, that is an error.
 option(CTX_HTTP "Require llhttp and libcurl" OFF)
+option(CTX_FUZZ "Build the fuzz target csrc/http/fuzz_message.c; with clang only" OFF)
 
 # llhttp comes as a library (libllhttp-dev elsewhere) or, in Debian's node-llhttp, as C sources.
 set(LLHTTP_DIR "" CACHE PATH "Folder of llhttp's C sources (api.c, http.c, llhttp.c), where the search does not find them")
@@ -35,6 +36,20 @@ function(ctx_http_module name)
   endif()
 endfunction()
 
+# Without CTX_FUZZ it has a main of its own, which tries its seeds and some mutations: a test.
+function(ctx_http_fuzz)
+  add_executable(fuzz_message csrc/http/fuzz_message.c csrc/http/message.c)
+  set_target_properties(fuzz_message PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/test)
+  target_link_libraries(fuzz_message PRIVATE ctx_flags ctx_llhttp)
+  add_test(NAME fuzz_message COMMAND fuzz_message)
+  if(CTX_FUZZ)
+    target_compile_definitions(fuzz_message PRIVATE CTX_FUZZ)
+    target_compile_options(fuzz_message PRIVATE -fsanitize=fuzzer)
+    target_link_options(fuzz_message PRIVATE -fsanitize=fuzzer)
+    target_compile_options(ctx_llhttp_c PRIVATE -fsanitize=fuzzer-no-link)
+  endif()
+endfunction()
+
 if(NOT CTX_LUA_INCLUDE)
   ctx_http_missing(ctx.http "the headers of Lua 5.4 (Debian: liblua5.4-dev)")
   return()
@@ -56,6 +71,9 @@ if(CTX_LLHTTP_INCLUDE AND (CTX_LLHTTP_LIBRARY OR CTX_LLHTTP_SOURCES))
   endif()
   ctx_http_module(wire wire.c message.c head.c)
   target_link_libraries(ctx_http_wire PRIVATE ctx_llhttp)
+  if(CTX_TESTS OR CTX_FUZZ)
+    ctx_http_fuzz()
+  endif()
 else()
   ctx_http_missing(ctx.http.wire
     "llhttp (Debian: node-llhttp, which ships its C sources; elsewhere libllhttp-dev; or give LLHTTP_DIR)")

@@ -127,8 +127,10 @@ static int is_chunked(const struct http_message* m, const struct http_field* fie
   return 1;
 }
 
-/* RFC 9110, 5.5: no field value holds these, and a proxy that lets one pass may cut it there. */
-static int is_clean(const struct http_message* m, const struct http_field* field) {
+/* RFC 9110, 5.1: a field has a name. 5.5: no value holds control characters, and a proxy that lets
+ * one pass may cut it there. */
+static int is_field(const struct http_message* m, const struct http_field* field) {
+  if (field->name_size == 0) return 0;
   for (uint32_t i = 0; i < field->value_size; i++) {
     unsigned char c = (unsigned char)m->bytes[field->value + i];
     if ((c < 0x20 && c != '\t') || c == 0x7f) return 0;
@@ -153,8 +155,7 @@ struct framing {
 static int look_at_fields(struct http_message* m, struct framing* f) {
   for (uint32_t i = 0; i < m->field_count; i++) {
     const struct http_field* field = &m->fields[i];
-    if (field->name_size == 0) return failed(m, 400, "a header field without a name");
-    if (!is_clean(m, field)) return failed(m, 400, "a control character in a header field");
+    if (!is_field(m, field)) return failed(m, 400, "no header field looks like this");
     if (is_name(m, field, "host")) {
       f->hosts++;
       if (!is_host(m, field)) return failed(m, 400, "no host can be called like this");
@@ -244,7 +245,7 @@ static int on_value(llhttp_t* parser, const char* at, size_t size) {
 /* The blanks after a value are not part of it. */
 static int on_value_end(llhttp_t* parser) {
   struct http_message* m = of(parser);
-  if (!m->in_field) return failed(m, 400, "a header field without a name");
+  if (!m->in_field && !new_field(m)) return STOP;
   struct http_field* field = &m->fields[m->field_count - 1];
   const char* value = m->bytes + field->value;
   while (field->value_size > 0 &&
@@ -309,8 +310,7 @@ static int on_body(llhttp_t* parser, const char* at, size_t size) {
 static int on_end(llhttp_t* parser) {
   struct http_message* m = of(parser);
   for (uint32_t i = m->head_fields; i < m->field_count; i++) {
-    if (!is_clean(m, &m->fields[i]))
-      return failed(m, 400, "a control character in a trailer field");
+    if (!is_field(m, &m->fields[i])) return failed(m, 400, "no trailer field looks like this");
   }
   m->events |= MESSAGE_END;
   return HPE_PAUSED;

@@ -200,6 +200,7 @@ groups["chunks"] = {
   { "a Host in the trailer", chunked("0\r\nX: y\r\nHost: o\r\n\r\n"),
     { POST .. "[] x=y" }, "open" },
   { "a zero byte in the trailer", chunked("0\r\nX: a\0b\r\n\r\n"), { "400" }, "lingers" },
+  { "a trailer without a name", chunked("0\r\n: y\r\n\r\n"), { "400" }, "lingers" },
   { "a long trailer", chunked("0\r\nX: " .. LONG .. LONG .. "\r\n\r\n"), { "431" }, "lingers" },
   { "many trailers", chunked("0\r\n" .. ("X: y\r\n"):rep(12) .. "\r\n"), { "431" }, "lingers" },
   { "no size", chunked("\r\nabc\r\n0\r\n\r\n"), { "400" }, "lingers" },
