@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
---- The shutdown of a server, on the edge: what the kernel has taken on already, and what will not end.
+--- The shutdown of a server, on the edge: what the kernel has taken on already, and what will not
+--- end.
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local http = require "ctx.http"
@@ -9,8 +10,8 @@ local web = require "spec.support.web"
 
 local REQUEST = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
---- Connects without a turn of the loop: the kernel establishes it, and nobody has accepted it. Later
---- it sends a request. `answers` gets what comes back, when that has ended.
+--- Connects without a turn of the loop: the kernel establishes it, and nobody has accepted it.
+--- Later it sends a request. `answers` gets what comes back, when that has ended.
 local function connect_now(port, answers)
   local socket, text = luv.new_tcp(), ""
   socket:connect("127.0.0.1", port, function(failed)

@@ -8,7 +8,7 @@ local uv = require "ctx.uv"
 
 local web = {}
 
-local LIMIT_MS = 20000
+local LIMIT_MS = 100000
 
 --- Serves while fn(c, port, server) runs, then ends the server and checks that nothing is left.
 ---@param options table|function  a server's, or its handler
