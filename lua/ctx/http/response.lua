@@ -66,12 +66,12 @@ local function has_body(self)
   return has_length(self.status) and self._request.method ~= "HEAD"
 end
 
---- The bytes of the head; raises, at the line of the caller of the public function, what must not
---- be sent. `length`: of the body, or false if it is not known.
+--- The bytes of the head; or nil and what must not be sent so. `length`: of the body, or false if
+--- it is not known.
 local function make_head(self, length)
   local status, request = self.status, self._request
   if math.type(status) ~= "integer" or status < 100 or status > 999 then
-    error("res.status: a status from 100 to 999 expected, got " .. tostring(status), 3)
+    return nil, "res.status: a status from 100 to 999 expected, got " .. tostring(status)
   end
   if not has_length(status) then
     length = nil
@@ -82,7 +82,7 @@ local function make_head(self, length)
   local head, kept, named = wire.head(status, status_names[status] or "", self.headers, length,
     keep_alive, request.minor, http_date())
   if not head then
-    error("res.headers: " .. kept, 3)
+    return nil, "res.headers: " .. kept
   end
   self.sent = true
   self._keep_alive = kept
@@ -117,12 +117,14 @@ end
 -- Up to so many bytes it is cheaper to put the pieces together than to hand luv a list.
 local SHORT = 4096
 
+local function joined(out, size)
+  return size <= SHORT and concat(out) or out
+end
+
 --- Hands it all to the connection. Whoever gave up before the first byte can try again.
-local function send(self, c, out, size)
-  if #out == 0 then
-    return true
-  end
-  local ok, err, cut = self._connection:write(c, size <= SHORT and concat(out) or out)
+---@param data string|string[]
+local function send(self, c, data)
+  local ok, err, cut = self._connection:write(c, data)
   if not ok then
     self._keep_alive = false
     if cut then
@@ -161,23 +163,27 @@ function Response:write(c, data)
   end
   local out = {}
   if not self.sent then
-    out[1] = make_head(self, false)
+    local head, wrong = make_head(self, false)
+    if not head then
+      error(wrong, 2)
+    end
+    out[1] = head
   end
   too_long(self, "write", #data)
   frame(self, out, data)
   self.bytes = self.bytes + #data
-  return send(self, c, out, #data)
+  return #out == 0 or send(self, c, joined(out, #data))
 end
 
 --- What closes the body: the last chunk, or nothing.
-local function close_body(self, out)
+local function close_body(self, out, size)
   if self._chunked then
     out[#out + 1] = "0\r\n\r\n"
-  elseif self._length and has_body(self) and self.bytes < self._length then
+  elseif self._length and has_body(self) and self.bytes + size < self._length then
     -- The client waits for the rest, and must not take the next response for it.
     self._keep_alive = false
     self.failed = errors.new(("the Content-Length is %d, and only %d bytes were written")
-      :format(self._length, self.bytes))
+      :format(self._length, self.bytes + size))
   end
 end
 
@@ -197,22 +203,33 @@ function Response:finish(c, data)
   elseif c:err() then
     return nil, errors.ended(c:err(), c:cause())
   end
-  local ok
   data = data or ""
   local out = {}
-  if not self.sent then
-    out[1] = make_head(self, #data)
+  if self.sent then
+    too_long(self, "finish", #data)
+    frame(self, out, data)
+    close_body(self, out, #data)
+  else
+    local head, wrong = make_head(self, #data)
+    if not head then
+      error(wrong, 2)
+    end
+    out[1] = head
+    out[2] = has_body(self) and data or nil
   end
-  too_long(self, "finish", #data)
-  frame(self, out, data)
   self.bytes = self.bytes + #data
-  close_body(self, out)
   self.finished = true
-  ok, err = send(self, c, out, #data)
-  if ok and self.failed then
+  if #out > 0 then
+    local ok
+    ok, err = send(self, c, joined(out, #data))
+    if not ok then
+      return nil, err
+    end
+  end
+  if self.failed then
     return nil, self.failed
   end
-  return ok, err
+  return true
 end
 
 --- An informational response before the real one: 103 with its Link headers, say.
@@ -235,7 +252,7 @@ function Response:inform(c, status, headers)
   if not head then
     error("inform: " .. wrong, 2)
   end
-  return send(self, c, { head }, 0)
+  return send(self, c, head)
 end
 
 metatable.__tostring = function(self)
