@@ -174,9 +174,18 @@ static void forget_changed(hcurl_transfer* t) {
   t->in_changed = false;
 }
 
+/* libcurl before 8.1 keeps the frame that resets a stream of HTTP/2 until it has more to send. If no
+ * other transfer is on that connection, it is closed instead: then the peer hears of it. */
+static void tell_peer(hcurl_transfer* t) {
+  if (!t->done && curl_version_info(CURLVERSION_NOW)->version_num < 0x080100) {
+    (void)curl_easy_setopt(t->easy, CURLOPT_FORBID_REUSE, 1L);
+  }
+}
+
 void hcurl_stop(hcurl_transfer* t) {
   if (!t->added) return;
   t->added = false;
+  tell_peer(t);
   (void)curl_multi_remove_handle(t->pool->multi, t->easy);
 }
 
@@ -365,14 +374,13 @@ static int transfer_phase(lua_State* L) {
 static int transfer_result(lua_State* L) {
   static const char* const failures[] = {"", "memory", "head", "body"};
   const hcurl_transfer* t = check(L);
-  long number = 0, verdict = 0, proxy_verdict = 0;
+  long number = 0, verdict = 0;
   curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &number);
   curl_easy_getinfo(t->easy, CURLINFO_SSL_VERIFYRESULT, &verdict);
-  curl_easy_getinfo(t->easy, CURLINFO_PROXY_SSL_VERIFYRESULT, &proxy_verdict);
   lua_pushinteger(L, t->code);
   lua_pushstring(L, t->error[0] != '\0' ? t->error : curl_easy_strerror(t->code));
   lua_pushinteger(L, number);
-  lua_pushinteger(L, verdict != 0 ? verdict : proxy_verdict);
+  lua_pushinteger(L, verdict);
   lua_pushstring(L, failures[t->failure]);
   return 5;
 }

@@ -91,6 +91,8 @@ local function code_of(number, text, system)
       return code
     elseif text:find("unexpected eof", 1, true) then
       return "EOF"
+    elseif text:find("SSL", 1, true) then
+      return "ETLS"
     end
   end
   return CODES[number] or "UNKNOWN"
@@ -98,7 +100,7 @@ end
 
 --- Why the certificate was refused: one word, or nil.
 local function reason_of(verdict, text)
-  if verdict == 0 and text:find("subject name", 1, true) then
+  if text:find("subject name", 1, true) then
     return "wrong_host"
   end
   return REASONS[verdict]

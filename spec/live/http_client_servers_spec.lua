@@ -1,0 +1,291 @@
+-- SPDX-License-Identifier: MIT
+-- The HTTP client against nginx and Node, and in programs of their own: C56, C62, B12.
+local client = require "ctx.http.client"
+local collected = require "spec.support.growth"
+local ctx = require "ctx"
+local errors = require "ctx.errors"
+local folder = require "spec.support.folder"
+local loopback = require "spec.support.loopback"
+local luv = require "luv"
+local peers = require "spec.support.peers"
+local process = require "spec.support.process"
+local uv = require "ctx.uv"
+
+--- Runs fn(root) under a deadline of real time: what waits for ever fails.
+local function run(fn)
+  loopback.run(function(root)
+    local c, cancel <close> = ctx.with_timeout(root, 120000)
+    fn(c)
+  end)
+end
+
+local function descriptors()
+  local n = 0
+  for _ in luv.fs_scandir_next, assert(luv.fs_scandir("/proc/self/fd")) do
+    n = n + 1
+  end
+  return n
+end
+
+describe("the HTTP client and nginx", function()
+  it("understand each other", function()
+    run(function(root)
+      local nginx <close> = peers.nginx(root)
+      local function url(path) return ("http://127.0.0.1:%d%s"):format(nginx.port, path) end
+      local got = assert(client.get(root, url "/hello"))
+      assert.equal("hello", got.body)
+      assert.equal("text/plain", got.headers["content-type"])
+      assert.truthy(got.headers.server:find("^nginx"))
+      assert.equal(5000000, #assert(client.get(root, url "/large.txt")).body)
+      got = assert(client.get(root, url "/large.txt", { decompress = true }))
+      assert.equal(("0123456789"):rep(500000), got.body)
+      assert.is_nil(got.headers["content-encoding"])
+      got = assert(client.get(root, url "/moved"))
+      assert.equal("hello", got.body)
+      assert.equal(url "/hello", got.url)
+      assert.equal(503, client.get(root, url "/status").status)
+      assert.equal(404, client.get(root, url "/none").status)
+      got = assert(client.request(root, { method = "HEAD", url = url "/large.txt" }))
+      assert.equal("5000000", got.headers["content-length"])
+      got = assert(client.get(root, url "/large.txt", { headers = { Range = "bytes=10-19" } }))
+      assert.equal(206, got.status)
+      assert.equal("0123456789", got.body)
+      got = assert(client.post(root, url "/hello", ("x"):rep(200000)))
+      assert.equal(413, got.status)
+    end)
+  end)
+
+  it("keep one connection for 10000 requests, and nothing else", function()
+    run(function(root)
+      local nginx <close> = peers.nginx(root)
+      local url = ("http://127.0.0.1:%d/connection"):format(nginx.port)
+      local own <close> = client.new()
+      local first = assert(own:get(root, url)).body
+      local before
+      local growth = collected(function()
+        for _ = 1, 2000 do
+          assert(assert(own:get(root, url)).body == first, "another connection")
+        end
+        before = before or descriptors()
+      end)
+      assert.equal(before, descriptors())
+      assert.is_true(growth < 4, growth .. " kB with each 2000")
+    end)
+  end)
+
+  it("part a thousand times in the middle, and nothing is left", function()
+    run(function(root)
+      local nginx <close> = peers.nginx(root)
+      local url = ("http://127.0.0.1:%d/large.txt"):format(nginx.port)
+      local own <close> = client.new()
+      local before
+      local growth = collected(function()
+        for i = 1, 200 do
+          local c, cancel <close> = ctx.with_cancel(root)
+          local got = assert(own:get(c, url, { stream = true }))
+          assert(got:read(c))
+          if i % 2 == 0 then got:close() end
+          cancel("enough")
+          assert.is_nil((got:read(c)))
+        end
+        ctx.sleep(root, 0)
+        before = before or descriptors()
+      end)
+      assert.equal(before, descriptors())
+      assert.is_true(growth < 4, growth .. " kB with each 200")
+    end)
+  end)
+
+  it("do what each of two hundred tasks asks at once", function()
+    run(function(root)
+      local nginx <close> = peers.nginx(root)
+      local tasks = {}
+      for i = 1, 200 do
+        local from = i * 100
+        tasks[i] = ctx.go(client.get, root, ("http://127.0.0.1:%d/large.txt"):format(nginx.port), {
+          headers = { Range = ("bytes=%d-%d"):format(from, from + i) },
+        })
+      end
+      for i = 1, 200 do
+        assert.equal(i + 1, #assert(tasks[i]:wait(root)).body)
+      end
+    end)
+  end)
+end)
+
+describe("the HTTP client and Node", function()
+  it("understand each other, and Node hears of a cancel", function()
+    run(function(root)
+      local node <close> = peers.node(root)
+      local function url(path) return ("http://127.0.0.1:%d%s"):format(node.ports.http, path) end
+      local body = ("abc\0\255"):rep(100000)
+      local got = assert(client.request(root, { method = "PUT", url = url "/", body = body }))
+      assert.equal(body, got.body)
+      assert.equal("PUT", got.headers["x-method"])
+      assert.same({ "a=1", "b=2" }, got:values("set-cookie"))
+      local i = 0
+      got = assert(client.post(root, url "/", function(c)
+        i = i + 1
+        ctx.sleep(c, 0)
+        return i <= 100 and body:sub(i, i + 999) or nil
+      end))
+      assert.equal(100000, #got.body)
+      for path, phase in pairs { ["/hang"] = "awaiting headers", ["/half"] = "reading body" } do
+        local c, cancel <close> = ctx.with_cancel(root)
+        local task = ctx.go(client.get, c, url(path), { stream = path == "/half" })
+        node:line(root)
+        local response = path == "/half" and task:wait(root)
+        cancel("enough")
+        local err
+        if response then
+          repeat got, err = response:read(root) until not got
+        else
+          got, err = task:wait(root)
+        end
+        assert.is_nil(got)
+        assert.is_true(errors.is(err, "enough"), tostring(err))
+        assert.equal(phase, err.phase)
+        assert.equal("aborted " .. path, node:line(root))
+      end
+      local err
+      got, err = client.get(root, url "/reset")
+      assert.is_nil(got)
+      assert.is_true(errors.is(err, uv.ECONNRESET), tostring(err))
+    end)
+  end)
+end)
+
+-- -- Programs -------------------------------------------------------------------------------------
+
+--- A getaddrinfo that never answers about names that end in .hang.
+local NEVER = [[
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <netdb.h>
+#include <string.h>
+#include <unistd.h>
+int getaddrinfo(const char* name, const char* service, const struct addrinfo* hints,
+                struct addrinfo** result) {
+  int (*real)(const char*, const char*, const struct addrinfo*, struct addrinfo**) =
+      dlsym(RTLD_NEXT, "getaddrinfo");
+  size_t size = name ? strlen(name) : 0;
+  if (size > 5 && strcmp(name + size - 5, ".hang") == 0) {
+    (void)!write(1, "asked\n", 6);
+    for (;;) pause();
+  }
+  return real(name, service, hints, result);
+}
+]]
+
+describe("a program", function()
+  --- Runs it to its end: what it printed, and its exit code.
+  local function output(root, text)
+    local it = process.lua("-e", text)
+    local code, signal = it:wait(root)
+    return it.output, code, signal
+  end
+
+  it("does not wait for a resolver that hangs", function()
+    run(function(root)
+      local dir = folder.new()
+      local file = assert(io.open(dir .. "/never.c", "w"))
+      file:write(NEVER)
+      file:close()
+      local built = assert(uv.spawn(root, "cc", { args = {
+        "-shared", "-fPIC", "-o", dir .. "/never.so", dir .. "/never.c", "-ldl",
+      } }))
+      assert.equal(0, built.code, built.stderr)
+      local preload = os.getenv("LD_PRELOAD")
+      luv.os_setenv("LD_PRELOAD", (preload and preload .. ":" or "") .. dir .. "/never.so")
+      local said, code = output(root, [[
+        local ctx, client, errors = require "ctx", require "ctx.http.client", require "ctx.errors"
+        local began = ctx.now()
+        ctx.run(function(root)
+          local c, cancel <close> = ctx.with_timeout(root, 50)
+          local got, err = client.get(c, "http://name.hang/x?y")
+          print(got, err, err.phase)
+        end)
+        collectgarbage()
+        print(ctx.now() - began < 5000)
+      ]])
+      if preload then
+        luv.os_setenv("LD_PRELOAD", preload)
+      else
+        luv.os_unsetenv("LD_PRELOAD")
+      end
+      folder.remove(dir)
+      assert.equal(0, code, said)
+      assert.equal("asked\nnil\tGET http://name.hang/x: resolving: context deadline exceeded\t"
+        .. "resolving\ntrue\n", said)
+    end)
+  end)
+
+  it("may end with requests under way", function()
+    run(function(root)
+      local node <close> = peers.node(root)
+      local said, code, signal = output(root, ([[
+        local ctx, client = require "ctx", require "ctx.http.client"
+        local uv = require "luv"
+        local background = ctx.background()
+        local kept
+        for i = 1, 4 do
+          local path = i %% 2 == 0 and "hang" or "half"
+          ctx.go(client.get, background, "http://127.0.0.1:%d/" .. path)
+        end
+        ctx.go(function()
+          kept = client.get(background, "http://127.0.0.1:%d/large", { stream = true })
+          client.new():get(background, "http://127.0.0.1:%d/hang")
+        end)
+        while not kept do uv.run("once") end
+        for i = 1, 20 do uv.run("nowait") end
+        print(kept.status)
+        os.exit(0, true)
+      ]]):format(node.ports.http, node.ports.http, node.ports.http))
+      assert.equal("200\n", said)
+      assert.equal(0, code)
+      assert.equal(0, signal)
+    end)
+  end)
+
+  it("may close all handles, and request again", function()
+    run(function(root)
+      local node <close> = peers.node(root)
+      local said, code = output(root, ([[
+        local ctx, client = require "ctx", require "ctx.http.client"
+        local uv, url = require "luv", "http://127.0.0.1:%d"
+        local function close_all()
+          uv.walk(function(handle) if not handle:is_closing() then handle:close() end end)
+        end
+        ctx.run(function(root)
+          print(client.get(root, url .. "/").status)
+          local c, cancel = ctx.with_cancel(root)
+          local task = ctx.go(client.get, c, url .. "/hang")
+          ctx.sleep(root, 20)
+          close_all()
+          print(client.get(root, url .. "/").status)
+          cancel("enough")
+          print(task:wait(root))
+          close_all()
+          print(client.get(root, url .. "/").status)
+        end)
+      ]]):format(node.ports.http))
+      assert.equal(("200\n200\nnil\tGET http://127.0.0.1:%d/hang: awaiting headers: "
+        .. "context canceled: enough\n200\n"):format(node.ports.http), said)
+      assert.equal(0, code)
+    end)
+  end)
+
+  it("prints nothing of its own, and leaves when only kept connections are left", function()
+    run(function(root)
+      local node <close> = peers.node(root)
+      local said, code = output(root, ([[
+        local ctx, client = require "ctx", require "ctx.http.client"
+        print(client.get(ctx.background(), "http://127.0.0.1:%d/").status)
+        print(client.get(ctx.background(), "http://127.0.0.1:1/"))
+        require("luv").run()
+      ]]):format(node.ports.http))
+      assert.equal(0, code)
+      assert.truthy(said:find("^200\nnil\tGET [^\n]*: connecting: ECONNREFUSED[^\n]*\n$"), said)
+    end)
+  end)
+end)
