@@ -54,6 +54,9 @@ function service.get(c, url, method)
   local response, err = service.ask(c, url, method)
   if not response then
     return nil, err
+  elseif response.status ~= 200 and c:err() then
+    -- Its time was ours: it may have seen the end of that first, and failed with it.
+    return nil, errors.ended(c:err(), c:cause())
   elseif response.status ~= 200 then
     return nil, errors.new(("%d %s"):format(response.status, (response.body:gsub("%s+$", ""))))
   end
