@@ -4,7 +4,8 @@
 --- A block finds `ctx`, `errors`, `testing`, `uv`, `describe`, `it` and busted's `assert`, as if it
 --- had required them, and what an HTML comment `<!-- given … -->` right above it sets up. It runs
 --- as a task, with `root` and `clock` of testing.run, which also looks for leaks; a block with
---- ctx.run, testing.run, it( or uv.run in it runs on the main thread, with the clock moved by hand.
+--- ctx.run, testing.run, it( or uv.run in it runs on the main thread, with the clock moved by hand;
+--- one that requires ctx.http, in real time: a clock that jumps does not wait for sockets.
 ---
 --- What a line prints must be what the comment `--> …` on it says; more lines of output, or more
 --- than fits, go on comment lines `--> …` below it. Blanks count as one, `…` stands for anything.
@@ -172,7 +173,7 @@ local function run(block, name)
     testing.run(function(root, clock)
       env.root, env.clock = root, clock
       chunk()
-    end, { name = name })
+    end, { name = name, real = (given .. block.code):find('require "ctx%.http"') ~= nil })
   end
   compare(block, printed)
 end

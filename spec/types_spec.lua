@@ -31,6 +31,14 @@ local classes = {
   ["ctx.channel"] = { Channel = methods_of(require("ctx.channel").new()) },
   ["ctx.errgroup"] = { Group = methods_of(require("ctx.errgroup").new()) },
   ["ctx.errors"] = { Error = methods_of(ctx.canceled) },
+  ["ctx.http"] = {
+    Server = require("ctx.http.server").class,
+    Req = require("ctx.http.request").class,
+    Res = require("ctx.http.response").class,
+    Router = methods_of(require("ctx.http").router()),
+    Client = require("ctx.http.client").class,
+    Response = require("ctx.http.client.response").class,
+  },
   ["ctx.mutex"] = {
     Mutex = methods_of(require("ctx.mutex").new()),
     Held = methods_of(require("ctx.mutex").new():hold(ctx.background())),

@@ -104,6 +104,12 @@ function uv.listen(address, port, options) end
 ---@return any? err
 function uv.listen_pipe(path, options) end
 
+---@param fd integer  a socket that is bound, and was inherited, say
+---@param options? ctx.uv.ListenOptions
+---@return ctx.uv.Listener|nil
+---@return any? err
+function uv.listen_fd(fd, options) end
+
 ---@param handle userdata  one of luv's streams, connected or open
 ---@param options? ctx.uv.StreamOptions
 ---@return ctx.uv.Stream
