@@ -7,6 +7,7 @@ local http = require "ctx.http"
 local luv = require "luv"
 local uv = require "ctx.uv"
 local web = require "spec.support.web"
+local wire = require "ctx.http.wire"
 
 local REQUEST = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -76,6 +77,24 @@ describe("a server that shuts down", function()
       web.wait_for(c, function() return #answers == 1 and ok end)
       assert.equal(0, connections)
       assert.truthy(answers[1]:find("^HTTP/1.1 200 OK\r\n"), answers[1])
+    end)
+  end)
+
+  -- Without a filter the kernel would establish it, and reset it when the listener is closed.
+  it("refuses a connection that comes after the last accept and before the close", function()
+    web.run(hello, function(c, port, server)
+      local answers, accept = {}, wire.accept
+      local _ <close> = setmetatable({}, { __close = function() wire.accept = accept end })
+      wire.accept = function(fd)
+        local found = accept(fd)
+        if not found then
+          connect_now(port, answers)
+        end
+        return found
+      end
+      assert.is_true(server:shutdown(c))
+      web.wait_for(c, function() return #answers == 1 end) -- asks again after a second
+      assert.equal("ECONNREFUSED", answers[1])
     end)
   end)
 

@@ -3,11 +3,13 @@
 local ctx = require "ctx"
 local http = require "ctx.http"
 local luv = require "luv"
+local process = require "spec.support.process"
 local testing = require "ctx.testing"
 local uv = require "ctx.uv"
 
 local web = {}
 
+local here = debug.getinfo(1, "S").source:match("^@(.*)[/\\][^/\\]+$") or "."
 local LIMIT_MS = 100000
 
 --- Serves while fn(c, port, server) runs, then ends the server and checks that nothing is left.
@@ -25,6 +27,39 @@ function web.run(options, fn)
     server:close()
     assert(serving:wait(c))
   end, { real = true, name = "the spec" })
+end
+
+--- The same server as a process, web_service.lua, with its port.
+---@param ... string  NAME=VALUE
+---@return spec.Process
+---@return integer port
+function web.service(c, ...)
+  local p = process.lua(here .. "/web_service.lua", ...)
+  p:expect(c, "serving on ")
+  p:expect(c, "\n")
+  return p, math.tointeger(p.output:match("serving on (%d+)"))
+end
+
+--- Runs fn(c, process, port) beside such a process, and ends it.
+---@param options string[]
+---@param fn fun(c: ctx.Context, p: spec.Process, port: integer)
+function web.with_service(options, fn)
+  testing.run(function(root)
+    local c, cancel <close> = ctx.with_timeout(root, LIMIT_MS)
+    local p, port = web.service(c, table.unpack(options))
+    fn(c, p, port)
+    p:kill "sigkill"
+    p:wait(c)
+  end, { real = true, name = "the spec" })
+end
+
+--- Runs a program to its end.
+---@return string stdout
+---@return string stderr
+---@return integer code
+function web.run_program(c, file, ...)
+  local result = assert(uv.spawn(c, file, { args = { ... } }))
+  return result.stdout, result.stderr, result.code
 end
 
 --- A connection on which this was sent already.
