@@ -63,6 +63,7 @@ build = {
       ["ctx.http.router"] = "lua/ctx/http/router.lua",
       ["ctx.http.server"] = "lua/ctx/http/server.lua",
       ["ctx.http.settings"] = "lua/ctx/http/settings.lua",
+      ["ctx.http.spans"] = "lua/ctx/http/spans.lua",
       ["ctx.http.status"] = "lua/ctx/http/status.lua",
       ["ctx.http.sweep"] = "lua/ctx/http/sweep.lua",
       ["ctx.http.timeout"] = "lua/ctx/http/timeout.lua",

@@ -199,6 +199,12 @@ function propagate.set_tracer(options)
   return previous
 end
 
+--- Whether there is a tracer: where there is none, nobody needs a span's attributes.
+---@return boolean
+function propagate.is_tracing()
+  return shared.tracer ~= nil
+end
+
 local SPAN_OPTIONS = {
   kind = { "'internal', 'server', 'client', 'producer' or 'consumer'", span.is_kind },
   attributes = { "a table of strings, numbers and booleans", function(value)

@@ -104,6 +104,10 @@ function Deadline:decode(value) end
 ---@return ctx.propagate.Tracer? previous
 function propagate.set_tracer(options) end
 
+---@return boolean  whether spans are recorded
+---@nodiscard
+function propagate.is_tracing() end
+
 ---A context for one piece of work, and its span: `local c, span <close> = …`.
 ---@param c ctx.Context
 ---@param name string

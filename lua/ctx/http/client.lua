@@ -17,7 +17,9 @@ local failing = require "ctx.http.client.failing"
 local failure = require "ctx.uv.failure"
 local misuse = require "ctx.misuse"
 local options = require "ctx.http.client.options"
+local propagate = require "ctx.propagate"
 local response = require "ctx.http.client.response"
+local spans = require "ctx.http.spans"
 local transfer = require "ctx.http.client.transfer"
 
 local check, check_context = misuse.argument, misuse.context
@@ -31,21 +33,9 @@ local GRACE_MS = 1000   -- libcurl's own deadline comes so much after the contex
 
 -- -- Trace and deadline ---------------------------------------------------------------------------
 
---- ctx.propagate, where it is installed.
-local function propagation()
-  local ok, module = pcall(require, "ctx.propagate")
-  if ok then
-    return module
-  elseif not tostring(module):find("module 'ctx.propagate' not found", 1, true) then
-    error(module, 0)
-  end
-end
-
-local propagate = propagation()
-
 --- The headers of one attempt: the hop's, with trace and remaining time as they are now (C79).
 local function headers_now(c, hop, request)
-  if request.propagate == false or not propagate then
+  if request.propagate == false then
     return hop.headers
   end
   local headers = {}
@@ -99,7 +89,7 @@ end
 
 --- Sends one request. Where the response leads elsewhere, that, too, and its status; otherwise the
 --- transfer is the caller's.
-local function send(self, c, hop, request)
+local function send(self, c, traced, hop, request)
   local one = transfer.new(self._engine, what_of(hop), {
     idle = request.idle ~= math.huge and request.idle or nil,
     max_body = request.max_body or options.MAX_BODY,
@@ -110,7 +100,7 @@ local function send(self, c, hop, request)
       one:finish()
     end
   end })
-  local headers = headers_now(c, hop, request)
+  local headers = headers_now(traced, hop, request)
   local wanted = options.for_curl(hop, headers, request, connect_ms(c, request))
   local ok, err = one:run(c, wanted, type(hop.body) == "function" and hop.body or nil)
   local location, status
@@ -126,6 +116,17 @@ local function send(self, c, hop, request)
     return nil, err
   end
   kept = not location
+  return one, location, status
+end
+
+--- The same as a span of its own, if there is a tracer.
+local function send_traced(self, c, hop, request)
+  if not propagate.is_tracing() then
+    return send(self, c, c, hop, request)
+  end
+  local traced, span <close> = spans.sent(c, hop.method, hop.parsed)
+  local one, location, status = send(self, c, traced, hop, request)
+  spans.replied(span, one and response.head(one), not one and location or nil)
   return one, location, status
 end
 
@@ -200,7 +201,7 @@ local function perform(self, c, request)
     if c:err() then
       return nil, failing.ended(failure.ended(c), what_of(hop), "not begun")
     end
-    local one, location, status = send(self, c, hop, request)
+    local one, location, status = send_traced(self, c, hop, request)
     if not one then
       return nil, location
     elseif not location then

@@ -5,9 +5,11 @@ local causes = require "ctx.http.causes"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local failure = require "ctx.http.failure"
+local propagate = require "ctx.propagate"
 local record = require "ctx.http.record"
 local report = require "ctx.report"
 local response = require "ctx.http.response"
+local spans = require "ctx.http.spans"
 
 local exchange = {}
 
@@ -80,7 +82,11 @@ local function run(conn, req)
   local server = conn.server
   local began = server._log and ctx.now()
   local c, cancel <close> = derive(server, conn, req.headers)
+  local span
   req.ctx = c
+  if propagate.is_tracing() then
+    req.ctx, span = spans.received(c, req)
+  end
   local res = response.new(req, conn)
   conn.response = res
   local err, trace = call(server.handler, req, res)
@@ -92,6 +98,9 @@ local function run(conn, req)
     res._keep_alive = false
   elseif err ~= nil then
     answer_failure(conn, req, res, err, trace)
+  end
+  if span then
+    spans.answered(span, req, res, err)
   end
   if began then
     server:_record(record.of(req, res, err, ctx.now() - began))
