@@ -5,8 +5,10 @@
 --
 -- Usage: ./dev lua examples/payment.lua     (exits 0 only if it went as it must)
 
+local cjson = require("cjson.safe")
 local ctx = require("ctx")
 local errors = require("ctx.errors")
+local http = require("ctx.http")
 
 local CHARGE_BUDGET_MS = 50 -- 10 000 in earnest
 local timed_out = errors.new("payment gateway did not answer in time")
@@ -30,45 +32,45 @@ local function save_payment(c, payment)
   return ok, err
 end
 
-local function pay(request, body)
+local function pay(request, order)
   local detached = ctx.without_cancel(request)
   local c, cancel <close> = ctx.with_timeout(detached, CHARGE_BUDGET_MS, timed_out)
-  local payment, err = charge(c, body.token, body.amount)
+  local payment, err = charge(c, order.token, order.amount)
   if payment then
     save_payment(c, payment)
   elseif errors.is(err, ctx.deadline_exceeded) then
-    log[#log + 1] = ("payment of unknown outcome: %s: %s"):format(body.token, tostring(c:cause()))
+    log[#log + 1] = ("payment of unknown outcome: %s: %s"):format(order.token, tostring(c:cause()))
   elseif not errors.is(err, ctx.canceled) then
-    log[#log + 1] = ("payment failed: %s: %s"):format(body.token, err)
+    log[#log + 1] = ("payment failed: %s: %s"):format(order.token, err)
   end
-end
-
---- '{"token": "…", "amount": 12}', well enough for here.
-local function decode(text)
-  local token, amount = text:match('"token"%s*:%s*"([^"]*)"'), text:match('"amount"%s*:%s*(%d+)')
-  if not token or not amount then
-    return nil, errors.new("invalid body")
-  end
-  return { token = token, amount = tonumber(amount) }
 end
 
 --- The handler: its context ends as soon as it has answered, the payment goes on.
-local function handle(root, text)
-  local request, cancel <close> = ctx.with_cancel(root)
-  local body, err = decode(text)
+local function process_payment(req, res)
+  local body, err = req:body()
   if not body then
-    return 400, tostring(err)
+    return nil, err
   end
-  ctx.go(pay, request, body)
-  return 202, '{"status":"processing"}'
+  local order = cjson.decode(body)
+  if type(order) ~= "table" or type(order.token) ~= "string" or type(order.amount) ~= "number" then
+    return nil, http.failure(400, "invalid body")
+  end
+  ctx.go(pay, req.ctx, order)
+  res.status, res.headers["Content-Type"] = 202, "application/json"
+  return res:finish(req.ctx, '{"status":"processing"}')
 end
 
 local answers = {}
 ctx.run(function(root)
-  for _, token in ipairs({ "good", "slow", "stolen" }) do
-    answers[#answers + 1] = handle(root, ('{"token": "%s", "amount": 12}'):format(token))
+  local server = http.server { handler = process_payment }
+  assert(server:listen("127.0.0.1", 0))
+  ctx.go(server.serve, server, root)
+  local url = ("http://127.0.0.1:%d/payments"):format(server:address().port)
+  for _, body in ipairs({ '{"token":"good","amount":12}', '{"token":"slow","amount":12}',
+    '{"token":"stolen","amount":12}', "what?" }) do
+    answers[#answers + 1] = assert(http.post(root, url, body)).status
   end
-  answers[#answers + 1] = handle(root, "what?")
+  assert(server:shutdown(root))
 end)
 
 print("answers: " .. table.concat(answers, " "))
