@@ -247,6 +247,12 @@ describe("a listener", function()
 end)
 
 describe("names", function()
+  local await, look_up = ctx.await, luv.getaddrinfo
+
+  after_each(function()
+    ctx.await, luv.getaddrinfo = await, look_up
+  end)
+
   it("have addresses, and addresses names", function()
     run(function(root)
       local found = assert(uv.getaddrinfo(root, "localhost", 80, { family = "inet" }))
@@ -289,10 +295,6 @@ describe("names", function()
   -- has a finalizer.
   it("have their permits back after whatever goes wrong (L16)", function()
     run(function(root)
-      local await, look_up = ctx.await, luv.getaddrinfo
-      local _ <close> = setmetatable({}, { __close = function()
-        ctx.await, luv.getaddrinfo = await, look_up
-      end })
       ctx.await = function() error("not enough memory", 0) end
       for _ = 1, 10 do
         local ok, err = pcall(uv.getaddrinfo, root, "localhost")

@@ -253,6 +253,8 @@ local unfailing = {
   ["uv.fs_* frees what comes too late: a file is closed"] =
     "lists a directory, and luv 1.44 keeps each such request",
   ["uv.fs_* tells what went wrong, and where"] = "the same",
+  ["names have their permits back after whatever goes wrong"] =
+    "luv is made to call nobody back; the finalizer, which is left then, needs memory, too",
   ["a stream that is read gives every byte once, whatever the pieces"] =
     "reads until a writer ends that could not begin",
   ["loses no connection that arrives in the turn of the cancel"] =
