@@ -3,6 +3,7 @@
 local collector = require "spec.support.collector"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
+local otlp = require "ctx.propagate.otlp"
 local reports = require "spec.support.reports"
 
 local OK, export, with = collector.OK, collector.export, collector.with
@@ -124,6 +125,37 @@ describe("an exporter whose receiver", function()
     assert.equal(1, #told)
     assert.equal("otlp", told[1].kind)
     assert.truthy(told[1].message:find("boom", 1, true))
+  end)
+end)
+
+describe("an exporter whose post hangs for ever", function()
+  it("ends with the run, which says so, and counts the spans as failed", function()
+    local hang = function() ctx.await(ctx.background(), function() end) end
+    local to = collector.receiver(hang, OK)
+    local exporter = otlp.new { batch = 1, post = to.post }
+    reports(function()
+      local ok, err = pcall(ctx.run, function() export(exporter, 1) end)
+      assert.is_false(ok)
+      assert.truthy(tostring(err):find("all tasks are asleep", 1, true))
+    end)
+    assert.equal(1, exporter:stats().failed)
+    ctx.run(function(root)
+      export(exporter, 1)
+      assert.is_true(exporter:shutdown(root))
+    end)
+    assert.equal(1, exporter:stats().sent)
+  end)
+end)
+
+describe("a flush", function()
+  it("that is over counts, also if its context ends in that turn", function()
+    local cancel
+    with({}, { function() cancel() return OK end }, function(root, _, exporter)
+      local c
+      c, cancel = ctx.with_cancel(root)
+      export(exporter, 1)
+      assert.is_true(exporter:flush(c))
+    end)
   end)
 end)
 

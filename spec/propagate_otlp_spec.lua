@@ -172,6 +172,29 @@ describe("the exporter", function()
     end)
   end)
 
+  it("goes on without a pause while there are batches", function()
+    with({ batch = 3 }, { OK }, function(_, clock, exporter, to)
+      export(exporter, 10)
+      for _ = 1, 20 do clock:settle() end
+      assert.equal(3, #to.calls)
+      assert.equal(0, clock:elapsed())
+    end)
+  end)
+
+  it("sends no more than 4 MiB at a time, and a span more", function()
+    with({}, { OK }, function(root, _, exporter, to)
+      local attributes = {}
+      for i = 1, 50 do attributes[tostring(i)] = ("x"):rep(4096) end
+      for _ = 1, 25 do
+        exporter:export(span("large", { attributes = attributes }))
+      end
+      assert.is_true(exporter:flush(root))
+      assert.equal(2, #to.calls)
+      assert.is_true(#to.calls[1].body > 4 * 2 ^ 20 and #to.calls[1].body < 4.3 * 2 ^ 20)
+      assert.equal(25, exporter:stats().sent)
+    end)
+  end)
+
   it("never waits, drops what has no room, and counts it", function()
     with({ batch = 4, max_queue = 10 }, { function(c) ctx.sleep(c, 1000) return OK end },
       function(root, clock, exporter, to)

@@ -302,7 +302,7 @@ local function send(self, sending)
   end
   if queued(self) >= self._batch then
     start(self)
-  elseif queued(self) > 0 and not self._closed then
+  elseif queued(self) > 0 then
     arm(self)
   end
 end
