@@ -9,7 +9,9 @@ local uv = require "ctx.uv"
 
 local web = {}
 
-local here = debug.getinfo(1, "S").source:match("^@(.*)[/\\][^/\\]+$") or "."
+--- Where this file stands.
+web.here = debug.getinfo(1, "S").source:match("^@(.*)[/\\][^/\\]+$") or "."
+
 local LIMIT_MS = 100000
 
 --- Serves while fn(c, port, server) runs, then ends the server and checks that nothing is left.
@@ -34,7 +36,7 @@ end
 ---@return spec.Process
 ---@return integer port
 function web.service(c, ...)
-  local p = process.lua(here .. "/web_service.lua", ...)
+  local p = process.lua(web.here .. "/web_service.lua", ...)
   p:expect(c, "serving on ")
   p:expect(c, "\n")
   return p, math.tointeger(p.output:match("serving on (%d+)"))
