@@ -66,6 +66,48 @@ describe("the access log", function()
     assert.is_nil(record.error)
   end)
 
+  it("S58: what the router has matched is known outside of the middleware, too", function()
+    local router, pattern = http.router(), nil
+    router:get("/{name}", function(_, res) return res:finish(ctx.background(), "ok") end)
+    local function outermost(next)
+      return function(req, res)
+        local ok, err = next(req, res)
+        pattern = req.pattern
+        return ok, err
+      end
+    end
+    record_of({ handler = http.chain(router:handler(), outermost, http.request_id()) })
+    assert.equal("/{name}", pattern)
+  end)
+
+  it("knows where a client came from that has gone", function()
+    local got
+    testing.run(function(root)
+      local c, cancel <close> = ctx.with_timeout(root, 10000)
+      local begun, begin = ctx.with_cancel(c)
+      local logged, log = ctx.with_cancel(c)
+      local server <close> = http.server {
+        handler = function(req)
+          begin()
+          return nil, req.ctx:wait()
+        end,
+        access_log = function(record)
+          got = record
+          log()
+        end,
+      }
+      assert(server:listen("127.0.0.1", 0))
+      ctx.go(server.serve, server, root)
+      local socket <close> = assert(uv.connect(c, "127.0.0.1", server:address().port))
+      assert(socket:write(c, "GET / HTTP/1.1\r\nHost: shop\r\n\r\n"))
+      begun:wait()
+      socket:handle():close_reset()
+      logged:wait()
+    end, { real = true })
+    assert.same({ "127.0.0.1", nil }, { got.remote, got.status })
+    assert.equal(1, (got.cause:find(tostring(http.client_gone), 1, true)))
+  end)
+
   it("says why the context ended before the handler did, and with what that failed", function()
     local record = record_of({ request_timeout = 20, handler = function(req)
       return ctx.sleep(req.ctx, 60000)

@@ -39,6 +39,7 @@ local LINGER_MS = 1000
 ---@field _broken boolean             what comes cannot be understood, or did not come in time
 ---@field _discarded integer?         bytes of a body that nobody reads
 ---@field _since number               when it began to have nothing to do
+---@field _peer any                   where the other side is, once that was asked
 ---@field _started boolean            bytes of the next head have come
 ---@field _reading boolean
 ---@field _lingering boolean
@@ -221,9 +222,12 @@ function Connection:write(c, data)
   return nil, err, true
 end
 
---- Where the other side is.
+--- Where the other side is, or was: of one that has gone the system knows nothing any more.
 function Connection:peer()
-  return self.stream:peer()
+  if self._peer == nil then
+    self._peer = self.stream:peer()
+  end
+  return self._peer
 end
 
 --- The stream, with what was read and not taken.

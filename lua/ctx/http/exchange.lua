@@ -81,6 +81,9 @@ end
 local function run(conn, req)
   local server = conn.server
   local began = server._log and ctx.now()
+  if began then
+    conn:peer() -- as long as it is there
+  end
   local c, cancel <close> = derive(server, conn, req.headers)
   local span
   req.ctx = c

@@ -128,7 +128,7 @@ end
 
 --- Where it came from: `{ ip, port, family }`; the path of a pipe, which may be empty; or nil.
 function Request:peer()
-  return (self._connection:peer())
+  return self._connection:peer()
 end
 
 --- The name of the other side, for logs.

@@ -176,6 +176,9 @@ function Router:dispatch(req, res)
     req.params[name] = values[i]
   end
   req.pattern = route.pattern
+  if req._original then
+    req._original.pattern = route.pattern -- for logs and spans
+  end
   return route.handler(req, res)
 end
 
