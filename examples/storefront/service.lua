@@ -76,17 +76,6 @@ end
 
 -- -- Serving --------------------------------------------------------------------------------------
 
---- A span around each request. The first service begins the trace, the others go on with it; they
---- are not sent anywhere here: that would be ctx.propagate.otlp as the exporter.
-local function traced(next)
-  return function(req, res)
-    local c, span <close> = propagate.start_span(req.ctx, req.method .. " " .. req.path,
-      { kind = "server" })
-    span:set("url.path", req.path)
-    return next(req:with_context(c), res)
-  end
-end
-
 --- Alive is who answers. Ready is who wants requests: not any more from the begin of a shutdown, so
 --- that the balancer looks elsewhere.
 local function add_probes(router, s)
@@ -101,7 +90,7 @@ end
 
 local function new_server(router, budget_ms)
   local server = http.server {
-    handler = http.chain(router:handler(), http.request_id(), traced),
+    handler = http.chain(router:handler(), http.request_id()),
     request_timeout = budget_ms,
     access_log = service.log,
   }
@@ -115,6 +104,8 @@ end
 ---@param build fun(router: ctx.http.Router, s: ctx.Shutdown)  adds the routes
 function service.run(options, build)
   collectgarbage("incremental")
+  -- The gateway begins a trace, the others go on with it. Spans are not sent anywhere from here; with
+  -- ctx.propagate.otlp's exporter they would.
   propagate.set_tracer { exporter = { export = function() end } }
   local report = ctx.run(function(root)
     -- Behind a balancer: `delay`, so that it has seen /readyz before a connection is refused.
