@@ -12,7 +12,7 @@ struct head {
   char* out; /* NULL while counting */
   size_t size;
   lua_Integer length; /* -1: the program named none */
-  int keep_alive, upgrade, has_date;
+  int keep_alive, has_date;
   const char* wrong; /* why it must not be sent so */
 };
 
@@ -47,8 +47,13 @@ static int is_token(const char* s, size_t n) {
   return n > 0;
 }
 
+/* RFC 9110, 5.5; what breaks a line is one of these. */
 static int is_value(const char* s, size_t n) {
-  return !memchr(s, '\r', n) && !memchr(s, '\n', n) && !memchr(s, '\0', n);
+  for (size_t i = 0; i < n; i++) {
+    unsigned char c = (unsigned char)s[i];
+    if ((c < 0x20 && c != '\t') || c == 0x7f) return 0;
+  }
+  return 1;
 }
 
 /* Whether it is this word, which is in lower case, in any case. */
@@ -86,7 +91,7 @@ static int is_plain(struct head* h, const char* name, size_t name_size, const ch
   } else if (same(name, name_size, "transfer-encoding")) {
     h->wrong = "the server frames the body";
     return 0;
-  } else if (same(name, name_size, "connection") && !h->upgrade) {
+  } else if (same(name, name_size, "connection")) {
     if (same(value, size, "close")) h->keep_alive = 0;
     return 0;
   }
@@ -104,7 +109,7 @@ static void put_line(struct head* h, int name) {
   const char* name_at = lua_tolstring(h->L, name, &name_size);
   const char* value = lua_tolstring(h->L, -1, &size);
   if (!is_value(value, size)) {
-    h->wrong = "a line break or a zero byte in the value";
+    h->wrong = "a control character in the value";
   } else if (is_plain(h, name_at, name_size, value, size)) {
     put(h, name_at, name_size);
     put(h, ": ", 2);
@@ -167,6 +172,8 @@ static void put_status(struct head* h) {
 
 /* Says where the body ends. In HTTP/1.0, with the length unknown, at the end of the connection. */
 static void put_framing(struct head* h) {
+  lua_Integer status = lua_tointeger(h->L, STATUS);
+  if (status < 200 || status == 204) h->length = -1; /* RFC 9110, 8.6 */
   if (lua_isinteger(h->L, LENGTH)) h->length = lua_tointeger(h->L, LENGTH);
   if (h->length >= 0) {
     put_text(h, "Content-Length: ");
@@ -188,9 +195,9 @@ static void put_rest(struct head* h) {
     put_text(h, lua_tostring(h->L, DATE));
     put(h, "\r\n", 2);
   }
-  if (!h->upgrade && !h->keep_alive) {
+  if (!h->keep_alive) {
     put_text(h, "Connection: close\r\n");
-  } else if (!h->upgrade && lua_tointeger(h->L, MINOR) == 0) {
+  } else if (lua_tointeger(h->L, MINOR) == 0) {
     put_text(h, "Connection: keep-alive\r\n");
   }
   put(h, "\r\n", 2);
@@ -210,7 +217,6 @@ int wire_head(lua_State* L) {
   lua_settop(L, ARGUMENTS);
   lua_tostring(L, REASON);
   h.keep_alive = lua_toboolean(L, KEEP_ALIVE);
-  h.upgrade = lua_tointeger(L, STATUS) == 101;
   if (!put_head(&h)) {
     lua_pushnil(L);
     lua_insert(L, -2);

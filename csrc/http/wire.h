@@ -10,7 +10,7 @@
  * their text. `length` frames the body: an integer is its Content-Length, false makes it chunked (or,
  * in HTTP/1.0, ended by the end of the connection), nil is no body and no word about one. A
  * Content-Length among the headers takes the place of false, and of nil; beside a number it must be
- * the same. Returns whether the connection goes on, and the Content-Length that was used, or nil.
+ * the same; with 204 and below 200 it is left out. Returns whether the connection goes on, and the Content-Length that was used, or nil.
  *
  * A header that must not be sent so - a name that is no token, a value with a line break, a framing
  * header that is the server's own - gives nil and what is wrong with it. */

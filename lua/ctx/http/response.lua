@@ -70,8 +70,9 @@ end
 --- it is not known.
 local function make_head(self, length)
   local status, request = self.status, self._request
-  if math.type(status) ~= "integer" or status < 100 or status > 999 then
-    return nil, "res.status: a status from 100 to 999 expected, got " .. tostring(status)
+  if math.type(status) ~= "integer" or status < 200 or status > 999 then
+    -- What is less is not the end: res:inform sends it, and for 101 there is req:hijack.
+    return nil, "res.status: a status from 200 to 999 expected, got " .. tostring(status)
   end
   if not has_length(status) then
     length = nil
@@ -172,7 +173,10 @@ function Response:write(c, data)
   too_long(self, "write", #data)
   frame(self, out, data)
   self.bytes = self.bytes + #data
-  return #out == 0 or send(self, c, joined(out, #data))
+  if #out == 0 then
+    return true
+  end
+  return send(self, c, joined(out, #data))
 end
 
 --- What closes the body: the last chunk, or nothing.
