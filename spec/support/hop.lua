@@ -14,15 +14,12 @@ local function say(what, ...)
 end
 
 propagate.set_tracer { exporter = { export = function(_, span)
-  say("%s id=%s parent=%s trace=%s", span.name, span.span_id, span.parent_span_id, span.trace_id)
+  say("%s id=%s parent=%s trace=%s", span.kind, span.span_id, span.parent_span_id, span.trace_id)
 end } }
 
 local function call(c)
-  local below, span <close> = propagate.start_span(c, "client", { kind = "client" })
   say("sends left=%.6f", c:remaining())
-  local response, err = http.get(below, url)
-  span:finish(err)
-  return response, err
+  return http.get(c, url)
 end
 
 local function answer(c, res)
@@ -44,8 +41,7 @@ end
 ctx.run(function(root)
   local server = http.server { handler = function(req, res)
     say("got left=%.6f header=%s", req.ctx:remaining(), req.headers["grpc-timeout"])
-    local c, _ <close> = propagate.start_span(req.ctx, "server", { kind = "server" })
-    return answer(c, res)
+    return answer(req.ctx, res)
   end }
   assert(server:listen("127.0.0.1", 0))
   print(("http://127.0.0.1:%d/"):format(server:address().port))
