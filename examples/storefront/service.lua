@@ -104,8 +104,8 @@ end
 ---@param build fun(router: ctx.http.Router, s: ctx.Shutdown)  adds the routes
 function service.run(options, build)
   collectgarbage("incremental")
-  -- The gateway begins a trace, the others go on with it. Spans are not sent anywhere from here; with
-  -- ctx.propagate.otlp's exporter they would.
+  -- The gateway begins a trace, the others go on with it. These spans are not sent anywhere; with
+  -- ctx.propagate.otlp's exporter they would be.
   propagate.set_tracer { exporter = { export = function() end } }
   local report = ctx.run(function(root)
     -- Behind a balancer: `delay`, so that it has seen /readyz before a connection is refused.
