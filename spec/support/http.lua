@@ -134,11 +134,17 @@ Client.__close = Client.close
 local Bed = {}
 Bed.__index = Bed
 
+--- A client over a stream.
+---@param stream ctx.uv.Stream
+---@return spec.http.Client
+function Bed:client(stream)
+  return setmetatable({ stream = stream, c = self.c }, Client)
+end
+
 --- A client over 127.0.0.1.
 ---@return spec.http.Client
 function Bed:connect()
-  local stream = assert(uv.connect(self.c, "127.0.0.1", self.server:address().port))
-  return setmetatable({ stream = stream, c = self.c }, Client)
+  return self:client(assert(uv.connect(self.c, "127.0.0.1", self.server:address().port)))
 end
 
 --- A client over a pair of local sockets, which takes no port.
@@ -146,7 +152,7 @@ end
 function Bed:pair()
   local fds = assert(luv.socketpair("stream", 0, { nonblock = true }, { nonblock = true }))
   self.server:serve_stream(assert(uv.open(fds[1])))
-  return setmetatable({ stream = assert(uv.open(fds[2])), c = self.c }, Client)
+  return self:client(assert(uv.open(fds[2])))
 end
 
 --- Turns the loop until fn() is true.
@@ -199,6 +205,7 @@ function bed.run(options, fn, fake)
     local server <close> = self.server
     assert(server:listen("127.0.0.1", 0))
     self.serving = ctx.go(server.serve, server, root)
+    assert(ctx.sleep(c, 0))
     fn(self)
     server:close()
     self.serving:wait(c)

@@ -1,0 +1,278 @@
+-- SPDX-License-Identifier: MIT
+-- The end of a server, without load: C49-C54, S46-S50, B23. With load: spec/live.
+local bed = require "spec.support.http"
+local ctx = require "ctx"
+local errors = require "ctx.errors"
+local folder = require "spec.support.folder"
+local http = require "ctx.http"
+local uv = require "ctx.uv"
+
+local GET = "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+
+--- A handler that waits until seen.open is called, or its context ends.
+local function gated(seen)
+  local gate, open = ctx.with_cancel(ctx.background())
+  seen.open = open
+  return function(req, res)
+    seen.started = (seen.started or 0) + 1
+    local either, cancel <close> = ctx.any(gate, req.ctx)
+    either:wait()
+    seen.cause = req.ctx:cause()
+    res:finish(ctx.background(), "done")
+  end
+end
+
+--- fn(bed, seen, client) with a request in its handler.
+local function busy(options, fn, fake)
+  local seen = {}
+  options.handler = options.handler or gated(seen)
+  bed.run(options, function(b)
+    local client <close> = b:connect()
+    client:send(GET)
+    b:wait_until(function() return seen.started end)
+    fn(b, seen, client)
+    seen.open()
+  end, fake)
+end
+
+local function shutdown(b, ms)
+  return ctx.go(function()
+    local c, cancel <close> = ctx.with_timeout(b.root, ms)
+    return b.server:shutdown(c)
+  end)
+end
+
+describe("a shutdown", function()
+  it("closes idle connections, new ones a little later, and ends serve with true", function()
+    bed.run({ handler = function() end }, function(b)
+      local old <close>, new = b:connect(), b:connect()
+      local _ <close> = new
+      old:get()
+      new:settle()
+      b.clock:advance(1000)
+      new:get()
+      local task = shutdown(b, 10000)
+      b.clock:advance(1)
+      assert.equal("", (old:rest()))
+      assert.equal(1, b.server:stats().connections)
+      b.clock:advance(99)
+      assert.equal("", (new:rest()))
+      assert.is_true(task:wait(b.c))
+      assert.is_true(b.serving:wait(b.c))
+    end, true)
+  end)
+
+  it("still serves what a connection sends that has just been busy, and says close", function()
+    bed.run({ handler = function() end }, function(b)
+      local client <close> = b:connect()
+      client:get()
+      local task = shutdown(b, 10000)
+      client:settle()
+      local answer = client:get()
+      assert.same({ 200, "close" }, { answer.status, answer.headers.connection })
+      assert.equal("", client:rest())
+      assert.is_true(task:wait(b.c))
+    end)
+  end)
+
+  it("lets requests end, says close, and tells handlers that it has begun", function()
+    busy({}, function(b, seen, client)
+      assert.is_nil(b.server:draining():err())
+      local task = shutdown(b, 10000)
+      client:settle()
+      assert.equal(http.server_shutdown, b.server:draining():cause())
+      assert.is_true(b.server:is_draining())
+      assert.equal(1, b.server:stats().requests)
+      seen.open()
+      local answer = client:answer()
+      assert.same({ "done", "close" }, { answer.body, answer.headers.connection })
+      assert.is_nil(seen.cause)
+      assert.equal("", client:rest())
+      assert.is_true(task:wait(b.c))
+      assert.equal(0, b.server:stats().cut)
+    end)
+  end)
+
+  it("serves pipelined requests no more: the answer before them says close", function()
+    busy({}, function(b, seen, client)
+      client:send(GET)
+      client:settle()
+      local task = shutdown(b, 10000)
+      client:settle()
+      seen.open()
+      assert.equal("close", client:answer().headers.connection)
+      assert.equal("", (client:rest()))
+      client:close()
+      assert.is_true(task:wait(b.c))
+      assert.equal(1, seen.started)
+    end)
+  end)
+
+  it("takes no connection any more", function()
+    busy({}, function(b, seen)
+      local port = b.server:address().port
+      local task = shutdown(b, 10000)
+      ctx.sleep(b.c, 0)
+      local stream, err = uv.connect(b.c, "127.0.0.1", port)
+      assert.is_nil(stream)
+      assert.is_true(errors.is(err, uv.ECONNREFUSED))
+      assert.is_nil((b.server:listen("127.0.0.1", 0)))
+      seen.open()
+      assert.is_true(task:wait(b.c))
+    end)
+  end)
+
+  it("cuts at its deadline what is left, counts it, and tells everybody the same", function()
+    busy({}, function(b, seen, client)
+      local first, second = shutdown(b, 100), shutdown(b, 10000)
+      client:settle()
+      b.clock:advance(100)
+      local ok, err = first:wait(b.c)
+      assert.is_nil(ok)
+      assert.is_true(errors.is(err, ctx.deadline_exceeded))
+      assert.truthy(tostring(err):find("shutdown: 1 requests on 1 connections were cut", 1, true))
+      ok, err = second:wait(b.c)
+      assert.is_nil(ok)
+      assert.truthy(tostring(err):find("1 requests on 1 connections were cut", 1, true))
+      assert.equal("", (client:rest()))
+      b:wait_empty()
+      assert.equal(http.server_shutdown, seen.cause)
+      assert.equal(1, b.server:stats().cut)
+      assert.is_true(b.serving:wait(b.c))
+      assert.same({}, b.errors)
+    end, true)
+  end)
+
+  it("cuts half a head and a body that does not come, too", function()
+    bed.run({ handler = function(req) return req:body() end }, function(b)
+      local head <close>, body = b:connect(), b:connect()
+      local _ <close> = body
+      head:send("GET / HT")
+      body:send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n")
+      b:wait_until(function() return b.server:stats().requests == 1 end)
+      head:settle()
+      local task = shutdown(b, 100)
+      head:settle()
+      b.clock:advance(100)
+      assert.truthy(tostring(select(2, task:wait(b.c)))
+        :find("1 requests on 2 connections were cut", 1, true))
+      assert.equal("", (head:rest()))
+      assert.equal("", (body:rest()))
+    end, true)
+  end)
+
+  it("neither closes hijacked connections nor waits for them, and tells their handlers", function()
+    local seen = {}
+    bed.run({ handler = function(req)
+      local stream = assert(req:hijack())
+      seen.stream, seen.draining = stream, req:draining()
+      seen.left = stream:read(req.ctx)
+    end }, function(b)
+      local client <close> = b:connect()
+      client:send("GET / HTTP/1.1\r\nHost: h\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nleft over")
+      b:wait_until(function() return seen.left end)
+      assert.equal("left over", seen.left)
+      b:wait_empty()
+      assert.is_true(shutdown(b, 10000):wait(b.c))
+      assert.equal(http.server_shutdown, seen.draining:cause())
+      local stream <close> = seen.stream
+      assert(stream:write(b.c, "still here"))
+      assert.equal("still here", client.stream:read(b.c))
+      client:send("and back")
+      assert.equal("and back", stream:read(b.c))
+    end)
+  end)
+
+  it("of a server that never served is quick, and a second one, too", function()
+    bed.run({ handler = function() end }, function(b)
+      local server <close> = http.server { handler = function() end }
+      assert(server:listen("127.0.0.1", 0))
+      assert.is_true(server:shutdown(b.c))
+      assert.is_true(server:shutdown(b.c))
+      server:close()
+      assert.has_error(function() server:serve(b.c) end)
+    end)
+  end)
+end)
+
+describe("serve", function()
+  it("shuts down when its context ends, with drain_timeout", function()
+    for _, patient in ipairs { true, false } do
+      local seen = {}
+      local handler = gated(seen)
+      bed.run({ handler = handler }, function(b)
+        local server <close> = http.server { handler = handler, drain_timeout = 100 }
+        assert(server:listen("127.0.0.1", 0))
+        local c, cancel <close> = ctx.with_cancel(b.root)
+        local serving = ctx.go(server.serve, server, c)
+        b.server:close()
+        b.server = server
+        local client <close> = b:connect()
+        client:send(GET)
+        b:wait_until(function() return seen.started end)
+        cancel("sigterm")
+        client:settle()
+        assert.is_nil(seen.cause)
+        if patient then
+          seen.open()
+          assert.equal("close", client:answer().headers.connection)
+        else
+          b.clock:advance(100)
+        end
+        local ok, err = serving:wait(b.c)
+        assert.equal(patient or nil, ok)
+        assert.equal(not patient, errors.is(err, ctx.deadline_exceeded))
+        b:wait_empty()
+        seen.open()
+      end, true)
+    end
+  end)
+
+  it("needs a listener, and serves once", function()
+    bed.run({ handler = function() end }, function(b)
+      local server <close> = http.server { handler = function() end }
+      assert.has_error(function() server:serve(b.c) end,
+        "serve: nothing to serve; call server:listen first")
+      assert.has_error(function() b.server:serve(b.c) end,
+        "serve: this server is serving; a server serves once")
+    end)
+  end)
+
+  it("ends with the error of a listener that fails", function()
+    bed.run({ handler = function() end }, function(b)
+      b.server._listeners[1]:close("a test")
+      local ok, err = b.serving:wait(b.c)
+      assert.is_nil(ok)
+      assert.is_true(errors.is(err, uv.ECLOSED))
+    end)
+  end)
+end)
+
+describe("listen", function()
+  it("tells that a port is taken", function()
+    bed.run({ handler = function() end }, function(b)
+      local server <close> = http.server { handler = function() end }
+      local ok, err = server:listen("127.0.0.1", b.server:address().port)
+      assert.is_nil(ok)
+      assert.is_true(errors.is(err, uv.EADDRINUSE))
+      assert.is_nil((server:address()))
+    end)
+  end)
+
+  it("takes pipes, and more than one, also while it serves", function()
+    local path = folder.new()
+    bed.run({ handler = function(req, res) res:finish(req.ctx, req:remote()) end }, function(b)
+      assert(b.server:listen { pipe = path .. "/socket" })
+      local other = assert(b.server:listen { host = "127.0.0.1", port = 0, backlog = 5 })
+      local function ask(stream)
+        local client <close> = b:client(assert(stream))
+        return client:get().body
+      end
+      assert.equal("unix", ask(uv.connect_pipe(b.c, path .. "/socket")))
+      assert.equal("127.0.0.1", ask(uv.connect(b.c, "127.0.0.1", other:address().port)))
+      local client <close> = b:connect()
+      assert.equal("127.0.0.1", client:get().body)
+    end)
+    folder.remove(path)
+  end)
+end)
