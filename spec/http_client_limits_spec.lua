@@ -1,0 +1,181 @@
+-- SPDX-License-Identifier: MIT
+-- The HTTP client's other limits, and what goes wrong within it: B11, C77, C79.
+local client = require "ctx.http.client"
+local ctx = require "ctx"
+local engine = require "ctx.http.client.engine"
+local errors = require "ctx.errors"
+local loopback = require "spec.support.loopback"
+local raw_server = require "spec.support.raw_server"
+local transfer = require "ctx.http.client.transfer"
+local uv = require "ctx.uv"
+
+local run = loopback.run
+
+describe("the idle time (B11)", function()
+  it("ends a request of which nothing moves, and not its context", function()
+    run(function(root)
+      local server <close> = raw_server.start(root, function(peer)
+        peer:request()
+        peer:send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+        peer:gone()
+      end)
+      local got, err = client.get(root, server:url(), { idle = 40 })
+      assert.is_nil(got)
+      assert.is_true(errors.is(err, uv.idle))
+      assert.is_true(errors.is(err, ctx.deadline_exceeded))
+      assert.equal("reading body", err.phase)
+      assert.is_nil(root:err())
+    end)
+  end)
+
+  it("leaves a request alone that moves, however slowly", function()
+    run(function(root)
+      local server <close> = raw_server.start(root, function(peer)
+        peer:request()
+        peer:send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
+        for _ = 1, 10 do
+          ctx.sleep(root, 30)
+          peer:send("x")
+        end
+      end)
+      local got = assert(client.get(root, server:url(), { idle = 200 }))
+      assert.equal(10, #got.body)
+    end)
+  end)
+
+  it("counts what is sent, too", function()
+    run(function(root)
+      local body = ("x"):rep(8 * 1024 * 1024)
+      local server <close> = raw_server.start(root, function(peer)
+        peer:request()
+        for _ = 1, 8 do
+          ctx.sleep(root, 30)
+          peer:body(#body // 8)
+        end
+        peer:answer("thanks")
+      end)
+      assert.equal("thanks", assert(client.post(root, server:url(), body, { idle = 200 })).body)
+    end)
+  end)
+end)
+
+describe("what the context carries", function()
+  it("goes out with the request: the deadline as it is by then (C77, C79)", function()
+    run(function(root)
+      local seen = {}
+      local server <close> = raw_server.start(root, function(peer)
+        for i = 1, 2 do
+          seen[i] = peer:request()["grpc-timeout"]
+          ctx.sleep(root, 10)
+          peer:answer("")
+        end
+      end)
+      local c, cancel <close> = ctx.with_timeout(root, 5000)
+      assert(client.get(c, server:url()))
+      assert(client.get(c, server:url()))
+      local first, second = seen[1]:match("^%d+"), seen[2]:match("^%d+")
+      assert.equal(seen[1]:match("%a$"), seen[2]:match("%a$"))
+      assert.is_true(tonumber(second) < tonumber(first), seen[1] .. " " .. seen[2])
+    end)
+  end)
+
+  it("does not where it is told not to, or the program says it itself", function()
+    run(function(root)
+      local server <close> = raw_server.start(root, function(peer)
+        for _ = 1, 2 do
+          peer:answer(tostring(peer:request()["grpc-timeout"]))
+        end
+      end)
+      local c, cancel <close> = ctx.with_timeout(root, 5000)
+      assert.equal("nil", client.get(c, server:url(), { propagate = false }).body)
+      local headers = { ["Grpc-Timeout"] = "1S" }
+      assert.equal("1S", client.get(c, server:url(), { headers = headers }).body)
+    end)
+  end)
+end)
+
+describe("a client that is closed", function()
+  it("ends its requests, and begins none", function()
+    run(function(root)
+      local own = client.new()
+      local reached, reach = ctx.with_cancel(root)
+      local server <close> = raw_server.start(root, function(peer)
+        peer:request()
+        reach()
+        peer:gone()
+      end)
+      local task = ctx.go(own.get, own, root, server:url())
+      reached:wait()
+      own:close("for the night")
+      own:close()
+      local got, err = task:wait(root)
+      assert.is_nil(got)
+      assert.is_true(errors.is(err, uv.ECLOSED), tostring(err))
+      got, err = own:get(root, server:url())
+      assert.is_nil(got)
+      assert.is_true(errors.is(err, uv.ECLOSED), tostring(err))
+    end)
+  end)
+end)
+
+describe("an error within the client", function()
+  -- Such as no memory in a callback of luv's: whoever waits must hear of it, for nobody else will.
+  it("ends all its requests, and the next ones begin anew", function()
+    run(function(root)
+      local own <close> = client.new()
+      local server <close> = raw_server.start(root, function(peer)
+        while peer:request() do peer:answer("fine") end
+      end)
+      local class = transfer.class
+      local changed = class.changed
+      class.changed = function() error("not enough memory", 0) end
+      local tasks = {}
+      for i = 1, 3 do
+        tasks[i] = ctx.go(own.get, own, root, server:url())
+      end
+      for i = 1, 3 do
+        local got, err = tasks[i]:wait(root)
+        assert.is_nil(got)
+        assert.truthy(tostring(err):find("not enough memory", 1, true), tostring(err))
+      end
+      class.changed = changed
+      assert.equal("fine", assert(own:get(root, server:url())).body)
+    end)
+  end)
+end)
+
+describe("a limit for the connection alone", function()
+  it("is an error of its own", function()
+    run(function(root)
+      local server <close> = raw_server.start(root, function(peer) peer:gone() end)
+      local got, err = client.get(root, server:url("/", "https"), { connect = 30 })
+      assert.is_nil(got)
+      assert.is_true(errors.is(err, uv.ETIMEDOUT), tostring(err))
+      assert.equal("TLS handshake", err.phase)
+      assert.is_nil(root:err())
+    end)
+  end)
+end)
+
+-- Where C cannot gather the descriptors in one, luv watches each.
+describe("an engine that watches each descriptor", function()
+  it("does the same", function()
+    run(function(root)
+      local own = client.new()
+      own._engine:close(errors.new("for another one"))
+      own._engine = engine.new { apart = true }
+      local server <close> = raw_server.start(root, function(peer)
+        while peer:request() do peer:answer(("x"):rep(100000)) end
+      end)
+      local tasks = {}
+      for i = 1, 20 do
+        tasks[i] = ctx.go(own.get, own, root, server:url())
+      end
+      for i = 1, 20 do
+        assert.equal(100000, #assert(tasks[i]:wait(root)).body)
+      end
+      assert.equal(100000, #own:post(root, server:url(), "").body)
+      own:close()
+    end)
+  end)
+end)
