@@ -69,6 +69,19 @@ local function quote(text)
   end) .. '"'
 end
 
+--- JSON is UTF-8 (RFC 8259, 8.1); what a client sent need not be.
+local function as_utf8(text)
+  local parts, at = {}, 1
+  local ok, bad = utf8.len(text)
+  while not ok do
+    parts[#parts + 1] = text:sub(at, bad - 1)
+    at = bad + 1
+    ok, bad = utf8.len(text, at)
+  end
+  parts[#parts + 1] = text:sub(at)
+  return table.concat(parts, "\u{fffd}")
+end
+
 --- key=value, with blanks in between; values with blanks, quotes or nothing in quotes.
 ---@param of ctx.http.Record
 ---@return string
@@ -96,7 +109,7 @@ function record.json(of)
     local value = of[name]
     if value ~= nil then
       out[#out + 1] = ('"%s":%s'):format(name,
-        type(value) == "number" and text_of(value) or quote(tostring(value)))
+        type(value) == "number" and text_of(value) or quote(as_utf8(tostring(value))))
     end
   end
   return "{" .. table.concat(out, ",") .. "}"

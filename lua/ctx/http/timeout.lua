@@ -86,7 +86,7 @@ function timeout.new(ms, message)
       local task = ctx.go(next, req:with_context(c), buffer)
       local results = table.pack(task:wait(c))
       if task:status() == "done" or task:status() == "failed" then
-        if results[1] == nil and results[2] ~= nil then
+        if not results[1] and results[2] ~= nil then
           return nil, results[2]
         end
         return send(req.ctx, res, buffer)
