@@ -3,13 +3,12 @@
 local client = require "ctx.http.client"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
-local loopback = require "spec.support.loopback"
 local luv = require "luv"
 local raw_server = require "spec.support.raw_server"
 local transfer = require "ctx.http.client.transfer"
 local uv = require "ctx.uv"
 
-local run = loopback.run
+local run = raw_server.run
 
 --- An opened gate lets go on who waits at it.
 local function gate()
@@ -105,7 +104,7 @@ describe("the end of the context", function()
       cancelled_once(root, reached, "TLS handshake", function(c)
         return client.get(c, server:url("/", "https"))
       end)
-      while closed == nil do ctx.sleep(root, 0) end
+      while closed == nil do assert(ctx.sleep(root, 0)) end
     end)
   end)
 
@@ -139,7 +138,7 @@ describe("the end of the context", function()
       end)
       assert.equal(("POST %s: awaiting headers: context canceled: enough"):format(server:url("/a")),
         tostring(err))
-      while closed == nil do ctx.sleep(root, 0) end
+      while closed == nil do assert(ctx.sleep(root, 0)) end
     end)
   end)
 
@@ -156,7 +155,7 @@ describe("the end of the context", function()
       cancelled_once(root, reached, "reading body", function(c)
         return client.get(c, server:url())
       end)
-      while closed == nil do ctx.sleep(root, 0) end
+      while closed == nil do assert(ctx.sleep(root, 0)) end
     end)
   end)
 

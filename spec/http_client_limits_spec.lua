@@ -4,12 +4,11 @@ local client = require "ctx.http.client"
 local ctx = require "ctx"
 local engine = require "ctx.http.client.engine"
 local errors = require "ctx.errors"
-local loopback = require "spec.support.loopback"
 local raw_server = require "spec.support.raw_server"
 local transfer = require "ctx.http.client.transfer"
 local uv = require "ctx.uv"
 
-local run = loopback.run
+local run = raw_server.run
 
 describe("the idle time (B11)", function()
   it("ends a request of which nothing moves, and not its context", function()

@@ -3,11 +3,10 @@
 local client = require "ctx.http.client"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
-local loopback = require "spec.support.loopback"
 local raw_server = require "spec.support.raw_server"
 local uv = require "ctx.uv"
 
-local run = loopback.run
+local run = raw_server.run
 
 --- A server that redirects /STATUS/… to what `to` says, and answers else with what it was sent.
 local function redirecting(root, to, seen)

@@ -3,12 +3,11 @@
 local client = require "ctx.http.client"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
-local loopback = require "spec.support.loopback"
 local misuse = require "spec.support.misuse"
 local raw_server = require "spec.support.raw_server"
 local uv = require "ctx.uv"
 
-local run = loopback.run
+local run = raw_server.run
 
 --- Answers each request on each connection with what answer(request, peer) sends.
 local function serving(root, answer)

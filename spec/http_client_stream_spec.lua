@@ -3,12 +3,11 @@
 local client = require "ctx.http.client"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
-local loopback = require "spec.support.loopback"
 local misuse = require "spec.support.misuse"
 local raw_server = require "spec.support.raw_server"
 local uv = require "ctx.uv"
 
-local run = loopback.run
+local run = raw_server.run
 
 local function gate()
   local c, open = ctx.with_cancel(ctx.background())
@@ -81,7 +80,7 @@ describe("a response that is read piece by piece", function()
       local before
       repeat -- until it stands still
         before = sent
-        for _ = 1, 10 do ctx.sleep(root, 2) end
+        for _ = 1, 10 do assert(ctx.sleep(root, 2)) end
       until sent == before
       assert.is_true(sent < size // 2, sent)
       local all = 0
@@ -104,7 +103,7 @@ describe("a response that is read piece by piece", function()
       local c, cancel <close> = ctx.with_cancel(root)
       local got <close> = assert(client.get(c, server:url("/?q"), { stream = true }))
       cancel("no more")
-      while closed == nil do ctx.sleep(root, 0) end
+      while closed == nil do assert(ctx.sleep(root, 0)) end
       local chunk, err = got:read(root)
       assert.is_nil(chunk)
       assert.is_true(errors.is(err, ctx.canceled))
@@ -203,7 +202,7 @@ describe("a response that is read piece by piece", function()
       local chunk, err = got:read(root)
       assert.is_nil(chunk)
       assert.is_true(errors.is(err, uv.ECLOSED))
-      while closed == nil do ctx.sleep(root, 0) end
+      while closed == nil do assert(ctx.sleep(root, 0)) end
       assert.equal("next", client.get(root, server:url()).body)
     end)
   end)
@@ -322,7 +321,7 @@ describe("a body that comes from a function", function()
       local before
       repeat
         before = given
-        for _ = 1, 10 do ctx.sleep(root, 2) end
+        for _ = 1, 10 do assert(ctx.sleep(root, 2)) end
       until given == before and given > 0
       assert.equal("waiting", task:status())
       cancel("enough")
@@ -348,7 +347,7 @@ describe("a body that comes from a function", function()
       assert.is_nil(got)
       assert.is_true(errors.is(err, "enough"))
       assert.equal("sending the request", err.phase)
-      while closed == nil do ctx.sleep(root, 0) end
+      while closed == nil do assert(ctx.sleep(root, 0)) end
     end)
   end)
 
@@ -383,7 +382,7 @@ describe("a body that comes from a function", function()
       assert.is_nil(got)
       assert.is_true(errors.is(err, broken))
       assert.equal("sending the request", err.phase)
-      while closed == nil do ctx.sleep(root, 0) end
+      while closed == nil do assert(ctx.sleep(root, 0)) end
     end)
   end)
 
@@ -397,7 +396,7 @@ describe("a body that comes from a function", function()
       assert.has_error(function()
         client.post(root, server:url(), function() error("oops", 0) end)
       end, "oops")
-      while closed == nil do ctx.sleep(root, 0) end
+      while closed == nil do assert(ctx.sleep(root, 0)) end
       assert.has_error(function()
         client.post(root, server:url(), function() return 5 end)
       end, "the body's function returned a number, not a string or nil")

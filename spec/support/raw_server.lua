@@ -7,7 +7,10 @@
 ---     end)
 ---     client.get(root, server:url("/"))
 local ctx = require "ctx"
+local loopback = require "spec.support.loopback"
 local uv = require "ctx.uv"
+
+local PATIENCE_MS = 10000
 
 local raw_server = {}
 
@@ -120,6 +123,15 @@ function raw_server.start(root, serve, options)
     end
   end)
   return self
+end
+
+--- Runs fn(c) with a limit of real time, so that what would wait for ever fails, and checks that
+--- nothing is left.
+function raw_server.run(fn)
+  return loopback.run(function(root)
+    local c, cancel <close> = ctx.with_timeout(root, PATIENCE_MS)
+    fn(c)
+  end)
 end
 
 return raw_server
