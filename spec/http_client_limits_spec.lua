@@ -4,6 +4,7 @@ local client = require "ctx.http.client"
 local ctx = require "ctx"
 local engine = require "ctx.http.client.engine"
 local errors = require "ctx.errors"
+local luv = require "luv"
 local raw_server = require "spec.support.raw_server"
 local transfer = require "ctx.http.client.transfer"
 local uv = require "ctx.uv"
@@ -175,6 +176,60 @@ describe("an engine that watches each descriptor", function()
       end
       assert.equal(100000, #own:post(root, server:url(), "").body)
       own:close()
+    end)
+  end)
+end)
+
+describe("a program that closes all handles", function()
+  -- As with uv.walk; those of the spec itself live on.
+  it("loses no request that is under way when the next one begins", function()
+    run(function(root)
+      for _, apart in ipairs { false, true } do
+        local on, go_on = ctx.with_cancel(root)
+        local server <close> = raw_server.start(root, function(peer, n)
+          peer:request()
+          if n == 1 then on:wait() end
+          peer:answer("fine")
+        end)
+        local own = client.new()
+        own._engine:close(errors.new("for another one"))
+        own._engine = engine.new { apart = apart }
+        local first = ctx.go(own.get, own, root, server:url())
+        while server.connections == 0 do assert(ctx.sleep(root, 0)) end
+        own._engine._timer:close()
+        for _, poll in pairs(own._engine._polls) do poll:close() end
+        assert.equal("fine", assert(own:get(root, server:url())).body)
+        go_on()
+        assert.equal("fine", assert(first:wait(root)).body)
+        own:close()
+      end
+    end)
+  end)
+end)
+
+describe("a kept connection that the server closes", function()
+  it("does not keep the loop busy beside a request that waits", function()
+    run(function(root)
+      local server <close> = raw_server.start(root, function(peer, n)
+        local request = peer:request()
+        if n == 1 then
+          peer:answer("and closes")
+        elseif request then
+          peer:gone()
+        end
+      end)
+      local other <close> = raw_server.start(root, function(peer) peer:gone() end)
+      local own <close> = client.new()
+      assert(own:get(root, server:url()))
+      local c, cancel <close> = ctx.with_cancel(root)
+      local task = ctx.go(own.get, own, c, other:url())
+      local turns, prepare = 0, luv.new_prepare()
+      prepare:start(function() turns = turns + 1 end)
+      ctx.sleep(root, 50)
+      prepare:close()
+      cancel()
+      task:wait(root)
+      assert.is_true(turns < 100, turns)
     end)
   end)
 end)

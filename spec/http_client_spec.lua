@@ -3,6 +3,7 @@
 local client = require "ctx.http.client"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
+local luv = require "luv"
 local misuse = require "spec.support.misuse"
 local raw_server = require "spec.support.raw_server"
 local uv = require "ctx.uv"
@@ -154,6 +155,25 @@ describe("a request", function()
       local none, err = client.get(root, "http://a.host/", { unix = path .. "-none" })
       assert.is_nil(none)
       assert.is_true(errors.is(err, uv.ENOENT), tostring(err))
+    end)
+  end)
+
+  it("goes through a proxy: the option's, or the environment's unless told not to", function()
+    run(function(root)
+      local function saying(what)
+        return serving(root, function(peer, request) peer:answer(what .. request.line) end)
+      end
+      local proxy <close> = saying "proxy "
+      local server <close> = saying "server "
+      assert.equal("proxy GET http://far.invalid/x HTTP/1.1",
+        assert(client.get(root, "http://far.invalid/x", { proxy = proxy:url("") })).body)
+      local before = os.getenv("http_proxy")
+      luv.os_setenv("http_proxy", proxy:url(""))
+      local through = client.get(root, "http://far.invalid/x")
+      local past = client.get(root, server:url("/x"), { proxy = false })
+      if before then luv.os_setenv("http_proxy", before) else luv.os_unsetenv("http_proxy") end
+      assert.equal("proxy GET http://far.invalid/x HTTP/1.1", through and through.body)
+      assert.equal("server GET /x HTTP/1.1", past and past.body)
     end)
   end)
 
