@@ -10,11 +10,15 @@ local shutdown = require "ctx.shutdown"
 
 local service = {}
 
---- One JSON object to a line of stdout: the access log, and what else there is to tell.
+local function write_line(text)
+  io.write(text, "\n")
+  io.flush()
+end
+
+--- Stdout has a JSON object on each line: the access log, and what else there is to tell.
 ---@param record table
 function service.log(record)
-  io.write(cjson.encode(record), "\n")
-  io.flush()
+  write_line(cjson.encode(record))
 end
 
 --- Answers with JSON.
@@ -92,7 +96,7 @@ local function new_server(router, budget_ms)
   local server = http.server {
     handler = http.chain(router:handler(), http.request_id()),
     request_timeout = budget_ms,
-    access_log = service.log,
+    access_log = function(record) write_line(http.json(record)) end,
   }
   assert(server:listen("127.0.0.1", 0))
   return server
@@ -120,8 +124,7 @@ function service.run(options, build)
     ctx.go(function()
       s:stop(select(2, server:serve(s:context()))) -- should it fail, that ends the rest
     end)
-    print("listening " .. server:address().port)
-    io.flush()
+    write_line("listening " .. server:address().port)
     return s:run()
   end)
   service.log { event = "ended", why = tostring(report.cause), ms = report.took,

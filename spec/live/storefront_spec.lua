@@ -1,5 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- The main example, as `./dev demo` runs it: six processes that speak HTTP, seven acts (S36, S95).
+local http = require "ctx.http"
+local process = require "spec.support.process"
 local program = require "spec.support.program"
 
 describe("the storefront", function()
@@ -20,5 +22,18 @@ describe("the storefront", function()
       from = last + 1
     end
     assert.is_nil(output:find("FAILED", 1, true))
+  end)
+
+  it("stays open for visitors until ^C", function()
+    process.play(function()
+      return process.lua(program.example("storefront/demo.lua"), "--open")
+    end, "how=hang'", function(c, p)
+      local url = p.output:match("curl %-i (%S+/products/7)")
+      local client <close> = http.client()
+      assert.equal(200, assert(client:get(c, url)).status)
+      p:expect(c, '"path":"/products/7"') -- the access log is shown
+      p:kill("sigint")
+      assert.same({ 0, 0 }, { p:wait(c) })
+    end)
   end)
 end)
