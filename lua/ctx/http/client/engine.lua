@@ -100,6 +100,15 @@ local function rest(self)
   end
 end
 
+--- Handles that are being closed need a turn of the loop: luv 1.44 does not survive a state that is
+--- closed before. A program that ends after a request on its main thread would give them none.
+local function see_closed()
+  local _, is_main = coroutine.running()
+  if is_main and not uv.loop_mode() then
+    uv.run("nowait")
+  end
+end
+
 --- Ends all transfers: the pool cannot go on. Later ones get a new pool.
 local function break_down(self, err)
   local live, pool = self._live, self._pool
@@ -228,6 +237,9 @@ function Engine:finish(owner)
       owner.curl:close()
     end
     self:settle()
+    if self._running == 0 then
+      see_closed()
+    end
   end
 end
 
@@ -239,6 +251,7 @@ function Engine:close(err)
   break_down(self, err)
   self._pool:close()
   self._pool = nil
+  see_closed()
 end
 
 return engine
