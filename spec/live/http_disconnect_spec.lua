@@ -3,6 +3,7 @@
 --- and however the client goes.
 local client = require "ctx.http.client"
 local ctx = require "ctx"
+local descriptors = require "spec.support.descriptors"
 local errors = require "ctx.errors"
 local http = require "ctx.http"
 local luv = require "luv"
@@ -159,7 +160,7 @@ for _, place in ipairs(places) do
         web.run(handler(place, seen), function(c, port, server)
           seen.port = port
           local turns = count_turns(seen)
-          local before = web.descriptors()
+          local before = descriptors()
           local leave = way[1](c, port, place.text)
           until_parked(c, server, place, seen)
           local stream = leave()
@@ -177,7 +178,7 @@ for _, place in ipairs(places) do
             stream:close()
           end
           web.wait_for(c, function() return server:stats().connections == 0 end)
-          web.wait_for(c, function() return web.descriptors() == before end)
+          web.wait_for(c, function() return descriptors() == before end)
           turns:close()
         end)
       end)

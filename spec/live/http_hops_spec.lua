@@ -22,12 +22,19 @@ local function with_chain(ms, fn)
   testing.run(function(root)
     local c, cancel <close> = ctx.with_timeout(root, LIMIT_MS)
     local processes, url = {}, nil
-    for i, name in ipairs { "C", "B", "A" } do
-      processes[name], url = hop(c, name, tostring(ms[i]), url)
+    local function kill()
+      for _, p in pairs(processes) do
+        p:kill "sigkill"
+      end
     end
-    fn(c, url, processes)
+    do
+      local _ <close> = setmetatable({}, { __close = kill })
+      for i, name in ipairs { "C", "B", "A" } do
+        processes[name], url = hop(c, name, tostring(ms[i]), url)
+      end
+      fn(c, url, processes)
+    end
     for _, p in pairs(processes) do
-      p:kill "sigterm"
       p:wait(c)
     end
   end, { real = true })

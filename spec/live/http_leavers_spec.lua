@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --- Ten thousand clients that leave in the middle: nothing of them stays.
 local ctx = require "ctx"
+local descriptors = require "spec.support.descriptors"
 local errors = require "ctx.errors"
 local http = require "ctx.http"
 local luv = require "luv"
@@ -84,7 +85,7 @@ local function census()
   collectgarbage()
   collectgarbage()
   local counters = ctx.counters()
-  return { handles = handles(), descriptors = web.descriptors(), tasks = counters.tasks,
+  return { handles = handles(), descriptors = descriptors(), tasks = counters.tasks,
     linked = counters.linked, deadlines = counters.deadlines, watchers = counters.watchers }
 end
 

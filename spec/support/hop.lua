@@ -5,6 +5,7 @@
 local ctx = require "ctx"
 local http = require "ctx.http"
 local propagate = require "ctx.propagate"
+require "spec.support.orphan"
 
 local name, ms, url = arg[1], tonumber(arg[2]), arg[3]
 

@@ -2,6 +2,7 @@
 --- A client that can be killed: sends what it is told to a port, and then does nothing at all.
 --- Usage: http_peer.lua PORT LUA-EXPRESSION
 local luv = require "luv"
+require "spec.support.orphan"
 
 local port, text = math.tointeger(arg[1]), load("return " .. arg[2])()
 local socket = luv.new_tcp()

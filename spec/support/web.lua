@@ -2,7 +2,6 @@
 --- A server of ctx.http on a loopback port, in this process, and clients that speak by hand.
 local ctx = require "ctx"
 local http = require "ctx.http"
-local luv = require "luv"
 local process = require "spec.support.process"
 local testing = require "ctx.testing"
 local uv = require "ctx.uv"
@@ -49,8 +48,10 @@ function web.with_service(options, fn)
   testing.run(function(root)
     local c, cancel <close> = ctx.with_timeout(root, LIMIT_MS)
     local p, port = web.service(c, table.unpack(options))
-    fn(c, p, port)
-    p:kill "sigkill"
+    do
+      local _ <close> = setmetatable({}, { __close = function() p:kill "sigkill" end })
+      fn(c, p, port)
+    end
     p:wait(c)
   end, { real = true, name = "the spec" })
 end
@@ -121,15 +122,6 @@ function web.response(c, stream)
     return status, read_chunks(c, stream), headers
   end
   return status, "", headers
-end
-
---- How many descriptors this process has open.
-function web.descriptors()
-  local n, list = 0, assert(luv.fs_scandir("/proc/self/fd"))
-  while luv.fs_scandir_next(list) do
-    n = n + 1
-  end
-  return n
 end
 
 --- Parks until check() holds, looking again whenever the loop turns.

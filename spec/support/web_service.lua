@@ -5,8 +5,9 @@
 --- SIGTERM shuts it down: then it prints what came of that, and exits with 0 if nothing was cut.
 collectgarbage "generational"
 local ctx = require "ctx"
+local descriptors = require "spec.support.descriptors"
 local http = require "ctx.http"
-local luv = require "luv"
+require "spec.support.orphan"
 local signal = require "ctx.signal"
 
 local options, drain = {}, 10000
@@ -22,14 +23,6 @@ end
 local function say(...)
   io.write(table.concat({ ... }, " "), "\n")
   io.flush()
-end
-
-local function descriptors()
-  local n, list = 0, assert(luv.fs_scandir("/proc/self/fd"))
-  while luv.fs_scandir_next(list) do
-    n = n + 1
-  end
-  return n
 end
 
 local server

@@ -17,6 +17,8 @@ local wire = require "ctx.http.wire"
 
 -- How long a client may take to read the last response before the connection is reset.
 local LINGER_MS = 1000
+-- How long a TCP peer may say nothing before the kernel asks whether it is still there.
+local KEEPALIVE_S = 15
 
 ---@class ctx.http.Connection
 ---@field server ctx.http.Server
@@ -315,6 +317,9 @@ function connection.new(server, stream, base)
   self._on_read = self:_guarded(intake.on_read)
   self._on_hangup = self:_guarded(self.left)
   stream:set_idle(limits.write_timeout)
+  if self._handle.keepalive then
+    self._handle:keepalive(true, KEEPALIVE_S)
+  end
   self._handle:ref()
   self._watchdog:set(limits.read_header_timeout)
   self:resume()
