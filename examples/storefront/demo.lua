@@ -24,24 +24,26 @@ local SERVICES = {
   { name = "recommendations", ms = 60 },
 }
 
+local PATIENCE_MS = 30000 -- for each act
+
 local say, expect = stage.say, stage.expect
 
 -- -- The shop -------------------------------------------------------------------------------------
 
-local function open_services(c, shop)
+local function open_services(shop)
   for _, service in ipairs(SERVICES) do
     local name = service.name
-    shop[name] = stage.start(c, name, folder .. "/backend.lua", name, service.ms)
+    shop[name] = stage.start(shop.open, name, folder .. "/backend.lua", name, service.ms)
   end
 end
 
-local function open_product(c, shop, cap)
-  shop.product = stage.start(c, "product", folder .. "/product.lua", shop.info.port,
+local function open_product(shop, cap)
+  shop.product = stage.start(shop.open, "product", folder .. "/product.lua", shop.info.port,
     shop.reviews.port, shop.inventory.port, shop.recommendations.port, cap)
 end
 
-local function open_gateway(c, shop)
-  shop.gateway = stage.start(c, "gateway", folder .. "/gateway.lua", shop.product.port)
+local function open_gateway(shop)
+  shop.gateway = stage.start(shop.open, "gateway", folder .. "/gateway.lua", shop.product.port)
 end
 
 --- Waits until a player has ended, and tells how.
@@ -204,7 +206,7 @@ end
 
 --- wrk counts the pages that it got; the gateway's log says how many it has given away.
 local function sigterm_under_wrk(c, shop)
-  open_gateway(c, shop)
+  open_gateway(shop)
   local words = { "-t", "1", "-c", "30", "-d", "60s", shop.gateway.url .. "/products/load" }
   say("demo", "wrk ", table.concat(words, " "))
   local wrk = assert(uv.start(c, "wrk", { args = words, stdout = "pipe" }))
@@ -230,8 +232,8 @@ local function overload(c, shop)
   local VISITORS, CAP = 40, 4
   mode(c, shop, "recommendations", "warm", "hang")
   close(c, shop, "product")
-  open_product(c, shop, CAP)
-  open_gateway(c, shop)
+  open_product(shop, CAP)
+  open_gateway(shop)
   local group <close>, gctx = errgroup.with_context(c)
   for i = 1, VISITORS do
     group:go(function()
@@ -260,7 +262,8 @@ local ACTS = {
 
 local function play(c, shop)
   for i, act in ipairs(ACTS) do
-    stage.act(i, act[1], act[2], c, shop)
+    local patience, cancel <close> = ctx.with_timeout(c, PATIENCE_MS)
+    stage.act(i, act[1], act[2], patience, shop)
   end
 end
 
@@ -276,17 +279,16 @@ local function stay_open(c, shop)
 end
 
 local failed = ctx.run(function(root)
-  local open = arg[1] == "--open"
-  local c, cancel <close> = ctx.with_timeout(root, open and math.huge or 120000)
-  local shop = {}
-  open_services(c, shop)
-  open_product(c, shop)
-  open_gateway(c, shop)
-  local fn = open and stay_open or play
-  fn(c, shop)
+  local shop = { open = root } -- the context of its processes
+  open_services(shop)
+  open_product(shop)
+  open_gateway(shop)
+  local fn = arg[1] == "--open" and stay_open or play
+  fn(root, shop)
   print()
+  local patience, cancel <close> = ctx.with_timeout(root, PATIENCE_MS)
   for _, name in ipairs(EVERYBODY) do
-    close(c, shop, name)
+    close(patience, shop, name)
   end
   return stage.failed()
 end)
