@@ -17,6 +17,7 @@ local check, check_context = misuse.argument, misuse.context
 -- A connection that has had something to do so recently may have its next request on the way (C54):
 -- it gets some time for that when the server shuts down.
 local RECENT_MS, GRACE_MS = 1000, 100
+local BATCH = 64 -- connections that are accepted in one turn of the loop, if so many are there
 local TURNED_AWAY = 256 -- connections over the limit that are told so, and not just closed
 
 ---@class ctx.http.Server
@@ -156,6 +157,7 @@ local function accept_loop(self, from)
     if stream then
       pause = 5
       self:serve_stream(stream)
+      sweep.some(self, from, BATCH)
     elseif self:is_draining() then
       return
     elseif errors.is(err, failure.codes.ECLOSED) or not (err.temporary and err:temporary()) then
@@ -251,7 +253,7 @@ local function begin_drain(self, cause)
   self._drain(cause)
   for _, each in ipairs(self._listeners) do
     if was_serving then
-      sweep(self, each)
+      sweep.all(self, each)
     end
     each:close("the server shuts down")
   end

@@ -1,28 +1,46 @@
 -- SPDX-License-Identifier: MIT
---- Takes from a listener that is about to be closed the connections that the kernel has established
---- already: they would be reset, and their clients have every reason to think that they are served.
+--- Takes from a listener the connections that the kernel has established already, all within one
+--- call.
 ---
---- All within one call, so that clients that come again and again cannot prolong it.
+--- luv hands out one or two of them in a turn of the loop. That is too few for a busy server, whose
+--- turns are long; and when the listener is about to be closed those that are left would be reset,
+--- though their clients have every reason to think that they are served.
 local wire = require "ctx.http.wire"
 
----@param server ctx.http.Server
----@param from ctx.uv.Listener
-return function(server, from)
-  local fd = not from:is_closed() and from:handle():fileno()
-  if not fd then
-    return
-  end
-  if not from.inherited then -- whoever else has that socket goes on with it
-    wire.deafen(fd)
-  end
+local sweep = {}
+
+local function take(from, fd)
   local stream = from:_held()
-  while stream do
-    server:serve_stream(stream)
-    stream = from:_held()
+  if stream then
+    return stream
   end
   local accepted = wire.accept(fd)
-  while accepted do
-    server:serve_stream(from:_adopt(accepted))
-    accepted = wire.accept(fd)
+  return accepted and from:_adopt(accepted)
+end
+
+--- Does not wait for any.
+---@param server ctx.http.Server
+---@param from ctx.uv.Listener
+---@param most number  so many at most: there is other work, too
+function sweep.some(server, from, most)
+  local fd = not from:is_closed() and from:handle():fileno()
+  local stream = fd and take(from, fd)
+  while stream do
+    server:serve_stream(stream)
+    most = most - 1
+    stream = most > 0 and take(from, fd)
   end
 end
+
+--- All that there are, and no more come.
+---@param server ctx.http.Server
+---@param from ctx.uv.Listener
+function sweep.all(server, from)
+  local fd = not from:is_closed() and from:handle():fileno()
+  if fd and not from.inherited then -- whoever else has that socket goes on with it
+    wire.deafen(fd)
+  end
+  sweep.some(server, from, math.huge)
+end
+
+return sweep
