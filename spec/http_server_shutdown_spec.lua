@@ -231,10 +231,10 @@ describe("serve", function()
   it("needs a listener, and serves once", function()
     bed.run({ handler = function() end }, function(b)
       local server <close> = http.server { handler = function() end }
-      assert.has_error(function() server:serve(b.c) end,
-        "serve: nothing to serve; call server:listen first")
-      assert.has_error(function() b.server:serve(b.c) end,
-        "serve: this server is serving; a server serves once")
+      local _, empty = pcall(server.serve, server, b.c)
+      local _, again = pcall(b.server.serve, b.server, b.c)
+      assert.truthy(empty:find("serve: nothing to serve; call server:listen first", 1, true))
+      assert.truthy(again:find("serve: this server is serving; a server serves once", 1, true))
     end)
   end)
 

@@ -3,6 +3,7 @@
 --- own, which knows nothing of the server's.
 local ctx = require "ctx"
 local http = require "ctx.http"
+local loopback = require "spec.support.loopback"
 local luv = require "luv"
 local testing = require "ctx.testing"
 local uv = require "ctx.uv"
@@ -173,7 +174,7 @@ end
 local function patient(root)
   local c, cancel = ctx.with_cancel(root)
   local timer = luv.new_timer()
-  timer:start(PATIENCE_MS, 0, function()
+  timer:start(loopback.patience_ms or PATIENCE_MS, 0, function()
     cancel("the spec waits for ever")
   end)
   timer:unref()

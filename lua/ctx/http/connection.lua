@@ -26,6 +26,7 @@ local KEEPALIVE_S = 15
 ---@field ctx ctx.Context
 ---@field request ctx.http.Request?   the one that is being answered
 ---@field response ctx.http.Response?  the answer
+---@field _exchange ctx.Task?         sees to the last request
 ---@field gone any?                   why the client is not there any more
 ---@field closed boolean
 ---@field hijacked boolean
@@ -56,10 +57,16 @@ function Connection:_guarded(fn)
   return function(...)
     local ok, err = pcall(fn, self, ...)
     if not ok then
-      report.send("ctx.http: " .. tostring(err), "http")
       self:close()
+      report.send("ctx.http: " .. tostring(err), "http")
     end
   end
+end
+
+--- Whether a task sees to the request. One that had no memory to begin, or to end well, does not.
+local function has_exchange(self)
+  local status = self.request and self._exchange and self._exchange:status()
+  return status and status ~= "done" and status ~= "failed"
 end
 
 -- -- Reading, and noticing that the client has gone -----------------------------------------------
@@ -106,7 +113,7 @@ function Connection:lost(why)
   end
   unwatch(self)
   self._cancel(why)
-  if self.request then
+  if has_exchange(self) then
     self.request._body:fail(why)
   else
     self:close()
@@ -153,6 +160,7 @@ end
 ---@param keep_alive boolean
 function Connection:answered(keep_alive)
   self.request, self.response = nil, nil
+  self.server:_served()
   if self.closed then
     return self.server:_forget(self)
   elseif self.hijacked or self.gone then
@@ -196,8 +204,10 @@ function Connection:close()
   if not self.hijacked then
     self.stream:close()
   end
-  if self.request then
+  if has_exchange(self) then
     self.request._body:fail(self.gone or causes.server_shutdown)
+  elseif self.request then
+    self:answered(false)
   else
     self.server:_forget(self)
   end

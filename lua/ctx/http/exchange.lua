@@ -108,7 +108,6 @@ local function run(conn, req)
   if began then
     server:_record(record.of(req, res, err, ctx.now() - began))
   end
-  server:_served()
   conn:answered(res._keep_alive and res.finished)
 end
 
@@ -118,12 +117,11 @@ end
 function exchange.run(conn, req)
   local ok, err = pcall(run, conn, req)
   if not ok then
-    report.send("ctx.http: " .. tostring(err), "http")
     conn:close()
     if conn.request then
-      conn.server:_served()
       conn:answered(false)
     end
+    report.send("ctx.http: " .. tostring(err), "http")
   end
 end
 

@@ -113,7 +113,7 @@ local function begin(self, head, done)
   if not done and not self._continue then
     self._watchdog:set(self.server.limits.read_timeout)
   end
-  ctx.go(exchange.run, self, req)
+  self._exchange = ctx.go(exchange.run, self, req)
 end
 
 local function received(self)
