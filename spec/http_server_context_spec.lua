@@ -60,6 +60,23 @@ describe("the context of a request ends", function()
     end)
   end)
 
+  it("when the client leaves; a defect of the handler is reported even then", function()
+    local begun
+    bed.run({ handler = function(req)
+      begun = true
+      req.ctx:wait()
+      error("boom")
+    end }, function(b)
+      local client <close> = b:connect()
+      client:send(GET)
+      b:wait_until(function() return begun end)
+      client:close()
+      b:wait_empty()
+      assert.equal(1, #b.errors)
+      assert.truthy(b.errors[1].err:find("boom", 1, true))
+    end)
+  end)
+
   it("when the client leaves behind a body that nobody reads", function()
     parked({}, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab",
       function(client, b, seen)

@@ -50,7 +50,12 @@ end
 --- Answers for a handler that failed. Only defects are reported: that the client left, that a
 --- deadline passed, or that the server did not wait any longer, is in the access log.
 local function answer_failure(conn, req, res, err, trace)
-  if errors.is(err, causes.abort) or conn.gone or conn.closed then
+  local nobody = conn.gone or conn.closed
+  if nobody and trace and type(err) == "string" then
+    -- What a connection's end brings about are error objects; a message is a defect even so.
+    conn.server:_failed(req, err, trace)
+  end
+  if nobody or errors.is(err, causes.abort) then
     res._keep_alive = false
     return
   end
