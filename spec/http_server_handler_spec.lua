@@ -319,7 +319,8 @@ describe("http.server", function()
       { { handler = 5 }, "options.handler: a function expected, got 5" },
       { {}, "options.handler: a function expected, got nil" },
       { { handler = print, idle_timeout = 0 }, "options.idle_timeout: a positive number of ms" },
-      { { handler = print, max_head = 1.5 }, "options.max_head: a whole number of 1 or more" },
+      { { handler = print, max_head = 1.5 }, "options.max_head: a whole number from 1 to 2^30" },
+      { { handler = print, max_target = 2 ^ 32 }, "options.max_target: a whole number from 1 to" },
       { { handler = print, hander = print }, "options: the name of an option expected" },
       { 5, "options: a table expected, got 5" },
     } do

@@ -36,6 +36,12 @@ local function is_function(value)
   return type(value) == "function"
 end
 
+-- In memory, all at once, for each connection.
+local function in_memory(value)
+  return whole(value) and value <= 2 ^ 30
+end
+
+local SIZE = { "a whole number from 1 to 2^30", in_memory }
 local MS, WHOLE = { "a positive number of ms", is_ms }, { "a whole number of 1 or more", whole }
 
 ---@type table<string, [string, fun(value: any): any]>
@@ -43,7 +49,7 @@ settings.known = {
   handler = { "a function", is_function },
   read_header_timeout = MS, read_timeout = MS, write_timeout = MS, idle_timeout = MS,
   request_timeout = MS, drain_timeout = MS,
-  max_target = WHOLE, max_head = WHOLE, max_headers = WHOLE, max_body = WHOLE,
+  max_target = SIZE, max_head = SIZE, max_headers = SIZE, max_body = WHOLE,
   max_connections = WHOLE, max_requests = WHOLE,
   access_log = { "a function", is_function }, on_error = { "a function", is_function },
   propagate = { "a boolean", function(value) return type(value) == "boolean" end },
