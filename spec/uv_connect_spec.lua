@@ -232,6 +232,20 @@ describe("a listener", function()
     end)
   end)
 
+  it("shares a port where libuv can, and says where it cannot", function()
+    run(function()
+      local first, err = uv.listen("127.0.0.1", 0, { reuseport = true })
+      if luv.version() < 0x013100 then
+        assert.is_nil(first)
+        assert.is_true(errors.is(err, uv.ENOTSUP))
+        return
+      end
+      local second = assert(uv.listen("127.0.0.1", first:address().port, { reuseport = true }))
+      first:close()
+      second:close()
+    end)
+  end)
+
   it("says that an address is taken, or none", function()
     local listener <close> = assert(uv.listen("127.0.0.1", 0))
     local other, err = uv.listen("127.0.0.1", listener:address().port)

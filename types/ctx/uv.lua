@@ -72,6 +72,7 @@ local uv = {}
 ---@class ctx.uv.ListenOptions: ctx.uv.StreamOptions
 ---@field backlog? integer   128
 ---@field ipv6only? boolean
+---@field reuseport? boolean  several processes on one port; libuv 1.49 and newer
 
 ---Tries all addresses of the name within the deadline of c.
 ---@async

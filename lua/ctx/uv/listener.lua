@@ -17,6 +17,8 @@ local check, check_context = misuse.argument, misuse.context
 local uv = host.uv
 
 local BACKLOG = 128
+-- The version of libuv from which on a port can be shared.
+local REUSEPORT = 1 << 16 | 49 << 8
 -- libuv 1.44 asks again and again, within one turn, about a connection that it cannot take.
 local MANY = 1000
 
@@ -278,6 +280,9 @@ function listener.listen(address, port, options)
   local ip = ({ localhost = "127.0.0.1", ["*"] = "::" })[address] or address
   if not dns.is_numeric(ip) or port < 0 or port > 65535 then
     return nil, failure.new("EINVAL", what, "not a numeric address with a port")
+  elseif options.reuseport and uv.version() < REUSEPORT then
+    -- Older ones take no notice: the second process would get EADDRINUSE.
+    return nil, failure.new("ENOTSUP", what, "reuseport takes libuv 1.49 or newer")
   end
   local handle = assert(uv.new_tcp())
   local flags = { ipv6only = options.ipv6only, reuseport = options.reuseport }
