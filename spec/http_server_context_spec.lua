@@ -6,6 +6,7 @@ local ctx = require "ctx"
 local errors = require "ctx.errors"
 local http = require "ctx.http"
 local propagate = require "ctx.propagate"
+local uv = require "ctx.uv"
 
 --- A handler that waits for the end of its context and keeps what it saw.
 local function waiter(seen)
@@ -57,6 +58,15 @@ describe("the context of a request ends", function()
       assert.same({}, b.errors)
       assert.equal("the client has gone", b.records[1].cause)
       assert.is_nil(b.records[1].status)
+    end)
+  end)
+
+  it("when the network resets the connection, with luv's error in the cause", function()
+    parked({}, nil, function(client, b, seen)
+      assert(client.stream:handle():close_reset())
+      b:wait_empty()
+      assert.is_true(errors.is(seen.cause, http.client_gone))
+      assert.is_true(errors.is(seen.cause, uv.ECONNRESET))
     end)
   end)
 

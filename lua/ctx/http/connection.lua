@@ -4,7 +4,7 @@
 --- It is driven by what luv reads, not by a task, so that an idle one holds no coroutine. One
 --- request is answered at a time. Reading goes on meanwhile, which is how a client that leaves is
 --- noticed: the body goes to the handler, and what comes after it is kept for later. When that is
---- too much, reading stops, and a second descriptor of the socket is watched for the hangup.
+--- too much, reading stops, and another descriptor tells of the hangup.
 local causes = require "ctx.http.causes"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
@@ -12,6 +12,7 @@ local failure = require "ctx.http.failure"
 local hangup = require "ctx.http.hangup"
 local intake = require "ctx.http.intake"
 local report = require "ctx.report"
+local uv_failure = require "ctx.uv.failure"
 local watchdog = require "ctx.http.watchdog"
 local wire = require "ctx.http.wire"
 
@@ -46,7 +47,7 @@ local KEEPALIVE_S = 15
 ---@field _started boolean            bytes of the next head have come
 ---@field _reading boolean
 ---@field _lingering boolean
----@field _hangup userdata?           watches for the hangup while nothing is read
+---@field _hangup ctx.http.Hangup?    watches for the hangup while nothing is read
 local Connection = {}
 local metatable = { __name = "ctx.http.Connection", __index = Connection }
 
@@ -95,7 +96,7 @@ function Connection:resume()
     self._reading = true
     local ok, said = self._handle:read_start(self._on_read)
     if not ok then
-      self:lost(errors.new(said))
+      self:left(said)
     end
   end
 end
@@ -123,7 +124,8 @@ end
 --- luv has read the end of the stream, or an error.
 ---@param err string?
 function Connection:left(err)
-  self:lost(err and errors.ended(causes.client_gone, errors.new(err)) or causes.client_gone)
+  local cause = causes.client_gone
+  self:lost(err and errors.ended(cause, uv_failure.of(nil, err, "read")) or cause)
 end
 
 -- -- After a response -----------------------------------------------------------------------------
