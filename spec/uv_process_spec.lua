@@ -2,7 +2,6 @@
 -- Programs under a context: C69, B24, L15, L17, and what happens when descriptors run out.
 local ctx = require "ctx"
 local errors = require "ctx.errors"
-local interpreter = require "spec.support.interpreter"
 local loopback = require "spec.support.loopback"
 local luv = require "luv"
 local uv = require "ctx.uv"
@@ -237,7 +236,7 @@ describe("a program with ctx.uv", function()
     local file = assert(io.open(path, "w"))
     file:write(script)
     file:close()
-    local result = assert(sh(root, ("%s; exec %s %s"):format(limits, interpreter(), path),
+    local result = assert(sh(root, ("%s; exec %s %s"):format(limits, luv.exepath(), path),
       { cwd = luv.cwd() }))
     os.remove(path)
     assert.equal("", result.stderr)

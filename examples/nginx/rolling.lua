@@ -30,20 +30,11 @@ end
 
 -- -- The instances --------------------------------------------------------------------------------
 
---- The interpreter that runs this program.
-local function interpreter()
-  local i = 0
-  while arg[i - 1] do
-    i = i - 1
-  end
-  return arg[i]
-end
-
 --- Starts one, and waits until it serves.
 ---@return ctx.uv.Process
 ---@return integer port
 local function start_instance(c, name, port)
-  local instance = assert(uv.start(c, interpreter(), {
+  local instance = assert(uv.start(c, luv.exepath(), {
     args = { here .. "/server.lua", name, ADDRESS, tostring(port) },
     stdout = "pipe", stderr = "inherit",
   }))

@@ -3,6 +3,7 @@
 --- expected of them.
 local cjson = require "cjson"
 local ctx = require "ctx"
+local luv = require "luv"
 local uv = require "ctx.uv"
 
 local stage = {
@@ -61,15 +62,6 @@ end
 ---@field records table[]  what it has logged
 ---@field reading ctx.Task  reads its stdout to the end
 
---- The interpreter that runs this program.
-local function interpreter()
-  local i = 0
-  while arg[i - 1] do
-    i = i - 1
-  end
-  return arg[i]
-end
-
 --- Reads what a player logs; anything else goes on the timeline.
 local function read_log(c, player)
   for line in function() return (player.process.stdout:read_line(c)) end do
@@ -98,7 +90,7 @@ end
 function stage.start_under(c, under, name, file, ...)
   local folder = file:match("^(.*)/[^/]*$")
   local words = table.pack(table.unpack(under))
-  for _, word in ipairs({ interpreter(), "-e",
+  for _, word in ipairs({ luv.exepath(), "-e",
     ("package.path = %q .. package.path"):format(folder .. "/?.lua;"), file, ... }) do
     words[#words + 1] = tostring(word)
   end

@@ -2,7 +2,6 @@
 --- A server on a socket that another process has bound, as systemd passes them: from descriptor 3.
 local ctx = require "ctx"
 local http = require "ctx.http"
-local interpreter = require "spec.support.interpreter"
 local luv = require "luv"
 local testing = require "ctx.testing"
 
@@ -33,7 +32,7 @@ end
 local function start(fd)
   local out, lines, resolve = luv.new_pipe(false), {}, nil
   local child
-  child = assert(luv.spawn(interpreter(), {
+  child = assert(luv.spawn(luv.exepath(), {
     args = { "-e", CHILD }, env = environment(), stdio = { nil, out, 2, fd },
   }, function()
     child:close()

@@ -2,7 +2,6 @@
 --- Programs as processes of their own, for specs of signals: started, listened to, killed, waited
 --- for. Each wait takes a context.
 local ctx = require "ctx"
-local interpreter = require "spec.support.interpreter"
 local program = require "spec.support.program"
 local testing = require "ctx.testing"
 local uv = require "luv"
@@ -79,7 +78,7 @@ end
 ---@param ... string
 ---@return spec.Process
 function process.lua(...)
-  return start(interpreter(), { ... })
+  return start(uv.exepath(), { ... })
 end
 
 --- The same on a terminal of its own. util-linux's `script` stands between: to `write` is to type,
@@ -89,7 +88,7 @@ end
 ---@param ... string
 ---@return spec.Process
 function process.on_terminal(columns, rows, ...)
-  local words = { "exec", program.quoted(interpreter()) }
+  local words = { "exec", program.quoted(uv.exepath()) }
   for i = 1, select("#", ...) do
     words[#words + 1] = program.quoted((select(i, ...)))
   end

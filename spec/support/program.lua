@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- Programs as users run them: processes of their own, judged by what they print and how they end.
-local interpreter = require "spec.support.interpreter"
+local luv = require "luv"
 
 local program = {}
 
@@ -20,7 +20,7 @@ local quoted = program.quoted
 function program.run_file(file)
   local errors = os.tmpname()
   local command = ("LUA_PATH=%s LUA_CPATH=%s %s %s 2>%s"):format(quoted(package.path),
-    quoted(package.cpath), quoted(interpreter()), quoted(file), quoted(errors))
+    quoted(package.cpath), quoted(luv.exepath()), quoted(file), quoted(errors))
   local child = assert(io.popen(command))
   local output = child:read("a")
   local _, how, code = child:close()

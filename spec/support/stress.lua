@@ -18,7 +18,6 @@
 ---
 --- Each spec file has a process of its own, so that it may crash, and a small heap, so that a
 --- collection is quick.
-local interpreter = require "spec.support.interpreter"
 local uv = require "luv"
 
 local SILENCE = 60000 -- ms without a sign of life: it hangs
@@ -111,7 +110,7 @@ end
 local function run_file(path, options, seconds, on_line)
   local pipes, patience = { uv.new_pipe(), uv.new_pipe() }, uv.new_timer()
   local process, verdict
-  process = assert(uv.spawn(interpreter(), {
+  process = assert(uv.spawn(uv.exepath(), {
     args = { "spec/support/stress_one.lua", path, mode_of(path, options.mode),
       tostring(options.seed), options.full and "inf" or tostring(seconds), options.filter,
       read(path):find(SPARES_LUV) and "spare" or nil },
