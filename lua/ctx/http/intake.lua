@@ -36,7 +36,7 @@ end
 function intake.refuse(self, status, reason, keep_alive, retry_after)
   local bytes = response.refusal(status, reason, keep_alive, retry_after)
   local n = self._handle:try_write(bytes)
-  self.server:_refused(status, reason, self)
+  self.server:_refused()
   return n == #bytes
 end
 

@@ -82,20 +82,30 @@ local function as_utf8(text)
   return table.concat(parts, "\u{fffd}")
 end
 
+--- The fields that it has, in their order.
+local function fields(of)
+  local i = 0
+  return function()
+    local name
+    repeat
+      i = i + 1
+      name = FIELDS[i]
+    until name == nil or of[name] ~= nil
+    return name, of[name]
+  end
+end
+
 --- key=value, with blanks in between; values with blanks, quotes or nothing in quotes.
 ---@param of ctx.http.Record
 ---@return string
 function record.logfmt(of)
   local out = {}
-  for _, name in ipairs(FIELDS) do
-    local value = of[name]
-    if value ~= nil then
-      local text = text_of(value)
-      if text == "" or text:find('[%s%c"=\\]') then
-        text = quote(text)
-      end
-      out[#out + 1] = name .. "=" .. text
+  for name, value in fields(of) do
+    local text = text_of(value)
+    if text == "" or text:find('[%s%c"=\\]') then
+      text = quote(text)
     end
+    out[#out + 1] = name .. "=" .. text
   end
   return table.concat(out, " ")
 end
@@ -105,12 +115,9 @@ end
 ---@return string
 function record.json(of)
   local out = {}
-  for _, name in ipairs(FIELDS) do
-    local value = of[name]
-    if value ~= nil then
-      out[#out + 1] = ('"%s":%s'):format(name,
-        type(value) == "number" and text_of(value) or quote(as_utf8(tostring(value))))
-    end
+  for name, value in fields(of) do
+    out[#out + 1] = ('"%s":%s'):format(name,
+      type(value) == "number" and text_of(value) or quote(as_utf8(tostring(value))))
   end
   return "{" .. table.concat(out, ",") .. "}"
 end

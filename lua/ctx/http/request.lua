@@ -154,8 +154,4 @@ function Request:hijack()
   return self._connection:hijack(self)
 end
 
-request.is = function(value)
-  return getmetatable(value) == metatable
-end
-
 return request
