@@ -8,13 +8,7 @@ local raw_server = require "spec.support.raw_server"
 local transfer = require "ctx.http.client.transfer"
 local uv = require "ctx.uv"
 
-local run = raw_server.run
-
---- An opened gate lets go on who waits at it.
-local function gate()
-  local c, open = ctx.with_cancel(ctx.background())
-  return c, open
-end
+local gate, run = raw_server.gate, raw_server.run
 
 --- Lets luv's loop turn so many times.
 local function loop_turns(root, n)

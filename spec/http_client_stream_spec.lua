@@ -7,12 +7,7 @@ local misuse = require "spec.support.misuse"
 local raw_server = require "spec.support.raw_server"
 local uv = require "ctx.uv"
 
-local run = raw_server.run
-
-local function gate()
-  local c, open = ctx.with_cancel(ctx.background())
-  return c, open
-end
+local gate, run = raw_server.gate, raw_server.run
 
 --- All that is left of a response, or nil and the error.
 local function rest_of(c, response)

@@ -134,4 +134,12 @@ function raw_server.run(fn)
   end)
 end
 
+--- A gate, and what opens it: whoever waits at it goes on then.
+---@return ctx.Context gate
+---@return ctx.Cancel open
+function raw_server.gate()
+  local c, open = ctx.with_cancel(ctx.background())
+  return c, open
+end
+
 return raw_server
