@@ -4,6 +4,7 @@ local ctx = require "ctx"
 local http = require "ctx.http"
 local luv = require "luv"
 local testing = require "ctx.testing"
+local uv = require "ctx.uv"
 
 local CHILD = [[
   local ctx, http, signal = require "ctx", require "ctx.http", require "ctx.signal"
@@ -56,14 +57,14 @@ local function start(fd)
 end
 
 describe("a server on an inherited socket", function()
-  it("listens on it, serves, and shuts down like any other", function()
+  it("listens on it, serves, shuts down like any other, and leaves it as it was", function()
     testing.run(function(root)
       local c, cancel <close> = ctx.with_timeout(root, 60000)
       local socket = luv.new_tcp()
       assert(socket:bind("127.0.0.1", 0))
       local url = ("http://127.0.0.1:%d/"):format(socket:getsockname().port)
+      local port = socket:getsockname().port
       local child, line = start(socket:fileno())
-      socket:close()
       assert.equal("serving\n", line(c))
       local response = assert(http.get(c, url))
       assert.equal("inherited", response.body)
@@ -73,6 +74,10 @@ describe("a server on an inherited socket", function()
       while child:is_active() or not child:is_closing() do
         ctx.sleep(c, 1)
       end
+      -- The socket is still ours, and takes connections as before: the child has only let go of it.
+      local limit, stop <close> = ctx.with_timeout(c, 5000)
+      assert(uv.connect(limit, "127.0.0.1", port)):close()
+      socket:close()
     end, { real = true, name = "the spec" })
   end)
 end)

@@ -95,7 +95,6 @@ function Server:listen(where, port)
   if not found then
     return nil, err
   end
-  found.inherited = type(where) == "table" and where.fd ~= nil
   self._listeners[#self._listeners + 1] = found
   if self._state == "serving" then
     self:_accept(found)

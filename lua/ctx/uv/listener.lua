@@ -32,6 +32,7 @@ local MANY = 1000
 ---@field _errors integer         that came one after the other
 ---@field _spare integer?         a descriptor to give up when there are none left
 ---@field _closed any?
+---@field inherited boolean?      other processes may have the socket, too
 local Listener = {}
 local metatable = { __name = "ctx.uv.Listener", __index = Listener }
 
@@ -337,7 +338,11 @@ function listener.listen_fd(fd, options)
     host.close(handle)
     return nil, failure.of(nil, said, what)
   end
-  return open(handle, new, options or {}, what)
+  local self, err = open(handle, new, options or {}, what)
+  if self then
+    self.inherited = true
+  end
+  return self, err
 end
 
 return listener
