@@ -211,7 +211,7 @@ static int put_head(struct head* h) {
   return 1;
 }
 
-int wire_head(lua_State* L) {
+int http_head(lua_State* L) {
   struct head h = {.L = L, .length = -1};
   luaL_Buffer buffer;
   lua_settop(L, ARGUMENTS);

@@ -221,7 +221,7 @@ static int deafen_fd(lua_State* L) {
 static const luaL_Reg METHODS[] = {
     {"feed", feed}, {"trailers", trailers}, {"next", next_message}, {"began", began}, {NULL, NULL}};
 
-static const luaL_Reg FUNCTIONS[] = {{"reader", new_reader}, {"head", wire_head},
+static const luaL_Reg FUNCTIONS[] = {{"reader", new_reader}, {"head", http_head},
                                      {"hangup", hangup_fd},  {"accept", accept_fd},
                                      {"deafen", deafen_fd},  {NULL, NULL}};
 

@@ -14,6 +14,6 @@
  *
  * A header that must not be sent so - a name that is no token, a value with a line break, a framing
  * header that is the server's own - gives nil and what is wrong with it. */
-int wire_head(lua_State* L);
+int http_head(lua_State* L);
 
 #endif
