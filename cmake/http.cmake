@@ -3,7 +3,7 @@
 # Neither links liblua, libuv or the core. What is missing leaves its module out, with a message; with
 # CTX_HTTP=ON, as the rock sets it, that is an error.
 option(CTX_HTTP "Require llhttp and libcurl" OFF)
-option(CTX_FUZZ "Build the fuzz target csrc/http/fuzz_message.c; with clang only" OFF)
+option(CTX_FUZZ "Build the fuzz target csrc/test/fuzz_message.c; with clang only" OFF)
 
 # llhttp comes as a library (libllhttp-dev elsewhere) or, in Debian's node-llhttp, as C sources.
 set(LLHTTP_DIR "" CACHE PATH "Folder of llhttp's C sources (api.c, http.c, llhttp.c), where the search does not find them")
@@ -38,7 +38,8 @@ endfunction()
 
 # Without CTX_FUZZ it has a main of its own, which tries its seeds and some mutations: a test.
 function(ctx_http_fuzz)
-  add_executable(fuzz_message csrc/http/fuzz_message.c csrc/http/message.c)
+  add_executable(fuzz_message csrc/test/fuzz_message.c csrc/http/message.c)
+  target_include_directories(fuzz_message PRIVATE csrc/http)
   set_target_properties(fuzz_message PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/test)
   target_link_libraries(fuzz_message PRIVATE ctx_flags ctx_llhttp)
   add_test(NAME fuzz_message COMMAND fuzz_message)
@@ -59,7 +60,7 @@ if(CTX_LLHTTP_INCLUDE AND (CTX_LLHTTP_LIBRARY OR CTX_LLHTTP_SOURCES))
   add_library(ctx_llhttp INTERFACE)
   if(NOT CTX_LLHTTP_LIBRARY)
     file(GLOB llhttp_sources ${CTX_LLHTTP_SOURCES}/*.c)
-    # Once as an object library, so that its warnings are not ours and every user gets the same code.
+    # Apart, so that its warnings are not ours.
     add_library(ctx_llhttp_c STATIC ${llhttp_sources})
     target_include_directories(ctx_llhttp_c SYSTEM PUBLIC ${CTX_LLHTTP_INCLUDE})
     target_compile_definitions(ctx_llhttp_c PUBLIC LLHTTP_STRICT_MODE=1)
@@ -79,7 +80,7 @@ else()
     "llhttp (Debian: node-llhttp, which ships its C sources; elsewhere libllhttp-dev; or give LLHTTP_DIR)")
 endif()
 
-if(CURL_FOUND AND EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/csrc/http/curl.c)
+if(CURL_FOUND)
   ctx_http_module(curl curl.c curl_buffer.c curl_options.c curl_sockets.c curl_text.c curl_transfer.c)
   target_link_libraries(ctx_http_curl PRIVATE CURL::libcurl)
 else()
