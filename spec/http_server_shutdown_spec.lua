@@ -108,6 +108,34 @@ describe("a shutdown", function()
     end)
   end)
 
+  -- A response had gone out without "Connection: close" when the shutdown began, and its connection
+  -- was closed at once when the handler returned: the client's next request met a reset. Now such a
+  -- connection is treated like one that was answered a moment ago.
+  it("keeps the promise of a response whose head went out before it began", function()
+    for _, pipelined in ipairs { false, true } do
+      local seen = {}
+      bed.run({ handler = function(req, res)
+        assert(res:finish(req.ctx, "first"))
+        seen.finished = true
+        req:draining():wait()
+      end }, function(b)
+        local client <close> = b:connect()
+        client:send(GET, pipelined and GET or "")
+        b:wait_until(function() return seen.finished end)
+        local task = shutdown(b, 10000)
+        if not pipelined then
+          client:settle()
+          client:send(GET)
+        end
+        local first, second = client:answer(), client:answer()
+        assert.same({ "first", nil }, { first.body, first.headers.connection })
+        assert.same({ "first", "close" }, { second.body, second.headers.connection })
+        assert.equal("", client:rest())
+        assert.is_true(task:wait(b.c))
+      end)
+    end
+  end)
+
   it("takes no connection any more", function()
     busy({}, function(b, seen)
       local port = b.server:address().port

@@ -19,7 +19,7 @@ local REQUEST = "GET %s HTTP/1.1\r\nHost: x\r\n%s\r\n"
 
 --- One request on the connection; whether there may be another.
 local function ask(self, c, stream, text)
-  local ok, status, _, headers = pcall(function()
+  local ok, status, why, headers = pcall(function()
     assert(stream:write(c, text))
     return web.response(c, stream)
   end)
@@ -27,7 +27,8 @@ local function ask(self, c, stream, text)
     self.answered = self.answered + 1
     return headers.connection ~= "close"
   end
-  self.lost[#self.lost + 1] = ("after %d answers: %s"):format(self.answered, tostring(status))
+  self.lost[#self.lost + 1] = ("after %d answers: %s, %s"):format(self.answered, tostring(status),
+    tostring(why))
   return false
 end
 

@@ -18,6 +18,9 @@ local wire = require "ctx.http.wire"
 
 -- How long a client may take to read the last response before the connection is reset.
 local LINGER_MS = 1000
+-- A connection that has had something to do so recently may have its next request on the way (C54):
+-- it gets some time for that when the server shuts down.
+local RECENT_MS, GRACE_MS = 1000, 100
 -- How long a TCP peer may say nothing before the kernel asks whether it is still there.
 local KEEPALIVE_S = 15
 
@@ -143,13 +146,14 @@ function Connection:may_go_on()
   return not self._continue and not (length and length > intake.DISCARD)
 end
 
---- On to the next request.
+--- On to the next request. Also when the server has begun to shut down since the head of the
+--- response went out: that had promised to go on, and the client may have counted on it.
 function Connection:_next()
   self._reader:next()
-  if self.server:is_draining() then
-    return self:linger()
-  end
   self._since = self._watchdog:set(self.server.limits.idle_timeout)
+  if self.server:is_draining() then
+    self:retire()
+  end
   if self._pending then
     -- Not from here: a thousand requests in one packet must not be a thousand calls deep.
     ctx.go(self:_guarded(intake.feed_pending))
@@ -269,19 +273,14 @@ function Connection:hijack(req)
   return self.stream
 end
 
---- How long it has had nothing to do, in ms; nil if it has.
----@return number?
-function Connection:idle_for()
+--- The server shuts down: closes the connection if it has nothing to do, unless a request comes very
+--- soon. Not at once in any case: what has arrived already is read in the loop's next turn.
+function Connection:retire()
   if self.request or self._receiving or self._lingering or self._started then
-    return nil
+    return
   end
-  return ctx.now() - self._since
-end
-
---- Closes it soon, unless a request comes before.
----@param ms number
-function Connection:retire(ms)
-  self._watchdog:set(ms)
+  local idle = ctx.now() - self._since
+  self._watchdog:set(idle < RECENT_MS and GRACE_MS or 1)
 end
 
 --- One connection too many: says so, and closes it.

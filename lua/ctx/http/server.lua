@@ -14,9 +14,6 @@ local sweep = require "ctx.http.sweep"
 
 local check, check_context = misuse.argument, misuse.context
 
--- A connection that has had something to do so recently may have its next request on the way (C54):
--- it gets some time for that when the server shuts down.
-local RECENT_MS, GRACE_MS = 1000, 100
 local BATCH = 64 -- connections that are accepted in one turn of the loop, if so many are there
 local TURNED_AWAY = 256 -- connections over the limit that are told so, and not just closed
 
@@ -257,11 +254,7 @@ local function begin_drain(self, cause)
     each:close("the server shuts down")
   end
   for conn in pairs(self._connections) do
-    local idle = conn:idle_for()
-    if idle then
-      -- Not at once: what has arrived already is read in the loop's next turn.
-      conn:retire(idle < RECENT_MS and GRACE_MS or 1)
-    end
+    conn:retire()
   end
 end
 
