@@ -6,6 +6,8 @@
 
 #include <fcntl.h>
 #include <lauxlib.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
 #ifdef __linux__
@@ -17,6 +19,9 @@
 #include "message.h"
 
 #define READER "ctx.http.wire.reader"
+
+/* RFC 9293, 3.1. */
+enum { TCP_FLAGS_AT = 13, TCP_SYN = 0x02, TCP_ACK = 0x10 };
 
 static struct http_message* check_reader(lua_State* L) {
   return (struct http_message*)luaL_checkudata(L, 1, READER);
@@ -203,19 +208,33 @@ static int accept_fd(lua_State* L) {
   return 1;
 }
 
-/* deafen(fd): the listening socket gets no more connections; those that it has stay. What the kernel
- * establishes between the last accept and the close would be reset: on Linux, no packet that asks
- * for one passes this filter. Elsewhere that gap of microseconds remains. */
+/* deafen(fd): no more connections begin on the listening socket; those that have begun go on. What
+ * the kernel establishes between the last accept and the close would be reset. Returns true if some
+ * may still be under way: their clients take them for established, and our side waits for a last
+ * packet. Where there is no such thing as this filter, a gap of microseconds remains. */
 static int deafen_fd(lua_State* L) {
   int fd = (int)luaL_checkinteger(L, 1);
+  bool under_way = false;
 #ifdef __linux__
-  struct sock_filter none = BPF_STMT(BPF_RET | BPF_K, 0);
-  struct sock_fprog program = {.len = 1, .filter = &none};
-  (void)setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+  struct sockaddr_storage address = {0};
+  socklen_t size = sizeof address;
+  struct sock_filter no_syn[] = {
+      BPF_STMT(BPF_LD | BPF_B | BPF_ABS, TCP_FLAGS_AT),
+      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, TCP_SYN | TCP_ACK),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TCP_SYN, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, 0),
+      BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+  };
+  struct sock_fprog program = {.len = sizeof no_syn / sizeof no_syn[0], .filter = no_syn};
+  if (getsockname(fd, (struct sockaddr*)&address, &size) == 0 && address.ss_family == AF_UNIX)
+    (void)shutdown(fd, SHUT_RD); /* connecting is one step there */
+  else
+    under_way = setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0;
 #else
   (void)fd;
 #endif
-  return 0;
+  lua_pushboolean(L, under_way);
+  return 1;
 }
 
 static const luaL_Reg METHODS[] = {

@@ -1,10 +1,13 @@
 -- SPDX-License-Identifier: MIT
 --- The shutdown of a server, on the edge: what the kernel has taken on already, and what will not
 --- end.
+local bed = require "spec.support.http"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
+local folder = require "spec.support.folder"
 local http = require "ctx.http"
 local luv = require "luv"
+local process = require "spec.support.process"
 local uv = require "ctx.uv"
 local web = require "spec.support.web"
 local wire = require "ctx.http.wire"
@@ -12,10 +15,10 @@ local wire = require "ctx.http.wire"
 local REQUEST = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 --- Connects without a turn of the loop: the kernel establishes it, and nobody has accepted it.
---- Later it sends a request. `answers` gets what comes back, when that has ended.
-local function connect_now(port, answers)
-  local socket, text = luv.new_tcp(), ""
-  socket:connect("127.0.0.1", port, function(failed)
+--- `to` is a port, or the path of a pipe. Later it sends a request. `answers` gets what comes back, when that has ended.
+local function connect_now(to, answers)
+  local socket, text = type(to) == "string" and luv.new_pipe(false) or luv.new_tcp(), ""
+  local function connected(failed)
     if failed then
       answers[#answers + 1] = failed
       return socket:close()
@@ -28,7 +31,12 @@ local function connect_now(port, answers)
         socket:close()
       end
     end)
-  end)
+  end
+  if type(to) == "string" then
+    socket:connect(to, connected)
+  else
+    socket:connect("127.0.0.1", to, connected)
+  end
 end
 
 local function hello(req, res)
@@ -82,20 +90,56 @@ describe("a server that shuts down", function()
 
   -- Without a filter the kernel would establish it, and reset it when the listener is closed.
   it("refuses a connection that comes after the last accept and before the close", function()
-    web.run(hello, function(c, port, server)
-      local answers, accept = {}, wire.accept
-      local _ <close> = setmetatable({}, { __close = function() wire.accept = accept end })
-      wire.accept = function(fd)
-        local found = accept(fd)
-        if not found then
-          connect_now(port, answers)
+    for _, at_pipe in ipairs { false, true } do
+      local path = folder.new()
+      web.run(hello, function(c, port, server)
+        local to = at_pipe and path .. "/socket" or port
+        local listener = at_pipe and assert(server:listen { pipe = to }) or server._listeners[1]
+        local socket = listener:handle():fileno()
+        local answers, accept = {}, wire.accept
+        local _ <close> = setmetatable({}, { __close = function() wire.accept = accept end })
+        wire.accept = function(fd)
+          local found = accept(fd)
+          if fd == socket and not found then
+            wire.accept = accept
+            connect_now(to, answers)
+          end
+          return found
         end
-        return found
-      end
-      assert.is_true(server:shutdown(c))
-      web.wait_for(c, function() return #answers == 1 end) -- asks again after a second
-      assert.equal("ECONNREFUSED", answers[1])
-    end)
+        assert.is_true(server:shutdown(c))
+        web.wait_for(c, function() return #answers == 1 end) -- asks TCP again after a second
+        assert.equal("ECONNREFUSED", answers[1])
+      end)
+      folder.remove(path)
+    end
+  end)
+
+  -- The filter let no packet pass: the last one of a handshake that had begun was lost, too. haproxy
+  -- (tcp-smart-connect) sends it with the request only; this client does as well.
+  it("answers a connection whose handshake it has begun", function()
+    bed.run({ handler = hello }, function(b)
+      local first <close> = b:connect()
+      first:get()
+      local p = process.perl([[
+        use Socket;
+        $| = 1;
+        socket(my $s, PF_INET, SOCK_STREAM, 0) or die;
+        setsockopt($s, 6, 12, 0) or die; # IPPROTO_TCP, TCP_QUICKACK
+        connect($s, sockaddr_in($ARGV[0], INADDR_LOOPBACK)) or die;
+        print "connected\n";
+        <STDIN>;
+        syswrite($s, "GET / HTTP/1.0\r\n\r\n");
+        print while <$s>;
+        print "$!\n";]], tostring(b.server:address().port))
+      p:expect(b.c, "connected")
+      local draining = ctx.go(b.server.shutdown, b.server, b.c)
+      first:settle()
+      p:write("go\n")
+      p:wait(b.c)
+      assert.truthy(p.output:find("\r\n\r\nhello", 1, true), p.output)
+      b.clock:advance(100)
+      assert.is_true(draining:wait(b.c))
+    end, true)
   end)
 
   -- Each was accepted, told to close, and came again: the sweep went on for as long as they did.

@@ -81,7 +81,15 @@ function process.lua(...)
   return start(uv.exepath(), { ... })
 end
 
---- The same on a terminal of its own. util-linux's `script` stands between: to `write` is to type,
+--- The same for a program in Perl, which every Debian has.
+---@param text string
+---@param ... string  its arguments
+---@return spec.Process
+function process.perl(text, ...)
+  return start("perl", { "-e", text, ... })
+end
+
+--- Lua on a terminal of its own. util-linux's `script` stands between: to `write` is to type,
 --- and what the terminal shows, an echo of that included, is the output.
 ---@param columns integer
 ---@param rows integer

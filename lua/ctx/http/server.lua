@@ -16,6 +16,7 @@ local check, check_context = misuse.argument, misuse.context
 
 local BATCH = 64 -- connections that are accepted in one turn of the loop, if so many are there
 local TURNED_AWAY = 256 -- connections over the limit that are told so, and not just closed
+local ENDED = "the server shuts down" -- why a listener is closed
 
 ---@class ctx.http.Server
 ---@field handler fun(req: ctx.http.Request, res: ctx.http.Response): any, any
@@ -27,6 +28,7 @@ local TURNED_AWAY = 256 -- connections over the limit that are told so, and not 
 ---@field _connections table<ctx.http.Connection, true>
 ---@field _connected integer
 ---@field _turned_away integer
+---@field _came number              when the newest connection came
 ---@field _in_flight integer
 ---@field _counts table
 ---@field _changed ctx.uv.Gate       opens when a connection has ended
@@ -50,7 +52,7 @@ function server.new(options)
     _extract = settings.extractor(options), _on_error = options.on_error,
     _listeners = {}, _accepting = 0, _connections = {}, _connected = 0, _turned_away = 0,
     _in_flight = 0, _counts = { served = 0, refused = 0, cut = 0 }, _changed = gate.new(),
-    _state = "new",
+    _state = "new", _came = -math.huge,
   }, metatable)
   self._base, self._cancel_base = ctx.with_cancel(ctx.background())
   self._draining, self._drain = ctx.with_cancel(self._base)
@@ -128,6 +130,10 @@ function Server:serve_stream(stream)
   local conn = connection.new(self, stream, self._base)
   self._connections[conn] = true
   self._connected = self._connected + 1
+  self._came = conn.since
+  if self._state == "draining" then
+    conn:retire()
+  end
 end
 
 --- A connection has ended, and so has its last request.
@@ -240,6 +246,20 @@ function Server:is_draining()
   return self._state == "draining" or self._state == "closed"
 end
 
+--- Serves what has come already, and closes the listener. A busy one stays open for a moment, for
+--- the connections that clients take for established and the kernel does not yet.
+local function stop_accepting(self, from, was_serving)
+  local under_way = was_serving and sweep.last(self, from)
+  if not under_way then
+    return from:close(ENDED)
+  end
+  local soon, cancel = ctx.with_timeout(self._base, connection.grace(self._came))
+  ctx.after_func(soon, function()
+    cancel()
+    from:close(ENDED)
+  end)
+end
+
 local function begin_drain(self, cause)
   if self:is_draining() then
     return
@@ -248,10 +268,7 @@ local function begin_drain(self, cause)
   self._state = "draining"
   self._drain(cause)
   for _, each in ipairs(self._listeners) do
-    if was_serving then
-      sweep.all(self, each)
-    end
-    each:close("the server shuts down")
+    stop_accepting(self, each, was_serving)
   end
   for conn in pairs(self._connections) do
     conn:retire()

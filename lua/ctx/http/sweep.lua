@@ -32,15 +32,16 @@ function sweep.some(server, from, most)
   end
 end
 
---- All that there are, and no more come.
+--- All that there are, and no more begin; whether some may still come that have begun.
 ---@param server ctx.http.Server
 ---@param from ctx.uv.Listener
-function sweep.all(server, from)
+---@return boolean
+function sweep.last(server, from)
   local fd = not from:is_closed() and from:handle():fileno()
-  if fd and not from.inherited then -- whoever else has that socket goes on with it
-    wire.deafen(fd)
-  end
+  -- Whoever else has the socket goes on with it, if it was inherited.
+  local under_way = fd and not from.inherited and wire.deafen(fd)
   sweep.some(server, from, math.huge)
+  return under_way or false
 end
 
 return sweep
