@@ -230,7 +230,7 @@ describe("serve", function()
       local seen = {}
       local handler = gated(seen)
       bed.run({ handler = handler }, function(b)
-        local server <close> = http.server { handler = handler, drain_timeout = 1000 }
+        local server <close> = http.server { handler = handler, drain_timeout = 100 }
         assert(server:listen("127.0.0.1", 0))
         local c, cancel <close> = ctx.with_cancel(b.root)
         local serving = ctx.go(server.serve, server, c)
@@ -246,7 +246,7 @@ describe("serve", function()
           seen.open()
           assert.equal("close", client:answer().headers.connection)
         end
-        b.clock:advance(patient and 100 or 1000)
+        b.clock:advance(patient and 10 or 100)
         local ok, err = serving:wait(b.c)
         assert.equal(patient or nil, ok)
         assert.equal(not patient, errors.is(err, ctx.deadline_exceeded))

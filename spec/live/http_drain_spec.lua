@@ -137,7 +137,7 @@ describe("a server that shuts down", function()
       p:write("go\n")
       p:wait(b.c)
       assert.truthy(p.output:find("\r\n\r\nhello", 1, true), p.output)
-      b.clock:advance(100)
+      b.clock:advance(100) -- for the first client's connection
       assert.is_true(draining:wait(b.c))
     end, true)
   end)

@@ -18,7 +18,8 @@ local wire = require "ctx.http.wire"
 
 -- How long a client may take to read the last response before the connection is reset.
 local LINGER_MS = 1000
--- Who has had something to do so recently may have the next thing on the way (C54).
+-- A connection that has had something to do so recently may have its next request on the way (C54):
+-- it gets some time for that when the server shuts down.
 local RECENT_MS, GRACE_MS = 1000, 100
 -- How long a TCP peer may say nothing before the kernel asks whether it is still there.
 local KEEPALIVE_S = 15
@@ -44,7 +45,7 @@ local KEEPALIVE_S = 15
 ---@field _continue boolean           the client waits for our 100 before it sends the body
 ---@field _broken boolean             what comes cannot be understood, or did not come in time
 ---@field _discarded integer?         bytes of a body that nobody reads
----@field since number                when it began to have nothing to do
+---@field _since number               when it began to have nothing to do
 ---@field _peer any                   where the other side is, once that was asked
 ---@field _started boolean            bytes of the next head have come
 ---@field _reading boolean
@@ -54,14 +55,6 @@ local Connection = {}
 local metatable = { __name = "ctx.http.Connection", __index = Connection }
 
 local connection = {}
-
---- How long a shutdown leaves to what has had something to do at that time, in ms. Never nothing:
---- what has arrived already is read in the loop's next turn.
----@param since number  on ctx.now()
----@return number
-function connection.grace(since)
-  return ctx.now() - since < RECENT_MS and GRACE_MS or 1
-end
 
 --- For luv or a task to call: nothing leaves it, and a connection whose state is in doubt ends.
 function Connection:_guarded(fn)
@@ -157,7 +150,7 @@ end
 --- response went out: that had promised to go on, and the client may have counted on it.
 function Connection:_next()
   self._reader:next()
-  self.since = self._watchdog:set(self.server.limits.idle_timeout)
+  self._since = self._watchdog:set(self.server.limits.idle_timeout)
   if self.server:is_draining() then
     self:retire()
   end
@@ -281,12 +274,12 @@ function Connection:hijack(req)
 end
 
 --- The server shuts down: closes the connection if it has nothing to do, unless a request comes very
---- soon.
+--- soon. Not at once in any case: what has arrived already is read in the loop's next turn.
 function Connection:retire()
   if self.request or self._receiving or self._lingering or self._started then
     return
   end
-  self._watchdog:set(connection.grace(self.since))
+  self._watchdog:set(ctx.now() - self._since < RECENT_MS and GRACE_MS or 1)
 end
 
 --- One connection too many: says so, and closes it.
@@ -327,7 +320,7 @@ function connection.new(server, stream, base)
     server = server, stream = stream, ctx = c, closed = false, hijacked = false,
     _cancel = cancel, _handle = stream:handle(), _pending_size = 0, _receiving = false,
     _continue = false, _broken = false, _started = false, _reading = false, _lingering = false,
-    since = ctx.now(),
+    _since = ctx.now(),
     _reader = wire.reader(limits.max_target, limits.max_head, limits.max_headers, limits.max_body),
   }, metatable)
   self._watchdog = watchdog.new(function() bark(self) end)

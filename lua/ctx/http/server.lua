@@ -16,6 +16,10 @@ local check, check_context = misuse.argument, misuse.context
 
 local BATCH = 64 -- connections that are accepted in one turn of the loop, if so many are there
 local TURNED_AWAY = 256 -- connections over the limit that are told so, and not just closed
+-- A handshake that has begun gets so much time when the server shuts down. In that time no other may
+-- begin: it would have to be lost in its turn. Their clients are not refused but ask again after a
+-- second, so it is not much.
+local HANDSHAKE_MS = 10
 local ENDED = "the server shuts down" -- why a listener is closed
 
 ---@class ctx.http.Server
@@ -28,7 +32,6 @@ local ENDED = "the server shuts down" -- why a listener is closed
 ---@field _connections table<ctx.http.Connection, true>
 ---@field _connected integer
 ---@field _turned_away integer
----@field _came number              when the newest connection came
 ---@field _in_flight integer
 ---@field _counts table
 ---@field _changed ctx.uv.Gate       opens when a connection has ended
@@ -52,7 +55,7 @@ function server.new(options)
     _extract = settings.extractor(options), _on_error = options.on_error,
     _listeners = {}, _accepting = 0, _connections = {}, _connected = 0, _turned_away = 0,
     _in_flight = 0, _counts = { served = 0, refused = 0, cut = 0 }, _changed = gate.new(),
-    _state = "new", _came = -math.huge,
+    _state = "new",
   }, metatable)
   self._base, self._cancel_base = ctx.with_cancel(ctx.background())
   self._draining, self._drain = ctx.with_cancel(self._base)
@@ -130,7 +133,6 @@ function Server:serve_stream(stream)
   local conn = connection.new(self, stream, self._base)
   self._connections[conn] = true
   self._connected = self._connected + 1
-  self._came = conn.since
   if self._state == "draining" then
     conn:retire()
   end
@@ -246,16 +248,17 @@ function Server:is_draining()
   return self._state == "draining" or self._state == "closed"
 end
 
---- Serves what has come already, and closes the listener. A busy one stays open for a moment, for
---- the connections that clients take for established and the kernel does not yet.
+--- Serves what has come already, and closes the listener: a moment later, as there may be connections
+--- that clients take for established and the kernel does not yet.
 local function stop_accepting(self, from, was_serving)
   local under_way = was_serving and sweep.last(self, from)
   if not under_way then
     return from:close(ENDED)
   end
-  local soon, cancel = ctx.with_timeout(self._base, connection.grace(self._came))
+  local soon, cancel = ctx.with_timeout(self._base, HANDSHAKE_MS)
   ctx.after_func(soon, function()
     cancel()
+    sweep.some(self, from, math.huge)
     from:close(ENDED)
   end)
 end
