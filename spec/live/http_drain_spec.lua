@@ -15,7 +15,8 @@ local wire = require "ctx.http.wire"
 local REQUEST = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 --- Connects without a turn of the loop: the kernel establishes it, and nobody has accepted it.
---- `to` is a port, or the path of a pipe. Later it sends a request. `answers` gets what comes back, when that has ended.
+--- `to` is a port, or the path of a pipe. Later it sends a request. `answers` gets what comes back,
+--- when that has ended.
 local function connect_now(to, answers)
   local socket, text = type(to) == "string" and luv.new_pipe(false) or luv.new_tcp(), ""
   local function connected(failed)
@@ -114,8 +115,8 @@ describe("a server that shuts down", function()
     end
   end)
 
-  -- The filter let no packet pass: the last one of a handshake that had begun was lost, too. haproxy
-  -- (tcp-smart-connect) sends it with the request only; this client does as well.
+  -- The filter let no packet pass: the last one of a handshake that had begun was lost, too.
+  -- haproxy (tcp-smart-connect) sends it with the request only; this client does as well.
   it("answers a connection whose handshake it has begun", function()
     bed.run({ handler = hello }, function(b)
       local first <close> = b:connect()

@@ -273,8 +273,8 @@ function Connection:hijack(req)
   return self.stream
 end
 
---- The server shuts down: closes the connection if it has nothing to do, unless a request comes very
---- soon. Not at once in any case: what has arrived already is read in the loop's next turn.
+--- The server shuts down: closes the connection if it has nothing to do, unless a request comes
+--- very soon. Not at once in any case: what has arrived already is read in the loop's next turn.
 function Connection:retire()
   if self.request or self._receiving or self._lingering or self._started then
     return

@@ -16,9 +16,9 @@ local check, check_context = misuse.argument, misuse.context
 
 local BATCH = 64 -- connections that are accepted in one turn of the loop, if so many are there
 local TURNED_AWAY = 256 -- connections over the limit that are told so, and not just closed
--- A handshake that has begun gets so much time when the server shuts down. In that time no other may
--- begin: it would have to be lost in its turn. Their clients are not refused but ask again after a
--- second, so it is not much.
+-- A handshake that has begun gets so much time when the server shuts down. In that time no other
+-- may begin: it would have to be lost in its turn. Their clients are not refused but ask again after
+-- a second, so it is not much.
 local HANDSHAKE_MS = 10
 local ENDED = "the server shuts down" -- why a listener is closed
 
@@ -248,8 +248,8 @@ function Server:is_draining()
   return self._state == "draining" or self._state == "closed"
 end
 
---- Serves what has come already, and closes the listener: a moment later, as there may be connections
---- that clients take for established and the kernel does not yet.
+--- Serves what has come already, and closes the listener: a moment later, as there may be
+--- connections that clients take for established and the kernel does not yet.
 local function stop_accepting(self, from, was_serving)
   local under_way = was_serving and sweep.last(self, from)
   if not under_way then
