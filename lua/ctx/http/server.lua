@@ -17,8 +17,8 @@ local check, check_context = misuse.argument, misuse.context
 local BATCH = 64 -- connections that are accepted in one turn of the loop, if so many are there
 local TURNED_AWAY = 256 -- connections over the limit that are told so, and not just closed
 -- A handshake that has begun gets so much time when the server shuts down. In that time no other
--- may begin: it would have to be lost in its turn. Their clients are not refused but ask again after
--- a second, so it is not much.
+-- may begin: it would have to be lost in its turn. Their clients are not refused but ask again
+-- after a second, so it is not much.
 local HANDSHAKE_MS = 10
 local ENDED = "the server shuts down" -- why a listener is closed
 
