@@ -10,7 +10,8 @@ local ctx = require("ctx")
 local errors = require("ctx.errors")
 local http = require("ctx.http")
 
-local CHARGE_BUDGET_MS = 50 -- 10 000 in earnest
+local CHARGE_BUDGET_MS = 500 -- 10 000 in earnest
+local SAVE_BUDGET_MS = 5000
 local timed_out = errors.new("payment gateway did not answer in time")
 
 local log, saved = {}, {}
@@ -26,10 +27,15 @@ local function charge(c, token, amount)
   return { token = token, amount = amount }
 end
 
-local function save_payment(c, payment)
+--- The money has moved: what is left of the time for the charge does not bound this.
+local function save_payment(detached, payment)
+  local c, cancel <close> = ctx.with_timeout(detached, SAVE_BUDGET_MS)
   local ok, err = ctx.sleep(c, 1)
-  saved[#saved + 1] = ok and payment.token or nil
-  return ok, err
+  if not ok then
+    log[#log + 1] = ("payment was made and not saved: %s: %s"):format(payment.token, err)
+    return
+  end
+  saved[#saved + 1] = payment.token
 end
 
 local function pay(request, order)
@@ -37,7 +43,7 @@ local function pay(request, order)
   local c, cancel <close> = ctx.with_timeout(detached, CHARGE_BUDGET_MS, timed_out)
   local payment, err = charge(c, order.token, order.amount)
   if payment then
-    save_payment(c, payment)
+    save_payment(detached, payment)
   elseif errors.is(err, ctx.deadline_exceeded) then
     log[#log + 1] = ("payment of unknown outcome: %s: %s"):format(order.token, tostring(c:cause()))
   elseif not errors.is(err, ctx.canceled) then
