@@ -110,6 +110,13 @@ describe("with_baggage", function()
     end
   end)
 
+  -- The usual pattern for that took time by the square of the length: for this header, hours.
+  it("does not keep the loop busy with blanks", function()
+    local blanks = (" "):rep(1 << 20)
+    assert.same({}, propagate.baggage(extract("a=b" .. blanks .. "c")))
+    assert.same({}, propagate.baggage(extract("a=b;" .. blanks .. "c d" .. blanks)))
+  end)
+
   it("raises at the caller's line what makes no sense", function()
     raises(function() propagate.with_baggage() end, "a context expected, got nil")
     raises(function() propagate.with_baggage(root, "a b", "") end, "name: a token", '"a b"')

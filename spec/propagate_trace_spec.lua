@@ -218,6 +218,17 @@ describe("a tracestate", function()
   end)
 end)
 
+describe("headers full of blanks", function()
+  -- The usual pattern for that took time by the square of the length: for these, hours.
+  it("do not keep the loop busy", function()
+    local blanks = (" "):rep(1 << 20)
+    assert.same({ PARENT }, { forwarded(PARENT, "a=b" .. blanks .. "c") })
+    assert.is_nil(forwarded(" a" .. blanks .. "b"))
+    local c = propagate.extract(root, { ["grpc-timeout"] = " 1" .. blanks .. "S" })
+    assert.is_nil(c:deadline())
+  end)
+end)
+
 describe("inject", function()
   local c = extract(PARENT, "a=b")
 

@@ -8,6 +8,8 @@ local fields = require "ctx.propagate.fields"
 
 local baggage = {}
 
+local trim = fields.trim
+
 local MAX_MEMBERS, MAX_LENGTH = 64, 8192
 
 local TOKEN = "^[%w!#$%%&'*+%-.^_`|~]+$"
@@ -23,10 +25,6 @@ local NOT_OCTET = "[^!#$&-+%-.-:<-[%]^-~]" -- nor a percent sign, which begins a
 ---@class ctx.propagate.Members
 ---@field [integer] ctx.propagate.Member
 ---@field header string
-
-local function trim(text)
-  return text:match("^[ \t]*(.-)[ \t]*$")
-end
 
 ---@param name any
 ---@return boolean

@@ -84,7 +84,7 @@ function trace.state(header)
   end
   local members, length = {}, -1
   for member in header:gmatch("[^,]+") do
-    member = member:match("^[ \t]*(.-)[ \t]*$")
+    member = fields.trim(member)
     if member ~= "" then
       local key, value = member:match("^([%l%d][%l%d_%-*/@]*)=([ -+%-.-<>-~]+)$")
       if not key or #key > MAX_KEY or #value > MAX_VALUE or #members == MAX_MEMBERS then

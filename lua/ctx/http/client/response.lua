@@ -3,6 +3,7 @@
 local ctx = require "ctx"
 local failure = require "ctx.uv.failure"
 local misuse = require "ctx.misuse"
+local trim = require "ctx.propagate.fields".trim
 
 ---@class ctx.http.Response
 ---@field status integer
@@ -23,16 +24,14 @@ local response = { class = Response }
 
 -- -- Heads ----------------------------------------------------------------------------------------
 
---- The fields of a head, in their order: a list of { name in small letters, value }.
+--- The fields of a head, in their order: a list of { name in small letters, value }. A value that
+--- is broken over lines, in the old way, is one again.
 local function fields_of(head)
   local list = {}
-  for line in head:gmatch("[^\r\n]+") do
-    local name, value = line:match("^([^%s:]+)[ \t]*:[ \t]*(.-)[ \t]*$")
+  for line in head:gsub("\r?\n[ \t]+", " "):gmatch("[^\r\n]+") do
+    local name, value = line:match("^([^%s:]+)[ \t]*:(.*)$")
     if name then
-      list[#list + 1] = { name:lower(), value }
-    elseif line:find("^[ \t]") and list[1] then
-      -- The old way to break a long value over lines.
-      list[#list][2] = list[#list][2] .. " " .. line:match("^[ \t]+(.-)[ \t]*$")
+      list[#list + 1] = { name:lower(), trim(value) }
     end
   end
   return list
@@ -40,10 +39,20 @@ end
 
 --- name → its values, joined.
 local function joined(list)
-  local headers = {}
+  local headers, several = {}, {}
   for _, field in ipairs(list) do
     local name, value = field[1], field[2]
-    headers[name] = headers[name] and headers[name] .. ", " .. value or value
+    local values = several[name]
+    if values then
+      values[#values + 1] = value
+    elseif headers[name] then
+      several[name] = { headers[name], value }
+    else
+      headers[name] = value
+    end
+  end
+  for name, values in pairs(several) do
+    headers[name] = table.concat(values, ", ")
   end
   return headers
 end
