@@ -157,20 +157,45 @@ end)
 
 -- -- Programs -------------------------------------------------------------------------------------
 
---- A getaddrinfo that never answers about names that end in .hang.
-local NEVER = [[
+--- A getaddrinfo that never answers about names that end in .hang, and about those in .late when
+--- the program has closed its Lua state and exits: it sees that its threads come to their ends.
+local RESOLVER = [[
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <netdb.h>
+#include <sched.h>
+#include <semaphore.h>
 #include <string.h>
 #include <unistd.h>
+static volatile int late;
+static sem_t end;
+static int is(const char* name, const char* ending) {
+  return name && strlen(name) > 5 && strcmp(name + strlen(name) - 5, ending) == 0;
+}
+static int threads(void) {
+  DIR* tasks = opendir("/proc/self/task");
+  int n = -2; /* . and .. */
+  while (readdir(tasks)) n++;
+  closedir(tasks);
+  return n;
+}
+__attribute__((destructor)) static void at_exit(void) {
+  if (!late) return;
+  sem_post(&end);
+  while (threads() > 1) sched_yield();
+}
 int getaddrinfo(const char* name, const char* service, const struct addrinfo* hints,
                 struct addrinfo** result) {
   int (*real)(const char*, const char*, const struct addrinfo*, struct addrinfo**) =
       dlsym(RTLD_NEXT, "getaddrinfo");
-  size_t size = name ? strlen(name) : 0;
-  if (size > 5 && strcmp(name + size - 5, ".hang") == 0) {
+  if (is(name, ".hang") || is(name, ".late")) {
+    late = is(name, ".late");
     (void)!write(1, "asked\n", 6);
+    if (late) {
+      while (sem_wait(&end)) continue;
+      return EAI_AGAIN;
+    }
     for (;;) pause();
   }
   return real(name, service, hints, result);
@@ -193,21 +218,30 @@ describe("a program", function()
     return it.output, code, signal
   end
 
+  --- The same with that resolver.
+  local function output_with_resolver(root, text)
+    local dir = folder.new()
+    local file = assert(io.open(dir .. "/resolver.c", "w"))
+    file:write(RESOLVER)
+    file:close()
+    local built = assert(uv.spawn(root, "cc", { args = {
+      "-shared", "-fPIC", "-o", dir .. "/resolver.so", dir .. "/resolver.c", "-ldl",
+    } }))
+    assert.equal(0, built.code, built.stderr)
+    local preload, asan = os.getenv("LD_PRELOAD"), os.getenv("ASAN_OPTIONS")
+    luv.os_setenv("LD_PRELOAD", (preload and preload .. ":" or "") .. dir .. "/resolver.so")
+    -- An interpreter with sanitizers wants to be loaded first, and has nothing to find here.
+    luv.os_setenv("ASAN_OPTIONS", (asan and asan .. ":" or "") .. "verify_asan_link_order=0")
+    local said, code, signal = output(root, text)
+    restore("LD_PRELOAD", preload)
+    restore("ASAN_OPTIONS", asan)
+    folder.remove(dir)
+    return said, code, signal
+  end
+
   it("does not wait for a resolver that hangs", function()
     run(function(root)
-      local dir = folder.new()
-      local file = assert(io.open(dir .. "/never.c", "w"))
-      file:write(NEVER)
-      file:close()
-      local built = assert(uv.spawn(root, "cc", { args = {
-        "-shared", "-fPIC", "-o", dir .. "/never.so", dir .. "/never.c", "-ldl",
-      } }))
-      assert.equal(0, built.code, built.stderr)
-      local preload, asan = os.getenv("LD_PRELOAD"), os.getenv("ASAN_OPTIONS")
-      luv.os_setenv("LD_PRELOAD", (preload and preload .. ":" or "") .. dir .. "/never.so")
-      -- An interpreter with sanitizers wants to be loaded first, and has nothing to find here.
-      luv.os_setenv("ASAN_OPTIONS", (asan and asan .. ":" or "") .. "verify_asan_link_order=0")
-      local said, code = output(root, [[
+      local said, code = output_with_resolver(root, [[
         local ctx, client, errors = require "ctx", require "ctx.http.client", require "ctx.errors"
         local began = ctx.now()
         ctx.run(function(root)
@@ -218,12 +252,22 @@ describe("a program", function()
         collectgarbage()
         print(ctx.now() - began < 5000)
       ]])
-      restore("LD_PRELOAD", preload)
-      restore("ASAN_OPTIONS", asan)
-      folder.remove(dir)
       assert.equal(0, code, said)
       assert.equal("asked\nnil\tGET http://name.hang/x: resolving: context deadline exceeded\t"
         .. "resolving\ntrue\n", said)
+    end)
+  end)
+
+  -- libcurl's code was unloaded with the Lua state, under the thread that looked the name up.
+  it("may end before a resolver has answered", function()
+    run(function(root)
+      local said, code, signal = output_with_resolver(root, [[
+        local ctx, client = require "ctx", require "ctx.http.client"
+        local c, cancel <close> = ctx.with_timeout(ctx.background(), 50)
+        print(client.get(c, "http://name.late/"))
+      ]])
+      assert.equal("asked\nnil\tGET http://name.late/: resolving: context deadline exceeded\n", said)
+      assert.same({ 0, 0 }, { code, signal })
     end)
   end)
 
