@@ -43,6 +43,20 @@ describe("the idle time (B11)", function()
     end)
   end)
 
+  it("counts heads, too", function()
+    run(function(root)
+      local server <close> = raw_server.start(root, function(peer)
+        peer:request()
+        for _ = 1, 12 do
+          peer:send("HTTP/1.1 102 Processing\r\n\r\n")
+          ctx.sleep(root, 20)
+        end
+        peer:answer("at last")
+      end)
+      assert.equal("at last", assert(client.get(root, server:url(), { idle = 150 })).body)
+    end)
+  end)
+
   it("counts what is sent, too", function()
     run(function(root)
       local body = ("x"):rep(8 * 1024 * 1024)

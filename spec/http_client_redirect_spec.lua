@@ -3,6 +3,7 @@
 local client = require "ctx.http.client"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
+local propagate = require "ctx.propagate"
 local raw_server = require "spec.support.raw_server"
 local uv = require "ctx.uv"
 
@@ -29,6 +30,48 @@ local function redirecting(root, to, seen)
 end
 
 describe("a redirection", function()
+  it("may come with half a body, also where there is a tracer", function()
+    local previous = propagate.set_tracer { exporter = { export = function() end } }
+    run(function(root)
+      local server <close> = raw_server.start(root, function(peer)
+        if peer:request().line:find("/there") then
+          return peer:answer("there")
+        end
+        peer:send("HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 2000\r\n\r\nxx")
+      end)
+      assert.equal("there", assert(client.get(root, server:url())).body)
+    end)
+    propagate.set_tracer(previous)
+  end)
+
+  it("whose body does not end is the request that waits for it", function()
+    run(function(root)
+      local server <close> = raw_server.start(root, function(peer)
+        peer:request()
+        peer:send("HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 2000\r\n\r\nxx")
+        peer:gone()
+      end)
+      local c, cancel <close> = ctx.with_cancel(root)
+      local task = ctx.go(client.get, c, server:url("/here"))
+      while server.connections == 0 do assert(ctx.sleep(root, 0)) end
+      assert(ctx.sleep(root, 20))
+      cancel("enough")
+      local got, err = task:wait(root)
+      assert.is_nil(got)
+      assert.equal(("GET %s: reading body: context canceled: enough"):format(server:url("/here")),
+        tostring(err))
+
+      local own = client.new()
+      task = ctx.go(own.get, own, root, server:url("/here"))
+      while server.connections == 1 do assert(ctx.sleep(root, 0)) end
+      assert(ctx.sleep(root, 20))
+      own:close()
+      got, err = task:wait(root)
+      assert.is_nil(got)
+      assert.is_true(errors.is(err, uv.ECLOSED), tostring(err))
+    end)
+  end)
+
   it("is followed on the same connection, to the URL that the response then has", function()
     run(function(root)
       local server <close> = redirecting(root, "/there?a=b#part")

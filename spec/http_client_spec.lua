@@ -44,7 +44,7 @@ describe("a response", function()
   it("has headers in one line, however the server broke them over lines", function()
     run(function(root)
       local server <close> = serving(root, function(peer)
-        peer:send("HTTP/1.1 200 OK\r\nX-One: a\r\n b \r\n\t c\r\nx-one:d\r\nContent-Length: 0\r\n\r\n")
+        peer:answer("", "X-One: a\r\n b \r\n\t c\r\nx-one:d\r\n")
       end)
       local got = assert(client.get(root, server:url()))
       assert.equal("a b  c, d", got.headers["x-one"])
@@ -164,6 +164,54 @@ describe("a request", function()
         assert.equal("x", assert(client.get(root, server:url())).body)
       end
       assert.equal(3, server.connections)
+    end)
+  end)
+
+  -- libcurl sends such a request again by itself, as it was: a payment was made twice.
+  it("that a kept connection ends with is sent again if that is harmless, with its headers as they "
+    .. "are then (C79)", function()
+    run(function(root)
+      local seen = {}
+      local server <close> = raw_server.start(root, function(peer, n)
+        local request = peer:request()
+        peer:answer("", n > 1 and "Connection: close\r\n" or nil)
+        seen[#seen + 1] = request
+        if n == 1 then
+          seen[#seen + 1] = peer:request() -- and goes, without a word
+          ctx.sleep(root, 20)
+        end
+      end)
+      local c, cancel <close> = ctx.with_timeout(root, 5000)
+      assert(client.get(c, server:url("/first")))
+      assert(client.get(c, server:url("/again")))
+      assert.same({ "GET /first HTTP/1.1", "GET /again HTTP/1.1", "GET /again HTTP/1.1" },
+        { seen[1].line, seen[2].line, seen[3].line })
+      local before, after = seen[2]["grpc-timeout"], seen[3]["grpc-timeout"]
+      assert.equal(before:match("%a$"), after:match("%a$"))
+      assert.is_true(tonumber(after:match("%d+")) < tonumber(before:match("%d+")))
+    end)
+  end)
+
+  it("that a kept connection ends with is an error if it might be done twice", function()
+    run(function(root)
+      for _, body in ipairs { "money", "" } do
+        local requests = 0
+        local server <close> = raw_server.start(root, function(peer)
+          while true do
+            local request = peer:request()
+            if not request then return end
+            requests = requests + 1
+            if request.line:find("^POST") then return end
+            peer:answer("")
+          end
+        end)
+        assert(client.get(root, server:url()))
+        local got, err = client.post(root, server:url(), body)
+        assert.is_nil(got)
+        assert.is_true(errors.is(err, uv.ECONNRESET), tostring(err))
+        assert.equal("awaiting headers", err.phase)
+        assert.equal(2, requests)
+      end
     end)
   end)
 
@@ -351,7 +399,20 @@ describe("misuse of the client raises at the caller's line:", function()
     misuse.raises(function() client.get(root, url, { idle = -1 }) end, "#3 to 'get'", "idle")
     misuse.raises(function() client.post(root, url, 5) end, "#3 to 'post'", "body")
     misuse.raises(function() client.post(root, url, "", { stream = 1 }) end, "#4 to 'post'")
+    misuse.raises(function() client.get(root, url, { resolve = { {} } }) end, "options.resolve")
     misuse.raises(function() client.new { max_idle = 0 } end, "#1 to 'new'", "max_idle")
+  end)
+
+  it("a body where there is none, and a length that is another's", function()
+    misuse.raises(function()
+      client.request(root, { method = "HEAD", url = url, body = "x" })
+    end, "#2 to 'request'", "options.body", "nothing with HEAD")
+    misuse.raises(function() client.get(root, url, { length = 1 }) end, "#3 to 'get'", "length")
+    misuse.raises(function() client.post(root, url, "x", { length = 2 }) end, "#4 to 'post'",
+      "options.length")
+    misuse.raises(function()
+      client.post(root, url, "x", { length = 3, headers = { ["Content-Length"] = { 3 } } })
+    end, "#4 to 'post'", "options.length")
   end)
 
   it("what would smuggle a header or a second request in", function()

@@ -230,6 +230,25 @@ describe("a response that is read piece by piece", function()
     end)
   end)
 
+  it("is read by one task at a time", function()
+    run(function(root)
+      local server <close> = raw_server.start(root, function(peer)
+        peer:request()
+        peer:send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+        peer:gone()
+      end)
+      local got <close> = assert(client.get(root, server:url(), { stream = true }))
+      local first = ctx.go(got.read, got, root)
+      assert(ctx.sleep(root, 0))
+      assert.has_error(function() got:read(root) end,
+        "bad self to 'read' (another task reads it; one at a time can)")
+      got:close()
+      local chunk, err = first:wait(root)
+      assert.is_nil(chunk)
+      assert.is_true(errors.is(err, uv.ECLOSED))
+    end)
+  end)
+
   it("raises for a read of what has come whole, and without a context", function()
     run(function(root)
       local server <close> = raw_server.start(root, function(peer)
@@ -395,6 +414,126 @@ describe("a body that comes from a function", function()
       assert.has_error(function()
         client.post(root, server:url(), function() return 5 end)
       end, "the body's function returned a number, not a string or nil")
+    end)
+  end)
+
+  -- One byte more was the next request, as the server saw it; one less was waited for.
+  it("is as long as was said, or an error", function()
+    run(function(root)
+      local rest = {}
+      local server <close> = raw_server.start(root, function(peer, n)
+        peer:request()
+        local chunk = peer.stream:read(root)
+        while chunk do
+          rest[n] = (rest[n] or "") .. chunk
+          chunk = peer.stream:read(root)
+        end
+      end)
+      for n, case in ipairs {
+        { "123", "45GET /evil HTTP/1.1\r\nhost: x\r\n\r\n" }, { "12", "3" }, {},
+      } do
+        local got, err = client.post(root, server:url(), pieces(table.unpack(case)), { length = 5 })
+        assert.is_nil(got)
+        assert.is_true(errors.is(err, uv.EINVAL), tostring(err))
+        assert.equal("sending the request", err.phase)
+        while server.connections < n do assert(ctx.sleep(root, 0)) end
+      end
+      assert.is_nil(rest[1] and rest[1]:find("evil"))
+    end)
+  end)
+
+  it("stops when the server refuses it, though it waits for its next piece", function()
+    run(function(root)
+      for _, stream in ipairs { false, true } do
+        local stopped
+        local server <close> = raw_server.start(root, function(peer)
+          peer:request()
+          peer:send("HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n"
+            .. "Connection: close\r\n\r\nno!")
+          peer:gone()
+        end)
+        local n = 0
+        local got <close> = assert(client.post(root, server:url(), function(c)
+          n = n + 1
+          if n == 1 then return "first" end
+          stopped = c:wait()
+          return nil, "nobody wants it"
+        end, { stream = stream }))
+        assert.equal(413, got.status)
+        assert.equal("no!", stream and rest_of(root, got) or got.body)
+        while not stopped do assert(ctx.sleep(root, 0)) end
+        assert.is_nil(root:err())
+      end
+    end)
+  end)
+
+  -- The response was not to be had before all was sent; when it was large, each waited for the
+  -- other.
+  it("is sent while a stream is read: the server answers as it comes", function()
+    run(function(root)
+      local piece, n = ("x"):rep(1 << 16), 64
+      local server <close> = raw_server.start(root, function(peer)
+        peer:request()
+        peer:send(("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"):format(n * #piece))
+        for _ = 1, n do
+          peer:send(peer:body(#piece))
+        end
+        peer:gone()
+      end)
+      local given, taken = 0, 0
+      local got <close> = assert(client.post(root, server:url(), function()
+        given = given + 1
+        return given <= n and piece or nil
+      end, { stream = true, length = n * #piece, high_water = 4096 }))
+      assert.is_true(given < n, "it was there before all was sent")
+      for chunk in function() return got:read(root) end do
+        taken = taken + #chunk
+      end
+      assert.equal(n * #piece, taken)
+    end)
+  end)
+
+  it("fails the stream that is read meanwhile, with what it returned or raised", function()
+    run(function(root)
+      local server <close> = raw_server.start(root, function(peer)
+        peer:request()
+        peer:send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nyes\r\n")
+        peer:gone()
+      end)
+      for _, fails in ipairs {
+        function() return nil, "the disk is broken" end,
+        function() error("the disk is broken", 0) end,
+      } do
+        local goes_on, go_on = raw_server.gate()
+        local n = 0
+        local got <close> = assert(client.post(root, server:url(), function()
+          n = n + 1
+          if n == 1 then return "first" end
+          goes_on:wait()
+          return fails()
+        end, { stream = true }))
+        assert.equal("yes", got:read(root))
+        go_on()
+        local chunk, err = got:read(root)
+        assert.is_nil(chunk)
+        assert.truthy(tostring(err):find("the disk is broken", 1, true), tostring(err))
+      end
+    end)
+  end)
+
+  it("ends with a stream that is closed", function()
+    run(function(root)
+      local server <close> = raw_server.start(root, function(peer)
+        peer:request()
+        peer:send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        peer:gone()
+      end)
+      local stopped
+      local got = assert(client.post(root, server:url(), function(c)
+        stopped = c:wait()
+      end, { stream = true }))
+      got:close()
+      while not stopped do assert(ctx.sleep(root, 0)) end
     end)
   end)
 

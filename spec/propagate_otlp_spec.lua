@@ -265,6 +265,9 @@ describe("the exporter", function()
       ['{"partialSuccess":{"rejectedSpans":1}}'] = 1, ['{"partialSuccess":{}}'] = 0,
       ['{"partialSuccess":{"rejectedSpans":"99"}}'] = 5, ["no JSON"] = 0, ["[]"] = 0, ["1"] = 0,
       ['{"partialSuccess":{"rejectedSpans":"x"}}'] = 0, ['{"partialSuccess":null}'] = 0,
+      ['{"partialSuccess":{"rejectedSpans":"-5"}}'] = 0,
+      ['{"partialSuccess":{"rejectedSpans":-5}}'] = 0,
+      ['{"partialSuccess":{"rejectedSpans":"0x2"}}'] = 0,
     } do
       with({}, { { status = 200, body = body } }, function(root, _, exporter)
         export(exporter, 5)

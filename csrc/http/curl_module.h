@@ -64,6 +64,7 @@ enum hcurl_failure {
   HCURL_NO_MEMORY,
   HCURL_HEAD_TOO_LARGE,
   HCURL_BODY_TOO_LARGE,
+  HCURL_LOST, /* a kept connection died with the request */
 };
 
 /* User values: 1 the pool, 2 whom its events are for, 3 the body that is sent. */
@@ -83,7 +84,8 @@ struct hcurl_transfer {
   curl_off_t max_body, received;
   curl_off_t progress; /* bytes moved, by libcurl's count */
   curl_off_t to_send;  /* -1: not known */
-  int status;
+  int status;    /* 0: nothing has come */
+  int no_socket; /* the system's errno: why there was no socket for it */
   CURLcode code;
   enum hcurl_failure failure;
   bool added, done;
@@ -91,6 +93,8 @@ struct hcurl_transfer {
   bool connecting;  /* has opened a socket */
   bool handshaking; /* has begun with TLS, where the TLS library tells */
   bool connected;   /* has a connection to send on */
+  bool begun;       /* has sent its request, or a part of it, once */
+  bool secure;      /* the URL says https */
   bool head_done;   /* the final response's head is there */
   bool receive_paused, send_paused;
   bool wants_upload; /* libcurl has asked for more to send */

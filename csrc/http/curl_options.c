@@ -63,9 +63,14 @@ static void set_version(lua_State* L, CURL* e) {
   static const long versions[] = {CURL_HTTP_VERSION_1_0, CURL_HTTP_VERSION_1_1,
                                   CURL_HTTP_VERSION_2TLS, CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE};
   lua_getfield(L, TABLE, "http_version");
-  must(L, curl_easy_setopt(e, CURLOPT_HTTP_VERSION, versions[luaL_checkoption(L, -1, "2", names)]),
-       "http_version");
+  long version = versions[luaL_checkoption(L, -1, "2", names)];
+  must(L, curl_easy_setopt(e, CURLOPT_HTTP_VERSION, version), "http_version");
   lua_pop(L, 1);
+  /* libcurl begins anew on a connection that it has kept (seen with 7.88): the server hangs up. */
+  if (version == CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE) {
+    must(L, curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, 1L), "http_version");
+    must(L, curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L), "http_version");
+  }
 }
 
 /* What it never does: signals, waiting for a resolver's thread when it is stopped, netrc, following
@@ -128,6 +133,7 @@ void hcurl_set_up(lua_State* L, hcurl_transfer* t) {
   t->watched = has(L, "watched");
   set_always(L, t->easy);
   set_text(L, t, "url", CURLOPT_URL);
+  t->secure = has(L, "secure");
   set_body(L, t);
   set_text(L, t, "method", CURLOPT_CUSTOMREQUEST);
   set_list(L, "headers", &t->headers);
@@ -135,8 +141,10 @@ void hcurl_set_up(lua_State* L, hcurl_transfer* t) {
   must(L, curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers), "headers");
   must(L, curl_easy_setopt(t->easy, CURLOPT_RESOLVE, t->resolve), "resolve");
   set_version(L, t->easy);
+  if (has(L, "fresh")) must(L, curl_easy_setopt(t->easy, CURLOPT_FRESH_CONNECT, 1L), "fresh");
   set_tls(L, t);
   set_text(L, t, "proxy", CURLOPT_PROXY);
+  set_text(L, t, "no_proxy", CURLOPT_NOPROXY);
   set_text(L, t, "unix", CURLOPT_UNIX_SOCKET_PATH);
   set_text(L, t, "interface", CURLOPT_INTERFACE);
   set_text(L, t, "accept_encoding", CURLOPT_ACCEPT_ENCODING);

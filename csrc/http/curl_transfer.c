@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* One request and its response, on one connection. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -34,6 +35,7 @@ static int status_of(const char* line, size_t size) {
 static size_t on_header(char* line, size_t one, size_t size, void* data) {
   hcurl_transfer* t = data;
   (void)one;
+  if (t->watched) hcurl_changed(t);
   if (t->head_done) {
     if (is_blank(line, size)) return size;
     if (t->trailers.size + size > t->max_head) return fail(t, HCURL_HEAD_TOO_LARGE, size);
@@ -106,10 +108,12 @@ static curl_socket_t on_open_socket(void* data, curlsocktype purpose, struct cur
   t->handshaking = t->connected = false;
   if (t->watched) hcurl_changed(t);
 #ifdef SOCK_CLOEXEC
-  return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+  curl_socket_t fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
 #else
-  return socket(a->family, a->socktype, a->protocol);
+  curl_socket_t fd = socket(a->family, a->socktype, a->protocol);
 #endif
+  t->no_socket = fd < 0 ? errno : 0;
+  return fd;
 }
 
 /* Only to know how far it has come. */
@@ -123,13 +127,20 @@ static CURLcode on_tls(CURL* easy, void* tls, void* data) {
 }
 
 #if LIBCURL_VERSION_NUM >= 0x075000
+/* The request will be sent now. When a kept connection dies without a response, libcurl would send
+ * it once more, as it was: the server may have done what it asks for, and its headers are old. Whether
+ * that may be is for Lua to say. */
 static int on_connected(void* data, char* ip, char* local, int port, int local_port) {
   hcurl_transfer* t = data;
   (void)ip;
   (void)local;
   (void)port;
   (void)local_port;
-  t->connected = true;
+  if (t->begun && t->status == 0) {
+    t->failure = HCURL_LOST;
+    return CURL_PREREQFUNC_ABORT;
+  }
+  t->begun = t->connected = true;
   if (t->watched) hcurl_changed(t);
   return CURL_PREREQFUNC_OK;
 }
@@ -265,15 +276,16 @@ static bool is_fed(const hcurl_transfer* t) {
   return t->to_send >= 0 || (t->upload_ended && t->uploaded == t->upload.size);
 }
 
-/* t:state() → the response has come and the request is sent or refused, it is done, it wants more to
- * send, bytes that have come */
+/* t:state() → the head of the response is there, it is done, it wants more to send, bytes that have
+ * come, all that it has to send is given to libcurl */
 static int transfer_state(lua_State* L) {
   const hcurl_transfer* t = check(L);
-  lua_pushboolean(L, t->head_done && (t->status >= 400 || is_fed(t)));
+  lua_pushboolean(L, t->head_done);
   lua_pushboolean(L, t->done);
   lua_pushboolean(L, t->wants_upload && !t->upload_ended);
   lua_pushinteger(L, (lua_Integer)t->body.size);
-  return 4;
+  lua_pushboolean(L, is_fed(t));
+  return 5;
 }
 
 /* t:head() → the final response's status and head, and its trailers; nil as long as it is not there */
@@ -359,9 +371,11 @@ static const char* phase(hcurl_transfer* t) {
 #if LIBCURL_VERSION_NUM < 0x075000
   t->connected = began_at > 0;
 #endif
+  if (t->failure == HCURL_LOST) return "awaiting headers";
   if (t->connected) return is_sent(t) ? "awaiting headers" : "sending the request";
   if (!t->connecting) return "resolving";
-  return t->handshaking || connected_at > 0 ? "TLS handshake" : "connecting";
+  if (t->handshaking || (t->secure && connected_at > 0)) return "TLS handshake";
+  return "connecting";
 }
 
 /* t:phase() → how far it has come */
@@ -372,14 +386,14 @@ static int transfer_phase(lua_State* L) {
 
 /* t:result() → libcurl's code, what it says, the system's errno, the certificate's verdict, ours */
 static int transfer_result(lua_State* L) {
-  static const char* const failures[] = {"", "memory", "head", "body"};
+  static const char* const failures[] = {"", "memory", "head", "body", "lost"};
   const hcurl_transfer* t = check(L);
   long number = 0, verdict = 0;
   curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &number);
   curl_easy_getinfo(t->easy, CURLINFO_SSL_VERIFYRESULT, &verdict);
   lua_pushinteger(L, t->code);
   lua_pushstring(L, t->error[0] != '\0' ? t->error : curl_easy_strerror(t->code));
-  lua_pushinteger(L, number);
+  lua_pushinteger(L, t->no_socket ? t->no_socket : number);
   lua_pushinteger(L, verdict);
   lua_pushstring(L, failures[t->failure]);
   return 5;

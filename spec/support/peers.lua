@@ -114,6 +114,10 @@ http {
     location = /upload { proxy_pass http://127.0.0.1:%d/sink; }
     location = /connection { return 200 $connection; }
   }
+  server {
+    listen 127.0.0.1:%d http2;
+    location = /hello { return 200 "hello by $server_protocol"; }
+  }
 }
 ]]
 
@@ -126,9 +130,10 @@ local function free_port()
   return port
 end
 
---- nginx, in front of a folder with the file large.txt of 5 MB.
+--- nginx, in front of a folder with the file large.txt of 5 MB; at the port `h2` it speaks HTTP/2
+--- without TLS.
 function peers.nginx(c)
-  local dir, port = folder.new() .. "/", free_port()
+  local dir, port, h2 = folder.new() .. "/", free_port(), free_port()
   assert(luv.fs_chmod(dir, tonumber("755", 8))) -- its worker is another user
   local function write(name, text)
     local file = assert(io.open(dir .. name, "wb"))
@@ -136,11 +141,14 @@ function peers.nginx(c)
     file:close()
   end
   write("large.txt", ("0123456789"):rep(500000))
-  write("nginx.conf", CONFIGURATION:gsub("%%([sd])", { s = dir, d = tostring(port) }))
+  local ports = { port, port, h2 }
+  write("nginx.conf", CONFIGURATION:gsub("%%([sd])", function(kind)
+    return kind == "s" and dir or table.remove(ports, 1)
+  end))
   local process = assert(uv.start(c, "/usr/sbin/nginx", {
     args = { "-c", dir .. "nginx.conf", "-p", dir, "-e", "stderr" }, stderr = "pipe",
   }))
-  local self = setmetatable({ _process = process, _dir = dir, port = port }, metatable)
+  local self = setmetatable({ _process = process, _dir = dir, port = port, h2 = h2 }, metatable)
   repeat
     local line = assert(process.stderr:read_line(c))
   until line:find("start worker process ", 1, true)

@@ -323,7 +323,7 @@ function http.query(query) end
 ---@field method? string              "GET"
 ---@field headers? table<string, string|number|false|table>
 ---@field body? string|fun(c: ctx.Context): string?, any
----@field length? integer             of a body that comes from a function
+---@field length? integer             bytes, of a body that comes from a function: just so many
 ---@field stream? boolean             return with the head; read the body piece by piece
 ---@field idle? number                ms without a byte; no limit
 ---@field connect? number             ms for name, connection and TLS; the context's

@@ -61,20 +61,17 @@ end
 
 local REDIRECTS = { [301] = true, [302] = true, [303] = true, [307] = true, [308] = true }
 
---- Where the response leads, if it shall be followed.
+--- Where the response leads, if it shall be followed; and its status.
 local function location_of(one, request)
-  if request.follow == 0 then
-    return nil
-  end
   local status, list = response.head(one)
-  if not REDIRECTS[status] then
-    return nil
-  end
-  for _, field in ipairs(list) do
-    if field[1] == "location" then
-      return field[2], status
+  if REDIRECTS[status] and request.follow ~= 0 then
+    for _, field in ipairs(list) do
+      if field[1] == "location" then
+        return field[2], status
+      end
     end
   end
+  return nil, status
 end
 
 --- Reads what a redirection says besides, so that its connection can be used again; not much of it.
@@ -87,8 +84,8 @@ local function drain(c, one)
   one:finish()
 end
 
---- Sends one request. Where the response leads elsewhere, that, too, and its status; otherwise the
---- transfer is the caller's.
+--- Sends one request: the transfer, where the response leads, if elsewhere, and its status. The
+--- transfer is the caller's if it leads nowhere.
 local function send(self, c, traced, hop, request)
   local one = transfer.new(self._engine, what_of(hop), {
     idle = request.idle ~= math.huge and request.idle or nil,
@@ -102,12 +99,16 @@ local function send(self, c, traced, hop, request)
   end })
   local headers = headers_now(traced, hop, request)
   local wanted = options.for_curl(hop, headers, request, connect_ms(c, request))
-  local ok, err = one:run(c, wanted, type(hop.body) == "function" and hop.body or nil)
+  local body = type(hop.body) == "function" and hop.body or nil
+  local ok, err = one:run(c, wanted, body, request.stream)
   local location, status
   if ok then
     location, status = location_of(one, request)
     if location then
       drain(c, one)
+      if c:err() then
+        return nil, one:ended(c)
+      end
     elseif not request.stream then
       ok, err = one:complete()
     end
@@ -126,7 +127,22 @@ local function send_traced(self, c, hop, request)
   end
   local traced, span <close> = spans.sent(c, hop.method, hop.parsed)
   local one, location, status = send(self, c, traced, hop, request)
-  spans.replied(span, one and response.head(one), not one and location or nil)
+  spans.replied(span, status, not one and location or nil)
+  return one, location, status
+end
+
+-- Those that may be sent twice (RFC 9110, 9.2.2).
+local IDEMPOTENT = { GET = true, HEAD = true, OPTIONS = true, TRACE = true, PUT = true,
+  DELETE = true }
+
+--- The same, and once more on a new connection if a kept one ended with the request: as such do,
+--- which the server closes at that moment. Not for what should not be done twice.
+local function send_surely(self, c, hop, request)
+  local one, location, status = send_traced(self, c, hop, request)
+  if not one and location.lost and IDEMPOTENT[hop.method] and type(hop.body) ~= "function" then
+    hop.fresh = true
+    return send_traced(self, c, hop, request)
+  end
   return one, location, status
 end
 
@@ -194,14 +210,14 @@ local function perform(self, c, request)
   local hop, err = first_hop(request)
   if not hop then
     return nil, err
-  elseif self._closed then
-    return nil, failure.closed(what_of(hop), self._closed)
   end
   for redirected = 0, request.follow or FOLLOW do
-    if c:err() then
+    if self._closed then
+      return nil, failure.closed(what_of(hop), self._closed)
+    elseif c:err() then
       return nil, failing.ended(failure.ended(c), what_of(hop), "not begun")
     end
-    local one, location, status = send_traced(self, c, hop, request)
+    local one, location, status = send_surely(self, c, hop, request)
     if not one then
       return nil, location
     elseif not location then
@@ -250,7 +266,7 @@ function Client:request(c, request)
   check_context(c, "request")
   misuse.options(request, "request", 2, options.known)
   check(request.url ~= nil, "request", 2, "options.url", "a URL", request.url)
-  options.check_headers(request, "request", 2)
+  options.check_request(request, "request", 2)
   local got, err = perform(self, c, request)
   return got, err
 end
@@ -266,7 +282,7 @@ function Client:get(c, url, given)
   check_context(c, "get")
   check(options.known.url[2](url), "get", 2, "url", options.known.url[1], url)
   misuse.options(given or {}, "get", 3, options.known)
-  options.check_headers(given or {}, "get", 3)
+  options.check_request(given or {}, "get", 3)
   local got, err = perform(self, c, with(given, "GET", url))
   return got, err
 end
@@ -285,7 +301,7 @@ function Client:post(c, url, body, given)
   check(body == nil or options.known.body[2](body), "post", 3, "body", options.known.body[1], body)
   misuse.options(given or {}, "post", 4, options.known)
   local request = with(given, "POST", url, body)
-  options.check_headers(request, "post", 4)
+  options.check_request(request, "post", 4)
   local got, err = perform(self, c, request)
   return got, err
 end

@@ -122,6 +122,11 @@ function failing.of(transfer, what, phase, max_body)
     return failing.new("EMSGSIZE", what, phase, "the response's head is too large")
   elseif limit == "memory" then
     return failing.new("ENOMEM", what, phase)
+  elseif limit == "lost" then
+    local err = failing.new("ECONNRESET", what, phase,
+      "the kept connection ended before a response: the server may have got the request or not")
+    err.lost = true
+    return err
   end
   local err = failing.new(code_of(number, text, system), what, phase, TEXTS[number] or text)
   if err.code == "ECERT" then

@@ -29,6 +29,18 @@ local function is_size(value)
   return value == math.huge or misuse.is_whole(value, 0)
 end
 
+local function is_list(value)
+  if type(value) ~= "table" then
+    return false
+  end
+  for _, each in ipairs(value) do
+    if not is_string(each) then
+      return false
+    end
+  end
+  return true
+end
+
 local VERSIONS = { ["1.0"] = true, ["1.1"] = true, ["2"] = true, ["2-prior-knowledge"] = true }
 
 local file = { "the name of a file", is_string }
@@ -57,7 +69,7 @@ options.known = {
   http_version = { '"1.0", "1.1", "2" or "2-prior-knowledge"', function(value)
     return VERSIONS[value]
   end },
-  resolve = { 'a list of "host:port:address"', is_table },
+  resolve = { 'a list of "host:port:address"', is_list },
 }
 
 local function is_value(value)
@@ -72,16 +84,26 @@ local function contradicts(request, header, value)
   if header == "transfer-encoding" then
     return true
   end
-  local size = request.length or type(request.body) == "string" and #request.body
+  local size = type(request.body) == "string" and #request.body or request.length
   return header == "content-length" and tostring(value) ~= tostring(size)
 end
 
---- Raises at the line that called the public function `name`, which called this: for names and
---- values that would end one header and begin another.
+local function check_body(request, name, position)
+  local body, length = request.body, request.length
+  misuse.argument(not body or request.method ~= "HEAD", name, position, "options.body",
+    "nothing with HEAD", body, 2)
+  local fits = type(body) == "function" or type(body) == "string" and #body == length
+  misuse.argument(not length or fits, name, position, "options.length",
+    "nothing, or that of the body,", length, 2)
+end
+
+--- Raises at the line that called the public function `name`, which called this: for a body that
+--- cannot be sent so, and for names and values that would end one header and begin another.
 ---@param request table   the options
 ---@param name string
 ---@param position integer
-function options.check_headers(request, name, position)
+function options.check_request(request, name, position)
+  check_body(request, name, position)
   for header, value in pairs(request.headers or {}) do
     misuse.argument(type(header) == "string" and header:find(TOKEN), name, position,
       "options.headers", "the name of a header", header, 1)
@@ -122,13 +144,16 @@ end
 local function lines_of(headers, has_body)
   local lines = {}
   for name, value in pairs(headers) do
-    if type(value) == "table" then
+    if name == "content-length" then
+      goto continue -- libcurl says it
+    elseif type(value) == "table" then
       for i = 1, #value do
         add(lines, name, value[i])
       end
-    elseif name ~= "content-length" then
+    else
       add(lines, name, value)
     end
+    ::continue::
   end
   -- What libcurl would say by itself: that a body is a form, and that it waits for a go-ahead.
   if has_body and headers["content-type"] == nil then
@@ -150,7 +175,7 @@ local function limit(size, otherwise)
 end
 
 --- What ctx.http.curl needs for one hop.
----@param hop { method: string, url: string, body: any, length: integer? }
+---@param hop table  method, url, parsed; body and length; `fresh`: not on a kept connection
 ---@param headers table
 ---@param request table   the options of the request
 ---@param connect_ms integer
@@ -167,13 +192,15 @@ function options.for_curl(hop, headers, request, connect_ms)
   end
   return {
     url = hop.url, method = hop.method, no_body = hop.method == "HEAD",
+    secure = hop.parsed.scheme == "https", fresh = hop.fresh,
     headers = lines_of(headers, body ~= nil),
     body = type(body) == "string" and body or nil,
     upload = type(body) == "function", length = hop.length,
     high_water = whole and math.maxinteger or request.high_water,
     max_body = limit(request.max_body, whole and options.MAX_BODY or math.huge),
     max_head = request.max_head, watched = request.idle ~= nil or not whole,
-    http_version = request.http_version, proxy = proxy, unix = request.unix,
+    http_version = request.http_version, unix = request.unix,
+    proxy = proxy, no_proxy = proxy and "", -- asked for is asked for, whatever the environment says
     unverified = request.verify == false, ca = request.ca, ca_path = request.ca_path,
     cert = request.cert, key = request.key, key_password = request.key_password,
     accept_encoding = request.decompress and "" or nil, resolve = request.resolve,

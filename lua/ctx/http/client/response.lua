@@ -147,6 +147,8 @@ function Response:read(c)
     return nil, failure.closed("read", "by its owner")
   elseif self.body then
     error("bad self to 'read' (the body is whole: in response.body; ask with stream = true)", 2)
+  elseif self._transfer:is_awaited() then
+    error("bad self to 'read' (another task reads it; one at a time can)", 2)
   elseif c:err() then
     return nil, self._transfer:ended(c)
   end

@@ -12,9 +12,14 @@ local failure = require "ctx.uv.failure"
 ---@field _idle number?             ms
 ---@field _max_body integer
 ---@field _news boolean             came while nobody waited
----@field _resolve fun(...)?        of the task that waits
+---@field _resolve fun(...)?        of the task that waits for the response
+---@field _wake_feeder fun(...)?    of the task that feeds, while it waits
 ---@field _body fun(...)?           gives the request's body
+---@field _length integer?          of that, if it was named
+---@field _fed integer              bytes that it has given
 ---@field _stop_body fun(...)?      ends the function that gives the body
+---@field _feeder ctx.Task?         asks it, where the response is read meanwhile
+---@field _raised boolean?          the error is what that function raised
 ---@field _error any?               why it is over
 ---@field _rest string?             of the body, once it is over
 ---@field _over boolean
@@ -32,36 +37,50 @@ local transfer = { class = Transfer }
 function transfer.new(engine, what, settings)
   return setmetatable({
     what = what, _engine = engine, _idle = settings.idle, _max_body = settings.max_body,
-    _news = false, _over = false,
+    _news = false, _over = false, _fed = 0,
   }, metatable)
 end
 
 -- -- What the engine calls ------------------------------------------------------------------------
 
-function Transfer:changed()
-  local resolve = self._resolve
-  if self._stop_body and select(2, self.curl:state()) then
-    self._stop_body("the request is over")
-  end
+--- Wakes who waits: for the response, and to feed.
+local function wake(self)
+  local resolve, wake_feeder = self._resolve, self._wake_feeder
+  self._resolve, self._wake_feeder = nil, nil
   if resolve then
-    self._resolve = nil
     resolve(true)
   else
     self._news = true
   end
+  if wake_feeder then
+    wake_feeder(true)
+  end
+end
+
+--- Nobody wants more of the request's body: its function need not wait any more.
+local function stop_body(self, why)
+  if self._stop_body then
+    self._stop_body(why)
+  end
+end
+
+--- Whether the server has answered that it will not have the request.
+local function is_refused(self)
+  return (self.curl:head() or 0) >= 400
+end
+
+function Transfer:changed()
+  if self._stop_body and (select(2, self.curl:state()) or is_refused(self)) then
+    stop_body(self, "the request is over")
+  end
+  wake(self)
 end
 
 function Transfer:broken(err)
   self._error = self._error or failing.ended(err, self.what, "given up")
   self._over = true
-  local resolve = self._resolve
-  self._resolve = nil
-  if self._stop_body then
-    self._stop_body(err)
-  end
-  if resolve then
-    resolve(true)
-  end
+  stop_body(self, err)
+  wake(self)
 end
 
 -- -- Ends -----------------------------------------------------------------------------------------
@@ -80,11 +99,8 @@ function Transfer:finish(err)
     self._over = true
     self._error = err
     self._engine:finish(self)
-    local resolve = self._resolve
-    self._resolve = nil
-    if resolve then
-      resolve(true)
-    end
+    stop_body(self, err or "the request is over")
+    wake(self)
   end
 end
 
@@ -112,40 +128,78 @@ end
 
 -- -- Waiting --------------------------------------------------------------------------------------
 
---- Waits under c for news. With an idle time, each movement of bytes is news.
-local function wait(self, c)
-  if self._news then
-    self._news = false
-    return true
-  end
+--- Waits under c for what calls self[slot].
+local function await(self, c, slot)
   local _ <close> = self._engine:hold()
   return ctx.await(c, function(resolve)
-    self._resolve = resolve
+    self[slot] = resolve
     return function()
-      if self._resolve == resolve then
-        self._resolve = nil
+      if self[slot] == resolve then
+        self[slot] = nil
       end
     end
   end)
 end
 
---- The same within the idle time. What ends the wait is an error without a phase.
-function Transfer:wait(c)
-  if not self._idle then
-    return wait(self, c)
+--- Waits under c for news, and not longer than the idle time: each movement of bytes is news then.
+--- What ends the wait is an error without a phase.
+local function wait(self, c, slot)
+  if self._news and slot == "_resolve" then
+    self._news = false
+    return true
+  elseif not self._idle then
+    return await(self, c, slot)
   end
   local timed, cancel <close> = ctx.with_timeout(c, self._idle, failure.idle)
-  return wait(self, timed)
+  return await(self, timed, slot)
+end
+
+--- The same under the request's context. That it ends, or the idle time, ends the transfer.
+local function wait_on(self, slot)
+  local c = self._c
+  local ok, err = wait(self, c, slot)
+  if not ok and c:err() then
+    self:end_with(c)
+  elseif not ok and not self._over then
+    self:finish(failing.ended(err, self.what, self:phase()))
+  end
+end
+
+--- Whether a task waits for the response, or for more of it.
+---@return boolean
+function Transfer:is_awaited()
+  return self._resolve ~= nil
 end
 
 -- -- The request's body ---------------------------------------------------------------------------
 
+--- Gives libcurl the next piece, or the end: what is longer than was said would be taken for the
+--- next request, and what is shorter would be waited for.
+local function give(self, chunk)
+  self._fed = self._fed + #(chunk or "")
+  local length = self._length
+  if length and (self._fed > length or not chunk and self._fed < length) then
+    local text = ("the body's function gave %d bytes, and its length was to be %d")
+      :format(self._fed, length)
+    return self:finish(failing.new("EINVAL", self.what, "sending the request", text))
+  end
+  self.curl:feed(chunk)
+  self._engine:settle()
+end
+
+--- Nobody wants the rest of the body.
+local function refuse(self)
+  self.curl:refuse()
+  self._engine:settle()
+end
+
 --- Asks the program for the next piece, and gives it to libcurl. The function's context ends with
---- the transfer, too: it may wait for pieces that nobody wants any more.
-local function feed(self, c)
-  if (self.curl:head() or 0) >= 400 then
-    self.curl:refuse() -- nobody wants the rest
-    return self._engine:settle()
+--- the transfer, and when the server refuses the request: it may wait for pieces that nobody wants
+--- any more.
+local function feed(self)
+  local c = self._c
+  if is_refused(self) then
+    return refuse(self)
   end
   local within, cancel <close> = ctx.with_cancel(c)
   self._stop_body = cancel
@@ -155,42 +209,64 @@ local function feed(self, c)
     return
   elseif c:err() then
     return self:end_with(c)
+  elseif is_refused(self) then
+    return refuse(self)
   elseif chunk == nil and err ~= nil then
     if not select(2, self.curl:state()) then
       self:finish(failing.ended(err, self.what, "sending the request"))
     end
+  elseif chunk == "" then
+    ctx.sleep(c, 0) -- it would be asked again at once, and nothing else would be done
   elseif chunk ~= nil and type(chunk) ~= "string" then
     error(("the body's function returned a %s, not a string or nil"):format(type(chunk)), 0)
   else
-    self.curl:feed(chunk)
-    self._engine:settle()
+    give(self, chunk)
+  end
+end
+
+--- Feeds it all.
+local function feed_all(self)
+  while not self._over do
+    local _, done, wants, _, fed = self.curl:state()
+    if done or fed then
+      return
+    elseif wants then
+      feed(self)
+    else
+      wait_on(self, "_wake_feeder")
+    end
+  end
+end
+
+--- The same in a task of its own. An error that the function raises is of those who wait.
+local function run_feeder(self)
+  local ok, raised = pcall(feed_all, self)
+  if not ok and not self._over then
+    self._raised = true
+    self:finish(raised)
   end
 end
 
 -- -- The response ---------------------------------------------------------------------------------
 
 --- Waits until it is over, or with `head` until the final response's head is there and the request
---- is sent or refused.
+--- is sent, refused, or another task's to send.
 local function proceed(self, head)
-  local c = self._c
   while not self._over do
-    local there, done, wants = self.curl:state()
-    if there and head then
+    local there, done, wants, _, fed = self.curl:state()
+    if there and head and (fed or self._feeder or is_refused(self)) then
       return true
     elseif done then
       conclude(self)
-    elseif wants then
-      feed(self, c)
+    elseif wants and not self._feeder then
+      feed(self)
     else
-      local ok, err = self:wait(c)
-      if not ok and c:err() then
-        self:end_with(c)
-      elseif not ok and not self._over then
-        self:finish(failing.ended(err, self.what, self:phase()))
-      end
+      wait_on(self, "_resolve")
     end
   end
-  if self._error then
+  if self._raised then
+    error(self._error, 0)
+  elseif self._error then
     return nil, self._error
   end
   return true
@@ -201,11 +277,15 @@ end
 ---@param c ctx.Context
 ---@param options table            for ctx.http.curl
 ---@param body? fun(c: ctx.Context): string?, any
+---@param meanwhile? boolean       the response may be read before all of the body is sent
 ---@return true|nil ok
 ---@return any? err
-function Transfer:run(c, options, body)
-  self._c, self._body = c, body
+function Transfer:run(c, options, body, meanwhile)
+  self._c, self._body, self._length = c, body, body and options.length
   self._engine:begin(self, options)
+  if body and meanwhile then
+    self._feeder = ctx.go(run_feeder, self)
+  end
   return proceed(self, true)
 end
 
@@ -244,7 +324,7 @@ function Transfer:read(c)
       end
       conclude(self)
     else
-      local ok, err = self:wait(c)
+      local ok, err = wait(self, c, "_resolve")
       if not ok and not self._over then
         err = failing.ended(err, self.what, "reading body")
         if not c:err() then

@@ -110,8 +110,9 @@ function encode.rejected(body)
   local partial = ok and type(answer) == "table" and answer.partialSuccess
   local rejected = type(partial) == "table" and partial.rejectedSpans
   -- Both a number and a string of digits are right.
-  local isnumber = type(rejected) == "number" or type(rejected) == "string"
-  return isnumber and math.tointeger(tonumber(rejected)) or 0
+  local is_text = type(rejected) == "string" and not rejected:find("%D")
+  local n = (is_text or type(rejected) == "number") and math.tointeger(tonumber(rejected)) or 0
+  return math.max(n, 0)
 end
 
 return encode
