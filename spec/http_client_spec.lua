@@ -194,7 +194,8 @@ describe("a request", function()
 
   it("that a kept connection ends with is an error if it might be done twice", function()
     run(function(root)
-      for _, body in ipairs { "money", "" } do
+      local function none() end
+      for _, body in ipairs { "money", "", none } do
         local requests = 0
         local server <close> = raw_server.start(root, function(peer)
           while true do
@@ -209,6 +210,7 @@ describe("a request", function()
         local got, err = client.post(root, server:url(), body)
         assert.is_nil(got)
         assert.is_true(errors.is(err, uv.ECONNRESET), tostring(err))
+        assert.truthy(tostring(err):find("the kept connection ended", 1, true), tostring(err))
         assert.equal("awaiting headers", err.phase)
         assert.equal(2, requests)
       end

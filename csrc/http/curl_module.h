@@ -84,8 +84,8 @@ struct hcurl_transfer {
   curl_off_t max_body, received;
   curl_off_t progress; /* bytes moved, by libcurl's count */
   curl_off_t to_send;  /* -1: not known */
-  int status;    /* 0: nothing has come */
-  int no_socket; /* the system's errno: why there was no socket for it */
+  int status;          /* 0: nothing has come */
+  int no_socket;       /* the system's errno: why there was no socket for it */
   CURLcode code;
   enum hcurl_failure failure;
   bool added, done;

@@ -371,7 +371,6 @@ static const char* phase(hcurl_transfer* t) {
 #if LIBCURL_VERSION_NUM < 0x075000
   t->connected = began_at > 0;
 #endif
-  if (t->failure == HCURL_LOST) return "awaiting headers";
   if (t->connected) return is_sent(t) ? "awaiting headers" : "sending the request";
   if (!t->connecting) return "resolving";
   if (t->handshaking || (t->secure && connected_at > 0)) return "TLS handshake";

@@ -31,7 +31,7 @@ local CODES = {
   [RESOLVE_HOST] = "EAI_NONAME", [CONNECT] = "ECONNREFUSED", [WEIRD] = "EPROTO", [HTTP2] = "EPROTO",
   [PARTIAL] = "EOF", [NO_MEMORY] = "ENOMEM", [TIMED_OUT] = "ETIMEDOUT", [TLS] = "ETLS",
   [NOTHING] = "EOF", [53] = "ETLS", [54] = "ETLS", [SEND] = "EPROTO", [RECEIVE] = "EPROTO",
-  [58] = "ETLS", [59] = "ETLS", [CERTIFICATE] = "ECERT", [61] = "EPROTO", [REWIND] = "ECONNRESET",
+  [58] = "ETLS", [59] = "ETLS", [CERTIFICATE] = "ECERT", [61] = "EPROTO",
   [66] = "ETLS", [CA_FILE] = "ETLS", [80] = "ETLS", [82] = "ETLS", [83] = "ECERT", [90] = "ECERT",
   [91] = "ECERT", [STREAM] = "ECONNRESET", [97] = "ECONNREFUSED",
 }
@@ -122,8 +122,8 @@ function failing.of(transfer, what, phase, max_body)
     return failing.new("EMSGSIZE", what, phase, "the response's head is too large")
   elseif limit == "memory" then
     return failing.new("ENOMEM", what, phase)
-  elseif limit == "lost" then
-    local err = failing.new("ECONNRESET", what, phase,
+  elseif limit == "lost" or number == REWIND then
+    local err = failing.new("ECONNRESET", what, "awaiting headers",
       "the kept connection ended before a response: the server may have got the request or not")
     err.lost = true
     return err
