@@ -1,0 +1,156 @@
+-- SPDX-License-Identifier: MIT
+-- Handlers that fail: what the client gets, and who is told.
+local bed = require "spec.support.http"
+local ctx = require "ctx"
+local errors = require "ctx.errors"
+local http = require "ctx.http"
+local reports = require "spec.support.reports"
+
+--- Runs fn(client, bed, seen) with a handler(req, res, seen).
+local function with(handler, fn)
+  local seen = {}
+  return bed.run({ handler = function(req, res)
+    return handler(req, res, seen)
+  end }, function(b)
+    local client <close> = b:connect()
+    fn(client, b, seen)
+  end)
+end
+
+local function framing(answer)
+  local fields = answer.headers
+  return fields["content-length"] or fields["transfer-encoding"] or "none"
+end
+
+describe("a handler that fails", function()
+  local object = setmetatable({}, { __tostring = function() return "an object" end })
+  local ways = {
+    raises = function() error("oops", 0) end,
+    ["raises an object"] = function() error(object) end,
+    ["raises nil"] = function() error(nil) end,
+    ["returns nil and an error"] = function() return nil, "oops" end,
+    ["returns false and an error"] = function() return false, object end,
+  }
+  for name, way in pairs(ways) do
+    it(name .. " before the head: 500, a report, and the connection goes on", function()
+      with(function(req, res)
+        res.headers["X-Secret"] = "x"
+        if req.path == "/fail" then
+          return way()
+        end
+      end, function(client, b)
+        for i = 1, 2 do
+          local answer = client:get("/fail")
+          assert.same({ 500, "Internal Server Error\n" }, { answer.status, answer.body })
+          assert.is_nil(answer.headers["x-secret"])
+          assert.equal(i, #b.errors)
+          assert.equal("/fail", b.errors[i].req.path)
+          assert.equal(name:find("^raises") ~= nil, b.errors[i].trace ~= nil)
+        end
+        assert.equal(200, client:get().status)
+      end)
+    end)
+  end
+
+  it("in the middle of the body: the connection ends, for all the client can see", function()
+    with(function(req, res)
+      res:write(req.ctx, "half")
+      error("oops", 0)
+    end, function(client, b)
+      client:send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+      local rest = client:rest()
+      assert.truthy(rest:find("\r\n\r\n4\r\nhalf\r\n$"))
+      assert.equal("oops", b.errors[1].err)
+    end)
+  end)
+
+  it("behind the end: a report, and the connection goes on", function()
+    with(function(req, res)
+      res:finish(req.ctx, "whole")
+      error("oops", 0)
+    end, function(client, b)
+      assert.equal("whole", client:get().body)
+      assert.equal("whole", client:get().body)
+      b:wait_until(function() return #b.errors == 2 end)
+    end)
+  end)
+
+  it("with a status of its own, however deep: that, and no report", function()
+    with(function(req)
+      local failure = http.failure(404, "no such product", "sql: no rows")
+      if req.path == "/raise" then
+        error(errors.wrap(failure, "find"))
+      end
+      return nil, errors.wrap(failure, "find")
+    end, function(client, b)
+      for _, path in ipairs { "/", "/raise" } do
+        local answer = client:get(path)
+        assert.same({ 404, "no such product\n" }, { answer.status, answer.body })
+        assert.same({ "text/plain; charset=utf-8", "nosniff" },
+          { answer.headers["content-type"], answer.headers["x-content-type-options"] })
+      end
+      assert.equal(0, #b.errors)
+      assert.equal("find: 404 Not Found: no such product: sql: no rows", b.records[1].error)
+    end)
+  end)
+
+  it("with http.abort: the connection is cut, and nobody says why", function()
+    with(function(req, res)
+      if req.path == "/half" then
+        res:write(req.ctx, "half")
+      end
+      error(http.abort)
+    end, function(client, b)
+      client:send("GET /half HTTP/1.1\r\nHost: h\r\n\r\n")
+      assert.truthy(client:rest():find("half\r\n$"))
+      local other <close> = b:connect()
+      other:send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+      assert.equal("", other:rest())
+      assert.equal(0, #b.errors)
+    end)
+  end)
+
+  it("of its deadline: 503, and no report", function()
+    bed.run({ request_timeout = 100, handler = function(req)
+      return ctx.sleep(req.ctx, 1000)
+    end }, function(b)
+      local client <close> = b:connect()
+      client:send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+      client:settle()
+      b.clock:advance(100)
+      assert.equal(503, client:answer().status)
+      assert.equal(0, #b.errors)
+      assert.equal(tostring(http.request_timeout), b.records[1].cause)
+    end, true)
+  end)
+
+  it("is reported where nobody asked for it, also when the one who asked fails", function()
+    for _, on_error in ipairs { false, function() error("worse", 0) end } do
+      local list = reports(function()
+        bed.run({ on_error = on_error or nil, handler = function() error("oops", 0) end,
+          access_log = on_error and function() error("log", 0) end or nil }, function(b)
+          if not on_error then
+            b.server._on_error = nil
+          end
+          local client <close> = b:connect()
+          assert.equal(500, client:get("/path").status)
+          assert.equal(500, client:get("/path").status)
+        end)
+      end)
+      local text = list[1].message
+      assert.truthy(text:find("^ctx%.http: GET /path: " .. (on_error and "worse" or "oops")), text)
+    end
+  end)
+end)
+
+describe("http.error", function()
+  it("answers with a text, in place of what was set", function()
+    with(function(_, res)
+      res.status, res.headers = 201, { ["Content-Length"] = "99" }
+      assert(http.error(res, "gone", 410))
+    end, function(client)
+      local answer = client:get()
+      assert.same({ 410, "gone\n", "5" }, { answer.status, answer.body, framing(answer) })
+    end)
+  end)
+end)
