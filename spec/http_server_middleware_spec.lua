@@ -156,6 +156,24 @@ describe("http.timeout", function()
     end)
   end)
 
+  -- The buffer takes all at once: a handler that writes on and on held the loop until its deadline.
+  it("lets the server see, in the midst of many writes, that the client has gone", function()
+    local MANY = 100000
+    local writes, cause = 0, nil
+    with(http.chain(function(req, res)
+      while writes < MANY and res:write(req.ctx, "") do
+        writes = writes + 1
+      end
+      cause = req.ctx:cause()
+    end, http.timeout(60000)), function(client, b)
+      client:send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+      b:wait_until(function() return writes > 0 end)
+      client:close()
+      b:wait_until(function() return cause end)
+      assert.is_true(errors.is(cause, http.client_gone))
+    end)
+  end)
+
   it("needs a time", function()
     assert.has_error(function() http.timeout("1s") end)
     assert.has_error(function() http.timeout(0 / 0) end)

@@ -3,6 +3,7 @@
 local bed = require "spec.support.http"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
+local http = require "ctx.http"
 
 local function line_here()
   return debug.getinfo(2, "l").currentline
@@ -296,6 +297,29 @@ describe("a write", function()
       assert.equal("context canceled: enough", tostring(seen.write[2]))
       assert.is_true(errors.is(seen.finish[2], ctx.canceled))
     end)
+  end)
+
+  -- What sends nothing never had to wait: a handler that writes until the client leaves held the
+  -- loop for ever, with one HEAD. Now such a write gives the others a turn.
+  it("that sends nothing lets the server see that the client has gone", function()
+    local MANY = 100000 -- instead of for ever
+    for _, case in ipairs { { "HEAD", 200, "x" }, { "GET", 204, "x" }, { "GET", 200, "" } } do
+      with(function(req, res, seen)
+        res.status = case[2]
+        seen.writes = 0
+        while seen.writes < MANY and res:write(req.ctx, case[3]) do
+          seen.writes = seen.writes + 1
+        end
+        seen.cause = req.ctx:cause()
+      end, function(client, b, seen)
+        client:send(case[1] .. " / HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert.truthy(client.stream:read_line(client.c))
+        client:close()
+        b:wait_empty()
+        assert.is_true(seen.writes < MANY)
+        assert.is_true(errors.is(seen.cause, http.client_gone))
+      end)
+    end
   end)
 
   it("knows what it needs", function()

@@ -174,6 +174,7 @@ function Response:write(c, data)
   frame(self, out, data)
   self.bytes = self.bytes + #data
   if #out == 0 then
+    ctx.sleep(c, 0) -- no kernel makes the program wait here; a client that leaves must be seen
     return true
   end
   return send(self, c, joined(out, #data))

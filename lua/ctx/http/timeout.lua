@@ -10,6 +10,9 @@ local errors = require "ctx.errors"
 local failure = require "ctx.http.failure"
 local misuse = require "ctx.misuse"
 
+-- So many pieces are taken before the others get a turn: no kernel makes the writer wait.
+local STREAK = 64
+
 local timeout = {}
 
 local shared = core.shared("ctx.http.timeout")
@@ -39,8 +42,12 @@ function Buffered:write(c, data)
   elseif c:err() then
     return nil, errors.ended(c:err(), c:cause())
   end
-  self._parts[#self._parts + 1] = data
+  local n = #self._parts + 1
+  self._parts[n] = data
   self.bytes = self.bytes + #data
+  if n % STREAK == 0 then
+    ctx.sleep(c, 0) -- it is written: an end of the context is for the next call
+  end
   return true
 end
 
