@@ -95,10 +95,13 @@ describe("a server with too much to do", function()
         assert.equal("1", answer.headers["retry-after"])
         assert.is_nil(answer.headers.connection)
       end
+      -- A body here was read as the begin of the next answer.
+      local answer = quick:ask("HEAD / HTTP/1.1", "Host: h")
+      assert.same({ 503, "26" }, { answer.status, answer.headers["content-length"] })
       open()
       assert.equal("done", slow:answer().body)
       assert.equal("done", quick:get().body)
-      assert.equal(2, b.server:stats().refused)
+      assert.equal(3, b.server:stats().refused)
     end)
   end)
 

@@ -32,9 +32,13 @@ end
 ---@param reason string
 ---@param keep_alive? boolean
 ---@param retry_after? integer
+---@param method? string       of the request, if that much is known
 ---@return boolean sent
-function intake.refuse(self, status, reason, keep_alive, retry_after)
-  local bytes = response.refusal(status, reason, keep_alive, retry_after)
+function intake.refuse(self, status, reason, keep_alive, retry_after, method)
+  local bytes, text = response.refusal(status, reason, keep_alive, retry_after)
+  if method ~= "HEAD" then
+    bytes = bytes .. text
+  end
   local n = self._handle:try_write(bytes)
   self.server:_refused()
   return n == #bytes
@@ -102,7 +106,7 @@ local function begin(self, head, done)
   if status then
     self._receiving = not done
     local go_on = done and head.keep_alive and retry_after and self:may_go_on()
-    if intake.refuse(self, status, reason, go_on, retry_after) and go_on then
+    if intake.refuse(self, status, reason, go_on, retry_after, head.method) and go_on then
       return self:_next()
     end
     self._broken = true

@@ -280,17 +280,18 @@ function response.plain(self, status, text, headers)
   return self:finish(ctx.background(), text .. "\n")
 end
 
---- A response that no handler writes.
+--- A response that no handler writes: its head, and its body.
 ---@param status integer
 ---@param reason string
 ---@param keep_alive? boolean   the connection goes on
 ---@param retry_after? integer  seconds
----@return string
+---@return string head
+---@return string body
 function response.refusal(status, reason, keep_alive, retry_after)
   local text = reason .. "\n"
   return (wire.head(status, status_names[status] or "", {
     ["Content-Type"] = "text/plain; charset=utf-8", ["Retry-After"] = retry_after,
-  }, #text, keep_alive or false, 1, http_date())) .. text
+  }, #text, keep_alive or false, 1, http_date())), text
 end
 
 return response
