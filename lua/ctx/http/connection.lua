@@ -282,6 +282,14 @@ function Connection:retire()
   self._watchdog:set(ctx.now() - self._since < RECENT_MS and GRACE_MS or 1)
 end
 
+--- Reads. The server must know the connection by now: it may end at once.
+function Connection:start()
+  self:resume()
+  if self._pending then
+    ctx.go(self:_guarded(intake.feed_pending))
+  end
+end
+
 --- One connection too many: says so, and closes it.
 function Connection:turn_away()
   self.turned_away, self._broken = true, true
@@ -308,7 +316,7 @@ local function bark(self)
   end
 end
 
---- Takes over a stream, and reads.
+--- Takes over a stream, with what was read of it and not taken.
 ---@param server ctx.http.Server
 ---@param stream ctx.uv.Stream
 ---@param base ctx.Context
@@ -320,7 +328,7 @@ function connection.new(server, stream, base)
     server = server, stream = stream, ctx = c, closed = false, hijacked = false,
     _cancel = cancel, _handle = stream:handle(), _pending_size = 0, _receiving = false,
     _continue = false, _broken = false, _started = false, _reading = false, _lingering = false,
-    _since = ctx.now(),
+    _since = ctx.now(), _pending = stream:_hand_over(),
     _reader = wire.reader(limits.max_target, limits.max_head, limits.max_headers, limits.max_body),
   }, metatable)
   self._watchdog = watchdog.new(function() bark(self) end)
@@ -332,7 +340,6 @@ function connection.new(server, stream, base)
   end
   self._handle:ref()
   self._watchdog:set(limits.read_header_timeout)
-  self:resume()
   return self
 end
 

@@ -10,6 +10,7 @@ local failure = require "ctx.uv.failure"
 local misuse = require "ctx.misuse"
 local report = require "ctx.report"
 local settings = require "ctx.http.settings"
+local stream_class = require "ctx.uv.stream"
 local sweep = require "ctx.http.sweep"
 
 local check, check_context = misuse.argument, misuse.context
@@ -117,9 +118,11 @@ end
 -- -- Connections ----------------------------------------------------------------------------------
 
 --- Serves a stream that is connected already: one of socketpair's, or that another server accepted.
+--- What was read of it and not taken comes first.
 ---@param stream ctx.uv.Stream
 function Server:serve_stream(stream)
-  if self._state == "closed" then
+  check(stream_class.is(stream), "serve_stream", 1, "stream", "a stream of ctx.uv", stream)
+  if self._state == "closed" or stream:is_closed() then
     return stream:close()
   elseif self._connected >= self.limits.max_connections then
     if self._turned_away >= TURNED_AWAY then
@@ -133,6 +136,7 @@ function Server:serve_stream(stream)
   local conn = connection.new(self, stream, self._base)
   self._connections[conn] = true
   self._connected = self._connected + 1
+  conn:start()
   if self._state == "draining" then
     conn:retire()
   end

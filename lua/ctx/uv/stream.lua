@@ -108,6 +108,25 @@ function Stream:close(why)
   self._writers:open()
 end
 
+--- For who goes on with luv's stream: nothing reads here any more, a write waits until the kernel has
+--- all of it, as what is queued would be lost at the close, and what was read and not taken is his.
+---@private
+---@return string[]? parts
+function Stream:_hand_over()
+  local parts = self._parts
+  if self._reading then
+    self._reading = false
+    self._handle:read_stop()
+  end
+  self._high_water = 0
+  if not parts[1] then
+    return nil
+  end
+  parts[1] = parts[1]:sub(self._taken + 1)
+  self._parts, self._taken, self._size = {}, 0, 0
+  return parts
+end
+
 ---@return boolean
 function Stream:is_closed()
   return self._closed ~= nil
