@@ -4,6 +4,7 @@ local bed = require "spec.support.http"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local http = require "ctx.http"
+local wire = require "ctx.http.wire"
 
 local function line_here()
   return debug.getinfo(2, "l").currentline
@@ -213,6 +214,42 @@ describe("what must not be sent", function()
 end)
 
 describe("headers", function()
+  -- They are counted and then written; what a finalizer had added in between was written past the
+  -- end of the buffer.
+  it("that a finalizer changes while they are read are refused, or go out whole", function()
+    --- The head, with a change when the collector has come so often.
+    local function changed_at(collection)
+      local headers, seen = { ["X-A"] = 0.5, ["X-B"] = 1.5 }, 0 -- numbers become strings: garbage
+      for i = 1, 30 do headers["Y-" .. i] = "" end
+      local function arm()
+        setmetatable({}, { __gc = function()
+          seen = seen + 1
+          if seen < collection then
+            return arm()
+          end
+          for i = 1, 30 do headers["Y-" .. i] = "changed" end
+        end })
+      end
+      arm()
+      collectgarbage("restart")
+      local head, err = wire.head(200, "OK", headers, 5, true, 1, "now")
+      collectgarbage("stop")
+      return head and select(2, head:gsub("changed\r\n", "")), err
+    end
+    collectgarbage("stop")
+    local mode = collectgarbage("incremental", 1, 1000, 30) -- at every allocation, all of it
+    local refused = 0
+    for collection = 1, 8 do
+      local changed, err = changed_at(collection)
+      assert.is_true(err == "changed while they were read" or changed == 0 or changed == 30)
+      refused = refused + (err and 1 or 0)
+    end
+    collectgarbage("incremental", 200, 100, 13)
+    collectgarbage(mode)
+    collectgarbage("restart")
+    assert.is_true(refused > 0)
+  end)
+
   it("stand on several lines as a list, and numbers as their text", function()
     with(function(_, res)
       res.headers["Set-Cookie"] = { "a=1", "b=2" }

@@ -73,8 +73,8 @@ describe("serve_stream", function()
 end)
 
 describe("a stream that may keep bytes in its queue", function()
-  -- The queue was thrown away when the connection was closed after the response: the client got half
-  -- of it, though finish had said true.
+  -- The queue was thrown away when the connection was closed after the response: the client got a
+  -- part of it, though finish had said true.
   it("loses none of a response", function()
     local SIZE = 4000000
     bed.run({ handler = function(req, res)

@@ -6,17 +6,22 @@
 
 enum { STATUS = 1, REASON, HEADERS, LENGTH, KEEP_ALIVE, MINOR, DATE, ARGUMENTS = DATE };
 
-/* The head is walked through twice: once to look at it and count, once to write it. */
+/* The head is walked through twice: once to look at it and count, once to write it. In between, and
+ * on the way, a finalizer may change the headers: no more is written than there is room for. */
 struct head {
   lua_State* L;
   char* out; /* NULL while counting */
-  size_t size;
+  size_t size, room;
   lua_Integer length; /* -1: the program named none */
   int keep_alive, has_date;
   const char* wrong; /* why it must not be sent so */
 };
 
 static void put(struct head* h, const char* s, size_t n) {
+  if (h->out && n > h->room - h->size) {
+    h->wrong = "longer than before";
+    return;
+  }
   if (h->out) memcpy(h->out + h->size, s, n);
   h->size += n;
 }
@@ -222,10 +227,14 @@ int http_head(lua_State* L) {
     lua_insert(L, -2);
     return 2;
   }
-  size_t whole = h.size;
-  h.out = luaL_buffinitsize(L, &buffer, whole);
+  h.room = h.size;
+  h.out = luaL_buffinitsize(L, &buffer, h.room);
   h.size = 0;
-  (void)put_head(&h);
+  if (!put_head(&h) || h.wrong) {
+    lua_pushnil(L);
+    lua_pushliteral(L, "changed while they were read");
+    return 2;
+  }
   luaL_pushresultsize(&buffer, h.size);
   lua_pushboolean(L, h.keep_alive);
   if (h.length < 0) return 2;
