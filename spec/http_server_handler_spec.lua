@@ -204,6 +204,64 @@ describe("hijack", function()
     end)
   end)
 
+  it("is not for a response that has begun, and no response comes behind it", function()
+    with(function(req, res, seen)
+      if req.path == "/begun" then
+        res:write(req.ctx, "half")
+        seen.late = select(2, req:hijack())
+        return
+      end
+      local stream <close> = req:hijack()
+      stream:write(req.ctx, "raw")
+      for _, name in ipairs { "write", "finish" } do
+        seen[name] = select(2, res[name](res, req.ctx, "x"))
+      end
+      seen.inform = select(2, res:inform(req.ctx, 103))
+    end, function(client, _, seen)
+      assert.equal("half", client:get("/begun").body)
+      assert.equal("hijack: the response has begun", tostring(seen.late))
+      client:send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+      assert.equal("raw", (client:rest()))
+      for _, name in ipairs { "write", "finish", "inform" } do
+        assert.equal(name .. ": the connection is hijacked", tostring(seen[name]))
+      end
+    end)
+  end)
+
+  -- An HTTP response came into the midst of the other protocol.
+  it("under http.timeout is the end of HTTP, too", function()
+    with(http.chain(function(req)
+      local stream = assert(req:hijack())
+      ctx.go(function()
+        ctx.sleep(ctx.background(), 0)
+        stream:write(ctx.background(), "raw")
+        stream:close()
+      end)
+    end, http.timeout(60000)), function(client, b)
+      client:send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+      assert.equal("raw", (client:rest()))
+      assert.is_nil(b.records[1].error)
+    end)
+  end)
+
+  -- Nobody heard of it: there is no response that could say so.
+  it("does not hide what the handler raises", function()
+    with(function(req)
+      local _ <close> = assert(req:hijack())
+      error(req.path == "/abort" and http.abort or "boom", 0)
+    end, function(client, b)
+      client:send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+      assert.equal("", (client:rest()))
+      b:wait_until(function() return b.errors[1] end)
+      assert.equal("boom", b.errors[1].err)
+      local other <close> = b:connect()
+      other:send("GET /abort HTTP/1.1\r\nHost: h\r\n\r\n")
+      other:rest()
+      b:wait_until(function() return b.records[2] end)
+      assert.equal(1, #b.errors)
+    end)
+  end)
+
   -- Requests without a body have the same empty one: that made the old one pass for the new one.
   it("is not for a request that had its answer, while the next one is served", function()
     with(function(req, _, seen)

@@ -212,6 +212,27 @@ describe("a shutdown", function()
     end)
   end)
 
+  it("does not wait for a hijacked connection while its handler runs, nor counts it as cut", function()
+    local seen = {}
+    bed.run({ handler = function(req)
+      local stream <close> = assert(req:hijack())
+      seen.stream = stream
+      req.ctx:wait()
+      seen.cause = req.ctx:cause()
+      assert(stream:write(ctx.background(), "bye"))
+    end }, function(b)
+      local client <close> = b:connect()
+      client:send(GET)
+      b:wait_until(function() return seen.stream end)
+      assert.same({ 0, 1 }, { b.server:stats().connections, b.server:stats().requests })
+      assert.is_true(shutdown(b, 10000):wait(b.c))
+      assert.is_true(b.serving:wait(b.c))
+      assert.equal("bye", (client:rest()))
+      assert.equal(http.server_shutdown, seen.cause)
+      assert.equal(0, b.server:stats().cut)
+    end)
+  end)
+
   it("of a server that never served is quick, and a second one, too", function()
     bed.run({ handler = function() end }, function(b)
       local server <close> = http.server { handler = function() end }

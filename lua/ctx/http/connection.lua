@@ -255,8 +255,12 @@ function Connection:hijack(req)
     return nil, errors.new("hijack: the request is over")
   elseif self.gone or self.closed then
     return nil, self.gone or errors.new("hijack: the connection is closed")
-  elseif self.hijacked or self._receiving then
-    return nil, errors.new(self.hijacked and "hijack: it is done" or "hijack: read the body first")
+  elseif self.hijacked then
+    return nil, errors.new("hijack: it is done")
+  elseif self.response.sent then
+    return nil, errors.new("hijack: the response has begun")
+  elseif self._receiving then
+    return nil, errors.new("hijack: read the body first")
   end
   self.hijacked = true
   self._watchdog:close()
@@ -270,6 +274,7 @@ function Connection:hijack(req)
   end
   self._pending = nil
   self.stream:set_idle(nil)
+  self.server:_forget(self)
   return self.stream
 end
 

@@ -50,7 +50,7 @@ end
 --- Answers for a handler that failed. Only defects are reported: that the client left, that a
 --- deadline passed, or that the server did not wait any longer, is in the access log.
 local function answer_failure(conn, req, res, err, trace)
-  local nobody = conn.gone or conn.closed
+  local nobody = conn.gone or conn.closed or conn.hijacked
   if nobody and trace and type(err) == "string" then
     -- What a connection's end brings about are error objects; a message is a defect even so.
     conn.server:_failed(req, err, trace)
@@ -102,9 +102,7 @@ local function run(conn, req)
   if err == nil and not (res.finished or conn.hijacked or conn.gone) then
     err, trace = call(res.finish, res, ctx.background())
   end
-  if conn.hijacked then
-    res._keep_alive = false
-  elseif err ~= nil then
+  if err ~= nil then
     answer_failure(conn, req, res, err, trace)
   end
   if span then

@@ -99,6 +99,8 @@ local function ended(self, name)
     return errors.new(name .. ": the response is finished")
   elseif self.failed then
     return self.failed
+  elseif self._connection.hijacked then
+    return errors.new(name .. ": the connection is hijacked")
   end
 end
 

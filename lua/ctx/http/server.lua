@@ -142,7 +142,7 @@ function Server:serve_stream(stream)
   end
 end
 
---- A connection has ended, and so has its last request.
+--- A connection has ended, and so has its last request; or it is the server's no more.
 function Server:_forget(conn)
   if not self._connections[conn] then
     return
@@ -299,7 +299,10 @@ end
 
 --- Cancels and closes what is left; what that was, as an error around `err`.
 local function cut(self, err)
-  local requests, connections = self._in_flight, self._connected
+  local requests, connections = 0, self._connected
+  for conn in pairs(self._connections) do
+    requests = requests + (conn.request and 1 or 0)
+  end
   self._counts.cut = self._counts.cut + requests
   if connections > 0 then
     self._cut = errors.wrap(err, ("shutdown: %d requests on %d connections were cut")

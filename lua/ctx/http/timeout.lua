@@ -74,9 +74,12 @@ local function new_buffer(res)
     finished = false, _parts = {}, _late = false }, metatable)
 end
 
-local function send(c, res, buffer)
+local function send(req, res, buffer)
+  if req._connection.hijacked then
+    return -- what the handler had to say, it has said itself
+  end
   res.status, res.headers = buffer.status, buffer.headers
-  return res:finish(c, table.concat(buffer._parts))
+  return res:finish(req.ctx, table.concat(buffer._parts))
 end
 
 --- A middleware: the handler inside has `ms`, its context ends then with http.request_timeout, and
@@ -96,7 +99,7 @@ function timeout.new(ms, message)
         if not results[1] and results[2] ~= nil then
           return nil, results[2]
         end
-        return send(req.ctx, res, buffer)
+        return send(req, res, buffer)
       end
       buffer._late = true
       if req.ctx:err() then
