@@ -25,9 +25,10 @@ describe("a context that is dropped without its cancel", function()
   it("is taken back by the collector, and counted", function()
     assert.is_true(collected(function() return (ctx.with_cancel(background)) end))
     assert.is_true(collected(function() return (ctx.with_timeout(background, 1e9)) end))
-    assert.equal(2, lost_by(function()
+    assert.equal(3, lost_by(function()
       ctx.with_cancel(background)
       ctx.with_timeout(background, 1e9)
+      ctx.any(background, ctx.todo())
     end))
   end)
 
@@ -99,6 +100,9 @@ describe("a context that was cancelled", function()
       do local _, scope <close> = ctx.with_timeout(background, 1e9) end
       local c, by_hand = ctx.with_cancel(background)
       ctx.with(c, by_hand, function() end)
+      do local _, scope <close> = ctx.any(background, c) end
+      local _, cancel_any = ctx.any(background, ctx.todo())
+      cancel_any()
     end))
   end)
 

@@ -239,6 +239,19 @@ describe("the beginning", function()
       assert.equal("shutdown", tostring(s:run().cause))
     end)
   end)
+
+  -- Cause: nobody called the cancel of its beginning when something else had begun it. Cure: what
+  -- ends its contexts does.
+  it("by its parent leaves no lost cancel behind", function()
+    for _, signals in ipairs({ {}, { "sigusr2" } }) do
+      testing.run(function(root)
+        local parent, cancel <close> = ctx.with_cancel(root)
+        local s = shutdown.new(parent, { signals = signals })
+        cancel()
+        assert.is_true(s:run().clean)
+      end)
+    end
+  end)
 end)
 
 describe("s:wait(c)", function()

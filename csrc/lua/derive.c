@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The functions that make contexts. Each allocates all it needs before it changes anything. */
+/* The functions that make contexts. Each allocates all it needs before it changes anything; what an
+ * `any` has changed when there is no memory for its slot, its finalizer takes back. */
 #include "lctx.h"
 
 /* Pushes a context below `parent`, which is at stack index 1, its header filled in. */
@@ -127,6 +128,7 @@ static int derive_any(lua_State* L) {
   any->node.base.c = &any->node.node;
   ctx_borrow_cause(&any->node.node);
   lctx_settle(L, S);
+  lctx_live_add(L, S, &any->node.base, -2);
   return 2;
 }
 

@@ -80,6 +80,7 @@ end
 --- that has happened.
 local function finish(self)
   local cause = self._beginning:cause()
+  self._begin() -- done already; but the parent or a signal may have begun it, and not its cancel
   self._soften(cause)
   self._cancel(cause)
   self._phase = "over"
