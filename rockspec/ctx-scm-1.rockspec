@@ -59,6 +59,7 @@ build = {
         "csrc/lua/task.c",
         "csrc/lua/value.c",
         "csrc/lua/wait.c",
+        "csrc/lua/where.c",
         "csrc/lua/why.c",
       },
       incdirs = { "csrc/include" },

@@ -3,6 +3,7 @@
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local testing = require "ctx.testing"
+local uv = require "luv"
 
 local function line()
   return debug.getinfo(2, "l").currentline
@@ -79,6 +80,16 @@ describe("c:why()", function()
       cancel_plain() at = line()
       assert.matches("^context canceled: cancelled at %S*why_spec%.lua:" .. at
         .. ", ctx%.background[^,]*$", tostring(plain:why()))
+    end)
+  end)
+
+  -- A luv callback stands, on the main thread, above the lines of who runs the loop.
+  it("blames no line of who runs the loop for what a callback of the library's cancels", function()
+    testing.run(function(root)
+      local c, stop <close> = require("ctx.signal").notify(root, "sigusr1")
+      uv.kill(uv.os_getpid(), "sigusr1")
+      c:wait()
+      assert.matches("/ctx/signal%.lua:%d+$", c:why().by)
     end)
   end)
 

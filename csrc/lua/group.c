@@ -58,11 +58,10 @@ static lctx_group* check_start(lua_State* L) {
   return g;
 }
 
-/* Starts `t`, which has been begun, with the function and arguments from stack index 2 on; `level`
- * above is who asked for it. */
-static void start(lua_State* L, lctx_group* g, lctx_task* t, int nargs, int level) {
+/* Starts `t`, which has been begun, with the function and arguments from stack index 2 on. */
+static void start(lua_State* L, lctx_group* g, lctx_task* t, int nargs) {
   lctx_state* S = t->S;
-  lctx_note_spawn(L, t, level);
+  lctx_note_spawn(L, t);
   t->group = g;
   g->over = false;
   lua_pushvalue(L, 1);
@@ -79,7 +78,7 @@ static int group_try_go(lua_State* L) {
   lctx_task* t = lctx_task_prepare(L, S, nargs);
   bool begun = ctx_group_try_begin(&g->g);
   if (begun) {
-    start(L, g, t, nargs, 1);
+    start(L, g, t, nargs);
   } else {
     lctx_task_free(t);
   }
@@ -105,7 +104,7 @@ static void undo(lctx_task* t) {
 static int start_granted(lua_State* L) {
   lctx_group* g = (lctx_group*)lua_touserdata(L, 1);
   int nargs = lua_gettop(L) - 2;
-  start(L, g, lctx_task_prepare(L, lctx_stateof_group(g), nargs), nargs, 2);
+  start(L, g, lctx_task_prepare(L, lctx_stateof_group(g), nargs), nargs);
   return 0;
 }
 
@@ -161,7 +160,7 @@ static int group_go(lua_State* L) {
     lctx_task_free(t);
     return wait_for_place(L, S, g);
   }
-  start(L, g, t, nargs, 1);
+  start(L, g, t, nargs);
   lua_pushboolean(L, 1);
   return 1;
 }

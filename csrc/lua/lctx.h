@@ -63,6 +63,7 @@ enum lctx_ref {
   LCTX_REF_TODO,
   LCTX_REF_CANCELED, /* sentinels */
   LCTX_REF_DEADLINE_EXCEEDED,
+  LCTX_REF_OWN,   /* how the names of our own chunks begin */
   LCTX_REF_HOOKS, /* functions of the Lua side, by name */
   LCTX_REF_COUNT
 };
@@ -350,6 +351,11 @@ int lctx_context_why(lua_State* L);
 void lctx_note_cancel(lua_State* L, lctx_state* S, int index);
 void lctx_note_budget(lua_State* L, lctx_state* S, int index, uint64_t budget_ns);
 
+/* where.c: pushes "file:line: ", the nearest line that is not this library's own; with none such, the
+ * nearest; or "" */
+void lctx_pushwhere(lua_State* L, lctx_state* S);
+void lctx_open_where(lua_State* L, lctx_state* S);
+
 /* live.c: the table of live contexts */
 /* Enters the context, which stands at `index`; may raise, with nothing changed. */
 void lctx_live_add(lua_State* L, lctx_state* S, lctx_context* c, int index);
@@ -363,8 +369,8 @@ void lctx_open_live(lua_State* L, lctx_state* S);
  * which pops a function and its arguments and cannot fail, or lctx_task_free. */
 lctx_task* lctx_task_prepare(lua_State* L, lctx_state* S, int nargs);
 void lctx_task_start(lua_State* L, lctx_task* t, int nargs);
-/* Under debug: notes that `t` was started by what is `level` above. */
-void lctx_note_spawn(lua_State* L, lctx_task* t, int level);
+/* Under debug: notes where `t` was started. */
+void lctx_note_spawn(lua_State* L, lctx_task* t);
 /* Both in one: pops a function and its `nargs` arguments and makes a task of them, ready to run. */
 lctx_task* lctx_spawn(lua_State* L, lctx_state* S, int nargs);
 /* A record for a coroutine that waits; anchored until lctx_task_free. */

@@ -70,10 +70,10 @@ static void grow(lua_State* L, lctx_state* S) {
   for (uint32_t i = size - 1; i >= old && i > 0; i--) set_free(S, i);
 }
 
-/* The caller's place in the code: the line that made the context. */
+/* The line that made the context. */
 static void remember_line(lua_State* L, lctx_state* S, uint32_t slot) {
   lctx_pushref(L, S, LCTX_REF_LINES);
-  luaL_where(L, 1);
+  lctx_pushwhere(L, S);
   lua_rawseti(L, -2, slot);
   lua_pop(L, 1);
 }

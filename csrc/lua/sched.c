@@ -170,21 +170,20 @@ void lctx_task_start(lua_State* L, lctx_task* t, int nargs) {
   lctx_list_append(&S->run, &t->link);
 }
 
-/* Protected. Arguments: the place, the level. */
+/* Protected. */
 static int note_spawn(lua_State* L) {
   lctx_task* t = (lctx_task*)lua_touserdata(L, 1);
-  luaL_where(L, (int)lua_tointeger(L, 2) + 1);
+  lctx_pushwhere(L, t->S);
   lctx_set_at(L, t->S, LCTX_REF_SPAWNS, t->slot);
   return 0;
 }
 
-void lctx_note_spawn(lua_State* L, lctx_task* t, int level) {
+void lctx_note_spawn(lua_State* L, lctx_task* t) {
   if (!t->S->debug) return;
   lua_pushcfunction(L, note_spawn);
   lua_pushlightuserdata(L, t);
-  lua_pushinteger(L, level);
   /* Without memory a line is not worth a failure. */
-  if (lctx_enter_plain(L, 2, 0) != LUA_OK) lua_pop(L, 1);
+  if (lctx_enter_plain(L, 1, 0) != LUA_OK) lua_pop(L, 1);
 }
 
 lctx_task* lctx_spawn(lua_State* L, lctx_state* S, int nargs) {

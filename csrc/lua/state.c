@@ -257,6 +257,7 @@ static void open_state(lua_State* L) {
   lctx_state* S = make_state(L);
   lua_newtable(L);
   lctx_register(L, S, functions);
+  lctx_open_where(L, S);
   lctx_open_sched(L, S);
   lctx_open_context(L, S);
   lctx_open_derive(L, S);

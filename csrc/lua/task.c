@@ -29,13 +29,9 @@ static int task_go(lua_State* L) {
   lctx_pushref(L, S, LCTX_REF_TASK);
   lua_setmetatable(L, -2);
   lua_insert(L, 1);
-  if (S->debug) {
-    luaL_where(L, 1);
-    lua_insert(L, 2);
-  }
   lctx_task* t = lctx_spawn(L, S, nargs);
   h->task = t;
-  if (S->debug) lctx_set_at(L, S, LCTX_REF_SPAWNS, t->slot);
+  lctx_note_spawn(L, t);
   lua_pushvalue(L, 1);
   lctx_put(L, t, LCTX_PLACE_HANDLE);
   t->handled = true;

@@ -16,7 +16,7 @@ static void remember(lua_State* L, lctx_state* S, enum lctx_ref ref, int index) 
 
 void lctx_note_cancel(lua_State* L, lctx_state* S, int index) {
   index = lua_absindex(L, index);
-  luaL_where(L, 1);
+  lctx_pushwhere(L, S);
   remember(L, S, LCTX_REF_CANCELLERS, index);
 }
 
