@@ -1,9 +1,13 @@
 -- SPDX-License-Identifier: MIT
 -- How tasks end: their <close> variables, their threads, and who meddles with their coroutines.
+local channel = require "ctx.channel"
 local ctx = require "ctx"
 local core = require "ctx.core"
 local growth = require "spec.support.growth"
+local mutex = require "ctx.mutex"
+local semaphore = require "ctx.semaphore"
 local testing = require "ctx.testing"
+local waitgroup = require "ctx.waitgroup"
 
 local function closing(fn)
   return setmetatable({}, { __close = function(_, err) fn(err) end })
@@ -224,4 +228,46 @@ describe("a task whose coroutine somebody else", function()
       assert.matches("was closed", tostring(err), 1, true)
     end)
   end)
+
+  -- Cause: the wait leaves its line as the coroutine is closed, found it dead, and ended the task:
+  -- it emptied the stack that was being closed, and gave its thread to the next task. Cure: a task
+  -- whose stack is still in use ends in the next turn.
+  for name, wait in pairs({
+    ["a mutex"] = function(c)
+      local m = mutex.new()
+      m:lock(c)
+      m:lock(c)
+    end,
+    ["a receive"] = function(c) channel.new():recv(c) end,
+    ["a send"] = function(c) channel.new():send(c, 1) end,
+    ["a select"] = function(c) channel.select(c, { { recv = channel.new() } }) end,
+    ["a wait group"] = function(c)
+      local wg = waitgroup.new()
+      wg:add()
+      wg:wait(c)
+    end,
+    ["a semaphore that it gives back"] = function(c)
+      local s = semaphore.new(1)
+      local _ <close> = closing(function() s:release() end)
+      s:acquire(c)
+      s:acquire(c)
+    end,
+  }) do
+    it("closes while it waits in " .. name .. ", is over after its <close> variables", function()
+      testing.run(function(root)
+        local co, other
+        local task = ctx.go(function()
+          co = coroutine.running()
+          local _ <close> = closing(function()
+            other = ctx.go(function(...) return ... end, "arguments", "of its own")
+          end)
+          wait(root)
+        end)
+        ctx.sleep(root, 1)
+        assert.is_true(coroutine.close(co))
+        assert.matches("was closed", tostring(select(2, task:wait())), 1, true)
+        assert.same({ "arguments", "of its own" }, { other:wait() })
+      end)
+    end)
+  end
 end)

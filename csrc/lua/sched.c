@@ -288,16 +288,23 @@ static void end_task(lua_State* L, lctx_task* t) {
   finish(L, t, 1);
 }
 
-/* Its owner closed the coroutine of `t` while that waited. */
+/* Its owner closed the coroutine of `t` while that waited, or does so now: then it is one of its own
+ * <close> variables that asks, on the stack that is being closed. The task ends when that is empty. */
 void lctx_task_closed(lua_State* L, lctx_task* t) {
+  lua_Debug ar;
   if (t->state == LCTX_PARKED) lctx_unpark(t);
   lctx_undo(t);
-  if (t->kind == LCTX_TASK) {
+  if (t->kind != LCTX_TASK) {
+    lctx_task_free(t);
+  } else if (lua_getstack(t->co, 0, &ar)) {
+    t->state = LCTX_READY;
+    lctx_list_remove(&t->link);
+    lctx_list_append(&t->S->run, &t->link);
+  } else {
     lctx_pushtext(L, "the task's coroutine was closed, or resumed to its end, by someone else");
     end_task(L, t);
-  } else {
-    lctx_task_free(t);
   }
+  lctx_settle(L, t->S);
 }
 
 /* The last resort, when nothing can ever wake a task: its <close> variables run, and cannot wait.

@@ -29,13 +29,11 @@ static semaphore_t* check(lua_State* L) {
 /* Coroutines at the front that their owners have closed go: until somebody looks, they would hold up
  * those behind them. */
 static void bury(lua_State* L, semaphore_t* s) {
-  bool any = false;
-  for (ctx_acquire_t* a; (a = s->s.queue.first) != NULL; any = true) {
+  for (ctx_acquire_t* a; (a = s->s.queue.first) != NULL;) {
     lctx_task* t = LCTX_CONTAINER(a, waiter_t, acquire)->t;
     if (t->kind == LCTX_MAIN || lua_status(t->co) == LUA_YIELD) break;
     lctx_task_closed(L, t);
   }
-  if (any) lctx_settle(L, lctx_upstate(L));
 }
 
 /* A count of units, `least` or more. A negative weight would take what is not there. */
