@@ -94,6 +94,7 @@ build = {
     ["ctx.uv"] = "lua/ctx/uv.lua",
     ["ctx.uv.codes"] = "lua/ctx/uv/codes.lua",
     ["ctx.uv.dial"] = "lua/ctx/uv/dial.lua",
+    ["ctx.uv.directory"] = "lua/ctx/uv/directory.lua",
     ["ctx.uv.dns"] = "lua/ctx/uv/dns.lua",
     ["ctx.uv.failure"] = "lua/ctx/uv/failure.lua",
     ["ctx.uv.fs"] = "lua/ctx/uv/fs.lua",

@@ -5,6 +5,7 @@ local errors = require "ctx.errors"
 local folder = require "spec.support.folder"
 local loopback = require "spec.support.loopback"
 local luv = require "luv"
+local misuse = require "spec.support.misuse"
 local uv = require "ctx.uv"
 
 local run, cancelled = loopback.run, loopback.cancelled
@@ -131,6 +132,64 @@ describe("uv.fs_*", function()
       assert.is_true(uv.fs_close(c, fd))
       assert.is_true(errors.is(select(2, uv.fs_close(c, fd)), uv.EBADF))
       assert.equal(ctx.canceled, select(2, uv.fs_open(c, "/dev/null")))
+    end)
+  end)
+end)
+
+-- Closing freed a directory under the read of a caller that had left, on another thread, and a
+-- second close freed it once more: the process died. Now whoever closes waits for the read, and
+-- what is closed is told from what is open.
+describe("uv.fs_readdir", function()
+  local function fill(root, n)
+    for i = 1, n do
+      local fd = assert(uv.fs_open(root, ("%s/file-%d"):format(dir, i), "w"))
+      assert(uv.fs_close(root, fd))
+    end
+  end
+
+  it("may be given up, and its directory be closed at once", function()
+    run(function(root)
+      fill(root, 100)
+      for round = 1, 50 do
+        local stream = assert(uv.fs_opendir(root, dir, 200))
+        local entries, err = cancelled(root, function(c)
+          return uv.fs_readdir(c, stream)
+        end)
+        assert.is_nil(entries)
+        assert.equal("context canceled: enough", tostring(err))
+        local c, cancel = ctx.with_cancel(root)
+        cancel()
+        assert.is_true(uv.fs_closedir(round % 2 == 0 and root or c, stream))
+      end
+    end)
+  end)
+
+  it("reads for one caller at a time", function()
+    run(function(root)
+      fill(root, 20)
+      local stream, seen, tasks = assert(uv.fs_opendir(root, dir, 4)), {}, {}
+      for i = 1, 5 do
+        tasks[i] = ctx.go(uv.fs_readdir, root, stream)
+      end
+      for i = 1, 5 do
+        for _, entry in ipairs(assert(tasks[i]:wait(root))) do
+          assert.is_nil(seen[entry.name])
+          seen[entry.name] = true
+        end
+      end
+      assert.is_nil((uv.fs_readdir(root, stream)))
+      assert.is_true(uv.fs_closedir(root, stream))
+      assert.is_true(seen["file-1"] and seen["file-20"])
+    end)
+  end)
+
+  it("and a second close tell that the directory was closed", function()
+    run(function(root)
+      local stream = assert(uv.fs_opendir(root, dir))
+      assert.is_true(uv.fs_closedir(root, stream))
+      assert.is_true(errors.is(select(2, uv.fs_closedir(root, stream)), uv.EBADF))
+      assert.is_true(errors.is(select(2, uv.fs_readdir(root, stream)), uv.EBADF))
+      misuse.raises(function() uv.fs_readdir(root, 5) end, "a directory expected")
     end)
   end)
 end)

@@ -5,6 +5,7 @@
 --- run; what it brings then is given back: a file is closed, a temporary one removed, too (L15).
 --- What it did to the file system stays done. Closing is done in any case, and waited for.
 local ctx = require "ctx"
+local directory = require "ctx.uv.directory"
 local failure = require "ctx.uv.failure"
 local host = require "ctx.uv.host"
 local misuse = require "ctx.misuse"
@@ -121,6 +122,7 @@ end
 close_anyway("fs_close")
 if fs.fs_closedir then
   close_anyway("fs_closedir")
+  directory.guard(fs)
 end
 
 local scandir = fs.fs_scandir
