@@ -48,6 +48,7 @@ build = {
       ["ctx.http.client"] = "lua/ctx/http/client.lua",
       ["ctx.http.client.engine"] = "lua/ctx/http/client/engine.lua",
       ["ctx.http.client.failing"] = "lua/ctx/http/client/failing.lua",
+      ["ctx.http.client.lookups"] = "lua/ctx/http/client/lookups.lua",
       ["ctx.http.client.options"] = "lua/ctx/http/client/options.lua",
       ["ctx.http.client.response"] = "lua/ctx/http/client/response.lua",
       ["ctx.http.client.transfer"] = "lua/ctx/http/client/transfer.lua",

@@ -64,7 +64,8 @@ enum hcurl_failure {
   HCURL_NO_MEMORY,
   HCURL_HEAD_TOO_LARGE,
   HCURL_BODY_TOO_LARGE,
-  HCURL_LOST, /* a kept connection died with the request */
+  HCURL_LOST,      /* a kept connection died with the request */
+  HCURL_NO_LOOKUP, /* it may not look a name up */
 };
 
 /* User values: 1 the pool, 2 whom its events are for, 3 the body that is sent. */
@@ -95,6 +96,8 @@ struct hcurl_transfer {
   bool connected;   /* has a connection to send on */
   bool begun;       /* has sent its request, or a part of it, once */
   bool secure;      /* the URL says https */
+  bool may_look_up; /* a name, in a thread that nobody can stop */
+  bool looks_up;    /* has begun with that: that it is over is news */
   bool head_done;   /* the final response's head is there */
   bool receive_paused, send_paused;
   bool wants_upload; /* libcurl has asked for more to send */
@@ -146,6 +149,10 @@ void hcurl_free(hcurl_transfer* t);
 
 /* The class. */
 void hcurl_open_transfer(lua_State* L);
+
+/* -- What libcurl calls (curl_callbacks.c) ------------------------------------------------------- */
+
+CURLcode hcurl_set_callbacks(hcurl_transfer* t);
 
 /* -- Options (curl_options.c) ------------------------------------------------------------------ */
 

@@ -134,6 +134,7 @@ void hcurl_set_up(lua_State* L, hcurl_transfer* t) {
   set_always(L, t->easy);
   set_text(L, t, "url", CURLOPT_URL);
   t->secure = has(L, "secure");
+  t->may_look_up = has(L, "may_look_up");
   set_body(L, t);
   set_text(L, t, "method", CURLOPT_CUSTOMREQUEST);
   set_list(L, "headers", &t->headers);

@@ -174,8 +174,9 @@ end)
 
 -- -- Programs -------------------------------------------------------------------------------------
 
---- A getaddrinfo that never answers about names that end in .hang, and about those in .late when
---- the program has closed its Lua state and exits: it sees that its threads come to their ends.
+--- A getaddrinfo that finds names in .here on this machine, never answers about those in .hang, and
+--- about those in .late when the program has closed its Lua state and exits: it sees that its threads
+--- come to their ends.
 local RESOLVER = [[
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -215,7 +216,7 @@ int getaddrinfo(const char* name, const char* service, const struct addrinfo* hi
     }
     for (;;) pause();
   }
-  return real(name, service, hints, result);
+  return real(is(name, ".here") ? "127.0.0.1" : name, service, hints, result);
 }
 ]]
 
@@ -272,6 +273,42 @@ describe("a program", function()
       assert.equal(0, code, said)
       assert.equal("asked\nnil\tGET http://name.hang/x: resolving: context deadline exceeded\t"
         .. "resolving\ntrue\n", said)
+    end)
+  end)
+
+  -- Each had a thread: as many as requests that a hanging resolver failed (L16).
+  it("looks up so many names at a time, and waits with the others", function()
+    run(function(root)
+      local node <close> = peers.node(root)
+      local said, code = output_with_resolver(root, ([[
+        local ctx, client = require "ctx", require "ctx.http.client"
+        local names, port = client.new { max_idle = 1 }, %d
+        local function get_all(root, n, ms, url)
+          local tasks, texts = {}, {}
+          local c, cancel <close> = ctx.with_timeout(root, ms)
+          for i = 1, n do tasks[i] = ctx.go(names.get, names, c, url:format(i)) end
+          for i = 1, n do
+            local got, err = tasks[i]:wait()
+            local text = got and tostring(got.status) or tostring(err):gsub("%%d+", "N")
+            texts[text] = (texts[text] or 0) + 1
+          end
+          for text, n in pairs(texts) do print(n, text) end
+        end
+        ctx.run(function(root)
+          get_all(root, 100, 10000, "http://n%%d.here:" .. port .. "/")
+          get_all(root, 100, 100, "http://n%%d.hang/")
+          get_all(root, 1, 10000, "http://n1.here:" .. port .. "/")      -- known already
+          get_all(root, 1, 10000, "http://127.0.0.1:" .. port .. "/")
+          get_all(root, 1, 50, "http://other.hang/")
+        end)
+      ]]):format(node.ports.http))
+      assert.equal(0, code, said)
+      local asked
+      said, asked = said:gsub("asked\n", "")
+      assert.equal(32, asked)
+      assert.equal("100\t200\n"
+        .. "100\tGET http://nN.hang/: resolving: context deadline exceeded\n1\t200\n1\t200\n"
+        .. "1\tGET http://other.hang/: resolving: context deadline exceeded\n", said)
     end)
   end)
 

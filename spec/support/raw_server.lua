@@ -134,6 +134,18 @@ function raw_server.run(fn)
   end)
 end
 
+--- All that is left of a response, or nil and the error.
+function raw_server.rest_of(c, response)
+  local parts = {}
+  while true do
+    local chunk, err = response:read(c)
+    if not chunk then
+      return not err and table.concat(parts) or nil, err
+    end
+    parts[#parts + 1] = chunk
+  end
+end
+
 --- A gate, and what opens it: whoever waits at it goes on then.
 ---@return ctx.Context gate
 ---@return ctx.Cancel open

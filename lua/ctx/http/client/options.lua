@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --- Internal: what a request may say, and what of that goes to libcurl.
 local curl = require "ctx.http.curl"
+local dns = require "ctx.uv.dns"
 local misuse = require "ctx.misuse"
 
 local options = {}
@@ -166,6 +167,11 @@ local function lines_of(headers, has_body)
   return lines
 end
 
+--- Whether libcurl knows the address by itself.
+local function takes_no_thread(host)
+  return host:lower() == "localhost" or dns.is_numeric((host:gsub("[%[%]]", "")))
+end
+
 -- Methods whose request says that its body is empty, rather than nothing of a body.
 local BODIED = { POST = true, PUT = true, PATCH = true }
 
@@ -193,6 +199,7 @@ function options.for_curl(hop, headers, request, connect_ms)
   return {
     url = hop.url, method = hop.method, no_body = hop.method == "HEAD",
     secure = hop.parsed.scheme == "https", fresh = hop.fresh,
+    may_look_up = takes_no_thread(hop.parsed.host),
     headers = lines_of(headers, body ~= nil),
     body = type(body) == "string" and body or nil,
     upload = type(body) == "function", length = hop.length,

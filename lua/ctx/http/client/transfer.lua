@@ -3,6 +3,7 @@
 local ctx = require "ctx"
 local failing = require "ctx.http.client.failing"
 local failure = require "ctx.uv.failure"
+local lookups = require "ctx.http.client.lookups"
 
 ---@class ctx.http.Transfer
 ---@field curl userdata?            of ctx.http.curl
@@ -17,9 +18,11 @@ local failure = require "ctx.uv.failure"
 ---@field _body fun(...)?           gives the request's body
 ---@field _length integer?          of that, if it was named
 ---@field _fed integer              bytes that it has given
----@field _stop_body fun(...)?      ends the function that gives the body
+---@field _stop_task fun(...)?      ends what its task does beside: give the body, wait to look up
 ---@field _feeder ctx.Task?         asks it, where the response is read meanwhile
 ---@field _raised boolean?          the error is what that function raised
+---@field _options table            for ctx.http.curl
+---@field _permit boolean?          it may look a name up, and that is not over
 ---@field _error any?               why it is over
 ---@field _rest string?             of the body, once it is over
 ---@field _over boolean
@@ -57,10 +60,10 @@ local function wake(self)
   end
 end
 
---- Nobody wants more of the request's body: its function need not wait any more.
-local function stop_body(self, why)
-  if self._stop_body then
-    self._stop_body(why)
+--- What its task does beside is wanted no more: the body's function need not wait for a piece.
+local function stop_task(self, why)
+  if self._stop_task then
+    self._stop_task(why)
   end
 end
 
@@ -69,9 +72,24 @@ local function is_refused(self)
   return (self.curl:head() or 0) >= 400
 end
 
+--- The lookup is over, or nobody waits for it any more.
+local function give_back(self, is_over)
+  if self._permit then
+    self._permit = nil
+    if is_over then
+      lookups.release()
+    else
+      lookups.give_up()
+    end
+  end
+end
+
 function Transfer:changed()
-  if self._stop_body and (select(2, self.curl:state()) or is_refused(self)) then
-    stop_body(self, "the request is over")
+  if self._permit and not self.curl:is_looking_up() then
+    give_back(self, true)
+  end
+  if self._stop_task and (select(2, self.curl:state()) or is_refused(self)) then
+    stop_task(self, "the request is over")
   end
   wake(self)
 end
@@ -79,7 +97,8 @@ end
 function Transfer:broken(err)
   self._error = self._error or failing.ended(err, self.what, "given up")
   self._over = true
-  stop_body(self, err)
+  give_back(self, false)
+  stop_task(self, err)
   wake(self)
 end
 
@@ -98,8 +117,9 @@ function Transfer:finish(err)
   if not self._over then
     self._over = true
     self._error = err
+    give_back(self, not (self.curl and self.curl:is_looking_up()))
     self._engine:finish(self)
-    stop_body(self, err or "the request is over")
+    stop_task(self, err or "the request is over")
     wake(self)
   end
 end
@@ -171,6 +191,30 @@ function Transfer:is_awaited()
   return self._resolve ~= nil
 end
 
+-- -- Names ----------------------------------------------------------------------------------------
+
+--- Whether it is done because it may not look a name up.
+local function wants_lookup(self)
+  return not self._options.may_look_up and select(5, self.curl:result()) == "lookup"
+end
+
+--- Waits until it may, and begins again. Nothing has been sent so far.
+local function look_up(self)
+  local within, cancel <close> = ctx.with_cancel(self._c)
+  self._stop_task = cancel
+  local ok = lookups.acquire(within)
+  self._stop_task = nil
+  if ok and self._over then
+    return lookups.release()
+  elseif not ok then
+    return self:end_with(self._c)
+  end
+  self._permit, self._options.may_look_up = true, true
+  self._engine:finish(self)
+  self.curl = nil
+  self._engine:begin(self, self._options)
+end
+
 -- -- The request's body ---------------------------------------------------------------------------
 
 --- Gives libcurl the next piece, or the end: what is longer than was said would be taken for the
@@ -202,9 +246,9 @@ local function feed(self)
     return refuse(self)
   end
   local within, cancel <close> = ctx.with_cancel(c)
-  self._stop_body = cancel
+  self._stop_task = cancel
   local chunk, err = self._body(within)
-  self._stop_body = nil
+  self._stop_task = nil
   if self._over then
     return
   elseif c:err() then
@@ -228,7 +272,7 @@ end
 local function feed_all(self)
   while not self._over do
     local _, done, wants, _, fed = self.curl:state()
-    if done or fed then
+    if fed or done and not wants_lookup(self) then
       return
     elseif wants then
       feed(self)
@@ -256,6 +300,8 @@ local function proceed(self, head)
     local there, done, wants, _, fed = self.curl:state()
     if there and head and (fed or self._feeder or is_refused(self)) then
       return true
+    elseif done and wants_lookup(self) then
+      look_up(self)
     elseif done then
       conclude(self)
     elseif wants and not self._feeder then
@@ -281,7 +327,7 @@ end
 ---@return true|nil ok
 ---@return any? err
 function Transfer:run(c, options, body, meanwhile)
-  self._c, self._body, self._length = c, body, body and options.length
+  self._c, self._options, self._body, self._length = c, options, body, body and options.length
   self._engine:begin(self, options)
   if body and meanwhile then
     self._feeder = ctx.go(run_feeder, self)
