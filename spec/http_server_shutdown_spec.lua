@@ -240,10 +240,22 @@ describe("a shutdown", function()
       assert.is_true(server:shutdown(b.c))
       assert.is_true(server:shutdown(b.c))
       server:close()
-      assert.has_error(function() server:serve(b.c) end)
     end)
   end)
 end)
+
+--- fn(bed, serving, cancel) with a server that serves under a context, which cancel ends.
+local function serving_under(options, fn)
+  bed.run(options, function(b)
+    local server <close> = http.server(options)
+    assert(server:listen("127.0.0.1", 0))
+    local c, cancel <close> = ctx.with_cancel(b.root)
+    local serving = ctx.go(server.serve, server, c)
+    b.server:close()
+    b.server = server
+    fn(b, serving, cancel)
+  end)
+end
 
 describe("serve", function()
   it("shuts down when its context ends, with drain_timeout", function()
@@ -275,6 +287,71 @@ describe("serve", function()
         seen.open()
       end, true)
     end
+  end)
+
+  -- It had stopped looking at its context when a drain began.
+  it("ends the requests when its context ends in the midst of a drain, and waits for them", function()
+    local seen = {}
+    serving_under({ handler = gated(seen) }, function(b, serving, cancel)
+      local client <close> = b:connect()
+      client:send(GET)
+      b:wait_until(function() return seen.started end)
+      local task = ctx.go(b.server.shutdown, b.server, b.c)
+      client:settle()
+      assert.is_nil(seen.cause)
+      cancel("sigterm")
+      assert.equal("done", client:answer().body)
+      assert.equal("sigterm", seen.cause)
+      local ok, err = serving:wait(b.c)
+      assert.is_nil(ok)
+      assert.equal("context canceled: sigterm", tostring(err))
+      assert.is_true(task:wait(b.c))
+    end)
+  end)
+
+  -- Half a head was waited for, and a body that nobody wanted, as long as a byte of it came now and
+  -- then.
+  it("waits for requests when its context ends, and not for what clients have still to say", function()
+    for _, draining in ipairs { false, true } do
+      serving_under({ handler = function() end }, function(b, serving, cancel)
+        local head, body, late = b:connect(), b:connect(), b:connect()
+        late:get()
+        head:send("GET / HT")
+        assert.equal(200, body:ask("POST / HTTP/1.1", "Host: h", "Content-Length: 5").status)
+        head:settle()
+        if draining then
+          ctx.go(b.server.shutdown, b.server, b.c)
+          head:settle()
+        end
+        cancel("sigterm")
+        head:settle()
+        late:send("GET / HT")
+        for _, client in ipairs { head, body, late } do
+          assert.equal("", (client:rest()))
+          client:close()
+        end
+        assert.equal("context canceled: sigterm", tostring(select(2, serving:wait(b.c))))
+      end)
+    end
+  end)
+
+  -- A signal that came while a program still warmed up made it raise.
+  it("returns true when the end has come first", function()
+    bed.run({ handler = function() end }, function(b)
+      for _, way in ipairs { "shutdown", "close" } do
+        local server <close> = http.server { handler = function() end }
+        assert(server:listen("127.0.0.1", 0))
+        server[way](server, b.c)
+        assert.is_true(server:serve(b.c))
+        local _, again = pcall(server.serve, server, b.c)
+        assert.truthy(again:find("serve: this server is closed; a server serves once", 1, true))
+      end
+      local server <close> = http.server { handler = function() end }
+      assert(server:listen("127.0.0.1", 0))
+      local serving = ctx.go(server.serve, server, b.c)
+      server:close()
+      assert.is_true(serving:wait(b.c))
+    end)
   end)
 
   it("needs a listener, and serves once", function()

@@ -171,7 +171,7 @@ function Connection:answered(keep_alive)
     return self.server:_forget(self)
   elseif self.hijacked or self.gone then
     return self:close()
-  elseif not keep_alive then
+  elseif not keep_alive or self._receiving and self.ctx:err() then
     return self:linger()
   elseif self._receiving then
     self._discarded = 0
@@ -281,7 +281,12 @@ end
 --- The server shuts down: closes the connection if it has nothing to do, unless a request comes
 --- very soon. Not at once in any case: what has arrived already is read in the loop's next turn.
 function Connection:retire()
-  if self.request or self._receiving or self._lingering or self._started then
+  if self.closed or self.request or self._lingering then
+    return
+  elseif self._receiving or self._started then
+    if self.ctx:err() then
+      self:linger() -- the server does not wait any longer, either
+    end
     return
   end
   self._watchdog:set(ctx.now() - self._since < RECENT_MS and GRACE_MS or 1)

@@ -188,6 +188,9 @@ function feed(self, bytes)
     -- The first bytes of a head: it may not take for ever.
     self._started = true
     self._watchdog:set(self.server.limits.read_header_timeout)
+    if self.ctx:err() then
+      self:linger() -- and it would get no answer
+    end
   end
 end
 

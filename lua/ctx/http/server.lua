@@ -37,6 +37,7 @@ local ENDED = "the server shuts down" -- why a listener is closed
 ---@field _counts table
 ---@field _changed ctx.uv.Gate       opens when a connection has ended
 ---@field _state "new"|"serving"|"draining"|"closed"
+---@field _has_served boolean       serve was called
 ---@field _base ctx.Context          what connections hang on
 ---@field _draining ctx.Context      done from the begin of the shutdown
 ---@field _cut any?                  what was left at the end, as an error
@@ -56,7 +57,7 @@ function server.new(options)
     _extract = settings.extractor(options), _on_error = options.on_error,
     _listeners = {}, _accepting = 0, _connections = {}, _connected = 0, _turned_away = 0,
     _in_flight = 0, _counts = { served = 0, refused = 0, cut = 0 }, _changed = gate.new(),
-    _state = "new",
+    _state = "new", _has_served = false,
   }, metatable)
   self._base, self._cancel_base = ctx.with_cancel(ctx.background())
   self._draining, self._drain = ctx.with_cancel(self._base)
@@ -267,6 +268,12 @@ local function stop_accepting(self, from, was_serving)
   end)
 end
 
+local function retire(self)
+  for conn in pairs(self._connections) do
+    conn:retire()
+  end
+end
+
 local function begin_drain(self, cause)
   if self:is_draining() then
     return
@@ -277,9 +284,7 @@ local function begin_drain(self, cause)
   for _, each in ipairs(self._listeners) do
     stop_accepting(self, each, was_serving)
   end
-  for conn in pairs(self._connections) do
-    conn:retire()
-  end
+  retire(self)
 end
 
 --- Whether there are connections, or may be one that a task has just accepted.
@@ -368,6 +373,7 @@ local function end_with(self, c)
   local err = errors.ended(c:err(), c:cause())
   self._cancel_base(c:cause())
   begin_drain(self, err)
+  retire(self)
   while is_busy(self) do
     self._changed:wait(ctx.background())
   end
@@ -375,9 +381,9 @@ local function end_with(self, c)
   return nil, err
 end
 
---- Serves until the server is shut down or closed, and all has ended: true. When `c` ends, so do
---- the contexts of all requests, with its cause; serve waits for their handlers and returns its
---- error. With `drain_timeout` it shuts down instead, as under a context of that time. A listener
+--- Serves until the server is shut down or closed, and all has ended: true; at once, if that has come
+--- first. When `c` ends, so do the contexts of all requests, with its cause; serve waits for their
+--- handlers and returns its error. With `drain_timeout` it shuts down instead, as under a context of that time. A listener
 --- that fails ends it with that error.
 ---@async
 ---@param c ctx.Context
@@ -386,15 +392,18 @@ end
 function Server:serve(c)
   misuse.self(self, metatable, "serve")
   check_context(c, "serve")
-  if self._state ~= "new" then
+  if self._has_served then
     error("serve: this server is " .. self._state .. "; a server serves once", 2)
-  elseif #self._listeners == 0 then
-    error("serve: nothing to serve; call server:listen first", 2)
+  elseif self._state == "new" then
+    if #self._listeners == 0 then
+      error("serve: nothing to serve; call server:listen first", 2)
+    end
+    self._state = "serving"
+    for _, each in ipairs(self._listeners) do
+      self:_accept(each)
+    end
   end
-  self._state = "serving"
-  for _, each in ipairs(self._listeners) do
-    self:_accept(each)
-  end
+  self._has_served = true
   local over, cancel <close> = ctx.any(c, self._draining)
   over:wait()
   if self._state == "serving" and self._error then
@@ -403,7 +412,9 @@ function Server:serve(c)
     return end_with(self, c)
   end
   while is_busy(self) or self._state ~= "closed" and not self._error do
-    self._changed:wait(ctx.background())
+    if not self._changed:wait(c) then
+      return end_with(self, c)
+    end
   end
   finish(self)
   if self._error then
