@@ -122,6 +122,47 @@ describe("the body of a request", function()
     end)
   end)
 
+  -- The next call returned what came after, as if that were all.
+  it("is whole for the next call when a wait for it has ended", function()
+    with(function(req, res, seen)
+      local c, cancel <close> = ctx.with_cancel(req.ctx)
+      seen.cancel = cancel
+      seen.err = select(2, req:body(c))
+      seen.first = req:read()
+      res:finish(req.ctx, req:body())
+    end, function(client, b, seen)
+      client:send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n")
+      b:wait_until(function() return seen.cancel end)
+      client:send("3\r\ntwo\r\n")
+      client:settle()
+      seen.cancel("enough")
+      b:wait_until(function() return seen.first end)
+      client:send("5\r\nthree\r\n0\r\n\r\n")
+      assert.equal("twothree", client:answer().body)
+      assert.same({ "one", "context canceled: enough" }, { seen.first, tostring(seen.err) })
+    end)
+  end)
+
+  -- Such a reader waited for ever, and its go-ahead went into the next request.
+  it("ends for a reader that outlives the request", function()
+    with(function(req, res, seen)
+      if req.method == "POST" then
+        seen.req = req
+        seen.reader = ctx.go(req.body, req, ctx.background())
+        res:finish(req.ctx, "early")
+      elseif seen.req then
+        seen.late = { seen.req:read(ctx.background()) }
+      end
+    end, function(client, b, seen)
+      client:send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nab")
+      assert.equal("early", client:answer().body)
+      assert.same({ nil, http.handler_returned }, { seen.reader:wait(b.c) })
+      client:send("cd")
+      assert.equal("0", client:get().headers["content-length"])
+      assert.equal("ab", seen.late[1])
+    end)
+  end)
+
   it("makes the client wait while nobody reads it, and all of it comes", function()
     local SIZE = 20000000
     local gate, open = ctx.with_cancel(ctx.background())

@@ -70,6 +70,15 @@ local function take(self)
   return part
 end
 
+--- Takes back what was taken last, in order.
+local function put_back(self, parts)
+  for i = #parts, 1, -1 do
+    self._first = self._first - 1
+    self._parts[self._first] = parts[i]
+    self._size = self._size + #parts[i]
+  end
+end
+
 --- The next bytes; nil alone at the end.
 ---@async
 ---@param c ctx.Context
@@ -96,7 +105,7 @@ function Body:read(c)
   end
 end
 
---- All the rest, as one string.
+--- All the rest, as one string. After an error nothing of it is lost.
 ---@async
 ---@param c ctx.Context
 ---@return string|nil bytes
@@ -106,6 +115,7 @@ function Body:read_all(c)
   while true do
     local part, err = self:read(c)
     if err then
+      put_back(self, parts)
       return nil, err
     elseif not part then
       return table.concat(parts)
