@@ -80,6 +80,25 @@ describe("http.request_id", function()
   end)
 end)
 
+describe("the id of a request", function()
+  -- A failure's answer has its own headers: the id was missing where it is needed most.
+  it("stands on the answers to failures, too", function()
+    local router = http.router()
+    router:get("/failure", function() return nil, http.failure(409) end)
+    router:get("/defect", function() error("oops", 0) end)
+    router:get("/error", function(_, res) return http.error(res, "text", 400) end)
+    for _, around in ipairs { { http.request_id() }, { http.request_id(), http.timeout(60000) },
+      { http.timeout(60000), http.request_id() } } do
+      with(http.chain(router:handler(), table.unpack(around)), function(client)
+        for path, status in pairs { failure = 409, defect = 500, error = 400, nowhere = 404 } do
+          local answer = client:get("/" .. path, "X-Request-ID: " .. path)
+          assert.same({ status, path }, { answer.status, answer.headers["x-request-id"] })
+        end
+      end)
+    end
+  end)
+end)
+
 describe("http.timeout", function()
   it("hands over what the handler wrote in time, as one piece", function()
     with(http.chain(function(req, res)

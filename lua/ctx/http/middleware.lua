@@ -63,6 +63,8 @@ local function new_request_id(_, options)
       local sent = req.headers[name]
       local id = trust and is_id(sent) and sent or uuid()
       res.headers[header] = id
+      local original = req._original or req
+      original._kept = { [header] = id }
       return next(req:with_context(ctx.with_value(req.ctx, REQUEST_ID, id)), res)
     end
   end

@@ -21,6 +21,7 @@ local check_context = misuse.context
 ---@field _body ctx.http.Body
 ---@field _connection ctx.http.Connection
 ---@field _original ctx.http.Request?  of which it is a copy
+---@field _kept table?              headers that its answer has, also when they are replaced
 ---@field _innermost ctx.Context?      of the last copy: what the access log asks for values
 local Request = {}
 

@@ -275,8 +275,12 @@ end
 ---@param text string
 ---@param headers? table
 function response.plain(self, status, text, headers)
+  local request = self._request -- none, in a program's test of its handlers
   self.status = status
   self.headers = headers or {}
+  for name, value in pairs(request and request._kept or {}) do
+    self.headers[name] = value
+  end
   self.headers["Content-Type"] = "text/plain; charset=utf-8"
   self.headers["X-Content-Type-Options"] = "nosniff"
   return self:finish(ctx.background(), text .. "\n")

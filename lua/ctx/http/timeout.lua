@@ -29,6 +29,7 @@ timeout.handler_timeout = shared.handler_timeout
 ---@field finished boolean
 ---@field _parts string[]
 ---@field _late boolean     it was answered for
+---@field _request ctx.http.Request
 local Buffered = {}
 local metatable = { __name = "ctx.http.BufferedResponse", __index = Buffered }
 
@@ -71,7 +72,7 @@ local function new_buffer(res)
     headers[name] = value
   end
   return setmetatable({ status = res.status, headers = headers, bytes = 0, sent = false,
-    finished = false, _parts = {}, _late = false }, metatable)
+    finished = false, _parts = {}, _late = false, _request = res._request }, metatable)
 end
 
 local function send(req, res, buffer)
