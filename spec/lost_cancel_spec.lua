@@ -44,6 +44,29 @@ describe("a context that is dropped without its cancel", function()
     cancel()
   end)
 
+  -- Cause: to note the line of a context made a string while its slot was chosen and not yet taken;
+  -- a finalizer that ran then made a context in the same slot, and the list of free ones broke. Cure:
+  -- the line comes first. A long name: Lua makes a string of it each time.
+  it("is counted also while finalizers make contexts, under ctx.debug", function()
+    local before = ctx.debug(true)
+    local cancels = {}
+    local late = { __gc = function()
+      cancels[#cancels + 1] = select(2, ctx.with_cancel(background))
+    end }
+    local chunk = assert(load([[
+      local make, parent, late = ...
+      for _ = 1, 2000 do
+        setmetatable({}, late)
+        local c, cancel <close> = make(parent)
+      end]], "@" .. ("a name as long as a path "):rep(4)))
+    local mode = collectgarbage("generational")
+    local lost_then = lost_by(function() chunk(ctx.with_cancel, background, late) end)
+    collectgarbage(mode)
+    for _, cancel in ipairs(cancels) do cancel() end
+    ctx.debug(before)
+    assert.equal(0, lost_then)
+  end)
+
   it("is reported with the line that made it, under ctx.debug", function()
     local before = ctx.debug()
     local line

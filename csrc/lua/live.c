@@ -70,24 +70,28 @@ static void grow(lua_State* L, lctx_state* S) {
   for (uint32_t i = size - 1; i >= old && i > 0; i--) set_free(S, i);
 }
 
-/* The line that made the context. */
+/* Pops the line on top. */
 static void remember_line(lua_State* L, lctx_state* S, uint32_t slot) {
   lctx_pushref(L, S, LCTX_REF_LINES);
-  lctx_pushwhere(L, S);
+  lua_insert(L, -2);
   lua_rawseti(L, -2, slot);
   lua_pop(L, 1);
 }
 
 void lctx_live_add(lua_State* L, lctx_state* S, lctx_context* c, int index) {
+  index = lua_absindex(L, index);
+  bool debug = S->debug;
+  /* The line that made the context. First, as it may run finalizers, which take slots, too. */
+  if (debug) lctx_pushwhere(L, S);
   if (S->slots_free == 0 && !S->closed) {
     /* Growing by a half-empty table at the latest keeps scans as rare as doublings. */
     if (S->slots_size == 0 || scan(L, S) < S->slots_size / 2) grow(L, S);
   }
-  uint32_t slot = S->slots_free;
+  uint32_t slot = S->slots_free; /* 0 has no place among the live ones, but its line may be kept */
+  if (debug) remember_line(L, S, slot);
   if (slot == 0) return;
   lua_pushvalue(L, index);
   lua_rawseti(L, lua_upvalueindex(LCTX_UP_LIVE), slot);
-  if (S->debug) remember_line(L, S, slot);
   S->slots_free = (uint32_t)(S->slots[slot] / 2);
   S->slots[slot] = (uintptr_t)c;
   c->slot = slot;
