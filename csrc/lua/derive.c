@@ -163,7 +163,8 @@ void ctx_lua_push(lua_State* L, ctx_t* c) {
   lctx_settle(L, S);
 }
 
-/* Makes the node of the context at `arg` known to push_owner. */
+/* Makes the node of the context at `arg` known to push_owner. What C hangs on it, such as the ear of a
+ * flag, may still be there when Lua lets go of the context: it gets a finalizer, which takes it down. */
 static void know_node(lua_State* L, lctx_state* S, int arg) {
   luaL_checkstack(L, 4, "ctx_lua_check");
   lua_pushvalue(L, arg);
@@ -171,6 +172,10 @@ static void know_node(lua_State* L, lctx_state* S, int arg) {
   for (; c->kind == LCTX_VALUE; c = c->up) {
     lua_getiuservalue(L, -1, 1);
     lua_replace(L, -2);
+  }
+  if (c->kind > LCTX_TODO) {
+    lctx_pushref(L, S, LCTX_REF_ANY);
+    lua_setmetatable(L, -2);
   }
   lctx_pushref(L, S, LCTX_REF_KNOWN);
   lua_insert(L, -2);

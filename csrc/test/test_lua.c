@@ -301,6 +301,23 @@ TEST(another_thread_wakes_the_loop_for_a_context_of_lua) {
   bed_close(&bed);
 }
 
+/* Cause: the ear of a flag is unlinked at the next turn at the earliest, and a context of Lua's could be
+ * collected before that, as such had no finalizer. */
+TEST(a_flag_leaves_nothing_in_a_context_of_lua_that_is_collected) {
+  bed_t bed;
+  bed_open(&bed);
+  bed_do(&bed, "parent, cancel = ctx.with_cancel(ctx.background())\n"
+               "c = ctx.with_value(ctx.with_cancel(parent), 'key', 'value')");
+  ctx_flag_t* released = ctx_share(bed_context(&bed, "c"));
+  ctx_flag_t* kept = ctx_share(bed_context(&bed, "c"));
+  ctx_flag_release(released);
+  bed_do(&bed, "c = nil collectgarbage() collectgarbage()");
+  ASSERT_EQ(ctx_flag_err(kept), CTX_CANCELED);
+  bed_do(&bed, "cancel() ctx.run(function() ctx.sleep(ctx.background(), 1) end)");
+  ctx_flag_release(kept);
+  bed_close(&bed);
+}
+
 TEST(another_thread_wakes_the_loop_also_after_all_handles_were_closed) {
   bed_t bed;
   bed_open(&bed);
