@@ -60,7 +60,7 @@ function directory.guard(fs)
   function fs.fs_closedir(c, dir)
     misuse.context(c, "fs_closedir")
     local self = of(dir, "fs_closedir")
-    local lock <close> = self.lock:hold(ctx.without_cancel(c))
+    local _ <close> = self.lock:hold(ctx.without_cancel(c))
     if self.closed then
       return nil, closed("fs_closedir")
     end
