@@ -69,6 +69,7 @@ describe("misuse of a stream", function()
       end
       raises("c: a context expected, got nil", function() client:read() end)
       raises("data: a string or a list of strings", function() client:write(root, 1) end)
+      raises("data: a list of strings", function() client:write(root, { "a", 5 }) end)
       raises("n: a whole number", function() client:read_exactly(root, 1.5) end)
       raises("ms: a positive number", function() client:set_idle(0) end)
     end)

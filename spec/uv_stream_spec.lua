@@ -335,6 +335,19 @@ describe("a stream that is written", function()
     end)
   end)
 
+  -- libuv ends the process when it is to write a list of nothing; now it is not asked.
+  it("has nothing to do for nothing", function()
+    run(function(root)
+      local client <close>, server = pair(root)
+      local _ <close> = server
+      for _, nothing in ipairs { {}, { "" }, { "", "" }, "" } do
+        assert.is_true(client:write(root, nothing))
+      end
+      assert(client:write(root, { "", "some", "", "thing" }))
+      assert.equal("something", server:read_exactly(root, 9))
+    end)
+  end)
+
   it("lets others have a turn though the kernel takes it all", function()
     run(function(root)
       local client <close>, server = pair(root)

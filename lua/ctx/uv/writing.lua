@@ -91,12 +91,16 @@ local function breathe(self, c, bytes)
   end
 end
 
+--- The bytes of what somebody wants to write; raises at its line if that is none.
 local function length(data)
   if type(data) == "string" then
     return #data
   end
+  check(type(data) == "table", "write", 2, "data", "a string or a list of strings", data, 1)
   local n = 0
-  for _, piece in ipairs(data) do
+  for i = 1, #data do
+    local piece = data[i]
+    check(type(piece) == "string", "write", 2, "data", "a list of strings", piece, 1)
     n = n + #piece
   end
   return n
@@ -112,16 +116,16 @@ end
 ---@return any? err
 function Stream:write(c, data)
   check_context(c, "write")
-  check(type(data) == "string" or type(data) == "table", "write", 2, "data",
-    "a string or a list of strings", data)
+  local bytes = length(data)
   if c:err() then
     return nil, failure.ended(c)
   end
   local err = cannot_write(self)
   if err then
     return nil, err
+  elseif bytes == 0 then
+    return true -- libuv does not bear to be told so
   end
-  local bytes = length(data)
   local handle, sent = self._handle, 0
   if handle:get_write_queue_size() == 0 then
     local n, said, code = handle:try_write(data)
