@@ -290,6 +290,27 @@ describe("uv.work", function()
     end)
   end)
 
+  -- Luv has room for nine values, one of which is ours: it dropped arguments in silence, and wrote
+  -- over its own memory for results. Now both are counted before.
+  it("takes eight arguments and gives eight results, and says that there are more", function()
+    run(function(root)
+      local got = table.pack(uv.work(root, function(...)
+        return ...
+      end, 1, 2, 3, 4, 5, 6, 7, nil))
+      assert.same({ n = 8, 1, 2, 3, 4, 5, 6, 7 }, got)
+      local result, err = uv.work(root, function()
+        return 1, 2, 3, 4, 5, 6, 7, 8, 9
+      end)
+      assert.is_nil(result)
+      assert.truthy(tostring(err):find("9 results, and 8 can cross", 1, true))
+      misuse.raises(function()
+        uv.work(root, function() end, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+      end, "8 arguments at most")
+      misuse.raises(function() uv.work(root, function() end, 1, {}) end,
+        "bad argument #4 to 'work'", "got table")
+    end)
+  end)
+
   it("refuses what cannot cross at the caller's line", function()
     run(function(root)
       local outside = 1

@@ -306,4 +306,44 @@ describe("a program with ctx.uv", function()
       assert.equal(0, result.code)
     end)
   end)
+
+  -- Luv opens a loop for the Lua state of a work, on the other thread, and panics there if it
+  -- cannot: now descriptors are looked for before.
+  it("says that there are no descriptors left for a work", function()
+    run(function(root)
+      local result = lua(root, "ulimit -n 60", [[
+        local ctx, uv, luv = require "ctx", require "ctx.uv", require "luv"
+        ctx.run(function(root)
+          local open, fd = {}, nil
+          repeat
+            fd = luv.fs_open("/dev/null", "r", 0)
+            open[#open + 1] = fd
+          until not fd
+          local nothing, err = uv.work(root, function() end)
+          io.write(tostring(nothing), " ", err.code)
+          for _, one in ipairs(open) do luv.fs_close(one) end
+          io.write(" ", uv.work(root, function() return "done" end))
+        end)]])
+      assert.same({ code = 0, signal = 0, stdout = "nil EMFILE done", stderr = "" }, result)
+    end)
+  end)
+
+  -- What luv keeps for the end of a work was collected at the end of the program, which waits for
+  -- the thread in any case: it ended with code 255. Now ctx.run waits.
+  it("ends well though a work was given up", function()
+    run(function(root)
+      local result = lua(root, "true", [[
+        local ctx, uv = require "ctx", require "ctx.uv"
+        ctx.run(function(root)
+          local c, cancel <close> = ctx.with_timeout(root, 1)
+          local _, err = uv.work(c, function()
+            local until_time = os.clock() + 0.05
+            while os.clock() < until_time do end
+          end)
+          io.write(tostring(err))
+        end)]])
+      assert.same({ code = 0, signal = 0, stdout = "context deadline exceeded", stderr = "" },
+        result)
+    end)
+  end)
 end)

@@ -9,11 +9,21 @@ local check, check_context = misuse.argument, misuse.context
 
 local work = {}
 
+-- Luv has room for nine values each way, one of which is ours. Beyond that it writes over others
+-- of its own, drops arguments, and trips over results.
+local MOST = 8
+-- A new Lua state opens a loop over there, where an error ends the process: for each of the usual
+-- four threads two descriptors.
+local DESCRIPTORS = 8
+
 -- What runs over there: it may use nothing from here. An error or a result that cannot cross would
 -- be printed there and lost, so both come back as values.
 local function over_there(code, ...)
   local fn = assert(load(code, "=work", "b"))
   local results = table.pack(xpcall(fn, debug.traceback, ...))
+  if results.n > 9 then
+    return false, ("%d results, and 8 can cross between threads"):format(results.n - 1)
+  end
   for i = 2, results.n do
     local kind = type(results[i])
     if kind ~= "nil" and kind ~= "boolean" and kind ~= "number" and kind ~= "string" then
@@ -29,30 +39,36 @@ local function is_closed(fn)
   return second == nil and (first == nil or first == "_ENV")
 end
 
---- Runs fn(…) on another thread, in a fresh Lua state: it sees its arguments, which are strings,
---- numbers, booleans or nil, and the standard library; it returns such values. An error there comes
---- back as an error here. It cannot be stopped: when c ends the caller goes on, and the result is
---- dropped.
----@async
----@param c ctx.Context
----@param fn fun(...): ...
----@param ... any
----@return any ... what fn returned, or nil, err
-function work.work(c, fn, ...)
-  check_context(c, "work")
-  check(type(fn) == "function", "work", 2, "fn", "a function", fn)
-  if not is_closed(fn) then
-    error("bad argument #2 to 'work' (fn: uses variables from outside; pass them as arguments)", 2)
+local CROSSES = { ["nil"] = true, boolean = true, number = true, string = true }
+
+--- Raises at the caller's line if these cannot be the arguments of a function over there.
+local function check_given(given)
+  check(given.n <= MOST, "work", MOST + 3, "…", MOST .. " arguments at most", given[MOST + 1],
+    1)
+  for i = 1, given.n do
+    check(CROSSES[type(given[i])], "work", i + 2, "…",
+      "a string, a number, a boolean or nil", given[i], 1)
   end
-  local code, given = string.dump(fn), table.pack(...)
-  local function finish(ok, ...)
-    if ok then
-      return ...
+end
+
+--- Whether there are descriptors enough for new Lua states.
+local function can_open()
+  local open, said = {}, nil
+  for i = 1, DESCRIPTORS do
+    open[i], said = host.uv.fs_open("/dev/null", "r", 0)
+    if not open[i] then
+      break
     end
-    local err = ...
-    return nil, ok == false and failure.new("UNKNOWN", "work", tostring(err)) or err
   end
-  return finish(ctx.await(c, function(resolve)
+  for _, fd in ipairs(open) do
+    host.uv.fs_close(fd)
+  end
+  return said == nil, said
+end
+
+--- Waits for the end of it, whatever becomes of the caller.
+local function run(code, given)
+  return ctx.await(ctx.background(), function(resolve)
     local job = host.uv.new_work(over_there, host.guarded(function(ok, ...)
       if ok == nil then
         resolve(false, "it could not be run")
@@ -64,7 +80,44 @@ function work.work(c, fn, ...)
     if not queued then
       resolve(false, refused)
     end
-  end))
+  end)
+end
+
+local function finish(ok, ...)
+  if ok then
+    return ...
+  end
+  local err = ...
+  return nil, ok == false and failure.new("UNKNOWN", "work", tostring(err)) or err
+end
+
+--- Runs fn(…) on another thread, in a Lua state of its own: it sees its arguments, eight at most,
+--- which are strings, numbers, booleans or nil, and the standard library; it returns such values,
+--- eight at most. Globals that it sets may be there for the next, or not. An error there comes back
+--- as an error here. It cannot be stopped: when c ends the caller goes on, and the result is
+--- dropped; only the end of the program waits for it.
+---@async
+---@param c ctx.Context
+---@param fn fun(...): ...
+---@param ... any
+---@return any ... what fn returned, or nil, err
+function work.work(c, fn, ...)
+  check_context(c, "work")
+  check(type(fn) == "function", "work", 2, "fn", "a function", fn)
+  if not is_closed(fn) then
+    error("bad argument #2 to 'work' (fn: uses variables from outside; pass them as arguments)", 2)
+  end
+  local given = table.pack(...)
+  check_given(given)
+  if c:err() then
+    return nil, failure.ended(c)
+  end
+  local ready, said = can_open()
+  if not ready then
+    return nil, failure.of(c, said, "work")
+  end
+  -- A task, since what luv needs for its end is lost when the program ends first.
+  return finish(ctx.go(run, string.dump(fn), given):wait(c))
 end
 
 return work
