@@ -244,26 +244,32 @@ end
 ---@field name string
 ---@field task ctx.Task|false
 ---@field co thread|false   while it runs
+---@field returned boolean
 ---@field below ctx.Shutdown.Worker|false  in the pile of those that force has closed
 local Worker = {}
 Worker.__index = Worker
 
---- Leaves, on every path: when it returns or raises, or when force closes its coroutine.
+--- Leaves when it returns or raises. Whoever does neither, or raises nil, has a task that tells.
 function Worker:__close(err)
   local s = self.shutdown
   self.co = false
-  s._workers[self] = nil
+  if self.returned or err ~= nil then
+    s._workers[self] = nil
+  end
   if err ~= nil then
     table.insert(s._failed, { name = self.name, err = err })
   end
 end
 
---- It enters itself, so that none is waited for that could not begin.
+local function returned(worker, ...)
+  worker.returned = true
+  return ...
+end
+
 local function work(self, fn, ...)
   local worker <close> = self
   worker.co = coroutine.running()
-  worker.shutdown._workers[worker] = true
-  return fn(worker.shutdown._root, ...)
+  return returned(worker, fn(worker.shutdown._root, ...))
 end
 
 --- Starts a worker: fn(c, …) as a task, with c = s:context(), that the shutdown waits for. From
@@ -282,10 +288,17 @@ function Shutdown:go(fn, ...)
   local info = debug.getinfo(fn, "S")
   local worker = setmetatable({
     shutdown = self, name = ("%s:%d"):format(info.short_src, info.linedefined),
-    task = false, co = false, below = false,
+    task = false, co = false, returned = false, below = false,
   }, Worker)
-  worker.task = ctx.go(work, worker, fn, ...)
-  return worker.task
+  -- From here on, and not from its first turn, which may be after the last look at the workers.
+  self._workers[worker] = true
+  local ok, task = pcall(ctx.go, work, worker, fn, ...)
+  if not ok then -- no memory
+    self._workers[worker] = nil
+    error(task, 0)
+  end
+  worker.task = task
+  return task
 end
 
 -- -- The end --------------------------------------------------------------------------------------

@@ -143,10 +143,16 @@ end
 
 -- -- Phases ---------------------------------------------------------------------------------------
 
---- Each is off the list when its task has ended; after the soft cancel none is added.
+--- Each is off the list when its task has ended; after the soft cancel none is added. One that
+--- could not begin, or raised nil, is still there.
 local function wait_for_workers(s, c)
   for worker in pairs(s._workers) do
-    worker.task:wait(c)
+    local task = worker.task
+    task:wait(c)
+    if task:status() == "failed" and s._workers[worker] then
+      s._workers[worker] = nil
+      table.insert(s._failed, { name = worker.name, err = select(2, task:wait()) })
+    end
   end
   return not next(s._workers)
 end
@@ -185,6 +191,7 @@ local function close_workers(s)
   for worker in pairs(s._workers) do
     if worker.co and coroutine.status(worker.co) == "suspended" then
       worker.below, closed = closed, worker
+      s._workers[worker] = nil
       coroutine.close(worker.co)
     end
   end
