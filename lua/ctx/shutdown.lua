@@ -44,6 +44,9 @@ end
 
 --- What is wrong with the options, or nil.
 local function fault(options)
+  if type(options) ~= "table" then
+    return "a table expected, got " .. kind(options)
+  end
   for name in pairs(options) do
     if not OPTIONS[name] then
       return ("there is no option '%s'"):format(tostring(name))
@@ -53,6 +56,11 @@ local function fault(options)
     if options[name] ~= nil and not is_ms(options[name]) then
       return ("%s: milliseconds expected, got %s"):format(name, tostring(options[name]))
     end
+  end
+  if options.ready ~= nil and type(options.ready) ~= "boolean" then
+    return "ready: a boolean expected, got " .. kind(options.ready)
+  elseif options.timeouts ~= nil and type(options.timeouts) ~= "table" then
+    return "timeouts: a table expected, got " .. kind(options.timeouts)
   end
   for name, ms in pairs(options.timeouts or {}) do
     if not TIMEOUTS[name] then
@@ -154,7 +162,7 @@ function shutdown.new(parent, options)
     error(("bad argument #1 to 'new' (parent: a context expected, got %s)")
       :format(kind(parent)), 2)
   end
-  options = options or {}
+  options = options == nil and {} or options
   local wrong = fault(options)
   if wrong then
     error("bad argument #2 to 'new' (options: " .. wrong .. ")", 2)
