@@ -210,6 +210,111 @@ describe("waiting in a luv callback", function()
   end)
 end)
 
+-- Cause: what a function did before its wait was done, and then it raised, at a line of the library
+-- and in the name of ctx.await: who tried again charged twice. Cure: it asks first; and what a wait
+-- raises names the nearest line that is not the library's.
+describe("where nothing can wait, this raises in its own name, and does nothing:", function()
+  local errgroup = require "ctx.errgroup"
+  local http = require "ctx.http"
+  local misuse = require "spec.support.misuse"
+  local pool = require "ctx.pool"
+  local retry = require "ctx.retry"
+  local web = require "spec.support.web"
+  local ctx_uv = require "ctx.uv"
+
+  --- Each kind of call raises a message that begins with its name, and leaves nothing behind.
+  local function raise(name, calls)
+    it(name, function()
+      testing.run(function(root)
+        local before = testing.snapshot()
+        for what, call in pairs(calls(root)) do
+          table.sort({ 1, 2 }, function()
+            misuse.raises(call, what .. ": cannot wait here")
+          end)
+        end
+        assert.same({}, before:leaks())
+      end, { real = true })
+    end)
+  end
+
+  raise("retry.call, errgroup.collect", function(root)
+    local function begun() error("begun") end
+    return {
+      ["retry.call"] = function() retry.call(root, nil, begun) end,
+      ["errgroup.collect"] = function() errgroup.collect(root, { begun }) end,
+    }
+  end)
+
+  raise("a look-up, a connection, a program, work, a descriptor", function(root)
+    return {
+      ["uv.getaddrinfo"] = function() ctx_uv.getaddrinfo(root, "localhost") end,
+      ["uv.getnameinfo"] = function() ctx_uv.getnameinfo(root, { ip = "127.0.0.1" }) end,
+      ["uv.connect"] = function() ctx_uv.connect(root, "127.0.0.1", 9) end,
+      ["uv.connect_pipe"] = function() ctx_uv.connect_pipe(root, "/no/such/pipe") end,
+      ["uv.spawn"] = function() ctx_uv.spawn(root, "sh", { args = { "-c", "sleep 100" } }) end,
+      ["uv.work"] = function() ctx_uv.work(root, function() end) end,
+      ["uv.poll"] = function() ctx_uv.poll(root, 0) end,
+      ["uv.fs_open"] = function() ctx_uv.fs_open(root, "/dev/null") end,
+    }
+  end)
+
+  it("accept, read, write and the end of writing; datagrams", function()
+    testing.run(function(root)
+      local listener <close> = assert(ctx_uv.listen("127.0.0.1", 0))
+      local client <close> = assert(ctx_uv.connect(root, "127.0.0.1", listener:address().port))
+      local server <close> = assert(listener:accept(root))
+      local datagrams <close> = assert(ctx_uv.udp("127.0.0.1", 0))
+      for what, call in pairs({
+        ["listener:accept"] = function() listener:accept(root) end,
+        ["stream:read"] = function() client:read(root) end,
+        ["stream:write"] = function() client:write(root, "half a message, or all of it") end,
+        ["stream:shutdown"] = function() client:shutdown(root) end,
+        ["recv"] = function() datagrams:recv(root) end,
+      }) do
+        table.sort({ 1, 2 }, function() misuse.raises(call, what .. ": cannot wait here") end)
+      end
+      assert.is_false(datagrams:handle():has_ref() or client:handle():has_ref()
+        or listener:handle():has_ref())
+      assert.is_true(client:write(root, "all"))
+      client:shutdown(root)
+      assert.equal("all", server:read(root))
+    end, { real = true })
+  end)
+
+  it("a pool's drain, which leaves it open", function()
+    testing.run(function(root)
+      local p <close> = pool.new(root, { workers = 1 }, function(c) c:wait() end)
+      p:submit(root, 1)
+      table.sort({ 1, 2 }, function()
+        misuse.raises(function() p:drain(root) end, "pool:drain: cannot wait here")
+        misuse.raises(function() p:submit(root, 2) end, "pool:submit: cannot wait here")
+      end)
+      local task = ctx.go(p.submit, p, root, 2)
+      ctx.sleep(root, 1)
+      assert.equal("waiting", task:status()) -- and not turned away
+      p:cancel()
+    end)
+  end)
+
+  it("a request, which no server sees", function()
+    local seen = 0
+    web.run(function(req, res)
+      seen = seen + 1
+      return res:finish(req.ctx, "served")
+    end, function(c, port)
+      local url = ("http://127.0.0.1:%d/"):format(port)
+      assert(http.get(c, url)) -- its connection is kept, and would take the next at once
+      table.sort({ 1, 2 }, function()
+        misuse.raises(function() http.get(c, url) end, "http.get: cannot wait here")
+        misuse.raises(function() http.post(c, url, "charge") end, "http.post: cannot wait here")
+        misuse.raises(function() http.request(c, { url = url }) end, "http.request: cannot wait")
+      end)
+      assert(http.get(c, url))
+      assert.equal(2, seen)
+    end)
+  end)
+end)
+
 describe("waiting in the start function of ctx.await", function()
   it("is refused in a task, in a coroutine, and on the main thread", function()
     local clock <close> = testing.clock()

@@ -64,6 +64,7 @@ enum lctx_ref {
   LCTX_REF_CANCELED, /* sentinels */
   LCTX_REF_DEADLINE_EXCEEDED,
   LCTX_REF_OWN,   /* how the names of our own chunks begin */
+  LCTX_REF_RUN,   /* luv's function that runs the loop */
   LCTX_REF_HOOKS, /* functions of the Lua side, by name */
   LCTX_REF_COUNT
 };
@@ -350,11 +351,6 @@ int lctx_context_wait(lua_State* L); /* c:wait() */
 int lctx_context_why(lua_State* L);
 void lctx_note_cancel(lua_State* L, lctx_state* S, int index);
 void lctx_note_budget(lua_State* L, lctx_state* S, int index, uint64_t budget_ns);
-
-/* where.c: pushes "file:line: ", the nearest line that is not this library's own; with none such, the
- * nearest; or "" */
-void lctx_pushwhere(lua_State* L, lctx_state* S);
-void lctx_open_where(lua_State* L, lctx_state* S);
 
 /* live.c: the table of live contexts */
 /* Enters the context, which stands at `index`; may raise, with nothing changed. */

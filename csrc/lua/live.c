@@ -6,6 +6,7 @@
  * which would cost more than making one. Slots are looked through when none is free, and when
  * someone asks. */
 #include "lctx.h"
+#include "where.h"
 
 enum { FIRST_SLOTS = 64 };
 

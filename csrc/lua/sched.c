@@ -7,6 +7,7 @@
 
 #include "lctx.h"
 #include "place.h"
+#include "where.h"
 
 enum { BLOCK = 64 };    /* records in one piece of memory */
 enum { SPARES = 1024 }; /* threads kept for later tasks: a wave of a million is let go */

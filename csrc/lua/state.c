@@ -2,6 +2,7 @@
 /* The state's record: made when ctx.core is first opened in a Lua state, closed with it. */
 #include "lctx.h"
 #include "place.h"
+#include "where.h"
 
 static const char registry_key = 0;
 

@@ -4,6 +4,7 @@
 #include "failure.h"
 #include "lctx.h"
 #include "place.h"
+#include "where.h"
 
 enum { UV_RESULTS = 1 }; /* packed, or the failure */
 
@@ -144,7 +145,7 @@ static int task_wait(lua_State* L) {
   lctx_context* c = lua_isnoneornil(L, 2) ? NULL : lctx_checkcontext(L, 2, "c");
   if (h->task == NULL) return push_results(L, h, 1);
   if (h->task == S->current && h->task->co == L) {
-    return luaL_error(L, "a task cannot wait for itself: it would wait for ever");
+    return lctx_error(L, S, "a task cannot wait for itself: it would wait for ever");
   }
   lua_settop(L, 2);
   if (c != NULL && ctx_err(c->c) != 0) return task_waited(L, S, LCTX_ENDED);

@@ -7,6 +7,7 @@
 
 #include "lctx.h"
 #include "place.h"
+#include "where.h"
 
 /* -- Who waits ----------------------------------------------------------------------------- */
 
@@ -21,35 +22,48 @@ static bool in_finalizer(lua_State* L) {
   return false;
 }
 
-static int refuse(lua_State* L, const char* what, const char* why) {
-  return luaL_error(L, "%s: cannot wait here, %s", what, why);
+static bool is_current(lua_State* L, const lctx_state* S) {
+  return S->current != NULL && S->current->co == L;
 }
 
-/* The record of the running coroutine, for a wait in `what`; or an error that says why it cannot
- * wait, and what to do. */
-lctx_task* lctx_waiter(lua_State* L, lctx_state* S, const char* what) {
-  if (S->closed) refuse(L, what, "since the Lua state is closing");
+/* Why the running coroutine cannot wait, and what to do; NULL if it can. */
+static const char* obstacle(lua_State* L, lctx_state* S) {
+  static const char finalizer[] = "in a finalizer (__gc); start a task there with ctx.go";
+  if (S->closed) return "since the Lua state is closing";
   if (S->starting != NULL && S->starting->co == L) {
-    refuse(L, what, "in the start function of ctx.await; wait before or after it");
+    return "in the start function of ctx.await; wait before or after it";
   }
-  lctx_task* t = S->current;
   bool main = L == S->main;
   if (!main && !lua_isyieldable(L)) {
-    if (in_finalizer(L)) refuse(L, what, "in a finalizer (__gc); start a task there with ctx.go");
-    refuse(L, what,
-           "inside a C function that calls back (such as table.sort or string.gsub), or "
-           "a metamethod; wait before it, or start a task with ctx.go");
+    if (in_finalizer(L)) return finalizer;
+    return "inside a C function that calls back (such as table.sort or string.gsub), or "
+           "a metamethod; wait before it, or start a task with ctx.go";
   }
-  if (t != NULL && t->co == L) return t;
-  if (main) {
-    if (in_finalizer(L)) refuse(L, what, "in a finalizer (__gc); start a task there with ctx.go");
-    if (S->draining || lctx_in_loop(L, S)) {
-      refuse(L, what,
-             "on the main thread while the loop runs (in a luv callback, for one); start "
-             "a task with ctx.go(fn) and wait in that");
-    }
-  }
-  return lctx_task_new(L, S, main ? LCTX_MAIN : LCTX_FOREIGN);
+  if (!main || is_current(L, S)) return NULL;
+  if (in_finalizer(L)) return finalizer;
+  if (!S->draining && !lctx_in_loop(L, S)) return NULL;
+  return "on the main thread while the loop runs (in a luv callback, for one); start "
+         "a task with ctx.go(fn) and wait in that";
+}
+
+static void check_wait(lua_State* L, lctx_state* S, const char* what) {
+  const char* why = obstacle(L, S);
+  if (why != NULL) lctx_error(L, S, "%s: cannot wait here, %s", what, why);
+}
+
+/* The record of the running coroutine, for a wait in `what`; or an error if it cannot wait. */
+lctx_task* lctx_waiter(lua_State* L, lctx_state* S, const char* what) {
+  check_wait(L, S, what);
+  if (is_current(L, S)) return S->current;
+  return lctx_task_new(L, S, L == S->main ? LCTX_MAIN : LCTX_FOREIGN);
+}
+
+/* core.check_wait(c, what): raises where the public function of that name could not wait, before it
+ * has done anything. With a `c` that is done there is no wait; nil is none. */
+static int core_check_wait(lua_State* L) {
+  lctx_context* c = lua_isnil(L, 1) ? NULL : lctx_checkcontext(L, 1, "c");
+  if (c == NULL || ctx_err(c->c) == 0) check_wait(L, lctx_upstate(L), luaL_checkstring(L, 2));
+  return 0;
 }
 
 /* A record that was taken for one wait only. */
@@ -60,8 +74,9 @@ void lctx_leave(lctx_task* t) {
 }
 
 int lctx_leave_error(lua_State* L, lctx_task* t, const char* what, int err) {
+  lctx_state* S = t->S;
   lctx_leave(t);
-  return luaL_error(L, "%s: %s", what, ctx_strerror(err));
+  return lctx_error(L, S, "%s: %s", what, ctx_strerror(err));
 }
 
 /* -- Parking ---------------------------------------------------------------------------------- */
@@ -120,7 +135,8 @@ static int intruded(lua_State* L, lctx_task* t) {
   }
   lctx_leave(t);
   lctx_settle(L, t->S);
-  return luaL_error(L, "%s: this coroutine was resumed by someone else while it waited", what);
+  return lctx_error(L, t->S, "%s: this coroutine was resumed by someone else while it waited",
+                    what);
 }
 
 /* Pushes the table of results that were packed for `t`, if any were. Raises no error: the record
@@ -174,9 +190,9 @@ static int wait_in_loop(lua_State* L, lctx_state* S, lctx_task* t) {
     lctx_undo(t);
     const char* what = t->what;
     lctx_leave(t);
-    if (driven == LCTX_FAILED) return luaL_error(L, "%s: %s", what, LCTX_FAILED_TEXT);
+    if (driven == LCTX_FAILED) return lctx_error(L, S, "%s: %s", what, LCTX_FAILED_TEXT);
     lctx_hook(L, S, "asleep", 0, 1);
-    return luaL_error(L, "%s: all tasks are asleep, and nothing can wake this thread\n%s", what,
+    return lctx_error(L, S, "%s: all tasks are asleep, and nothing can wake this thread\n%s", what,
                       lua_tostring(L, -1));
   }
   lctx_list_remove(&t->link);
@@ -400,6 +416,7 @@ static int wait_await(lua_State* L) {
 }
 
 void lctx_open_wait(lua_State* L, lctx_state* S) {
-  static const luaL_Reg functions[] = {{"sleep", wait_sleep}, {"await", wait_await}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"sleep", wait_sleep}, {"await", wait_await}, {"check_wait", core_check_wait}, {NULL, NULL}};
   lctx_register(L, S, functions);
 }

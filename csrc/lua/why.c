@@ -4,6 +4,7 @@
  * The sentinels stay what they are. An end belongs to the context that was cancelled, or whose
  * deadline passed; those below only have it from there. */
 #include "lctx.h"
+#include "where.h"
 
 /* Remembers the value on top for the context at `index`; pops it. */
 static void remember(lua_State* L, lctx_state* S, enum lctx_ref ref, int index) {

@@ -61,6 +61,7 @@ function errgroup.collect(c, functions)
   if c:done() then
     return nil, errors.ended(c:err(), c:cause())
   end
+  core.check_wait(c, "errgroup.collect")
   local results = {}
   local g <close>, gctx = errgroup.with_context(c)
   for name, fn in pairs(functions) do

@@ -17,7 +17,7 @@ local loop = require "ctx.loop"
 local misuse = require "ctx.misuse"
 require "ctx.why"
 
-core.own(debug.getinfo(1, "S").source:match("^(@.*)init%.lua$"))
+core.own(debug.getinfo(1, "S").source:match("^(@.*)init%.lua$"), loop.uv.run)
 core.sentinels(errors.canceled, errors.deadline_exceeded)
 
 ---@class ctx

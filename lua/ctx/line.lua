@@ -140,24 +140,14 @@ function Waiter:join(to, entry)
   to.last = entry
 end
 
---- Raises what a wait raises at the line that called the public function, three calls up and
---- `deeper`.
-local function parked(deeper, ok, first, err)
-  if ok then
-    return err
-  end
-  error(first, 4 + (deeper or 0))
-end
-
 --- Parks until something is granted, or its context ends. What was granted stays so, even if the
 --- context ends before the coroutine runs on.
 ---@async
 ---@param what string  from line.name
----@param deeper? integer  calls between this and the public function
 ---@return true? granted
 ---@return any? err
-function Waiter:wait(what, deeper)
-  local err = parked(deeper, pcall(queue_wait, self._queue, self._c or nil, what))
+function Waiter:wait(what)
+  local _, err = queue_wait(self._queue, self._c or nil, what)
   if err == nil then
     return true
   end
@@ -167,12 +157,11 @@ end
 --- The same, but what was granted counts only if the context still lives; else it is given back.
 ---@async
 ---@param what string
----@param deeper? integer
 ---@return true? taken
 ---@return any? err
-function Waiter:take(what, deeper)
-  local err = parked(deeper, pcall(queue_wait, self._queue, self._c or nil, what))
-    or line.ended(self._c)
+function Waiter:take(what)
+  local _, err = queue_wait(self._queue, self._c or nil, what)
+  err = err or line.ended(self._c)
   if err == nil then
     self.granted = false
     return true

@@ -43,7 +43,7 @@ local function acquire(self, c, what)
   end
   local waiter <close> = line.waiter(c, pass_on, self)
   waiter:join(self._waiters)
-  return waiter:take(what, 1)
+  return waiter:take(what)
 end
 
 --- Waits for the lock as long as c lives. On a context that is done it fails also if the lock is

@@ -216,6 +216,7 @@ end
 
 --- Waits for a place, as long as c lives and the pool is open.
 local function wait_for_place(self, c)
+  core.check_wait(c, "pool:submit")
   local either, cancel <close> = ctx.any(c, self._open)
   local ok, err = self._places:acquire(either)
   if not ok then
@@ -270,6 +271,9 @@ end
 ---@return any? err
 function Pool:drain(c)
   check(c == nil or core.kind(c) == "context", "drain", 1, "c", "a context", c)
+  if self._taken > 0 then
+    core.check_wait(c, "pool:drain")
+  end
   self._close(pool.closed)
   while self._taken > 0 do
     local _, err = self._drainers:wait(c, "pool:drain")

@@ -194,6 +194,7 @@ function retry.call(c, options, fn, ...)
   options = options == nil and {} or options
   misuse.options(options, "call", 2, OPTIONS)
   misuse.fn(fn, "call", 3)
+  core.check_wait(c, "retry.call")
   local err = line.ended(c)
   local attempt = 0
   while err == nil do

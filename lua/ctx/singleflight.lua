@@ -107,13 +107,12 @@ function Singleflight:call(c, key, fn, ...)
   if ended ~= nil then
     return nil, ended, false
   end
+  core.check_wait(c, "singleflight:call")
   local flight = self._flights[key] or start(self, c, key, fn, ...)
   flight.callers, flight.joined = flight.callers + 1, flight.joined + 1
   local scope <close> = flight
-  local ok, first, err = pcall(flight.task.wait, flight.task, c)
-  if not ok then
-    error(first, 2)
-  elseif flight.over then
+  local _, err = flight.task:wait(c)
+  if flight.over then
     return result(flight, flight.task:wait())
   end
   return nil, err, flight.joined > 1

@@ -131,7 +131,7 @@ local function wait_for_any(c, limit, entries)
   for _, entry in ipairs(entries) do
     waiter:join(entry.offer == nil and entry.channel._receivers or entry.channel._senders, entry)
   end
-  local granted = waiter:wait(SELECT, 1)
+  local granted = waiter:wait(SELECT)
   local entry = waiter.granted
   local sent = granted and entry.offer ~= nil and waiter.value ~= CLOSED
   local err = not sent and line.ended(c)

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- Connecting: a name has several addresses, and one deadline covers them all.
+local core = require "ctx.core"
 local ctx = require "ctx"
 local dns = require "ctx.uv.dns"
 local failure = require "ctx.uv.failure"
@@ -107,6 +108,7 @@ function dial.connect(c, name, port, options)
   check(type(name) == "string", "connect", 2, "host", "a string", name)
   check(math.type(port) == "integer" and port >= 0 and port < 65536, "connect", 3, "port",
     "a port number", port)
+  core.check_wait(c, "uv.connect")
   options = options or {}
   local what = ("connect to %s:%d"):format(name, port)
   if c:err() then
@@ -140,6 +142,7 @@ end
 function dial.connect_pipe(c, path, options)
   check_context(c, "connect_pipe")
   check(type(path) == "string", "connect_pipe", 2, "path", "a string", path)
+  core.check_wait(c, "uv.connect_pipe")
   if c:err() then
     return nil, failure.ended(c)
   end

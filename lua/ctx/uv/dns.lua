@@ -119,6 +119,7 @@ end
 function dns.getaddrinfo(c, name, service, hints)
   check_context(c, "getaddrinfo")
   check(name == nil or type(name) == "string", "getaddrinfo", 2, "name", "a string", name)
+  core.check_wait(c, "uv.getaddrinfo")
   local full = { socktype = "stream" }
   for key, value in pairs(hints or {}) do
     full[key] = value
@@ -138,6 +139,7 @@ end
 function dns.getnameinfo(c, address)
   check_context(c, "getnameinfo")
   check(type(address) == "table", "getnameinfo", 2, "address", "a table", address)
+  core.check_wait(c, "uv.getnameinfo")
   local name, service = look_up(c, "name of " .. tostring(address.ip), function(callback)
     return uv.getnameinfo(address, callback)
   end)

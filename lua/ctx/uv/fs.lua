@@ -4,6 +4,7 @@
 --- A call that has not begun when its context ends is taken from the queue. One that runs is let
 --- run; what it brings then is given back: a file is closed, a temporary one removed, too (L15).
 --- What it did to the file system stays done. Closing is done in any case, and waited for.
+local core = require "ctx.core"
 local ctx = require "ctx"
 local directory = require "ctx.uv.directory"
 local failure = require "ctx.uv.failure"
@@ -59,7 +60,7 @@ local function arrange(name, n, given, callback)
 end
 
 local function wrap(name, n)
-  local call, free = uv[name], FREE[name]
+  local call, free, what = uv[name], FREE[name], "uv." .. name
   local function late(ok, ...)
     if ok and free then
       free(...)
@@ -77,6 +78,7 @@ local function wrap(name, n)
   end
   return function(c, ...)
     misuse.context(c, name)
+    core.check_wait(c, what)
     local given = table.pack(...)
     return finish(c, ctx.await(c, function(resolve)
       local arguments, count = arrange(name, n, given, host.guarded(function(said, ...)

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --- What a handle brings by itself, datagrams or changes, kept in order until somebody asks. The
 --- handle keeps luv's loop alive only while somebody waits.
+local core = require "ctx.core"
 local failure = require "ctx.uv.failure"
 local gate = require "ctx.uv.gate"
 local host = require "ctx.uv.host"
@@ -50,6 +51,7 @@ function Inbox:_take(c, what, begin)
     elseif item then
       return item
     end
+    core.check_wait(c, what)
     local ok, err = true, nil
     if begin then
       ok, err = begin(self)

@@ -5,6 +5,7 @@
 --- the kernel and stops; the others stay in the kernel's backlog, so a slow server makes its peers
 --- wait. A socket that was handed to a task whose context had ended in the same turn comes back,
 --- and goes to the next (L15).
+local core = require "ctx.core"
 local ctx = require "ctx"
 local dns = require "ctx.uv.dns"
 local failure = require "ctx.uv.failure"
@@ -113,6 +114,7 @@ end
 -- -- Accepting ------------------------------------------------------------------------------------
 
 local function wait(self, c)
+  core.check_wait(c, "listener:accept")
   local handle = self._handle
   handle:ref()
   local found, err = ctx.await(c, function(resolve)

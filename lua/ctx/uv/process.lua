@@ -5,6 +5,7 @@
 --- takes care not to. When the context ends the group gets SIGTERM, and SIGKILL after a grace;
 --- then the leader has been reaped, and its children are init's. The grace is real time, also
 --- under a hand-moved clock: processes know no other.
+local core = require "ctx.core"
 local ctx = require "ctx"
 local failure = require "ctx.uv.failure"
 local gate = require "ctx.uv.gate"
@@ -199,6 +200,7 @@ end
 function Process:wait(c)
   check_context(c, "wait")
   while not self._over do
+    core.check_wait(c, "process:wait")
     if not self.code then
       self._handle:ref()
     end

@@ -3,6 +3,7 @@
 ---
 --- Luv reads on for as long as somebody waits for data, and one chunk further; then it stops, and
 --- the kernel's buffer makes the peer wait. What has come and was not taken stays for the next.
+local core = require "ctx.core"
 local failure = require "ctx.uv.failure"
 local misuse = require "ctx.misuse"
 
@@ -29,6 +30,7 @@ end
 
 --- Waits until there is more to read than before. nil alone: there will be no more.
 local function more(self, c)
+  core.check_wait(c, "stream:read")
   local handle = self._handle
   if not self._reading then
     local ok, said = handle:read_start(self._on_read)

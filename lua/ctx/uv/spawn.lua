@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- Runs a program to its end and brings what it wrote.
+local core = require "ctx.core"
 local ctx = require "ctx"
 local failure = require "ctx.uv.failure"
 local gate = require "ctx.uv.gate"
@@ -121,6 +122,7 @@ function spawn.spawn(c, file, options)
   options = options or {}
   check(options.stdin == nil or type(options.stdin) == "string", "spawn", 3, "options.stdin",
     "a string", options.stdin)
+  core.check_wait(c, "uv.spawn")
   local running, err = start(c, file, options)
   if not running then
     return nil, err

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --- Datagrams. What arrives while nobody waits is kept, as far as there is room; the rest is lost in
 --- the kernel, as datagrams are.
+local core = require "ctx.core"
 local ctx = require "ctx"
 local dns = require "ctx.uv.dns"
 local failure = require "ctx.uv.failure"
@@ -95,6 +96,7 @@ end
 
 --- Sends what the kernel would not take at once.
 local function send(self, c, data, ip, port)
+  core.check_wait(c, "udp:send")
   local ok, err = ctx.await(c, function(resolve)
     local request, refused = self._handle:send(data, ip, port, host.guarded(function(said)
       resolve(not said, said)

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- Waiting for descriptors, and for changes of files.
+local core = require "ctx.core"
 local ctx = require "ctx"
 local failure = require "ctx.uv.failure"
 local host = require "ctx.uv.host"
@@ -34,6 +35,7 @@ function watch.poll(c, fd, events)
   check_context(c, "poll")
   check(math.type(fd) == "integer" and fd >= 0, "poll", 2, "fd", "a descriptor", fd)
   check(events == nil or type(events) == "string", "poll", 3, "events", "a string", events)
+  core.check_wait(c, "uv.poll")
   if c:err() then
     return nil, failure.ended(c)
   end

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- Lua on another thread, in a state of its own.
+local core = require "ctx.core"
 local ctx = require "ctx"
 local failure = require "ctx.uv.failure"
 local host = require "ctx.uv.host"
@@ -109,6 +110,7 @@ function work.work(c, fn, ...)
   end
   local given = table.pack(...)
   check_given(given)
+  core.check_wait(c, "uv.work")
   if c:err() then
     return nil, failure.ended(c)
   end

@@ -4,6 +4,7 @@
 --- What the kernel takes at once needs no wait. The rest is queued, and the writer waits until no
 --- more than `high_water` bytes are left. A write that is cut short leaves half a message behind,
 --- so it closes the stream (C62).
+local core = require "ctx.core"
 local ctx = require "ctx"
 local failure = require "ctx.uv.failure"
 local gate = require "ctx.uv.gate"
@@ -120,6 +121,8 @@ function Stream:write(c, data)
   if c:err() then
     return nil, failure.ended(c)
   end
+  -- Also where the kernel will take it all: when that is known, half a message may be out.
+  core.check_wait(c, "stream:write")
   local err = cannot_write(self)
   if err then
     return nil, err
@@ -159,6 +162,7 @@ function Stream:shutdown(c)
   if err then
     return nil, err
   end
+  core.check_wait(c, "stream:shutdown")
   self._broken = failure.new("ESHUTDOWN", "write")
   local done = gate.new()
   local said
