@@ -229,6 +229,31 @@ describe("a task whose coroutine somebody else", function()
     end)
   end)
 
+  -- Cause: a task gets the thread of one that is over, and whoever still held that could empty its
+  -- stack before it ran; it ran all the same. Cure: the scheduler looks first.
+  for name, meddle in pairs({ closes = coroutine.close, resumes = coroutine.resume }) do
+    for count, arguments in pairs({ ["no arguments"] = {}, ["some arguments"] = { 1, 2, 3 } }) do
+      it(name .. " before it has begun, with " .. count .. ", is over, scopes too", function()
+        testing.run(function(root)
+          local co, open = nil, 0
+          ctx.go(function() co = coroutine.running() end):wait()
+          local task = ctx.go(function()
+            open = open + 1
+            local _ <close> = closing(function() open = open - 1 end)
+            ctx.sleep(root, 5)
+          end, table.unpack(arguments))
+          assert.equal("suspended", coroutine.status(co))
+          meddle(co)
+          local result, err = task:wait()
+          assert.is_nil(result)
+          assert.matches("by someone else", tostring(err), 1, true)
+          assert.equal(0, open)
+          assert.equal("next", ctx.go(function() return "next" end):wait())
+        end)
+      end)
+    end
+  end
+
   -- Cause: the wait leaves its line as the coroutine is closed, found it dead, and ended the task:
   -- it emptied the stack that was being closed, and gave its thread to the next task. Cure: a task
   -- whose stack is still in use ends in the next turn.

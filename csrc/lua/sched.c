@@ -297,11 +297,12 @@ void lctx_task_closed(lua_State* L, lctx_task* t) {
   lctx_undo(t);
   if (t->kind != LCTX_TASK) {
     lctx_task_free(t);
-  } else if (lua_getstack(t->co, 0, &ar)) {
+  } else if (lua_status(t->co) == LUA_OK && lua_getstack(t->co, 0, &ar)) {
     t->state = LCTX_READY;
     lctx_list_remove(&t->link);
     lctx_list_append(&t->S->run, &t->link);
   } else {
+    (void)lua_resetthread(t->co);
     lctx_pushtext(L, "the task's coroutine was closed, or resumed to its end, by someone else");
     end_task(L, t);
   }
@@ -323,10 +324,17 @@ void lctx_task_abandon(lua_State* L, lctx_task* t) {
   }
 }
 
+/* Whether the coroutine is as its wait or lctx_task_start has left it. Its thread is pooled, so also
+ * before a task begins there may be somebody who knows it. */
+static bool is_intact(const lctx_task* t) {
+  if (t->state != LCTX_NEW) return lua_status(t->co) == LUA_YIELD;
+  return lua_status(t->co) == LUA_OK && lua_gettop(t->co) == t->nargs + 1;
+}
+
 static void run_one(lua_State* L, lctx_task* t) {
   if (t->kind == LCTX_MAIN) {
     t->state = LCTX_RUNNING; /* the loop that it runs looks at its outcome */
-  } else if (t->state != LCTX_NEW && lua_status(t->co) != LUA_YIELD) {
+  } else if (!is_intact(t)) {
     lctx_task_closed(L, t);
   } else if (t->kind == LCTX_TASK) {
     resume_task(L, t);
