@@ -8,6 +8,7 @@
 local core = require "ctx.core"
 local ctx = require "ctx"
 local failure = require "ctx.uv.failure"
+local host = require "ctx.uv.host"
 local semaphore = require "ctx.semaphore"
 
 local lookups = {}
@@ -19,14 +20,19 @@ local shared = core.shared("ctx.http.lookups")
 shared.permits = shared.permits or semaphore.new(LIMIT)
 shared.late = shared.late or {} -- when the permits of what was given up come back, the first first
 
---- Gives back what is due; then when the next one is, if there is one.
+--- Threads do not heed a clock that is moved by hand.
+local function now()
+  return host.uv.hrtime() / 1e6
+end
+
+--- Gives back what is due; then the ms until the next one is, if there is one.
 local function settle()
-  local late, now = shared.late, ctx.now()
-  while late[1] and late[1] <= now do
+  local late, at = shared.late, now()
+  while late[1] and late[1] <= at do
     table.remove(late, 1)
     shared.permits:release()
   end
-  return late[1]
+  return late[1] and late[1] - at
 end
 
 --- Waits for a permit.
@@ -36,13 +42,13 @@ end
 ---@return any? err
 function lookups.acquire(c)
   while true do
-    local due = settle()
+    local ms = settle()
     if shared.permits:try_acquire() then
       return true
-    elseif not due then
+    elseif not ms then
       return shared.permits:acquire(c)
     end
-    local until_due, cancel <close> = ctx.with_deadline(c, due)
+    local until_due, cancel <close> = ctx.with_timeout(c, ms)
     if shared.permits:acquire(until_due) then
       return true
     elseif c:err() then
@@ -58,7 +64,7 @@ end
 
 --- Nobody waits for it any more, and it is not over.
 function lookups.give_up()
-  shared.late[#shared.late + 1] = ctx.now() + LATE_MS
+  shared.late[#shared.late + 1] = now() + LATE_MS
 end
 
 return lookups
