@@ -124,6 +124,47 @@ describe("a handler that fails", function()
     end, true)
   end)
 
+  -- The client got a 200 with nothing, or half a body with its end.
+  it("to look whether its answer came in time: the client is not told that this was all", function()
+    for _, path in ipairs { "/write", "/finish", "/half" } do
+      bed.run({ request_timeout = 100, handler = function(req, res)
+        if path == "/half" then
+          assert(res:write(req.ctx, "half"))
+        end
+        ctx.sleep(req.ctx, 1000)
+        res[path == "/finish" and "finish" or "write"](res, req.ctx, "page")
+      end }, function(b)
+        local client <close> = b:connect()
+        client:send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        b:wait_until(function() return b.server:stats().requests == 1 end)
+        client:settle()
+        b.clock:advance(100)
+        if path == "/half" then
+          assert.truthy(client:rest():find("\r\n4\r\nhalf\r\n$"))
+        else
+          assert.equal(503, client:answer().status)
+        end
+        assert.truthy(b.records[1].error:find("context deadline exceeded", 1, true))
+        assert.equal(0, #b.errors)
+      end, true)
+    end
+  end)
+
+  it("to write under a context of its own has not failed", function()
+    with(function(req, res)
+      local c, cancel <close> = ctx.with_cancel(req.ctx)
+      if req.path == "/half" then
+        res:write(req.ctx, "half")
+      end
+      cancel("enough")
+      res:write(c, "event")
+    end, function(client, b)
+      assert.equal("", client:get().body)
+      assert.equal("half", client:get("/half").body)
+      assert.same({}, b.errors)
+    end)
+  end)
+
   it("is reported where nobody asked for it, also when the one who asked fails", function()
     for _, on_error in ipairs { false, function() error("worse", 0) end } do
       local list = reports(function()

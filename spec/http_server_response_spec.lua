@@ -336,6 +336,59 @@ describe("a write", function()
     end)
   end)
 
+  -- Its bytes were counted, so that another try was too much; a finish could not be tried again.
+  it("that waits for another one and gives up has not happened", function()
+    for _, name in ipairs { "write", "finish" } do
+      local SIZE = 8000000
+      with(function(req, res, seen)
+        res.headers["Content-Length"] = name == "write" and SIZE + 5 or nil
+        local first = ctx.go(res.write, res, req.ctx, ("x"):rep(SIZE))
+        local c, cancel <close> = ctx.with_cancel(req.ctx)
+        local second = ctx.go(res[name], res, c, "hello")
+        ctx.sleep(req.ctx, 0)
+        cancel("enough")
+        seen.err = select(2, second:wait())
+        seen.bytes, seen.finished = res.bytes, res.finished
+        assert(first:wait())
+        assert(res[name](res, req.ctx, "hello"))
+      end, function(client, b, seen)
+        client:send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        b:wait_until(function() return seen.err end)
+        assert.same({ "context canceled: enough", SIZE, false },
+          { tostring(seen.err), seen.bytes, seen.finished })
+        assert.equal("xhello", client:answer().body:sub(-6))
+        assert.equal(SIZE + 5, #client:get().body)
+        assert.same({}, b.errors)
+      end)
+    end
+  end)
+
+  -- The status that was set later said that there was no body: too little of one was sent, and the
+  -- next response was taken for the rest.
+  it("goes by the status of the head", function()
+    with(function(req, res)
+      res.headers["Content-Length"] = 10
+      res:write(req.ctx, "abc")
+      res.status = 204
+      res:finish(req.ctx, req.query.rest)
+    end, function(client, b)
+      assert.equal("abcdefghij", client:get("/?rest=defghij").body)
+      client:send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+      assert.truthy(client:rest():find("\r\n\r\nabc$"))
+      assert.same({}, b.errors)
+    end)
+  end)
+
+  it("that is too long is an error before the head is out", function()
+    with(function(req, res)
+      res.headers["Content-Length"] = 3
+      res:write(req.ctx, "abcd")
+    end, function(client)
+      assert.equal(500, client:get().status)
+      assert.equal(500, client:get().status)
+    end)
+  end)
+
   -- What sends nothing never had to wait: a handler that writes until the client leaves held the
   -- loop for ever, with one HEAD. Now such a write gives the others a turn.
   it("that sends nothing lets the server see that the client has gone", function()

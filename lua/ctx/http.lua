@@ -9,7 +9,7 @@
 ---         if not product then
 ---           return nil, http.failure(404, "no such product", err)
 ---         end
----         res:finish(req.ctx, product)
+---         return res:finish(req.ctx, product)
 ---       end,
 ---     }
 ---     assert(server:listen("127.0.0.1", 8080))

@@ -99,6 +99,9 @@ local function run(conn, req)
   conn.response = res
   local err, trace = call(server.handler, req, res)
   cancel(causes.handler_returned)
+  if err == nil and not res.finished then
+    err = res._missed
+  end
   if err == nil and not (res.finished or conn.hijacked or conn.gone) then
     err, trace = call(res.finish, res, ctx.background())
   end

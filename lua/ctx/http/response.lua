@@ -24,6 +24,8 @@ local concat = table.concat
 ---@field _keep_alive boolean
 ---@field _chunked boolean?
 ---@field _length integer?        of the body, if the head has named it
+---@field _has_body boolean?       whatever the status is said to be after the head
+---@field _missed any?             why the last write did not even begin, when the request was over
 local Response = {}
 local metatable = { __name = "ctx.http.Response", __index = Response }
 
@@ -34,7 +36,7 @@ local response = { class = Response }
 ---@return ctx.http.Response
 function response.new(request, connection)
   return setmetatable({ status = 200, headers = {}, bytes = 0, sent = false, finished = false,
-    failed = nil, _length = nil, _chunked = false,
+    failed = nil, _length = nil, _chunked = false, _has_body = nil, _missed = nil,
     _request = request, _connection = connection, _keep_alive = request.keep_alive }, metatable)
 end
 
@@ -61,11 +63,6 @@ local function has_length(status)
   return status >= 200 and status ~= 204 and status ~= 304
 end
 
---- Whether it has a body, too.
-local function has_body(self)
-  return has_length(self.status) and self._request.method ~= "HEAD"
-end
-
 --- The bytes of the head; or nil and what must not be sent so. `length`: of the body, or false if
 --- it is not known.
 local function make_head(self, length)
@@ -85,10 +82,10 @@ local function make_head(self, length)
   if not head then
     return nil, "res.headers: " .. kept
   end
-  self.sent = true
   self._keep_alive = kept
   self._length = named
-  self._chunked = length == false and not named and request.minor > 0 and has_body(self)
+  self._has_body = has_length(status) and request.method ~= "HEAD"
+  self._chunked = length == false and not named and request.minor > 0 and self._has_body
   return head
 end
 
@@ -104,9 +101,28 @@ local function ended(self, name)
   end
 end
 
+--- A write has not begun. Should the handler not look, and there was no time for an answer any more,
+--- then what there is of one is not whole.
+local function missed(self, err)
+  local request = self._request
+  if (request._innermost or request.ctx):err() then
+    self._missed = err
+  end
+  return err
+end
+
+--- Why nothing can be written, or not under this context.
+local function refused(self, c, name)
+  local err = ended(self, name)
+  if not err and c:err() then
+    err = missed(self, errors.ended(c:err(), c:cause()))
+  end
+  return err
+end
+
 --- Frames a piece of the body, after what is in `out` already.
 local function frame(self, out, data)
-  if data == "" or not has_body(self) then
+  if data == "" or not self._has_body then
     return
   elseif self._chunked then
     out[#out + 1] = ("%x\r\n"):format(#data)
@@ -124,24 +140,31 @@ local function joined(out, size)
   return size <= SHORT and concat(out) or out
 end
 
---- Hands it all to the connection. Whoever gave up before the first byte can try again.
+--- Hands it all to the connection. Whoever gave up before the first byte can try again: then all is
+--- as it was.
 ---@param data string|string[]
-local function send(self, c, data)
+---@param size integer   of it, so many bytes are of the body
+---@param begun boolean  the head was out before
+local function send(self, c, data, size, begun)
+  self.sent = true
   local ok, err, cut = self._connection:write(c, data)
-  if not ok then
+  if ok then
+    self._missed = nil
+    return true
+  elseif cut then
     self._keep_alive = false
-    if cut then
-      self.failed = err
-    end
-    return nil, err
+    self.failed = err
+  else
+    self.sent, self.finished, self.bytes = begun, false, self.bytes - size
+    missed(self, err)
   end
-  return true
+  return nil, err
 end
 
 --- More than the length that was named would be read as the next response.
 local function too_long(self, name, size)
   local length = self._length
-  if length and has_body(self) and self.bytes + size > length then
+  if length and self._has_body and self.bytes + size > length then
     error(("bad argument #2 to '%s' (data: the Content-Length is %d, and this would make it %d)")
       :format(name, length, self.bytes + size), 3)
   end
@@ -158,14 +181,12 @@ end
 function Response:write(c, data)
   check_context(c, "write")
   check(type(data) == "string", "write", 2, "data", "a string", data)
-  local err = ended(self, "write")
+  local err = refused(self, c, "write")
   if err then
     return nil, err
-  elseif c:err() then
-    return nil, errors.ended(c:err(), c:cause())
   end
-  local out = {}
-  if not self.sent then
+  local out, begun = {}, self.sent
+  if not begun then
     local head, wrong = make_head(self, false)
     if not head then
       error(wrong, 2)
@@ -179,19 +200,19 @@ function Response:write(c, data)
     ctx.sleep(c, 0) -- no kernel makes the program wait here; a client that leaves must be seen
     return true
   end
-  return send(self, c, joined(out, #data))
+  return send(self, c, joined(out, #data), #data, begun)
 end
 
---- What closes the body: the last chunk, or nothing.
-local function close_body(self, out, size)
-  if self._chunked then
-    out[#out + 1] = "0\r\n\r\n"
-  elseif self._length and has_body(self) and self.bytes + size < self._length then
-    -- The client waits for the rest, and must not take the next response for it.
+--- All is out. Of too little, the client waits for the rest, and must not take the next response for
+--- it.
+local function check_length(self)
+  if self._length and self._has_body and self.bytes < self._length then
     self._keep_alive = false
     self.failed = errors.new(("the Content-Length is %d, and only %d bytes were written")
-      :format(self._length, self.bytes + size))
+      :format(self._length, self.bytes))
+    return nil, self.failed
   end
+  return true
 end
 
 --- Writes the last piece of the body, or all of it, and ends the response. Handlers that do not
@@ -204,39 +225,34 @@ end
 function Response:finish(c, data)
   check_context(c, "finish")
   check(data == nil or type(data) == "string", "finish", 2, "data", "a string", data)
-  local err = ended(self, "finish")
+  local err = refused(self, c, "finish")
   if err then
     return nil, err
-  elseif c:err() then
-    return nil, errors.ended(c:err(), c:cause())
   end
   data = data or ""
-  local out = {}
-  if self.sent then
+  local out, begun = {}, self.sent
+  if begun then
     too_long(self, "finish", #data)
     frame(self, out, data)
-    close_body(self, out, #data)
+    out[#out + 1] = self._chunked and "0\r\n\r\n" or nil
   else
     local head, wrong = make_head(self, #data)
     if not head then
       error(wrong, 2)
     end
     out[1] = head
-    out[2] = has_body(self) and data or nil
+    out[2] = self._has_body and data or nil
   end
   self.bytes = self.bytes + #data
   self.finished = true
   if #out > 0 then
     local ok
-    ok, err = send(self, c, joined(out, #data))
+    ok, err = send(self, c, joined(out, #data), #data, begun)
     if not ok then
       return nil, err
     end
   end
-  if self.failed then
-    return nil, self.failed
-  end
-  return true
+  return check_length(self)
 end
 
 --- An informational response before the real one: 103 with its Link headers, say.
@@ -259,7 +275,9 @@ function Response:inform(c, status, headers)
   if not head then
     error("inform: " .. wrong, 2)
   end
-  return send(self, c, head)
+  local ok
+  ok, err = self._connection:write(c, head)
+  return ok, err
 end
 
 metatable.__tostring = function(self)
