@@ -297,7 +297,7 @@ describe("misuse of ctx.shutdown", function()
     misuse.raises(function() shutdown.new(background, { delay = "5" }) end, "delay: milliseconds")
     misuse.raises(function() shutdown.new(background, { grace = -1 }) end, "grace: milliseconds")
     misuse.raises(function() shutdown.new(background, { delay = 0 / 0 }) end, "delay: milliseconds")
-    misuse.raises(function() shutdown.new(background, 5) end, "options: a table expected, got number")
+    misuse.raises(function() shutdown.new(background, 5) end, "a table expected, got number")
     misuse.raises(function() shutdown.new(background, { ready = 5 }) end, "ready: a boolean")
     misuse.raises(function() shutdown.new(background, { timeouts = 5 }) end, "timeouts: a table")
     misuse.raises(function() shutdown.new(background, { timeouts = { drian = 1 } }) end,
