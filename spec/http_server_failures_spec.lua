@@ -165,6 +165,45 @@ describe("a handler that fails", function()
     end)
   end)
 
+  it("under http.timeout has raised, as by itself: nil, too, and with where it did", function()
+    local way
+    local function deep()
+      error("deep", 0)
+    end
+    with(http.chain(function() way() end, http.timeout(60000)), function(client, b)
+      way = function() error(nil) end
+      assert.equal(500, client:get().status)
+      assert.equal("nil", b.errors[1].err)
+      way = deep
+      assert.equal(500, client:get().status)
+      assert.truthy(b.errors[2].trace:find("in upvalue 'deep'") or
+        b.errors[2].trace:find("in upvalue 'way'"))
+    end)
+  end)
+
+  it("cannot write lines into the report by its path", function()
+    local list = reports(function()
+      with(function() error("oops", 0) end, function(client, b)
+        b.server._on_error = nil
+        client:get("/a%0Actx:%20forged%1b[31m")
+      end)
+    end)
+    assert.truthy(list[1].message:find("^ctx%.http: GET /a%%0Actx:%%20forged%%1b%[31m: oops\n"))
+  end)
+
+  it("with what cannot be printed costs neither its answer nor its line in the log", function()
+    local mute = setmetatable({}, { __tostring = function() error "no" end })
+    local list = reports(function()
+      with(function() error(mute) end, function(client, b)
+        b.server._on_error = nil
+        assert.equal(500, client:get().status)
+        assert.equal(500, client:get().status)
+        assert.equal("(an error object that cannot be printed)", b.records[1].error)
+      end)
+    end)
+    assert.truthy(list[1].message:find("cannot be printed", 1, true))
+  end)
+
   it("is reported where nobody asked for it, also when the one who asked fails", function()
     for _, on_error in ipairs { false, function() error("worse", 0) end } do
       local list = reports(function()
@@ -184,6 +223,23 @@ describe("a handler that fails", function()
   end)
 end)
 
+describe("http.failure", function()
+  -- With anything else the connection was closed, and nobody was told.
+  it("takes a status and a text", function()
+    for _, case in ipairs {
+      { 99, "x", "#1 to 'failure' (status: a status from 200 to 999 expected, got 99)" },
+      { "404", "x", "#1 to 'failure' (status: " },
+      { nil, nil, "#1 to 'failure' (status: " },
+      { 404, { "x" }, "#2 to 'failure' (message: a string expected, got table)" },
+    } do
+      local ok, err = pcall(function() return { http.failure(case[1], case[2]) } end)
+      assert.is_false(ok)
+      assert.truthy(err:find("http_server_failures_spec.lua:", 1, true), err)
+      assert.truthy(err:find("bad argument " .. case[3], 1, true), err)
+    end
+  end)
+end)
+
 describe("http.error", function()
   it("answers with a text, in place of what was set", function()
     with(function(_, res)
@@ -193,5 +249,20 @@ describe("http.error", function()
       local answer = client:get()
       assert.same({ 410, "gone\n", "5" }, { answer.status, answer.body, framing(answer) })
     end)
+  end)
+
+  -- Its text became a part of the body.
+  it("is an error when the response has begun", function()
+    for _, around in ipairs { { }, { http.timeout(60000) } } do
+      local err
+      with(http.chain(function(req, res)
+        res:write(req.ctx, "half")
+        err = select(2, http.error(res, "broken"))
+      end, table.unpack(around)), function(client)
+        local answer = client:get()
+        assert.same({ 200, "half" }, { answer.status, answer.body })
+        assert.equal("error: the response has begun", tostring(err))
+      end)
+    end
   end)
 end)

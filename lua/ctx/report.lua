@@ -22,10 +22,15 @@ function report.set(fn)
   return previous
 end
 
+--- The text of an error, also of one that cannot be printed.
+---@param err any
+---@return string
 local function describe(err)
   local ok, text = pcall(tostring, err)
   return ok and text or "(an error object that cannot be printed)"
 end
+
+report.describe = describe
 
 local function send(message, kind)
   shared.report(message, kind)

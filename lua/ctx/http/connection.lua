@@ -62,7 +62,7 @@ function Connection:_guarded(fn)
     local ok, err = pcall(fn, self, ...)
     if not ok then
       self:close()
-      report.send("ctx.http: " .. tostring(err), "http")
+      report.send("ctx.http: " .. report.describe(err), "http")
     end
   end
 end

@@ -98,6 +98,7 @@ local function run(conn, req)
   local res = response.new(req, conn)
   conn.response = res
   local err, trace = call(server.handler, req, res)
+  trace = trace and (req._trace or trace)
   cancel(causes.handler_returned)
   if err == nil and not res.finished then
     err = res._missed
@@ -127,7 +128,7 @@ function exchange.run(conn, req)
     if conn.request then
       conn:answered(false)
     end
-    report.send("ctx.http: " .. tostring(err), "http")
+    report.send("ctx.http: " .. report.describe(err), "http")
   end
 end
 

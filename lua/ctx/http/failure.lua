@@ -1,7 +1,11 @@
 -- SPDX-License-Identifier: MIT
 --- An error that has a status: what a handler returns or raises to answer with it.
 local core = require "ctx.core"
+local misuse = require "ctx.misuse"
+local report = require "ctx.report"
 local status_names = require "ctx.http.status"
+
+local check = misuse.argument
 
 ---@class ctx.http.Failure
 ---@field status integer
@@ -12,7 +16,7 @@ local Failure = core.shared("ctx.http.failure")
 if not Failure.__name then
   Failure.__tostring = function(self)
     local text = ("%d %s: %s"):format(self.status, status_names[self.status] or "", self.message)
-    return self[1] == nil and text or text .. ": " .. tostring(self[1])
+    return self[1] == nil and text or text .. ": " .. report.describe(self[1])
   end
   Failure.__concat = function(left, right)
     return tostring(left) .. tostring(right)
@@ -31,6 +35,9 @@ local failure = { class = Failure }
 ---@param cause? any
 ---@return ctx.http.Failure
 function failure.new(status, message, cause)
+  check(math.type(status) == "integer" and status >= 200 and status <= 999, "failure", 1, "status",
+    "a status from 200 to 999", status)
+  check(message == nil or type(message) == "string", "failure", 2, "message", "a string", message)
   return setmetatable({ status = status, message = message or status_names[status] or "failed",
     cause }, Failure)
 end

@@ -2,6 +2,7 @@
 --- What the access log is told of a request, and its two common shapes.
 local causes = require "ctx.http.causes"
 local propagate = require "ctx.propagate"
+local report = require "ctx.report"
 
 local record = {}
 
@@ -44,8 +45,8 @@ function record.of(req, res, err, ms)
     time = os.time(), method = req.method, path = req.path, bytes = res.bytes, ms = ms,
     status = res.sent and res.status or nil, remote = req:remote(),
     left = left ~= math.huge and left or nil,
-    cause = not rawequal(cause, causes.handler_returned) and tostring(cause) or nil,
-    error = err ~= nil and tostring(err) or nil,
+    cause = not rawequal(cause, causes.handler_returned) and report.describe(cause) or nil,
+    error = err ~= nil and report.describe(err) or nil,
   }
   for name, value in pairs(record.values) do
     of[name] = value(req._innermost or c)

@@ -22,6 +22,7 @@ local check_context = misuse.context
 ---@field _connection ctx.http.Connection
 ---@field _original ctx.http.Request?  of which it is a copy
 ---@field _kept table?              headers that its answer has, also when they are replaced
+---@field _trace string?            where it was raised, of an error that http.timeout raises again
 ---@field _innermost ctx.Context?      of the last copy: what the access log asks for values
 local Request = {}
 

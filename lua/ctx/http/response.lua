@@ -293,6 +293,9 @@ end
 ---@param text string
 ---@param headers? table
 function response.plain(self, status, text, headers)
+  if self.sent or self.bytes > 0 then
+    return nil, errors.new("error: the response has begun")
+  end
   local request = self._request -- none, in a program's test of its handlers
   self.status = status
   self.headers = headers or {}

@@ -215,7 +215,7 @@ end
 function Server:_record(of)
   local ok, err = pcall(self._log, of)
   if not ok then
-    report.send("ctx.http: access_log: " .. tostring(err), "http")
+    report.send("ctx.http: access_log: " .. report.describe(err), "http")
   end
 end
 
@@ -227,7 +227,8 @@ function Server:_failed(req, err, trace)
     end
     err = said
   end
-  report.send(("ctx.http: %s %s: %s%s"):format(req.method, req.path, tostring(err),
+  -- The path as it was sent: decoded, it could hold lines of its own.
+  report.send(("ctx.http: %s %s: %s%s"):format(req.method, req.raw_path, report.describe(err),
     trace and "\n" .. trace or ""), "http")
 end
 

@@ -96,7 +96,11 @@ function timeout.new(ms, message)
       local buffer = new_buffer(res)
       local task = ctx.go(next, req:with_context(c), buffer)
       local results = table.pack(task:wait(c))
-      if task:status() == "done" or task:status() == "failed" then
+      if task:status() == "failed" then
+        local original = req._original or req
+        original._trace = task:traceback()
+        error(results[2], 0)
+      elseif task:status() == "done" then
         if not results[1] and results[2] ~= nil then
           return nil, results[2]
         end
