@@ -59,6 +59,21 @@ describe("a request", function()
     end)
   end)
 
+  it("that came from where nobody is any more, and nobody had asked, says so", function()
+    with(function(req, _, seen)
+      seen.begun = true
+      req.ctx:wait()
+      seen.remote = req:remote()
+    end, function(client, b, seen)
+      b.server._log = nil -- it asks at once
+      client:send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+      b:wait_until(function() return seen.begun end)
+      assert(client.stream:handle():close_reset())
+      b:wait_until(function() return seen.remote end)
+      assert.equal("unknown", seen.remote)
+    end)
+  end)
+
   it("under another context is the same in all else", function()
     with(function(req, res, seen)
       local c, cancel <close> = ctx.with_value(req.ctx, "key", "value"), nil

@@ -71,6 +71,14 @@ describe("http.request_id", function()
     assert.truthy(ids({ trust = false }, "X-Request-ID: " .. good):find(UUID))
   end)
 
+  it("knows its options", function()
+    for _, options in ipairs { { trsut = false }, { trust = 0 }, { header = 5 }, 5 } do
+      local ok, err = pcall(http.request_id, options)
+      assert.is_false(ok)
+      assert.truthy(err:find("bad argument #1 to 'request_id' (options", 1, true), err)
+    end
+  end)
+
   it("takes over nothing else", function()
     for _, bad in ipairs { "", ("x"):rep(129), "a b", 'a"b', "a\tb", "a;b", "<b>", "caf\xe9",
       "a\\b", "one, two", "${x}" } do

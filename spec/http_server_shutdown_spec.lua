@@ -385,6 +385,20 @@ describe("listen", function()
     end)
   end)
 
+  it("knows what it is told", function()
+    local server <close> = http.server { handler = function() end }
+    for _, case in ipairs {
+      { { host = "127.0.0.1", port = 0, backlogg = 3 }, "the name of an option expected" },
+      { { host = "127.0.0.1", port = "0" }, "options.port: a whole number expected" },
+      { "127.0.0.1", "bad argument #2 to 'listen' (port: a whole number expected" },
+      { {}, "bad argument #1 to 'listen' (where: an address, or a table" },
+    } do
+      local ok, err = pcall(server.listen, server, case[1])
+      assert.is_false(ok)
+      assert.truthy(err:find(case[2], 1, true), err)
+    end
+  end)
+
   it("takes pipes, and more than one, also while it serves", function()
     local path = folder.new()
     bed.run({ handler = function(req, res) res:finish(req.ctx, req:remote()) end }, function(b)

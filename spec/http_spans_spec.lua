@@ -66,6 +66,25 @@ describe("spans of requests", function()
     assert.same({ "error", "error" }, { spans.client.status, spans.server.status })
   end)
 
+  it("of a client that has left, or of another protocol, are no errors", function()
+    local spans = spans_of(function(req)
+      req.ctx:wait()
+      return nil, req.ctx:err()
+    end, function(root, client, url)
+      local c, cancel <close> = ctx.with_timeout(root, 50)
+      assert.is_nil((client:get(c, url, { propagate = false })))
+    end)
+    assert.equal("ok", spans.server.status)
+    for _, failure in ipairs { false, "broken" } do
+      spans = spans_of(function(req)
+        local stream <close> = req:hijack()
+        stream:write(req.ctx, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        return nil, failure or nil
+      end, get "/")
+      assert.equal(failure and "error" or "ok", spans.server.status)
+    end
+  end)
+
   it("end with the deadline that ended the request", function()
     local spans = spans_of(function(req) return nil, req.ctx:wait() end, function(root, client, url)
       local c, cancel <close> = ctx.with_timeout(root, 50)

@@ -62,6 +62,9 @@ function http.server(options) end
 ---@field pipe? string     a path, instead of these two
 ---@field fd? integer      a socket that was inherited
 ---@field backlog? integer
+---@field reuseport? boolean  several processes on one port
+---@field ipv6only? boolean
+---@field nodelay? boolean
 
 ---@param where string|ctx.http.Where
 ---@param port? integer  0: any that is free

@@ -52,10 +52,16 @@ end
 ---@field header? string   x-request-id
 ---@field trust? boolean   take over what the client sent, if it is harmless; true
 
+local REQUEST_ID_OPTIONS = {
+  header = { "a string", function(value) return type(value) == "string" end },
+  trust = { "a boolean", function(value) return type(value) == "boolean" end },
+}
+
 --- Gives each request an id: the client's, or a new UUID. It goes out in the same header, into the
 --- access log, and to whoever asks http.request_id.of(c).
 local function new_request_id(_, options)
   options = options or {}
+  misuse.options(options, "request_id", 1, REQUEST_ID_OPTIONS)
   local header = options.header or "X-Request-ID"
   local name, trust = header:lower(), options.trust ~= false
   return function(next)

@@ -133,11 +133,14 @@ function Request:peer()
   return self._connection:peer()
 end
 
---- The name of the other side, for logs.
+--- The name of the other side, for logs; "unknown" when it had gone before anybody asked.
 ---@return string
 function Request:remote()
   local peer = self:peer()
-  return type(peer) == "table" and peer.ip or "unix"
+  if type(peer) == "table" then
+    return peer.ip
+  end
+  return peer and "unix" or "unknown"
 end
 
 --- A context that is done when the server has begun to shut down, for handlers that go on for long:

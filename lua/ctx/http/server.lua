@@ -78,8 +78,8 @@ local function open_listener(where, port)
 end
 
 --- Listens on an address, `listen("127.0.0.1", 8080)`, or on what a table tells: `{ host =, port =
---- }`, `{ pipe = path }`, `{ fd = }` for a socket that was inherited; with `backlog` and, where
---- libuv has it, `reuseport`. May be called for several. Connections wait in the kernel until
+--- }`, `{ pipe = path }`, `{ fd = }` for a socket that was inherited; with `backlog`, `ipv6only`,
+--- `nodelay` and, where libuv has it, `reuseport`. May be called for several. Connections wait in the kernel until
 --- `serve`.
 ---@param where string|table
 ---@param port? integer  0: any that is free
@@ -90,8 +90,11 @@ function Server:listen(where, port)
   check(type(where) == "string" or type(where) == "table" and
     (where.pipe or where.fd or where.host), "listen", 1, "where",
     "an address, or a table with host, pipe or fd", where)
-  check(type(where) ~= "string" or math.type(port) == "integer", "listen", 2, "port",
-    "a whole number", port)
+  if type(where) == "table" then
+    misuse.options(where, "listen", 1, settings.where)
+  else
+    check(math.type(port) == "integer", "listen", 2, "port", "a whole number", port)
+  end
   if self._state ~= "new" and self._state ~= "serving" then
     return nil, errors.new("listen: the server shuts down")
   end

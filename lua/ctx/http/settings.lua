@@ -43,6 +43,9 @@ end
 
 local SIZE = { "a whole number from 1 to 2^30", in_memory }
 local MS, WHOLE = { "a positive number of ms", is_ms }, { "a whole number of 1 or more", whole }
+local TEXT = { "a string", function(value) return type(value) == "string" end }
+local FLAG = { "a boolean", function(value) return type(value) == "boolean" end }
+local NUMBER = { "a whole number", function(value) return math.type(value) == "integer" end }
 
 ---@type table<string, [string, fun(value: any): any]>
 settings.known = {
@@ -52,10 +55,17 @@ settings.known = {
   max_target = SIZE, max_head = SIZE, max_headers = SIZE, max_body = WHOLE,
   max_connections = WHOLE, max_requests = WHOLE,
   access_log = { "a function", is_function }, on_error = { "a function", is_function },
-  propagate = { "a boolean", function(value) return type(value) == "boolean" end },
+  propagate = FLAG,
   deadline = { "what propagate.deadline gives, or false", function(value)
     return value == false or type(value) == "table" and value._header
   end },
+}
+
+--- Where a server listens. What else ctx.uv would take for its streams, the server sees to.
+---@type table<string, [string, fun(value: any): any]>
+settings.where = {
+  host = TEXT, port = NUMBER, pipe = TEXT, fd = NUMBER, backlog = WHOLE, reuseport = FLAG,
+  ipv6only = FLAG, nodelay = FLAG,
 }
 
 local DEFAULTS = {

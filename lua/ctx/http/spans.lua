@@ -24,7 +24,8 @@ function spans.received(c, req)
   return below, span
 end
 
---- The response is out, or will never be. That a client was at fault is no error of the server.
+--- The response is out, or will never be. That a client was at fault, or has left, is no error of the
+--- server; what a handler did with a connection that it has hijacked, it knows itself.
 ---@param span ctx.propagate.Span
 ---@param req ctx.http.Request
 ---@param res ctx.http.Response
@@ -40,8 +41,14 @@ function spans.answered(span, req, res, err)
   if res.sent then
     span:set("http.response.status_code", res.status)
   end
-  local fault = not res.sent or res.status >= 500
-  span:finish(fault and (err or res.failed or res.status) or nil)
+  local conn = res._connection
+  if conn.hijacked then
+    span:finish(err)
+  elseif res.sent and res.status < 500 or conn.gone then
+    span:finish()
+  else
+    span:finish(err or res.failed or res.status)
+  end
 end
 
 --- The span of a request that goes out, before its headers are made: they name it.
