@@ -212,7 +212,7 @@ describe("a shutdown", function()
     end)
   end)
 
-  it("does not wait for a hijacked connection while its handler runs, nor counts it as cut", function()
+  it("does not wait for the handler of a hijacked connection, nor counts it as cut", function()
     local seen = {}
     bed.run({ handler = function(req)
       local stream <close> = assert(req:hijack())
@@ -290,7 +290,7 @@ describe("serve", function()
   end)
 
   -- It had stopped looking at its context when a drain began.
-  it("ends the requests when its context ends in the midst of a drain, and waits for them", function()
+  it("ends the requests when its context ends in a drain, and waits for them", function()
     local seen = {}
     serving_under({ handler = gated(seen) }, function(b, serving, cancel)
       local client <close> = b:connect()
@@ -311,7 +311,7 @@ describe("serve", function()
 
   -- Half a head was waited for, and a body that nobody wanted, as long as a byte of it came now and
   -- then.
-  it("waits for requests when its context ends, and not for what clients have still to say", function()
+  it("waits for requests when its context ends, not for what clients have still to say", function()
     for _, draining in ipairs { false, true } do
       serving_under({ handler = function() end }, function(b, serving, cancel)
         local head, body, late = b:connect(), b:connect(), b:connect()

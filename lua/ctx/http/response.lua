@@ -101,8 +101,8 @@ local function ended(self, name)
   end
 end
 
---- A write has not begun. Should the handler not look, and there was no time for an answer any more,
---- then what there is of one is not whole.
+--- A write has not begun. If that is because the request is over, and the handler does not look,
+--- then what there is of an answer is not whole.
 local function missed(self, err)
   local request = self._request
   if (request._innermost or request.ctx):err() then
@@ -203,8 +203,8 @@ function Response:write(c, data)
   return send(self, c, joined(out, #data), #data, begun)
 end
 
---- All is out. Of too little, the client waits for the rest, and must not take the next response for
---- it.
+--- All is out. Of too little, the client waits for the rest: it must not take the next response for
+--- that.
 local function check_length(self)
   if self._length and self._has_body and self.bytes < self._length then
     self._keep_alive = false

@@ -79,8 +79,8 @@ end
 
 --- Listens on an address, `listen("127.0.0.1", 8080)`, or on what a table tells: `{ host =, port =
 --- }`, `{ pipe = path }`, `{ fd = }` for a socket that was inherited; with `backlog`, `ipv6only`,
---- `nodelay` and, where libuv has it, `reuseport`. May be called for several. Connections wait in the kernel until
---- `serve`.
+--- `nodelay` and, where libuv has it, `reuseport`. May be called for several. Connections wait in
+--- the kernel until `serve`.
 ---@param where string|table
 ---@param port? integer  0: any that is free
 ---@return ctx.uv.Listener|nil listener
@@ -385,10 +385,10 @@ local function end_with(self, c)
   return nil, err
 end
 
---- Serves until the server is shut down or closed, and all has ended: true; at once, if that has come
---- first. When `c` ends, so do the contexts of all requests, with its cause; serve waits for their
---- handlers and returns its error. With `drain_timeout` it shuts down instead, as under a context of that time. A listener
---- that fails ends it with that error.
+--- Serves until the server is shut down or closed, and all has ended: true; at once, if that was
+--- before. When `c` ends, so do the contexts of all requests, with its cause; serve waits for their
+--- handlers and returns its error. With `drain_timeout` it shuts down instead, as under a context of
+--- that time. A listener that fails ends it with that error.
 ---@async
 ---@param c ctx.Context
 ---@return true|nil ok

@@ -24,8 +24,8 @@ function spans.received(c, req)
   return below, span
 end
 
---- The response is out, or will never be. That a client was at fault, or has left, is no error of the
---- server; what a handler did with a connection that it has hijacked, it knows itself.
+--- The response is out, or will never be. That a client was at fault, or has left, is no error of
+--- the server; what came of a connection that was hijacked, its handler knows.
 ---@param span ctx.propagate.Span
 ---@param req ctx.http.Request
 ---@param res ctx.http.Response
