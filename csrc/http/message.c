@@ -77,7 +77,8 @@ static void free_head(struct http_message* m) {
 
 /* llhttp is lenient with some line breaks, and how lenient depends on its version; what a proxy before
  * us takes for the end of a line must be what we take for it. So each line ends with CRLF, none is
- * folded (RFC 9112, 2.2 and 5.2), and the first one ends with a version of HTTP. */
+ * folded (RFC 9112, 2.2 and 5.2), and the first one has no two blanks in a row and ends with a version
+ * of HTTP. Those of a trailer are lines like the head's. */
 enum { BEFORE, BEFORE_LF, FIRST, FIRST_LF, LINE, LINE_LF, MORE, LAST_LF, OVER };
 
 static const uint64_t HTTP_SLASH = 0x485454502f; /* "HTTP/" */
@@ -89,6 +90,7 @@ static int next_in_lines(const struct http_message* m, unsigned char c) {
   case BEFORE: return cr ? BEFORE_LF : lf ? -1 : FIRST;
   case BEFORE_LF: return lf ? BEFORE : -1;
   case FIRST: /* "HTTP/" and three bytes before the end */
+    if (c == ' ' && (m->tail & 0xff) == ' ') return -1;
     return lf ? -1 : !cr ? FIRST : (m->tail >> 24) == HTTP_SLASH ? FIRST_LF : -1;
   case LINE: return cr ? LINE_LF : lf ? -1 : LINE;
   case FIRST_LF:
@@ -270,6 +272,13 @@ static int on_head(llhttp_t* parser) {
   return 0;
 }
 
+/* Behind the last chunk there are lines again: a pause, since only llhttp knows where that is. */
+static int on_chunk(llhttp_t* parser) {
+  if (parser->content_length > 0) return 0;
+  of(parser)->lines = MORE;
+  return HPE_PAUSED;
+}
+
 static int on_extension(llhttp_t* parser, const char* at, size_t size) {
   struct http_message* m = of(parser);
   (void)at;
@@ -324,6 +333,7 @@ static const llhttp_settings_t SETTINGS = {
     .on_header_value_complete = on_value_end,
     .on_headers_complete = on_head,
     .on_body = on_body,
+    .on_chunk_header = on_chunk,
     .on_message_complete = on_end,
 #if LLHTTP_VERSION_MAJOR >= 8
     .on_chunk_extension_name = on_extension,
@@ -367,10 +377,11 @@ static size_t read_until(struct http_message* m, const char* data) {
 /* How many bytes were used; sets events and, at a failure, status. */
 static size_t execute(struct http_message* m, const char* data, size_t size) {
   size_t good = good_lines(m, data, size);
+  llhttp_resume(&m->parser);
   llhttp_errno_t error = llhttp_execute(&m->parser, data, good);
   switch (error) {
   case HPE_OK:
-    if (good < size) failed(m, 400, "a broken line in the head");
+    if (good < size) failed(m, 400, "a broken line in the head or the trailer");
     return size;
   case HPE_PAUSED:
   case HPE_PAUSED_UPGRADE: return read_until(m, data);

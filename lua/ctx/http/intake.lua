@@ -98,6 +98,9 @@ end
 local function begin(self, head, done)
   -- Chunks may be none, but they have an end, and trailers.
   done = done and not head.chunked
+  if head.method == "CONNECT" then
+    head.keep_alive = false -- what comes behind it is no HTTP, and here nobody wants it
+  end
   local read = not done and body.new(function() want(self) end) or body.empty
   local req = request.new(head, self, read)
   self._started = false

@@ -71,8 +71,8 @@ local function make_head(self, length)
     -- What is less is not the end: res:inform sends it, and for 101 there is req:hijack.
     return nil, "res.status: a status from 200 to 999 expected, got " .. tostring(status)
   end
-  if not has_length(status) then
-    length = nil
+  if not has_length(status) or request.method == "CONNECT" and status < 300 then
+    length = nil -- RFC 9110, 8.6
   elseif request.method == "HEAD" and length == 0 then
     length = false -- the program may name the length that GET would have
   end

@@ -387,8 +387,8 @@ end
 
 --- Serves until the server is shut down or closed, and all has ended: true; at once, if that was
 --- before. When `c` ends, so do the contexts of all requests, with its cause; serve waits for their
---- handlers and returns its error. With `drain_timeout` it shuts down instead, as under a context of
---- that time. A listener that fails ends it with that error.
+--- handlers and returns its error. With `drain_timeout` it shuts down instead, as under a context
+--- of that time. A listener that fails ends it with that error.
 ---@async
 ---@param c ctx.Context
 ---@return true|nil ok

@@ -19,7 +19,7 @@ function url.unescape(text)
 end
 
 --- The path, the query and the host of a target in absolute-form, as a proxy gets it, or nil if
---- there is a user in it (RFC 9110, 4.2.4); of OPTIONS * and of CONNECT, the target.
+--- there is no host or a user in it (RFC 9110, 4.2); of OPTIONS * and of CONNECT, the target.
 ---@param target string
 ---@return string? path
 ---@return string? query
@@ -28,7 +28,7 @@ function url.split(target)
   local host, path, query = target:match("^%a[%w+.-]*://([^/?]*)([^?]*)%??(.*)$")
   if not host then
     return target
-  elseif not host:find("@", 1, true) then
+  elseif host ~= "" and not host:find("@", 1, true) then
     return path ~= "" and path or "/", query ~= "" and query or nil, host
   end
 end

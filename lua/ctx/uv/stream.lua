@@ -108,8 +108,8 @@ function Stream:close(why)
   self._writers:open()
 end
 
---- For who goes on with luv's stream: nothing reads here any more, a write waits until the kernel has
---- all of it, as what is queued would be lost at the close, and what was read and not taken is his.
+--- For who goes on with luv's stream: nothing reads here any more, what was read and not taken is
+--- his, and a write waits until the kernel has all of it, as a queue would be lost at the close.
 ---@private
 ---@return string[]? parts
 function Stream:_hand_over()
