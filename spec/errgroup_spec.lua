@@ -389,6 +389,7 @@ describe("misuse of a group", function()
   it("is told at the caller's line", function()
     local raises = misuse.raises
     raises(function() errgroup.with_context(nil) end, "#1", "with_context", "c: a context")
+    raises(function() errgroup.new(ctx.background()) end, "#1", "errgroup.with_context(c)")
     raises(function() g:go() end, "go", "fn: a function expected, got no value")
     raises(function() g:try_go(5) end, "try_go", "fn: a function expected, got number")
     raises(function() g.go({}, nothing) end, "go", "g: a group expected, got table")

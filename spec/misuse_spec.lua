@@ -156,6 +156,13 @@ describe("more that is refused", function()
     cancel()
   end)
 
+  it("by set_report: what is no function, and would lose every report", function()
+    local before = ctx.set_report(nil)
+    ctx.set_report(before)
+    raises(function() ctx.set_report("stderr") end, "#1", "set_report")
+    assert.equal(before, ctx.set_report(before))
+  end)
+
   it("a cancel's own functions on something else", function()
     local c, cancel = ctx.with_cancel(background)
     local metatable = getmetatable(cancel)

@@ -281,7 +281,7 @@ describe("misuse of a semaphore", function()
       misuse.raises(function() s:resize(k) end, "resize", "n: " .. expected)
       misuse.raises(function() semaphore.new(k) end, "n: " .. expected)
     end
-    misuse.raises(function() semaphore.new() end, "n: " .. expected)
+    misuse.raises(function() semaphore.new() end, "n: " .. expected .. "no value)")
     misuse.raises(function() s:resize() end, "n: " .. expected)
     assert.same({ 0, 3 }, { s:held() })
   end)

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 local ctx = require "ctx"
 local core = require "ctx.core"
+local misuse = require "spec.support.misuse"
 local reports = require "spec.support.reports"
 local testing = require "ctx.testing"
 local uv = require "luv"
@@ -119,9 +120,19 @@ describe("the hand-moved clock", function()
   it("refuses to be advanced once it is closed", function()
     local clock = testing.clock()
     clock:close()
-    local ok, err = pcall(clock.advance, clock, 10)
-    assert.is_false(ok)
-    assert.matches("the clock is real", err, 1, true)
+    misuse.raises(function() clock:advance(10) end, "the clock is real")
+  end)
+
+  it("refuses what is no time, and to be called with a dot", function()
+    testing.run(function(_, clock)
+      for _, ms in ipairs({ "5", 0 / 0, {} }) do
+        misuse.raises(function() clock:advance(ms) end, "#1 to 'advance' (ms: a time in ms")
+      end
+      misuse.raises(function() clock.advance(5) end, "'advance'", "colon")
+      misuse.raises(function() clock.settle() end, "'settle'", "colon")
+      misuse.raises(function() clock.elapsed() end, "'elapsed'", "colon")
+      assert.equal(0, clock:elapsed())
+    end)
   end)
 
   -- Cause: closing an inner clock brought the real one back under the outer. Cure: the inner one is
@@ -182,6 +193,13 @@ describe("real I/O under the hand-moved clock", function()
 end)
 
 describe("testing.run", function()
+  it("refuses what is no function, and options that there are not", function()
+    local function never() error("called") end
+    misuse.raises(function() testing.run(5) end, "#1 to 'run' (fn: a function expected, got 5)")
+    misuse.raises(function() testing.run(never, { rael = true }) end, "#2 to 'run'", "rael")
+    misuse.raises(function() testing.run(never, { name = 5 }) end, "options.name: a string")
+  end)
+
   it("hands root, the clock, and back what the function returns", function()
     local results = table.pack(testing.run(function(root, clock)
       assert.is_nil(root:err())
@@ -239,12 +257,6 @@ describe("testing.run", function()
       assert.is_true(ctx.sleep(root, 10))
       assert.equal(10, clock:elapsed())
     end)
-  end)
-
-  it("demands a function", function()
-    local ok, err = pcall(testing.run, 5)
-    assert.is_false(ok)
-    assert.matches("a function expected, got number", err, 1, true)
   end)
 end)
 

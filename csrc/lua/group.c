@@ -31,6 +31,8 @@ static lctx_group* push_group(lua_State* L) {
 
 /* errgroup.new() → g: a group without a context */
 static int group_new(lua_State* L) {
+  luaL_argcheck(L, lua_isnoneornil(L, 1), 1,
+                "none expected; a group with a context is errgroup.with_context(c)");
   lctx_group* g = push_group(L);
   ctx_group_init(&g->g, &lctx_upstate(L)->tree, NULL);
   return 1;

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 
 #include "lctx.h"
+#include "where.h"
 
 /* -- The clock --------------------------------------------------------------------------------- */
 
@@ -317,7 +318,7 @@ static int core_fake_clock(lua_State* L) {
  * for: a task that says how long it sleeps does not mean to wait for a socket. */
 static int core_jump(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
-  if (!S->fake) return luaL_error(L, "advance: the clock is real; install a fake one first");
+  if (!S->fake) return lctx_error(L, S, "advance: the clock is real; install a fake one first");
   uint64_t end_ns = ctx_time_add(S->fake_ns, lctx_checkms(L, 1, "ms"));
   if (end_ns > S->jump_ns) S->jump_ns = end_ns;
   return 0;
@@ -327,7 +328,7 @@ static int core_jump(lua_State* L) {
 static int core_advance(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   uint64_t end_ns = ctx_time_add(S->fake_ns, lctx_checkms(L, 1, "ms"));
-  if (!S->fake) return luaL_error(L, "advance: the clock is real; install a fake one first");
+  if (!S->fake) return lctx_error(L, S, "advance: the clock is real; install a fake one first");
   if (S->draining) {
     S->fake_ns = end_ns;
     return 0;

@@ -2,6 +2,7 @@
 --- The one place where this library speaks by itself: errors that nobody waits for, lost cancels.
 local core = require "ctx.core"
 local errors = require "ctx.errors"
+local misuse = require "ctx.misuse"
 
 local shared = core.shared("ctx.report")
 local report = {}
@@ -17,6 +18,8 @@ shared.told = shared.told or setmetatable({}, { __mode = "k" })
 ---@param fn? fun(message: string, kind: string)
 ---@return fun(message: string, kind: string) previous
 function report.set(fn)
+  misuse.argument(fn == nil or type(fn) == "function", "set_report", 1, "fn", "a function or nil",
+    fn)
   local previous = shared.report
   shared.report = fn or to_stderr
   return previous

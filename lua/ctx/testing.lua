@@ -15,6 +15,7 @@
 local core = require "ctx.core"
 local ctx = require "ctx"
 local loop = require "ctx.loop"
+local misuse = require "ctx.misuse"
 
 -- Where ctx.signal keeps the handle that ignores SIGPIPE, made when it is first loaded.
 local signals = core.shared("ctx.signal")
@@ -36,6 +37,7 @@ end
 
 --- The ms that have passed since the clock was installed.
 function Clock:elapsed()
+  misuse.self(self, metatable, "elapsed")
   return ctx.now() - self._began
 end
 
@@ -43,6 +45,8 @@ end
 --- this is a sleep that nothing ends early.
 ---@param ms number
 function Clock:advance(ms)
+  misuse.self(self, metatable, "advance")
+  misuse.argument(misuse.is_ms(ms), "advance", 1, "ms", "a time in ms", ms)
   if coroutine.isyieldable() then
     core.jump(ms)
     ctx.sleep(ctx.background(), ms)
@@ -53,11 +57,13 @@ end
 
 --- Runs everything that is ready, without moving time.
 function Clock:settle()
+  misuse.self(self, metatable, "settle")
   self:advance(0)
 end
 
 --- Brings the real clock back. Again: nothing.
 function Clock:close()
+  misuse.self(self, metatable, "close")
   if not self._real then
     self._real = true
     core.fake_clock(false)
@@ -139,7 +145,8 @@ local function leaked_tasks(self, leaks)
     seen[trace] = (seen[trace] or 0) + 1
     local new = seen[trace] > (self._tasks[trace] or 0)
     if new and task.kind ~= "main" and task.status ~= "running" then
-      local spawned = task.spawned and place(task.spawned) or "(unknown: ctx.debug is off)"
+      local spawned = task.spawned and place(task.spawned)
+        or "(unknown: an after-func, or ctx.debug was off)"
       leaks[#leaks + 1] = ("a %s %s in %s, started at %s\n%s")
         :format(task.kind, task.status, task.what, spawned, task.traceback)
     end
@@ -211,6 +218,11 @@ local function collect_lost(into)
   return previous
 end
 
+local OPTIONS = {
+  name = { "a string", function(value) return type(value) == "string" end },
+  real = { "a boolean", function(value) return type(value) == "boolean" end },
+}
+
 ---@class ctx.testing.Options
 ---@field name? string   how leaks call the spec; by default where the function stands
 ---@field real? boolean  keep the real clock
@@ -222,10 +234,9 @@ end
 ---@param options? ctx.testing.Options
 ---@return any ... what fn returned
 function testing.run(fn, options)
-  if type(fn) ~= "function" then
-    error(("bad argument #1 to 'run' (fn: a function expected, got %s)"):format(type(fn)), 2)
-  end
+  misuse.fn(fn, "run", 1)
   options = options or {}
+  misuse.options(options, "run", 2, OPTIONS)
   local debugging = ctx.debug()
   local lost = {}
   ctx.debug(true)
