@@ -255,6 +255,8 @@ local unfailing = {
   ["uv.fs_* tells what went wrong, and where"] = "the same",
   ["names have their permits back after whatever goes wrong"] =
     "luv is made to call nobody back; the finalizer, which is left then, needs memory, too",
+  ["is counted when it is done with the first of several, too"] =
+    "what is left of a context is its finalizer, and that needs memory, too",
   ["a stream that is read gives every byte once, whatever the pieces"] =
     "reads until a writer ends that could not begin",
   ["loses no connection that arrives in the turn of the cancel"] =
