@@ -3,6 +3,7 @@
 local errors = require "ctx.errors"
 local loopback = require "spec.support.loopback"
 local luv = require "luv"
+local misuse = require "spec.support.misuse"
 local uv = require "ctx.uv"
 
 local pair, run = loopback.pair, loopback.run
@@ -72,6 +73,31 @@ describe("misuse of a stream", function()
       raises("data: a list of strings", function() client:write(root, { "a", 5 }) end)
       raises("n: a whole number", function() client:read_exactly(root, 1.5) end)
       raises("ms: a positive number", function() client:set_idle(0) end)
+    end)
+  end)
+end)
+
+describe("a method of ctx.uv that is called with a dot", function()
+  it("says so, at the caller's line", function()
+    run(function(root)
+      local client <close>, server = pair(root)
+      local _ <close> = server
+      local listener <close> = assert(uv.listen("127.0.0.1", 0))
+      local datagrams <close> = assert(uv.udp("127.0.0.1", 0))
+      local watcher <close> = assert(uv.watch("."))
+      local running <close> = assert(uv.start(root, "sleep", { args = { "100" } }))
+      for object, names in pairs({
+        [client] = { "read", "read_exactly", "read_line", "write", "shutdown", "set_idle", "close",
+          "is_closed", "handle", "address", "peer" },
+        [listener] = { "accept", "close", "address", "is_closed", "handle" },
+        [datagrams] = { "recv", "send", "connect", "address", "handle" },
+        [watcher] = { "next" },
+        [running] = { "wait", "kill", "close" },
+      }) do
+        for _, name in ipairs(names) do
+          misuse.raises(function() object[name](root) end, "bad self to '" .. name .. "'", "colon")
+        end
+      end
     end)
   end)
 end)

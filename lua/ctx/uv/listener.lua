@@ -158,6 +158,7 @@ end
 ---@return ctx.uv.Stream|nil connection  close it
 ---@return any? err                      code ECLOSED after close
 function Listener:accept(c)
+  misuse.self(self, metatable, "accept")
   check_context(c, "accept")
   if c:err() then
     return nil, failure.ended(c)
@@ -195,6 +196,7 @@ end
 --- woken with an error of code ECLOSED. Again: nothing.
 ---@param why? string
 function Listener:close(why)
+  misuse.self(self, metatable, "close")
   if self._closed then
     return
   end
@@ -216,6 +218,7 @@ end
 
 --- Where it listens: `{ ip, port, family }`, or the path of a pipe.
 function Listener:address()
+  misuse.self(self, metatable, "address")
   if self._closed then
     return nil, failure.closed("address", self._closed)
   end
@@ -228,11 +231,13 @@ end
 
 ---@return boolean
 function Listener:is_closed()
+  misuse.self(self, metatable, "is_closed")
   return self._closed ~= nil
 end
 
 --- luv's own handle.
 function Listener:handle()
+  misuse.self(self, metatable, "handle")
   return self._handle
 end
 

@@ -198,6 +198,7 @@ end
 ---@return ctx.uv.Exit|nil
 ---@return any? err
 function Process:wait(c)
+  misuse.self(self, metatable, "wait")
   check_context(c, "wait")
   while not self._over do
     core.check_wait(c, "process:wait")
@@ -220,6 +221,7 @@ end
 ---@return true|nil ok
 ---@return any? err  code ESRCH when it has ended
 function Process:kill(name)
+  misuse.self(self, metatable, "kill")
   if self.code then
     return nil, failure.new("ESRCH", "kill")
   end
@@ -233,6 +235,7 @@ end
 --- Ends its group as the end of its context would, waits for that, and closes the pipes.
 ---@async
 function Process:close()
+  misuse.self(self, metatable, "close")
   terminate(self)
   if not self._over then
     self:wait(ctx.background())

@@ -8,8 +8,9 @@ local failure = require "ctx.uv.failure"
 local gate = require "ctx.uv.gate"
 local host = require "ctx.uv.host"
 local misuse = require "ctx.misuse"
+local metatable = require "ctx.uv.stream_class"
 local reading = require "ctx.uv.reading"
-local writing = require "ctx.uv.writing"
+require "ctx.uv.writing"
 
 local check = misuse.argument
 
@@ -28,14 +29,7 @@ local check = misuse.argument
 ---@field _streak integer         bytes written without giving the others a turn
 ---@field _idle number?           ms
 ---@field _high_water integer
-local Stream = {}
-local metatable = { __name = "ctx.uv.Stream", __index = Stream }
-
-for _, part in ipairs { reading.methods, writing.methods } do
-  for name, method in pairs(part) do
-    Stream[name] = method
-  end
-end
+local Stream = metatable.__index
 
 local stream = { class = Stream }
 
@@ -75,6 +69,7 @@ end
 --- the context.
 ---@param ms? number
 function Stream:set_idle(ms)
+  misuse.self(self, metatable, "set_idle")
   check(ms == nil or type(ms) == "number" and ms > 0, "set_idle", 1, "ms", "a positive number", ms)
   self._idle = ms ~= math.huge and ms or nil
 end
@@ -98,6 +93,7 @@ end
 --- code ECLOSED. Again: nothing.
 ---@param why? string  for the errors of those who still use it
 function Stream:close(why)
+  misuse.self(self, metatable, "close")
   if self._closed then
     return
   end
@@ -129,11 +125,13 @@ end
 
 ---@return boolean
 function Stream:is_closed()
+  misuse.self(self, metatable, "is_closed")
   return self._closed ~= nil
 end
 
 --- luv's own stream, for what this class does not offer.
 function Stream:handle()
+  misuse.self(self, metatable, "handle")
   return self._handle
 end
 
@@ -151,11 +149,13 @@ end
 
 --- Where it is on this side: `{ ip, port, family }`, or the path of a pipe.
 function Stream:address()
+  misuse.self(self, metatable, "address")
   return address(self, "getsockname")
 end
 
 --- Where it is on the other side.
 function Stream:peer()
+  misuse.self(self, metatable, "peer")
   return address(self, "getpeername")
 end
 

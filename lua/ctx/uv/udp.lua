@@ -85,6 +85,7 @@ end
 ---@return string|nil data
 ---@return any from_or_err
 function Udp:recv(c)
+  misuse.self(self, metatable, "recv")
   check_context(c, "recv")
   local got, err = self:_take(c, "recv", receive)
   if not got then
@@ -121,6 +122,7 @@ end
 ---@return true|nil ok
 ---@return any? err
 function Udp:send(c, data, name, port)
+  misuse.self(self, metatable, "send")
   check_context(c, "send")
   check(type(data) == "string", "send", 2, "data", "a string", data)
   check(name == nil or type(name) == "string", "send", 3, "host", "a string", name)
@@ -154,6 +156,7 @@ end
 ---@return true|nil ok
 ---@return any? err
 function Udp:connect(ip, port)
+  misuse.self(self, metatable, "connect")
   check(type(ip) == "string", "connect", 1, "ip", "a string", ip)
   check(math.type(port) == "integer", "connect", 2, "port", "a port number", port)
   if self._closed then
@@ -170,6 +173,7 @@ end
 
 --- Where it is: `{ ip, port, family }`.
 function Udp:address()
+  misuse.self(self, metatable, "address")
   if self._closed then
     return nil, failure.closed("address", self._closed)
   end
@@ -178,6 +182,7 @@ end
 
 --- luv's own handle.
 function Udp:handle()
+  misuse.self(self, metatable, "handle")
   return self._handle
 end
 

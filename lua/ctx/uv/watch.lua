@@ -109,6 +109,7 @@ end
 ---@return ctx.uv.Change|nil change
 ---@return any? err
 function Watcher:next(c)
+  misuse.self(self, metatable, "next")
   check_context(c, "next")
   return self:_take(c, "watch")
 end

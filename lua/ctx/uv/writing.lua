@@ -9,6 +9,7 @@ local ctx = require "ctx"
 local failure = require "ctx.uv.failure"
 local gate = require "ctx.uv.gate"
 local host = require "ctx.uv.host"
+local metatable = require "ctx.uv.stream_class"
 local misuse = require "ctx.misuse"
 
 local check, check_context = misuse.argument, misuse.context
@@ -17,9 +18,7 @@ local check, check_context = misuse.argument, misuse.context
 local STREAK = 1024 * 1024
 
 ---@class ctx.uv.Stream
-local Stream = {}
-
-local writing = { methods = Stream }
+local Stream = metatable.__index
 
 local function cannot_write(self)
   if self._closed then
@@ -116,6 +115,7 @@ end
 ---@return true|nil ok
 ---@return any? err
 function Stream:write(c, data)
+  misuse.self(self, metatable, "write")
   check_context(c, "write")
   local bytes = length(data)
   if c:err() then
@@ -154,6 +154,7 @@ end
 ---@return true|nil ok
 ---@return any? err
 function Stream:shutdown(c)
+  misuse.self(self, metatable, "shutdown")
   check_context(c, "shutdown")
   if c:err() then
     return nil, failure.ended(c)
@@ -182,5 +183,3 @@ function Stream:shutdown(c)
   end
   return true
 end
-
-return writing
