@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 local ctx = require "ctx"
 local collected = require "spec.support.collected"
+local errgroup = require "ctx.errgroup"
 local growth = require "spec.support.growth"
 local testing = require "ctx.testing"
 
@@ -102,6 +103,46 @@ describe("B5: any", function()
     until err or ctx.now() - began > 10000
     assert.equal("late", c:cause())
     assert.equal("late", a:cause())
+  end)
+end)
+
+-- Cause: to find the context whose cause it is, all sources were searched, and what is above them:
+-- twice as much for each `any` above another, or as deep on C's stack as there were. Cure: each
+-- knows which source ended it: there is one way up. A group's cause is one that is looked for.
+describe("B5: the cause of any of any", function()
+  --- What the failure of a group is for the last of the contexts that `make` returns in a list,
+  --- together with their cancels.
+  local function cause_by(make)
+    local cause
+    testing.run(function(root)
+      local g, gctx = errgroup.with_context(root)
+      local contexts, cancels = make(root, gctx)
+      g:go(function() return nil, "failed" end)
+      g:wait()
+      cause = contexts[#contexts]:cause()
+      for _, cancel in ipairs(cancels) do cancel() end
+    end)
+    return cause
+  end
+
+  it("is found where a hundred others are looked at first", function()
+    assert.equal("failed", cause_by(function(root, gctx)
+      local contexts, cancels = { [0] = root }, {}
+      for i = 1, 100 do
+        contexts[i], cancels[i] = ctx.any(contexts[i - 1], i == 100 and gctx or root)
+      end
+      return contexts, cancels
+    end))
+  end)
+
+  it("is found however many lie between", function()
+    assert.equal("failed", cause_by(function(_, gctx)
+      local contexts, cancels = { [0] = gctx }, {}
+      for i = 1, 200000 do
+        contexts[i], cancels[i] = ctx.any(contexts[i - 1])
+      end
+      return contexts, cancels
+    end))
   end)
 end)
 

@@ -43,6 +43,25 @@ describe("c:why()", function()
     end)
   end)
 
+  -- Cause: from an `any` it went on to the first source. Cure: to the one that ended it.
+  it("tells which source ended an any, whatever ends later, or had ended before", function()
+    testing.run(function(root)
+      local a, cancel_a = ctx.with_cancel(root)
+      local b, cancel_b = ctx.with_cancel(root)
+      local c, cancel_c <close> = ctx.any(a, b)
+      cancel_b() local at = line()
+      local born_done, cancel_born <close> = ctx.any(a, b)
+      cancel_a()
+      local below, cancel_below <close> = ctx.any(c, a)
+      for _, ended in ipairs({ c, born_done, below }) do
+        assert.matches(":" .. at .. "$", ended:why().by)
+      end
+      local d, cancel_d = ctx.any(root, ctx.background())
+      cancel_d() at = line()
+      assert.matches(":" .. at .. "$", d:why().by)
+    end)
+  end)
+
   it("tells name and budget of the deadline that passed, not of the one asked (B2)", function()
     testing.run(function(root, clock)
       local outer, cancel_outer <close> = ctx.with_timeout(root, 500)

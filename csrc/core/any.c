@@ -2,7 +2,8 @@
 /* A context that is done with the first of several.
  *
  * It is a root of its own, always linked, with an arm in each source: a linked child there, so
- * that the walk that ends a source meets the arm and then ends the arm's owner. */
+ * that the walk that ends a source meets the arm and then ends the arm's owner. The first arm that
+ * is done tells which source that was; with none, the `any` itself was cancelled. */
 #include "internal.h"
 
 void ctx__any_disarm(ctx_t* any) {
@@ -20,6 +21,7 @@ int ctx_any(ctx_t* c, ctx_t* arms, ctx_t* const* sources, size_t n) {
     ctx_with_cancel(c, sources[i]);
     c->parent = NULL;
     for (size_t k = 0; k < n; k++) {
+      arms[k].due.status = k == i ? c->due.status : 0;
       if (sources[k]->due.at_ns < c->due.at_ns) c->due.at_ns = sources[k]->due.at_ns;
     }
     return 0;

@@ -84,24 +84,24 @@ static int context_done(lua_State* L) {
   return 1;
 }
 
-/* Pushes the context userdata `target`, which stands at or above the one on top; replaces that. */
-static bool find_above(lua_State* L, lctx_state* S, const lctx_context* target) {
-  for (;;) {
-    lctx_context* c = (lctx_context*)lua_touserdata(L, -1);
-    if (c == target) return true;
-    if (c->kind == LCTX_ANY || c->kind == LCTX_PUSHED) {
-      luaL_checkstack(L, 4, "contexts of contexts");
-      for (int i = 3; lua_getiuservalue(L, -1, i) == LUA_TUSERDATA; i++) {
-        if (find_above(L, S, target)) {
-          lua_replace(L, -2);
-          return true;
-        }
-        lua_pop(L, 1);
-      }
-      lua_pop(L, 1);
-    }
-    if (c->up == NULL) return false;
-    lua_getiuservalue(L, -1, 1);
+int lctx_way_of_end(lua_State* L, int arg) {
+  const lctx_context* c = (const lctx_context*)lua_touserdata(L, arg);
+  if (c->kind == LCTX_PUSHED) return 3;
+  if (c->kind != LCTX_ANY) return 1;
+  const lctx_any* any = (const lctx_any*)(const void*)c;
+  int count = (int)((lua_rawlen(L, arg) - sizeof *any) / sizeof any->arms[0]);
+  for (int i = 0; i < count; i++) {
+    if (any->arms[i].due.status != 0) return 3 + i;
+  }
+  return 0;
+}
+
+/* Replaces the context on top by `target`, which stands at or above it. A value is inherited from the
+ * parent; a cause is that of a context from which those below have their end. */
+static void find_above(lua_State* L, const lctx_context* target) {
+  while (lua_touserdata(L, -1) != target) {
+    int way = target->kind == LCTX_VALUE ? 1 : lctx_way_of_end(L, -1);
+    if (way == 0 || lua_getiuservalue(L, -1, way) != LUA_TUSERDATA) return;
     lua_replace(L, -2);
   }
 }
@@ -112,12 +112,12 @@ void lctx_know(lua_State* L, int arg) {
 }
 
 /* The weak table forgets what is only being finalized: then the way up leads there, too. */
-void lctx_pushknown(lua_State* L, lctx_state* S, int arg, const lctx_context* c) {
+void lctx_pushknown(lua_State* L, int arg, const lctx_context* c) {
   arg = lua_absindex(L, arg);
   if (lua_rawgetp(L, lua_upvalueindex(LCTX_UP_KNOWN), c) != LUA_TNIL) return;
   lua_pop(L, 1);
   lua_pushvalue(L, arg);
-  (void)find_above(L, S, c);
+  find_above(L, c);
 }
 
 void lctx_pushcause(lua_State* L, lctx_state* S, int arg, lctx_context* c) {
@@ -134,7 +134,7 @@ void lctx_pushcause(lua_State* L, lctx_state* S, int arg, lctx_context* c) {
     if (!lctx_hook(L, S, "foreign_cause", 1, 1)) lctx_pusherr(L, S, err);
     return;
   }
-  lctx_pushknown(L, S, arg, LCTX_CONTAINER(cause, lctx_context, token));
+  lctx_pushknown(L, arg, LCTX_CONTAINER(cause, lctx_context, token));
   lua_getiuservalue(L, -1, 2);
   lua_replace(L, -2);
 }

@@ -308,7 +308,10 @@ uint64_t lctx_checkms(lua_State* L, int arg, const char* name);
 void lctx_open_context(lua_State* L, lctx_state* S);
 
 /* Pushes the userdata of `c`, which stands at or above the context at `arg`. */
-void lctx_pushknown(lua_State* L, lctx_state* S, int arg, const lctx_context* c);
+void lctx_pushknown(lua_State* L, int arg, const lctx_context* c);
+/* The user value of the context at `arg`, which is done, through which it has its end: its parent; of
+ * an `any` the source that ended it, or 0 when none did. */
+int lctx_way_of_end(lua_State* L, int arg);
 /* Makes lctx_pushknown of the context at `arg` one access. May raise. */
 void lctx_know(lua_State* L, int arg);
 

@@ -111,14 +111,14 @@ static int value_with_value(lua_State* L) {
 }
 
 /* Fills the table of the link on top with everything that can be seen from it; pushes the table. */
-static void push_table(lua_State* L, lctx_state* S, value_t* from) {
+static void push_table(lua_State* L, value_t* from) {
   if (from->table) {
     lua_getiuservalue(L, -1, UV_TABLE);
     return;
   }
   lua_newtable(L);
   for (value_t* v = from; v != NULL; v = v->above) {
-    lctx_pushknown(L, S, 1, &v->base);
+    lctx_pushknown(L, 1, &v->base);
     lua_getiuservalue(L, -1, UV_KEY);
     lua_pushvalue(L, -1);
     bool hidden = lua_rawget(L, -4) != LUA_TNIL;
@@ -139,9 +139,9 @@ static void push_table(lua_State* L, lctx_state* S, value_t* from) {
   from->table = true;
 }
 
-static int by_table(lua_State* L, lctx_state* S, value_t* from) {
-  lctx_pushknown(L, S, 1, &from->base);
-  push_table(L, S, from);
+static int by_table(lua_State* L, value_t* from) {
+  lctx_pushknown(L, 1, &from->base);
+  push_table(L, from);
   lua_pushvalue(L, 2);
   lua_rawget(L, -2);
   if (lua_touserdata(L, -1) == &nil_marker) lua_pushnil(L);
@@ -154,15 +154,15 @@ int lctx_context_value(lua_State* L) {
   if (key.type != LUA_TUSERDATA) check_key(L, 2);
   uint64_t bit = bit_of(&key);
   value_t* from = (value_t*)c->values;
-  if (from != NULL && from->table) return by_table(L, lctx_stateof(c), from);
+  if (from != NULL && from->table) return by_table(L, from);
   int links = 0;
   for (value_t* v = from; v != NULL && (v->bits & bit) != 0; v = v->above) {
     if (same(&v->key, &key)) {
-      lctx_pushknown(L, lctx_stateof(c), 1, &v->base);
+      lctx_pushknown(L, 1, &v->base);
       lua_getiuservalue(L, -1, UV_VALUE);
       return 1;
     }
-    if (++links > FAR) return by_table(L, lctx_stateof(c), from);
+    if (++links > FAR) return by_table(L, from);
   }
   lua_pushnil(L);
   return 1;
@@ -190,7 +190,7 @@ static int key_tostring(lua_State* L) {
 }
 
 void lctx_pushkeyname(lua_State* L, lctx_state* S, lctx_context* value) {
-  lctx_pushknown(L, S, 1, value);
+  lctx_pushknown(L, 1, value);
   lua_getiuservalue(L, -1, UV_KEY);
   lua_replace(L, -2);
   bool made = false;

@@ -44,10 +44,13 @@ static bool ended_here(lua_State* L, lctx_state* S, const lctx_context* c, int e
 static void find_origin(lua_State* L, lctx_state* S, int err) {
   for (;;) {
     const lctx_context* c = (const lctx_context*)lua_touserdata(L, -1);
-    if (c->up == NULL || ended_here(L, S, c, err) || ctx_err(c->up->c) != err) return;
-    lua_getiuservalue(L, -1, 1);
+    int way = lctx_way_of_end(L, -1);
+    if (c->up == NULL || way == 0 || ended_here(L, S, c, err)) return;
+    lua_getiuservalue(L, -1, way);
+    if (ctx_err(((const lctx_context*)lua_touserdata(L, -1))->c) != err) break;
     lua_replace(L, -2);
   }
+  lua_pop(L, 1);
 }
 
 static void push_note(lua_State* L, lctx_state* S, enum lctx_ref ref, int index) {
