@@ -53,8 +53,8 @@ describe("a context that is dropped without its cancel", function()
   end)
 
   -- Cause: to note the line of a context made a string while its slot was chosen and not yet taken;
-  -- a finalizer that ran then made a context in the same slot, and the list of free ones broke. Cure:
-  -- the line comes first. A long name: Lua makes a string of it each time.
+  -- a finalizer that ran then made a context in the same slot, and the list of free ones broke.
+  -- Cure: the line comes first. A long name: Lua makes a string of it each time.
   it("is counted also while finalizers make contexts, under ctx.debug", function()
     local before = ctx.debug(true)
     local cancels = {}

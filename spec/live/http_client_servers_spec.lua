@@ -174,9 +174,9 @@ end)
 
 -- -- Programs -------------------------------------------------------------------------------------
 
---- A getaddrinfo that finds names in .here on this machine, never answers about those in .hang, and
---- about those in .late when the program has closed its Lua state and exits: it sees that its threads
---- come to their ends.
+--- A getaddrinfo that finds names in .here on this machine, never answers about those in .hang,
+--- and about those in .late when the program has closed its Lua state and exits: it sees that its
+--- threads come to their ends.
 local RESOLVER = [[
 #define _GNU_SOURCE
 #include <dirent.h>

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
---- The class of streams. How they are made, read and written is in files of their own, which add the
---- methods.
+--- The class of streams. How they are made, read and written is in files of their own, which add
+--- the methods.
 ---@class ctx.uv.Stream
 local Stream = {}
 
