@@ -196,6 +196,10 @@ static int check_head(struct http_message* m) {
   if (f.codings > 1) return failed(m, 400, "more than one Transfer-Encoding");
   if (f.codings == 1 && !f.chunked)
     return failed(m, 501, "no transfer coding but chunked is known here");
+  if (f.codings == 1 && !(m->parser.flags & F_CHUNKED)) /* behind it was a tab */
+    return failed(m, 400, "a Transfer-Encoding that is not understood");
+  if (m->parser.method == HTTP_CONNECT && (f.codings > 0 || m->parser.content_length > 0))
+    return failed(m, 400, "a CONNECT has no body"); /* llhttp would read it as the next request */
   if (f.lengths == 1 && m->parser.content_length > m->limits.body)
     return failed(m, 413, "the body is too large");
   return 0;

@@ -97,8 +97,10 @@ groups["targets"] = {
   { "authority-form", head("GET o:80 HTTP/1.1", "Host: h"), { "400" }, "lingers" },
   { "authority-form for CONNECT", head("CONNECT o:80 HTTP/1.1", "Host: h"),
     { "200 CONNECT o:80 h []" }, "closed" },
-  { "a CONNECT with what is no request behind it", head("CONNECT o:80 HTTP/1.1", "Host: h",
-    "Content-Length: 3") .. "abc", { "200 CONNECT o:80 h []" }, "lingers" },
+  { "a CONNECT with what is no request behind it", head("CONNECT o:80 HTTP/1.1", "Host: h")
+    .. "abc", { "200 CONNECT o:80 h []" }, "lingers" },
+  { "a CONNECT with a body", head("CONNECT o:80 HTTP/1.1", "Host: h", "Content-Length: 18")
+    .. "GET / HTTP/1.1\r\n\r\n", { "400" }, "lingers" },
   { "asterisk-form for OPTIONS", head("OPTIONS * HTTP/1.1", "Host: h"),
     { "200 OPTIONS * h []" }, "open" },
   { "asterisk-form for GET", head("GET * HTTP/1.1", "Host: h"), { "400" }, "lingers" },
@@ -172,6 +174,7 @@ groups["Transfer-Encoding"] = {
   { "nothing in chunks", chunked("0\r\n\r\n"), { POST .. "[]" }, "open" },
   { "Chunked", post("Transfer-Encoding: Chunked") .. "0\r\n\r\n", { POST .. "[]" }, "open" },
   { "a tab before", post("Transfer-Encoding:\tchunked") .. "0\r\n\r\n", { POST .. "[]" }, "open" },
+  { "a tab behind", post("Transfer-Encoding: chunked\t") .. "0\r\n\r\n", { "400" }, "lingers" },
   { "a vertical tab before", post("Transfer-Encoding: \vchunked") .. "0\r\n\r\n", { "400" },
     "lingers" },
   { "folded", post("Transfer-Encoding:\r\n chunked") .. "0\r\n\r\n", { "400" }, "lingers" },
