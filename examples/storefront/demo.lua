@@ -17,6 +17,11 @@ local signal = require "ctx.signal"
 local stage = require "stage"
 local uv = require "ctx.uv"
 
+if #arg > 1 or arg[1] and arg[1] ~= "--open" then
+  io.stderr:write("usage: demo.lua [--open]\n")
+  os.exit(2)
+end
+
 local SERVICES = {
   { name = "info", ms = 30 },
   { name = "reviews", ms = 80 },
