@@ -305,6 +305,10 @@ describe("misuse of ctx.shutdown", function()
     misuse.raises(function() shutdown.new(background, { timeouts = { drain = {} } }) end,
       "timeouts.drain: milliseconds")
     misuse.raises(function() shutdown.new(background, { signals = { "sigkill" } }) end, "'sigkill'")
+    misuse.raises(function() shutdown.new(background, { signals = "sigterm" }) end,
+      "signals: a list")
+    misuse.raises(function() shutdown.new(background, { signals = { sigterm = true } }) end,
+      "signals: 'true'")
   end)
 
   it("raises for hooks that would never run", function()

@@ -69,7 +69,10 @@ local function fault(options)
       return ("timeouts.%s: milliseconds expected, got %s"):format(name, tostring(ms))
     end
   end
-  for _, name in ipairs(options.signals or {}) do
+  if options.signals ~= nil and type(options.signals) ~= "table" then
+    return "signals: a list of names expected, got " .. kind(options.signals)
+  end
+  for _, name in pairs(options.signals or {}) do
     if not signal.known(name) then
       return ("signals: '%s' is none that can be caught"):format(tostring(name))
     end
