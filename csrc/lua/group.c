@@ -140,11 +140,12 @@ static int wait_for_place(lua_State* L, lctx_state* S, lctx_group* g) {
   lua_setiuservalue(L, place, 1);
   b->t = lctx_waiter(L, S, "group:go");
   int err = ctx_group_begin(&g->g, &b->begin, granted);
-  if (err != CTX_PENDING && err != CTX_ENOMEM && err != CTX_ECLOSED) {
+  if (err == CTX_ENOMEM || err == CTX_ECLOSED) return lctx_leave_error(L, b->t, "group:go", err);
+  if (err != CTX_PENDING) {
+    /* Meanwhile a finalizer has ended what took the place, or the context; or that was done. */
     lctx_leave(b->t);
-    return went(L, S, LCTX_ENDED);
+    return went(L, S, err == 0 ? LCTX_DUE : LCTX_ENDED);
   }
-  if (err != CTX_PENDING) return lctx_leave_error(L, b->t, "group:go", err);
   static const lctx_wait_kind kind = {.waited = went, .undo = undo};
   lctx_wait wait = {
       .kind = &kind, .what = "group:go", .context = place, .due_ns = CTX_NEVER, .undo_data = b};

@@ -128,6 +128,7 @@ enum lctx_task_state {
   LCTX_READY, /* in the run queue */
   LCTX_RUNNING,
   LCTX_STARTING, /* in ctx.await's start function: may be woken, but is not parked */
+  LCTX_PARKING,  /* parked, and about to yield: if it is woken first, it will not */
   LCTX_PARKED
 };
 
@@ -391,6 +392,8 @@ static inline bool lctx_idle(const lctx_state* S) {
 }
 
 void lctx_task_abandon(lua_State* L, lctx_task* t);
+/* Whether a coroutine that waited will not go on: its owner has closed it, or is about to. */
+bool lctx_is_gone(const lctx_task* t);
 void lctx_task_closed(lua_State* L, lctx_task* t);
 void lctx_open_sched(lua_State* L, lctx_state* S);
 

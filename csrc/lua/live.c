@@ -80,7 +80,6 @@ static void remember_line(lua_State* L, lctx_state* S, uint32_t slot) {
 }
 
 void lctx_live_add(lua_State* L, lctx_state* S, lctx_context* c, int index) {
-  index = lua_absindex(L, index);
   bool debug = S->debug;
   /* The line that made the context. First, as it may run finalizers, which take slots, too. */
   if (debug) lctx_pushwhere(L, S);

@@ -8,6 +8,8 @@ enum { WAIT_QUEUE = 1, WAIT_C, WAIT_WHAT, WAIT_TOP = WAIT_WHAT };
 typedef struct {
   const void* tag;
   lctx_link waiters;
+  bool entered; /* somebody is about to wait: to make its record may run finalizers, */
+  bool called;  /* and one has woken it */
 } queue_t;
 
 static const char queue_tag = 0;
@@ -24,7 +26,7 @@ static queue_t* check(lua_State* L) {
 static int queue_new(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   queue_t* q = (queue_t*)lua_newuserdatauv(L, sizeof *q, 0);
-  q->tag = &queue_tag;
+  *q = (queue_t){.tag = &queue_tag};
   lctx_list_init(&q->waiters);
   lctx_pushref(L, S, LCTX_REF_QUEUE);
   lua_setmetatable(L, -2);
@@ -46,6 +48,14 @@ static int queue_wait(lua_State* L) {
   const char* what = luaL_checkstring(L, WAIT_WHAT);
   lua_settop(L, WAIT_TOP);
   if (c != NULL && ctx_err(c->c) != 0) return lctx_pushended(L, S, WAIT_C);
+  q->entered = true;
+  lctx_task* t = lctx_waiter(L, S, what);
+  q->entered = false;
+  if (q->called) {
+    q->called = false;
+    lctx_leave(t);
+    return 0;
+  }
   static const lctx_wait_kind kind = {.waited = waited};
   lctx_wait wait = {.kind = &kind,
                     .what = what,
@@ -53,7 +63,7 @@ static int queue_wait(lua_State* L) {
                     .context = WAIT_C,
                     .due_ns = CTX_NEVER,
                     .list = &q->waiters};
-  return lctx_park(L, S, &wait);
+  return lctx_park_task(L, S, t, &wait);
 }
 
 /* The first that waits and can go on: what is handed to a coroutine that its owner has closed would
@@ -61,28 +71,34 @@ static int queue_wait(lua_State* L) {
 static lctx_task* first_of(lua_State* L, queue_t* q) {
   while (!lctx_list_empty(&q->waiters)) {
     lctx_task* t = LCTX_CONTAINER(q->waiters.next, lctx_task, link);
-    if (t->kind == LCTX_MAIN || lua_status(t->co) == LUA_YIELD) return t;
+    if (!lctx_is_gone(t)) return t;
     lctx_task_closed(L, t);
   }
   return NULL;
 }
 
-/* q:wake(…) → true if it woke the first that waits, and handed it the values */
+/* q:wake(…) → true if it woke the first that waits, and handed it the values: none to one that is
+ * about to wait only */
 static int queue_wake(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
-  lctx_task* t = first_of(L, check(L));
+  queue_t* q = check(L);
+  lctx_task* t = first_of(L, q);
   if (t != NULL) {
     lctx_hand_over(L, t, lua_gettop(L) - 1);
     lctx_wake(t, LCTX_VALUES);
     if (!S->draining) lctx_settle(L, S);
   }
-  lua_pushboolean(L, t != NULL);
+  bool called = t == NULL && q->entered && !q->called;
+  if (called) q->called = true;
+  lua_pushboolean(L, t != NULL || called);
   return 1;
 }
 
-/* q:empty() → whether nobody waits */
+/* q:empty() → whether nobody waits; nor will one that could not */
 static int queue_empty(lua_State* L) {
-  lua_pushboolean(L, first_of(L, check(L)) == NULL);
+  queue_t* q = check(L);
+  q->entered = q->called = false;
+  lua_pushboolean(L, first_of(L, q) == NULL);
   return 1;
 }
 

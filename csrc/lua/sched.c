@@ -212,9 +212,10 @@ void lctx_wake(lctx_task* t, enum lctx_outcome outcome) {
   if (t->outcome != LCTX_NOTHING) return;
   if (t->state == LCTX_STARTING) {
     t->outcome = (uint8_t)outcome;
-  } else if (t->state == LCTX_PARKED) {
+  } else if (t->state >= LCTX_PARKING) {
     lctx_unpark(t);
     t->outcome = (uint8_t)outcome;
+    if (t->state == LCTX_PARKING) return;
     t->state = LCTX_READY;
     lctx_list_append(&t->S->run, &t->link);
   }
@@ -289,6 +290,10 @@ static void end_task(lua_State* L, lctx_task* t) {
   finish(L, t, 1);
 }
 
+bool lctx_is_gone(const lctx_task* t) {
+  return t->state != LCTX_PARKING && t->kind != LCTX_MAIN && lua_status(t->co) != LUA_YIELD;
+}
+
 /* Its owner closed the coroutine of `t` while that waited, or does so now: then it is one of its own
  * <close> variables that asks, on the stack that is being closed. The task ends when that is empty. */
 void lctx_task_closed(lua_State* L, lctx_task* t) {
@@ -327,7 +332,7 @@ void lctx_task_abandon(lua_State* L, lctx_task* t) {
 /* Whether the coroutine is as its wait or lctx_task_start has left it. Its thread is pooled, so also
  * before a task begins there may be somebody who knows it. */
 static bool is_intact(const lctx_task* t) {
-  if (t->state != LCTX_NEW) return lua_status(t->co) == LUA_YIELD;
+  if (t->state != LCTX_NEW) return !lctx_is_gone(t);
   return lua_status(t->co) == LUA_OK && lua_gettop(t->co) == t->nargs + 1;
 }
 

@@ -31,7 +31,7 @@ static semaphore_t* check(lua_State* L) {
 static void bury(lua_State* L, semaphore_t* s) {
   for (ctx_acquire_t* a; (a = s->s.queue.first) != NULL;) {
     lctx_task* t = LCTX_CONTAINER(a, waiter_t, acquire)->t;
-    if (t->kind == LCTX_MAIN || lua_status(t->co) == LUA_YIELD) break;
+    if (!lctx_is_gone(t)) break;
     lctx_task_closed(L, t);
   }
 }
@@ -125,7 +125,14 @@ static int semaphore_acquire(lua_State* L) {
   waiter_t* w = push_waiter(L, s);
   w->t = lctx_waiter(L, S, "semaphore:acquire");
   int err = ctx_semaphore_acquire(&s->s, c->c, &w->acquire, n, granted);
-  if (err != CTX_PENDING) return lctx_leave_error(L, w->t, "semaphore:acquire", err);
+  if (err == CTX_ENOMEM || err == CTX_ECLOSED) {
+    return lctx_leave_error(L, w->t, "semaphore:acquire", err);
+  }
+  if (err != CTX_PENDING) {
+    /* Meanwhile a finalizer has released what is asked for, or cancelled. */
+    lctx_leave(w->t);
+    return acquired(L, S, err == 0 ? LCTX_DUE : LCTX_ENDED);
+  }
   static const lctx_wait_kind kind = {.waited = acquired, .undo = undo};
   lctx_wait wait = {.kind = &kind,
                     .what = "semaphore:acquire",

@@ -161,7 +161,7 @@ static int task_wait(lua_State* L) {
 
 static const char* status_of(lctx_handle* h) {
   if (h->task == NULL) return h->failed ? "failed" : "done";
-  static const char* const names[] = {"ready", "ready", "running", "running", "waiting"};
+  static const char* const names[] = {"ready", "ready", "running", "running", "waiting", "waiting"};
   return names[h->task->state];
 }
 
@@ -238,10 +238,7 @@ static void each_record(lua_State* L, lctx_state* S, void (*fn)(lua_State* L, lc
 }
 
 static void reclaim(lua_State* L, lctx_task* t) {
-  lua_Debug ar;
-  /* One that is just about to yield has a stack yet. */
-  bool dead = lua_status(t->co) != LUA_YIELD && !lua_getstack(t->co, 0, &ar);
-  if (dead && t->state == LCTX_PARKED && t->kind != LCTX_MAIN) lctx_task_closed(L, t);
+  if (t->state == LCTX_PARKED && lctx_is_gone(t)) lctx_task_closed(L, t);
 }
 
 void lctx_reclaim(lua_State* L, lctx_state* S) {

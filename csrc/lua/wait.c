@@ -213,6 +213,17 @@ static int listen(lctx_state* S, lctx_task* t, const lctx_wait* wait) {
   return 0;
 }
 
+/* Outside of the scheduler, the loop must be told of the wait. That is Lua's, and may run finalizers,
+ * which give back what is waited for: true if the coroutine was woken, and need not yield. */
+static bool woken_early(lua_State* L, lctx_state* S, lctx_task* t) {
+  t->state = LCTX_PARKING;
+  lctx_rouse(L, S);
+  bool early = t->outcome != LCTX_NOTHING;
+  t->state = early ? LCTX_RUNNING : LCTX_PARKED;
+  if (early) lctx_settle(L, S);
+  return early;
+}
+
 int lctx_park_task(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* wait) {
   bool in_list = wait->list != NULL && wait->context == 1; /* the list's owner is anchored below */
   if ((wait->c != NULL || wait->undo_data != NULL) && !in_list) {
@@ -240,7 +251,7 @@ int lctx_park_task(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* w
   S->parked++;
   if (wait->kind->external) S->external++;
   if (t->kind == LCTX_MAIN) return wait_in_loop(L, S, t);
-  if (!S->draining) lctx_rouse(L, S);
+  if (!S->draining && woken_early(L, S, t)) return resumed(L, LUA_YIELD, (lua_KContext)t);
   return lua_yieldk(L, 0, (lua_KContext)t, resumed);
 }
 

@@ -124,6 +124,11 @@ function Channel:send(c, value)
   end
   local waiter <close> = line.waiter(c)
   waiter.offer = value
+  if self._closed then
+    error("channel:send: the channel is closed", 2)
+  elseif self:_offer(value) then
+    return true
+  end
   waiter:join(self._senders)
   local ok
   ok, err = waiter:wait(SEND)
@@ -153,10 +158,14 @@ function Channel:recv(c)
   local value = self:_receive()
   if value ~= nil then
     return value
+  end
+  local waiter <close> = line.waiter(c, self._put_back, self)
+  value = self:_receive()
+  if value ~= nil then
+    return value
   elseif self._closed then
     return nil, channel.closed
   end
-  local waiter <close> = line.waiter(c, self._put_back, self)
   waiter:join(self._receivers)
   local ok
   ok, err = waiter:take(RECV)

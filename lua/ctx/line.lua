@@ -2,9 +2,12 @@
 --- Internal: lines of coroutines that wait for one another, first come first served. Wait groups,
 --- mutexes and channels are made of these.
 ---
---- Who must wait makes a waiter, joins one line or several, and parks. Who has something for a line
---- grants it to the first there that can still take it. That cannot go wrong, because
+--- Who must wait makes a waiter, looks once more whether it must, joins one line or several, and
+--- parks. Who has something for a line grants it to the first there that can still take it. That
+--- cannot go wrong, because
 ---
+--- * to make a waiter may run finalizers, and these may give what it is to wait for; from the look
+---   on nothing does, until C's queue knows of it;
 --- * a waiter is granted one thing at most, and only while it is parked and its context lives: what
 ---   C's queue wakes, it wakes once, and never when its coroutine was closed;
 --- * a waiter is a <close> variable: on every way out of the wait, an error, a closed or abandoned
@@ -94,12 +97,13 @@ local spare = {}
 ---@param c ctx.Context?
 ---@param give_back? fun(owner: any, waiter: ctx.Waiter)
 ---@param owner? any
+---@param entries? ctx.LineEntry[]  to stand in several lines
 ---@return ctx.Waiter
-function line.waiter(c, give_back, owner)
+function line.waiter(c, give_back, owner, entries)
   -- Every field has its place from the start: a grant must not need memory.
   local waiter = {
     _c = c or false, _give_back = give_back or false, _owner = owner or false,
-    _queue = table.remove(spare), _entries = false,
+    _queue = table.remove(spare), _entries = entries or false,
     line = false, before = false, after = false, waiter = false, granted = false, value = false,
   }
   waiter.waiter = waiter
@@ -125,15 +129,10 @@ end
 
 --- Goes to the end of the line.
 ---@param to ctx.Line
----@param entry? ctx.LineEntry  by default the waiter itself
+---@param entry? ctx.LineEntry  one of its entries; by default the waiter itself
 function Waiter:join(to, entry)
-  if entry then
-    entry.waiter = self
-    self._entries = self._entries or {}
-    self._entries[#self._entries + 1] = entry
-  else
-    entry = self
-  end
+  entry = entry or self
+  entry.waiter = self
   local last = to.last
   entry.line, entry.before, entry.after = to, last, false
   if last then last.after = entry else to.first = entry end

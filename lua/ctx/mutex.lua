@@ -36,12 +36,15 @@ local function acquire(self, c, what)
   local err = line.ended(c)
   if err ~= nil then
     return nil, err
-  end
-  if not self._locked then
+  elseif not self._locked then
     self._locked = true
     return true
   end
   local waiter <close> = line.waiter(c, pass_on, self)
+  if not self._locked then
+    self._locked = true
+    return true
+  end
   waiter:join(self._waiters)
   return waiter:take(what)
 end

@@ -138,6 +138,9 @@ function WaitGroup:wait(c)
     return err == nil or nil, err
   end
   local waiter <close> = line.waiter(c, left, self)
+  if self._count == 0 then
+    return true
+  end
   waiter:join(self._waiters)
   return waiter:wait(WAIT)
 end

@@ -90,7 +90,7 @@ local function draw(n)
 end
 
 --- The index of a case that is ready, and what it brings. Raises for a send on a closed channel.
-local function try(entry)
+local function try(entry, deeper)
   local of = entry.channel
   if entry.offer == nil then
     local value = of:_receive()
@@ -100,18 +100,19 @@ local function try(entry)
       return entry.index, nil, select.closed
     end
   elseif of._closed then
-    error(("channel.select: case %d sends on a closed channel"):format(entry.index), 4)
+    error(("channel.select: case %d sends on a closed channel"):format(entry.index), 4 + deeper)
   elseif of:_offer(entry.offer) then
     return entry.index
   end
 end
 
 --- The first that is ready, beginning anywhere: in the order of the list, the last could starve.
-local function first_ready(entries)
+--- `deeper`: calls between this and the public function.
+local function first_ready(entries, deeper)
   local n = #entries
   local start = n > 0 and draw(n) or 0
   for i = 0, n - 1 do
-    local index, value, err = try(entries[(start + i) % n + 1])
+    local index, value, err = try(entries[(start + i) % n + 1], deeper)
     if index then
       return index, value, err
     end
@@ -127,7 +128,11 @@ end
 
 --- Stands in all lines at once, until one brings something, or `limit` ends.
 local function wait_for_any(c, limit, entries)
-  local waiter <close> = line.waiter(limit, give_back)
+  local waiter <close> = line.waiter(limit, give_back, nil, entries)
+  local index, value, closed = first_ready(entries, 1)
+  if index then
+    return index, value, closed
+  end
   for _, entry in ipairs(entries) do
     waiter:join(entry.offer == nil and entry.channel._receivers or entry.channel._senders, entry)
   end
@@ -174,7 +179,7 @@ function select.select(c, cases)
   if err ~= nil then
     return nil, err
   end
-  local index, value, closed = first_ready(entries)
+  local index, value, closed = first_ready(entries, 0)
   if index then
     return index, value, closed
   elseif cases.default then
