@@ -20,8 +20,10 @@ local function new_model(capacities)
   for i, capacity in ipairs(capacities) do
     channels[i] = { capacity = capacity, buffer = {} }
   end
-  return setmetatable({ channels = channels, waiting = {}, handed = {}, ended = {}, results = {} },
-    Model)
+  return setmetatable({
+    channels = channels, waiting = {}, handed = {}, ended = {}, results = {},
+    count = 0, order = {}, -- of the values that were handed to receivers
+  }, Model)
 end
 
 --- Takes the first who waits to do `op` at channel `ch` out of the list, and hands over `value`.
@@ -31,6 +33,10 @@ function Model:hand_over(ch, op, value)
       if case.ch == ch and case.op == op and not self.ended[waiter.which] then
         table.remove(self.waiting, i)
         waiter.index, waiter.case, waiter.got = index, case, value
+        if op == "recv" and value ~= CLOSED then
+          self.count = self.count + 1
+          self.order[value] = self.order[value] or self.count
+        end
         self.handed[#self.handed + 1] = waiter
         return case
       end
@@ -69,6 +75,15 @@ function Model:close(ch)
   while self:hand_over(ch, "send", CLOSED) do end
 end
 
+--- Back to the front, but behind what was handed over before it.
+function Model:put_back(ch, value)
+  local buffer, place = self.channels[ch].buffer, 1
+  while buffer[place] and (self.order[buffer[place]] or math.huge) < self.order[value] do
+    place = place + 1
+  end
+  table.insert(buffer, place, value)
+end
+
 --- What becomes of one that was handed something, when it runs on.
 function Model:outcome(waiter)
   local case, value = waiter.case, waiter.got
@@ -76,10 +91,12 @@ function Model:outcome(waiter)
   if case.op == "send" and value ~= CLOSED then
     return waiter.index .. " sent"
   elseif not ended then
-    return value ~= CLOSED and waiter.index .. " " .. value or case.op == "recv"
-      and waiter.index .. " closed" or "raised"
+    if value == CLOSED and case.op == "send" then
+      return "raised"
+    end
+    return waiter.index .. " " .. (value ~= CLOSED and value or self:receive(case.ch) or "closed")
   elseif value ~= CLOSED and not self:hand_over(case.ch, "recv", value) then
-    table.insert(self.channels[case.ch].buffer, 1, value)
+    self:put_back(case.ch, value)
   end
   return "ended"
 end

@@ -254,6 +254,45 @@ describe("a wait at a channel", function()
     end)
   end)
 
+  -- Cause: each was put in front of those that had come back before it. Cure: grants are numbered.
+  it("or several go back to the front, in their order, and before what came later", function()
+    testing.run(function(root)
+      local ch = channel.new(1)
+      local c, cancel = ctx.with_cancel(root)
+      local receivers = {}
+      for i = 1, 3 do receivers[i] = receiver(ch, c) end
+      ctx.sleep(root, 1)
+      for i = 1, 4 do assert.is_true(ch:try_send(i)) end
+      cancel()
+      for i = 1, 3 do receivers[i]:wait() end
+      assert.equal(4, (ch:len()))
+      for i = 1, 4 do assert.equal(i, (ch:try_recv())) end
+      assert.same({}, { ch:try_recv() })
+    end)
+  end)
+
+  -- Cause: the close told the second receiver that nothing will come while the value was still with
+  -- the first. Cure: whoever is told so looks again.
+  it("or, when the channel was closed meanwhile, to those who were told of that", function()
+    testing.run(function(root)
+      local ch = channel.new()
+      local c, cancel = ctx.with_cancel(root)
+      local first, second = receiver(ch, c), receiver(ch, root)
+      local third = ctx.go(function() return channel.select(root, { { recv = ch } }) end)
+      local fourth = receiver(ch, root)
+      local fifth = receiver(ch, c)
+      ctx.sleep(root, 1)
+      assert.is_true(ch:try_send("a value"))
+      cancel()
+      ch:close()
+      assert.is_nil(first:wait().value)
+      assert.same({ value = "a value" }, second:wait())
+      assert.same({ 1, nil, channel.closed }, { third:wait() })
+      assert.same({ err = channel.closed }, fourth:wait())
+      assert.is_nil(fifth:wait().value)
+    end)
+  end)
+
   it("gets no value when the cancel came before it: that waits for others", function()
     testing.run(function(root)
       local ch = channel.new()

@@ -24,6 +24,8 @@ local CLOSED = select.CLOSED
 ---@field _buffer table     values, from _first on
 ---@field _first integer
 ---@field _count integer    more than _capacity only when a value came back
+---@field _granted integer  values that were given to one who waited
+---@field _orders table|false  of the values that came back, the number of the grant
 ---@field _closed boolean
 ---@field _receivers ctx.Line
 ---@field _senders ctx.Line  of entries with an `offer`
@@ -39,6 +41,7 @@ function channel.new(capacity)
     "a whole number of 0 or more", capacity)
   return setmetatable({
     _capacity = math.tointeger(capacity), _buffer = {}, _first = 1, _count = 0, _closed = false,
+    _granted = 0, _orders = false,
     _receivers = line.new(), _senders = line.new(),
   }, metatable)
 end
@@ -52,7 +55,10 @@ end
 
 --- Gives the value away without waiting: to the first who waits for one, else into the buffer.
 function Channel:_offer(value)
-  if line.grant(self._receivers, value) then
+  local receiver = line.grant(self._receivers, value)
+  if receiver then
+    self._granted = self._granted + 1
+    receiver.waiter.order = self._granted
     return true
   elseif self._count < self._capacity then
     append(self, value)
@@ -72,6 +78,9 @@ function Channel:_receive()
   local first = self._first
   local value = self._buffer[first]
   self._buffer[first] = nil
+  if self._orders then
+    self._orders[first] = nil
+  end
   self._count = self._count - 1
   self._first = self._count > 0 and first + 1 or 1
   if self._count < self._capacity then
@@ -83,17 +92,26 @@ function Channel:_receive()
   return value
 end
 
---- A value was granted to a receiver that will not take it: the next one gets it, or it is the
---- first to be received again. Its sender has gone on, so this may be one more than there is room
---- for.
+--- A value was granted to a receiver that will not take it: the next one gets it, or it goes back
+--- to the front, behind those that were granted before it. Its sender has gone on, so this may be
+--- one more than there is room for.
 function Channel:_put_back(waiter)
-  local value = waiter.value
-  if value == CLOSED or line.grant(self._receivers, value) then
+  local value, order = waiter.value, waiter.order
+  if value == CLOSED then
     return
   end
-  self._first = self._first - 1
-  self._buffer[self._first] = value
-  self._count = self._count + 1
+  local receiver = line.grant(self._receivers, value)
+  if receiver then
+    receiver.waiter.order = order
+    return
+  end
+  local buffer, orders, place = self._buffer, self._orders or {}, self._first - 1
+  self._orders, self._first, self._count = orders, place, self._count + 1
+  while orders[place + 1] and orders[place + 1] < order do
+    buffer[place], orders[place] = buffer[place + 1], orders[place + 1]
+    place = place + 1
+  end
+  buffer[place], orders[place] = value, order
 end
 
 local function refuse_nil(name, position, value)
@@ -172,7 +190,8 @@ function Channel:recv(c)
   if not ok then
     return nil, err
   elseif waiter.value == CLOSED then
-    return nil, channel.closed
+    value, err = self:try_recv() -- one may have come back meanwhile
+    return value, err
   end
   return waiter.value
 end

@@ -84,6 +84,7 @@ end
 ---@class ctx.Waiter : ctx.LineEntry
 ---@field granted ctx.LineEntry|false  the entry that was served, until it is taken
 ---@field value any                    what came with it
+---@field order integer|false          a channel's: the number of the grant
 ---@field _entries ctx.LineEntry[]|false
 local Waiter = {}
 local metatable = { __name = "ctx.waiter", __index = Waiter }
@@ -105,6 +106,7 @@ function line.waiter(c, give_back, owner, entries)
     _c = c or false, _give_back = give_back or false, _owner = owner or false,
     _queue = table.remove(spare), _entries = entries or false,
     line = false, before = false, after = false, waiter = false, granted = false, value = false,
+    order = false,
   }
   waiter.waiter = waiter
   waiter._queue = waiter._queue or core.queue()

@@ -152,7 +152,7 @@ local function wait_for_any(c, limit, entries)
   end
   waiter.granted = false
   if waiter.value == CLOSED then
-    return entry.index, nil, select.closed
+    return try(entry, 1) -- a value may have come back meanwhile
   end
   return entry.index, waiter.value
 end
