@@ -299,6 +299,9 @@ end
 --- That was all: nothing of it stays open.
 local function finish(self)
   self._state = "closed"
+  for _, each in ipairs(self._listeners) do
+    each:close(ENDED)
+  end
   self._cancel_base(causes.server_shutdown)
   for conn in pairs(self._connections) do
     conn:close()
@@ -354,9 +357,6 @@ function Server:close()
   end
   self._state = "draining"
   self._drain(causes.server_shutdown)
-  for _, each in ipairs(self._listeners) do
-    each:close("the server is closed")
-  end
   cut(self, causes.server_shutdown)
 end
 
