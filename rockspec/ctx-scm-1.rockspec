@@ -53,6 +53,7 @@ build = {
         "csrc/lua/host.c",
         "csrc/lua/live.c",
         "csrc/lua/queue.c",
+        "csrc/lua/results.c",
         "csrc/lua/sched.c",
         "csrc/lua/semaphore.c",
         "csrc/lua/state.c",

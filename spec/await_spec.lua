@@ -291,6 +291,114 @@ describe("resolve, called again,", function()
   end)
 end)
 
+-- Cause: nobody called the work off for a coroutine that never goes on, and results that it had
+-- been given were lost with its stack. Cure: the scheduler holds what start returned, and results
+-- that must be freed, and undoes the wait as it does others.
+describe("a coroutine in an await that", function()
+  local background = ctx.background()
+
+  --- Starts one; the box says what becomes of the wait.
+  local function start(c)
+    local box = { aborted = 0, freed = {} }
+    box.co = coroutine.create(function()
+      return ctx.await(c, function(resolve)
+        box.resolve = resolve
+        return function() box.aborted = box.aborted + 1 end
+      end, function(...) table.insert(box.freed, table.pack(...)) end)
+    end)
+    assert(coroutine.resume(box.co))
+    return box
+  end
+
+  it("is closed, and then gets a result, frees it, and ends the work", function()
+    local clock <close> = testing.clock()
+    local parked = core.counters().external
+    local box = start(background)
+    coroutine.close(box.co)
+    box.resolve("fd", 7)
+    assert.same({ { "fd", 7, n = 2 } }, box.freed)
+    assert.equal(1, box.aborted)
+    box.resolve("again")
+    assert.equal(2, #box.freed)
+    clock:settle()
+    assert.equal(1, box.aborted)
+    assert.equal(parked, core.counters().external)
+  end)
+
+  it("gets a result, and is closed before its turn, frees it", function()
+    local clock <close> = testing.clock()
+    local box = start(background)
+    box.resolve(nil, "fd")
+    coroutine.close(box.co)
+    clock:settle()
+    assert.same({ { nil, "fd", n = 2 } }, box.freed)
+  end)
+
+  it("gets a luv handle, and is closed before its turn, closes it", function()
+    local clock <close> = testing.clock()
+    local resolve
+    local co = coroutine.create(function()
+      ctx.await(background, function(r) resolve = r end)
+    end)
+    coroutine.resume(co)
+    local timer = uv.new_timer()
+    resolve(timer)
+    coroutine.close(co)
+    clock:settle()
+    assert.is_true(timer:is_closing())
+    uv.run("nowait")
+  end)
+
+  it("is closed, ends the work when its context ends, or as soon as somebody looks", function()
+    local clock <close> = testing.clock()
+    local c, cancel = ctx.with_cancel(background)
+    local by_context, by_look = start(c), start(background)
+    coroutine.close(by_context.co)
+    cancel()
+    clock:settle()
+    assert.equal(1, by_context.aborted)
+    coroutine.close(by_look.co)
+    core.tasks()
+    assert.equal(1, by_look.aborted)
+  end)
+
+  it("is resumed by someone else, ends the work, and frees what comes", function()
+    local clock <close> = testing.clock()
+    local box = start(background)
+    assert.is_false((coroutine.resume(box.co)))
+    assert.equal(1, box.aborted)
+    box.resolve("late")
+    assert.same({ { "late", n = 1 } }, box.freed)
+    clock:settle()
+  end)
+
+  it("is given up since nothing can wake it, ends the work", function()
+    local aborted = false
+    assert.is_false(pcall(ctx.run, function()
+      ctx.await(background, function() return function() aborted = true end end)
+    end))
+    assert.is_true(aborted)
+  end)
+
+  -- Cause: the results stayed with the task's record. Cure: they are freed like other late ones.
+  it("never begins, since start raises, frees what start resolved", function()
+    testing.run(function(root)
+      local freed
+      local task = ctx.go(function()
+        local ok, err = pcall(ctx.await, root, function(resolve)
+          resolve("x", "y")
+          error("why", 0)
+        end, function(...) freed = table.pack(...) end)
+        assert.is_false(ok)
+        assert.equal("why", err)
+        return ctx.await(root, function(resolve) ctx.go(resolve, "the next") end)
+      end)
+      assert.same({ "the next", n = 1 }, table.pack(task:wait()))
+      assert.same({ "x", "y", n = 2 }, freed)
+    end)
+  end)
+end)
+
 describe("L15: a file that a cancelled fs_open brings all the same", function()
   it("is closed by free", function()
     local before = ctx.now()

@@ -94,7 +94,8 @@ static void granted(ctx_begin_t* begin, int err) {
 }
 
 /* The coroutine that was to start the task will not go on. */
-static void undo(lctx_task* t) {
+static void undo(lua_State* L, lctx_task* t) {
+  (void)L;
   begin_t* b = (begin_t*)t->undo_data;
   if (!ctx_begin_stop(&b->begin) && t->outcome == LCTX_DUE) {
     ctx_group_end(&b->group->g, false, NULL);
@@ -215,7 +216,8 @@ static int waited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
 }
 
 /* A coroutine that waited will not go on. */
-static void leave(lctx_task* t) {
+static void leave(lua_State* L, lctx_task* t) {
+  (void)L;
   lctx_group_unheed((lctx_group*)t->undo_data);
 }
 

@@ -142,8 +142,8 @@ enum lctx_outcome {
 /* Turns the outcome of a wait into results, on the stack of the coroutine that waited. */
 typedef int (*lctx_waited_fn)(lua_State* L, lctx_state* S, enum lctx_outcome outcome);
 
-/* Takes back what a coroutine waits for, or has been given, that will never go on. */
-typedef void (*lctx_undo_fn)(lctx_task* t);
+/* Takes back what a coroutine waits for, or has been given, that will never go on. Raises no error. */
+typedef void (*lctx_undo_fn)(lua_State* L, lctx_task* t);
 
 /* Calls off what was begun before a wait that then could not begin. Raises no error. */
 typedef void (*lctx_abort_fn)(lua_State* L, lctx_state* S);
@@ -182,7 +182,7 @@ struct lctx_task {
   /* Bits: the record is part of what a parked task costs. */
   bool failed : 1, packed : 1;
   bool anchored : 1; /* has what it waits on at LCTX_PLACE_ANCHOR */
-  bool listed : 1;   /* has an owner of its list at LCTX_PLACE_LIST */
+  bool listed : 1;   /* has something at LCTX_PLACE_LIST */
   bool handled : 1;  /* has, or had, a handle at LCTX_PLACE_HANDLE */
   uint32_t slot;
   lua_State* co;
@@ -348,8 +348,6 @@ void lctx_leave(lctx_task* t);
 int lctx_leave_error(lua_State* L, lctx_task* t, const char* what, int err);
 /* Gives back the alarm of a coroutine that has one. */
 void lctx_disarm(lctx_task* t);
-/* Moves the `n` values on top to where the waiting coroutine will find them. */
-void lctx_hand_over(lua_State* L, lctx_task* t, int n);
 int lctx_context_wait(lua_State* L); /* c:wait() */
 /* why.c: c:why(), and what it is told under debug of the context at `index` */
 int lctx_context_why(lua_State* L);
@@ -378,10 +376,6 @@ lctx_task* lctx_task_new(lua_State* L, lctx_state* S, enum lctx_task_kind kind);
 void lctx_task_free(lctx_task* t);
 /* Puts a parked coroutine into the run queue; the first call counts, until it parks again. */
 void lctx_wake(lctx_task* t, enum lctx_outcome outcome);
-/* Takes a parked coroutine out of everything that could wake it. */
-void lctx_unpark(lctx_task* t);
-/* Takes back what a coroutine waits for, or was given, that will not go on. */
-void lctx_undo(lctx_task* t);
 /* Puts the value on top into the table of this reference, at the slot; pops it. May raise. */
 void lctx_set_at(lua_State* L, lctx_state* S, enum lctx_ref ref, uint32_t slot);
 /* One turn: what is due in the core, then every coroutine that is ready. Raises no error; false
@@ -391,10 +385,6 @@ static inline bool lctx_idle(const lctx_state* S) {
   return S->run.next == &S->run;
 }
 
-void lctx_task_abandon(lua_State* L, lctx_task* t);
-/* Whether a coroutine that waited will not go on: its owner has closed it, or is about to. */
-bool lctx_is_gone(const lctx_task* t);
-void lctx_task_closed(lua_State* L, lctx_task* t);
 void lctx_open_sched(lua_State* L, lctx_state* S);
 
 /* task.c: tells the holder of the handle that the task is over, with the values on its stack */

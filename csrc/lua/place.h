@@ -14,7 +14,7 @@
 enum lctx_place {
   LCTX_PLACE_THREAD = 1, /* its coroutine */
   LCTX_PLACE_ANCHOR,     /* what that waits on */
-  LCTX_PLACE_LIST,       /* the owner of the list that it stands in */
+  LCTX_PLACE_LIST,       /* the owner of the list that it stands in; or what aborts an await */
   LCTX_PLACE_GROUP,      /* the task's group */
   LCTX_PLACE_HANDLE,     /* the task's handle; weak values */
   LCTX_PLACES = LCTX_PLACE_HANDLE

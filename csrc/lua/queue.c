@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Queues of coroutines that wait for one another: what mutexes, channels and wait groups are made
  * of, on the Lua side. The context that ends a wait, and the leaving of the queue, are done here. */
+#include "gone.h"
 #include "lctx.h"
+#include "results.h"
 
 enum { WAIT_QUEUE = 1, WAIT_C, WAIT_WHAT, WAIT_TOP = WAIT_WHAT };
 

@@ -5,6 +5,7 @@
  * into the run queue, and lctx_drain, called from the bottom of the loop, takes it from there. */
 #include <string.h>
 
+#include "gone.h"
 #include "lctx.h"
 #include "place.h"
 #include "where.h"
@@ -213,24 +214,26 @@ void lctx_wake(lctx_task* t, enum lctx_outcome outcome) {
   if (t->state == LCTX_STARTING) {
     t->outcome = (uint8_t)outcome;
   } else if (t->state >= LCTX_PARKING) {
+    bool yields = t->state == LCTX_PARKED;
     lctx_unpark(t);
     t->outcome = (uint8_t)outcome;
-    if (t->state == LCTX_PARKING) return;
+    if (!yields) return;
     t->state = LCTX_READY;
     lctx_list_append(&t->S->run, &t->link);
   }
 }
 
-void lctx_undo(lctx_task* t) {
+void lctx_undo(lua_State* L, lctx_task* t) {
   const lctx_wait_kind* wait = t->wait;
   t->wait = NULL;
-  if (wait != NULL && wait->undo != NULL) wait->undo(t);
+  if (wait != NULL && wait->undo != NULL) wait->undo(L, t);
 }
 
 void lctx_unpark(lctx_task* t) {
   (void)ctx_unwatch(&t->watcher);
   if (t->alarm != NULL) lctx_disarm(t);
   lctx_list_remove(&t->link);
+  t->state = LCTX_RUNNING; /* until the caller knows better */
   t->S->parked--;
   if (t->wait->external) t->S->external--;
 }
@@ -299,12 +302,11 @@ bool lctx_is_gone(const lctx_task* t) {
 void lctx_task_closed(lua_State* L, lctx_task* t) {
   lua_Debug ar;
   if (t->state == LCTX_PARKED) lctx_unpark(t);
-  lctx_undo(t);
+  lctx_undo(L, t);
   if (t->kind != LCTX_TASK) {
     lctx_task_free(t);
   } else if (lua_status(t->co) == LUA_OK && lua_getstack(t->co, 0, &ar)) {
     t->state = LCTX_READY;
-    lctx_list_remove(&t->link);
     lctx_list_append(&t->S->run, &t->link);
   } else {
     (void)lua_resetthread(t->co);
@@ -314,11 +316,9 @@ void lctx_task_closed(lua_State* L, lctx_task* t) {
   lctx_settle(L, t->S);
 }
 
-/* The last resort, when nothing can ever wake a task: its <close> variables run, and cannot wait.
- * Its error is the value on top of L, which is popped. */
 void lctx_task_abandon(lua_State* L, lctx_task* t) {
   lctx_unpark(t);
-  lctx_undo(t);
+  lctx_undo(L, t);
   t->state = LCTX_RUNNING;
   (void)lua_resetthread(t->co);
   if (t->kind == LCTX_TASK) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The class of semaphores, over the core's. */
+#include "gone.h"
 #include "lctx.h"
 
 enum { ARG_S = 1, ARG_C, ARG_N, ARG_WAITER };
@@ -71,7 +72,8 @@ static void granted(ctx_acquire_t* a, int err) {
 }
 
 /* The coroutine will not go on: what it asked for, or has been given, is for others. */
-static void undo(lctx_task* t) {
+static void undo(lua_State* L, lctx_task* t) {
+  (void)L;
   waiter_t* w = (waiter_t*)t->undo_data;
   if (!ctx_acquire_stop(&w->acquire) && t->outcome == LCTX_DUE) {
     (void)ctx_semaphore_release(w->s, w->acquire.n);

@@ -2,6 +2,7 @@
 /* The class of task handles. A handle is what a task leaves behind: the task itself, its record and
  * its thread, are used again as soon as it is over. */
 #include "failure.h"
+#include "gone.h"
 #include "lctx.h"
 #include "place.h"
 #include "where.h"

@@ -5,8 +5,10 @@
  * runs the loop instead. The way back is one: a function that turns the outcome into results. */
 #include <string.h>
 
+#include "gone.h"
 #include "lctx.h"
 #include "place.h"
+#include "results.h"
 #include "where.h"
 
 /* -- Who waits ----------------------------------------------------------------------------- */
@@ -124,8 +126,8 @@ void lctx_disarm(lctx_task* t) {
 static int intruded(lua_State* L, lctx_task* t) {
   const char* what = t->what;
   if (t->state == LCTX_PARKED) lctx_unpark(t);
-  lctx_undo(t);
   lctx_list_remove(&t->link);
+  lctx_undo(L, t);
   t->nargs = 0;
   t->state = LCTX_RUNNING;
   if (t->kind == LCTX_TASK) {
@@ -139,30 +141,6 @@ static int intruded(lua_State* L, lctx_task* t) {
                     what);
 }
 
-/* Pushes the table of results that were packed for `t`, if any were. Raises no error: the record
- * must be left before anything can fail. */
-static bool take_packed(lua_State* L, lctx_task* t) {
-  if (!t->packed) return false;
-  t->packed = false;
-  lctx_pushref(L, t->S, LCTX_REF_RESULTS);
-  lua_rawgeti(L, -1, t->slot);
-  lua_pushboolean(L, 0);
-  lua_rawseti(L, -3, t->slot);
-  lua_remove(L, -2);
-  return true;
-}
-
-/* Replaces the table on top by the results in it. */
-static void unpack(lua_State* L) {
-  int packed = lua_gettop(L);
-  lua_rawgeti(L, packed, 0);
-  int n = (int)lua_tointeger(L, -1);
-  lua_pop(L, 1);
-  luaL_checkstack(L, n, "too many values");
-  for (int i = 1; i <= n; i++) lua_rawgeti(L, packed, i);
-  lua_remove(L, packed);
-}
-
 static int resumed(lua_State* L, int status, lua_KContext context) {
   (void)status;
   lctx_task* t = (lctx_task*)context;
@@ -171,9 +149,9 @@ static int resumed(lua_State* L, int status, lua_KContext context) {
   enum lctx_outcome outcome = (enum lctx_outcome)t->outcome;
   lctx_waited_fn waited = t->wait->waited;
   t->wait = NULL;
-  bool packed = take_packed(L, t);
+  bool packed = lctx_take_packed(L, t);
   lctx_leave(t);
-  if (packed) unpack(L);
+  if (packed) lctx_unpack(L);
   return waited(L, S, outcome);
 }
 
@@ -187,7 +165,7 @@ static int wait_in_loop(lua_State* L, lctx_state* S, lctx_task* t) {
   enum lctx_driven driven = lctx_drive(L, S, woken, t);
   if (driven != LCTX_OVER) {
     lctx_unpark(t);
-    lctx_undo(t);
+    lctx_undo(L, t);
     const char* what = t->what;
     lctx_leave(t);
     if (driven == LCTX_FAILED) return lctx_error(L, S, "%s: %s", what, LCTX_FAILED_TEXT);
@@ -308,22 +286,22 @@ static int wait_sleep(lua_State* L) {
 enum { AWAIT_C = 1, AWAIT_START, AWAIT_FREE, AWAIT_TOP = AWAIT_FREE };
 enum { RESOLVE_TASK = 1, RESOLVE_TICKET, RESOLVE_FREE };
 
-/* Moves the `n` values on top of L to where the waiting coroutine will find them. */
-void lctx_hand_over(lua_State* L, lctx_task* t, int n) {
-  if (t->state == LCTX_PARKED && t->kind != LCTX_MAIN) {
-    if (!lua_checkstack(t->co, n + LUA_MINSTACK)) luaL_error(L, "resolve: too many values");
-    lua_xmove(L, t->co, n);
-    t->nargs = n;
-    return;
+/* Whether the `n` arguments of resolve must not get lost with the stack of a coroutine that is closed
+ * before it runs on: somebody frees them, or they may be luv's handles. */
+static bool are_precious(lua_State* L, int n) {
+  if (!lua_isnil(L, lua_upvalueindex(RESOLVE_FREE))) return true;
+  for (int i = 1; i <= n; i++) {
+    if (lua_type(L, i) == LUA_TUSERDATA) return true;
   }
-  lua_createtable(L, n, 1);
-  lua_insert(L, -n - 1);
-  int packed = lua_gettop(L) - n;
-  for (int i = n; i >= 1; i--) lua_rawseti(L, packed, i);
-  lua_pushinteger(L, n);
-  lua_rawseti(L, packed, 0);
-  lctx_set_at(L, t->S, LCTX_REF_RESULTS, t->slot);
-  t->packed = true;
+  return false;
+}
+
+static bool is_late(lua_State* L, lctx_task* t) {
+  lua_Integer ticket = lua_tointeger(L, lua_upvalueindex(RESOLVE_TICKET));
+  if ((lua_Integer)t->ticket != ticket || t->outcome != LCTX_NOTHING) return true;
+  if (t->state != LCTX_PARKED || !lctx_is_gone(t)) return false;
+  lctx_task_closed(L, t);
+  return true;
 }
 
 /* resolve(…): ends the wait with these values. What comes too late is dropped, and what it brought
@@ -332,15 +310,19 @@ static int resolve(lua_State* L) {
   lctx_task* t = (lctx_task*)lua_touserdata(L, lua_upvalueindex(RESOLVE_TASK));
   lctx_state* S = t->S;
   if (S->closed) return 0;
-  bool late = (lua_Integer)t->ticket != lua_tointeger(L, lua_upvalueindex(RESOLVE_TICKET)) ||
-              t->outcome != LCTX_NOTHING;
-  if (late) {
+  int n = lua_gettop(L);
+  if (is_late(L, t)) {
     lua_pushvalue(L, lua_upvalueindex(RESOLVE_FREE));
     lua_insert(L, 1);
-    lctx_hook(L, S, "drop", lua_gettop(L), 0);
+    lctx_hook(L, S, "drop", n + 1, 0);
     return 0;
   }
-  lctx_hand_over(L, t, lua_gettop(L));
+  if (are_precious(L, n)) {
+    lua_pushvalue(L, lua_upvalueindex(RESOLVE_FREE));
+    lctx_pack(L, t, n);
+  } else {
+    lctx_hand_over(L, t, n);
+  }
   lctx_wake(t, LCTX_VALUES);
   if (!S->draining) lctx_settle(L, S);
   return 0;
@@ -353,6 +335,17 @@ static void abort_work(lua_State* L, lctx_state* S) {
     lua_pop(L, 1);
   } else {
     (void)lctx_hook(L, S, "abort", 1, 0);
+  }
+}
+
+/* The coroutine will not go on: what it has been given is freed, and the work called off, which is
+ * also how a handle is closed that has done its work. */
+static void undo_await(lua_State* L, lctx_task* t) {
+  t->outcome = LCTX_ENDED; /* what comes now is late */
+  if (lctx_take_packed(L, t)) lctx_drop_packed(L, t->S);
+  if (t->listed) {
+    (void)lctx_pushplace(L, t, LCTX_PLACE_LIST);
+    (void)lctx_hook(L, t->S, "abort", 1, 0);
   }
 }
 
@@ -393,7 +386,9 @@ static void call_start(lua_State* L, lctx_task* t) {
   t->S->starting = outer;
   t->state = LCTX_RUNNING;
   if (status != LUA_OK) {
+    bool packed = lctx_take_packed(L, t);
     lctx_leave(t);
+    if (packed) lctx_drop_packed(L, t->S);
     lua_error(L);
   }
   lua_replace(L, AWAIT_START);
@@ -415,12 +410,18 @@ static int wait_await(lua_State* L) {
   lctx_task* t = lctx_waiter(L, S, "ctx.await");
   call_start(L, t);
   if (t->outcome != LCTX_NOTHING) {
-    bool packed = take_packed(L, t);
+    bool packed = lctx_take_packed(L, t);
     lctx_leave(t);
-    if (packed) unpack(L);
+    if (packed) lctx_unpack(L);
     return awaited(L, S, LCTX_VALUES);
   }
-  static const lctx_wait_kind kind = {.waited = awaited, .abort = abort_work, .external = true};
+  if (!lua_isnil(L, AWAIT_START)) {
+    lua_pushvalue(L, AWAIT_START);
+    lctx_put(L, t, LCTX_PLACE_LIST);
+    t->listed = true;
+  }
+  static const lctx_wait_kind kind = {
+      .waited = awaited, .undo = undo_await, .abort = abort_work, .external = true};
   lctx_wait wait = {
       .kind = &kind, .what = "ctx.await", .c = c, .context = AWAIT_C, .due_ns = CTX_NEVER};
   return lctx_park_task(L, S, t, &wait);

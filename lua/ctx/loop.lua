@@ -158,7 +158,8 @@ core.hook("abort", function(thing)
     close(thing)
   elseif type(thing) == "userdata" then
     -- A request that is running already cannot be cancelled: its result will come, and be dropped.
-    loop.uv.cancel(thing)
+    -- One that is over raises: so much the better.
+    pcall(loop.uv.cancel, thing)
   end
 end)
 

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LCTX_GONE_H
+#define LCTX_GONE_H
+
+/* Coroutines that wait and will not go on, since their owners close them, or since nothing can ever
+ * wake them. Lua tells nobody of a close: whoever meets such a coroutine looks. All in sched.c. */
+#include "lctx.h"
+
+/* Takes a parked coroutine out of everything that could wake it. */
+void lctx_unpark(lctx_task* t);
+/* Takes back what a coroutine waits for, or was given, that will not go on. */
+void lctx_undo(lua_State* L, lctx_task* t);
+/* Whether the owner of a coroutine that waited has closed it, or is about to. */
+bool lctx_is_gone(const lctx_task* t);
+/* What is to be done about that. */
+void lctx_task_closed(lua_State* L, lctx_task* t);
+/* The last resort, when nothing can ever wake a task: its <close> variables run, and cannot wait.
+ * Its error is the value on top of L, which is popped. */
+void lctx_task_abandon(lua_State* L, lctx_task* t);
+
+#endif

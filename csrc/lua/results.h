@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LCTX_RESULTS_H
+#define LCTX_RESULTS_H
+
+/* Results on their way to a coroutine that waits: on its stack, or packed in a table, where that is in
+ * use, or where they must not be lost if the coroutine is closed before it runs on. */
+#include "lctx.h"
+
+/* Moves the `n` values on top to where the waiting coroutine will find them. */
+void lctx_hand_over(lua_State* L, lctx_task* t, int n);
+/* Packs the `n` values on top, and above these what frees them, or nil; pops all. */
+void lctx_pack(lua_State* L, lctx_task* t, int n);
+/* Pushes the table of what was packed for `t`, if anything was. Raises no error: the record must be
+ * left before anything can fail. */
+bool lctx_take_packed(lua_State* L, lctx_task* t);
+/* Replaces that table by the values in it; or frees them, and pops it, without an error. */
+void lctx_unpack(lua_State* L);
+void lctx_drop_packed(lua_State* L, lctx_state* S);
+
+#endif
