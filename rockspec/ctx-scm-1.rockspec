@@ -100,6 +100,7 @@ build = {
     ["ctx.uv.failure"] = "lua/ctx/uv/failure.lua",
     ["ctx.uv.fs"] = "lua/ctx/uv/fs.lua",
     ["ctx.uv.gate"] = "lua/ctx/uv/gate.lua",
+    ["ctx.uv.group"] = "lua/ctx/uv/group.lua",
     ["ctx.uv.host"] = "lua/ctx/uv/host.lua",
     ["ctx.uv.inbox"] = "lua/ctx/uv/inbox.lua",
     ["ctx.uv.listener"] = "lua/ctx/uv/listener.lua",

@@ -171,6 +171,34 @@ describe("uv.spawn", function()
     end)
   end)
 
+  -- It did not look at its context while it waited for the pipes, and what the program had started
+  -- lived on. Now the context is waited for, too, and its end is that of the group.
+  it("ends with its context also when the program has ended, and others hold its pipes", function()
+    run(function(root)
+      for _, how in ipairs { "", "setsid " } do
+        local c, cancel <close> = ctx.with_cancel(root)
+        local path = os.tmpname()
+        local script = how .. [[sh -c 'echo $$ '$$' >%s; exec sleep 300' &]]
+        local task = ctx.go(sh, c, script:format(path), { linger = math.huge })
+        local sleeper, leader
+        repeat
+          ctx.sleep(root, 1)
+          local fd = assert(uv.fs_open(root, path))
+          sleeper, leader = uv.fs_read(root, fd, 100):match("(%d+) (%d+)")
+          uv.fs_close(root, fd)
+        until leader and not is_alive(tonumber(leader))
+        os.remove(path)
+        cancel("enough")
+        local result, err, partial = task:wait(root)
+        assert.is_nil(result)
+        assert.equal("context canceled: enough", tostring(err))
+        assert.equal(0, partial.code)
+        assert.equal(how ~= "", is_alive(tonumber(sleeper)))
+        luv.kill(tonumber(sleeper), "sigkill")
+      end
+    end)
+  end)
+
   it("has its deadline under a hand-moved clock, too", function()
     local testing = require "ctx.testing"
     testing.run(function(root)
@@ -212,6 +240,52 @@ describe("uv.start", function()
         assert.is_true(is_alive(pid))
       end
       assert.is_false(is_alive(pid))
+    end)
+  end)
+
+  -- When the leader had ended, nothing ended those that it had started.
+  it("ends what the program has started also when that has ended itself", function()
+    run(function(root)
+      local c, cancel <close> = ctx.with_cancel(root)
+      local limit, stop <close> = ctx.with_timeout(root, 20000)
+      local function start()
+        local leader = assert(uv.start(c, "sh", { args = { "-c", "sleep 300 & echo $!" },
+          stdout = "pipe" }))
+        local pid = tonumber(leader.stdout:read_line(root))
+        assert.same({ code = 0, signal = 0 }, leader:wait(root))
+        assert.is_true(is_alive(pid))
+        return leader, pid
+      end
+      local one, first = start()
+      one:close()
+      assert.is_false(is_alive(first))
+      assert.is_true(errors.is(select(2, one:kill()), uv.ESRCH))
+      local other <close>, second = start()
+      cancel()
+      while is_alive(second) do
+        assert(ctx.sleep(limit, 1))
+      end
+      assert.is_true(other.interrupted)
+    end)
+  end)
+
+  -- A process that has ended and that nobody reaps, as with many a first process of a container,
+  -- can be sent signals: it was waited for until the grace was over.
+  it("does not wait for those of its group that have ended and are not reaped", function()
+    run(function(root)
+      local c, cancel <close> = ctx.with_cancel(root)
+      local limit, stop <close> = ctx.with_timeout(root, 20000)
+      local leader <close> = assert(uv.start(c, "sh", { stdout = "pipe", grace = math.huge,
+        args = { "-c", [[perl -e '
+          $| = 1;
+          fork or exit sleep 300;
+          setpgrp; # the parent leaves, and has no time for its child
+          print "$$\n";
+          sleep 300' & wait]] } }))
+      local careless = tonumber(leader.stdout:read_line(root))
+      cancel()
+      assert(leader:wait(limit))
+      luv.kill(careless, "sigkill")
     end)
   end)
 

@@ -311,7 +311,7 @@ function uv.start(c, file, options) end
 ---@field stderr? ctx.uv.Stream
 ---@field code? integer
 ---@field signal? integer
----@field interrupted boolean  its context ended while it ran
+---@field interrupted boolean  its context ended while it, or what it started, ran
 local Process = {}
 
 ---@async

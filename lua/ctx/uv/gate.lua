@@ -41,25 +41,33 @@ function Gate:wait(c)
   end)
 end
 
---- Waits until the gate opens, for `ms` of real time at most: for what other processes do, which
---- know no hand-moved clock.
+--- Waits until the gate opens, for `ms` of real time at most, or math.huge: for what other
+--- processes do, which know no hand-moved clock.
 ---@async
+---@param c ctx.Context
 ---@param ms number
----@return boolean opened
-function Gate:wait_ms(ms)
+---@return boolean|nil opened  false: the time is over
+---@return any? err
+function Gate:wait_ms(c, ms)
+  if ms == math.huge then
+    return self:wait(c)
+  end
   local timer = assert(host.uv.new_timer())
-  local waiter
-  local opened = ctx.await(ctx.background(), function(resolve)
-    waiter = resolve
+  local opened, err = ctx.await(c, function(resolve)
+    local function leave()
+      forget(self, resolve)
+      host.close(timer)
+    end
     self[#self + 1] = resolve
     host.uv.update_time()
     timer:start(math.ceil(ms), 0, host.guarded(function()
+      leave()
       resolve(false)
     end))
+    return leave
   end)
-  forget(self, waiter)
   host.close(timer)
-  return opened
+  return opened, err
 end
 
 --- Lets everybody pass who waits now.

@@ -2,13 +2,14 @@
 --- Processes that live no longer than their context (B24).
 ---
 --- Each is the leader of a process group of its own, and what it starts belongs to that, unless it
---- takes care not to. When the context ends the group gets SIGTERM, and SIGKILL after a grace;
---- then the leader has been reaped, and its children are init's. The grace is real time, also
---- under a hand-moved clock: processes know no other.
+--- takes care not to. When the context ends the group gets SIGTERM, and SIGKILL after a grace, also
+--- if the leader has ended before; then the leader has been reaped, and its children are init's.
+--- The grace is real time, also under a hand-moved clock: processes know no other.
 local core = require "ctx.core"
 local ctx = require "ctx"
 local failure = require "ctx.uv.failure"
 local gate = require "ctx.uv.gate"
+local group = require "ctx.uv.group"
 local host = require "ctx.uv.host"
 local misuse = require "ctx.misuse"
 local stream = require "ctx.uv.stream"
@@ -26,11 +27,13 @@ local LOOK_MS = 10 -- between two looks at whether a group is gone, of which not
 ---@field stderr? ctx.uv.Stream
 ---@field code? integer          once it has ended
 ---@field signal? integer        that ended it, or 0
----@field interrupted boolean    its context ended while it ran
+---@field interrupted boolean    its context ended while it, or what it started, ran
 ---@field _handle userdata
+---@field _group ctx.uv.Group
 ---@field _grace number          ms
 ---@field _ended ctx.uv.Gate     opens when it has ended, and when all is over
----@field _over boolean          ended, and if it was interrupted, its group, too
+---@field _ending boolean?       its group is being ended
+---@field _over boolean          nobody is left, or after a SIGKILL it makes no difference
 ---@field _stop fun(): boolean   stops watching the context
 local Process = {}
 local metatable = { __name = "ctx.uv.Process", __index = Process }
@@ -39,27 +42,23 @@ local process = { class = Process }
 
 -- -- Ending ---------------------------------------------------------------------------------------
 
---- Sends a signal to the whole group; false when there is none any more.
-local function signal(self, name)
-  return uv.kill(-self.pid, name) ~= nil
-end
-
-local function is_gone(self)
-  return self.code ~= nil and not signal(self, 0)
-end
-
 --- Waits until the group is gone, or the grace over. Of the leader's end libuv tells; of its
 --- children's nobody does.
 local function outlast(self)
   local until_ms = uv.hrtime() / 1e6 + self._grace
-  while not is_gone(self) do
+  while not self._group:is_gone() do
     local left = until_ms - uv.hrtime() / 1e6
     if left <= 0 then
-      return false
+      return
     end
-    self._ended:wait_ms(self.code and math.min(left, LOOK_MS) or left)
+    self._ended:wait_ms(ctx.background(), self.code and math.min(left, LOOK_MS) or left)
   end
-  return true
+end
+
+local function over(self)
+  self._over = true
+  self._stop()
+  self._ended:open()
 end
 
 local function terminate(self)
@@ -67,26 +66,24 @@ local function terminate(self)
     return
   end
   self._ending = true
-  signal(self, self._grace > 0 and "sigterm" or "sigkill")
-  if not outlast(self) then
-    signal(self, "sigkill")
-  end
+  self._group:signal(self._grace > 0 and "sigterm" or "sigkill")
+  outlast(self)
+  self._group:signal("sigkill")
   while self.code == nil do
     self._handle:ref()
     self._ended:wait(ctx.background())
   end
-  self._over = true
-  self._ended:open()
+  over(self)
 end
 
 local function on_exit(self, code, by)
   self.code, self.signal = code, by
+  self._group:orphan()
   host.close(self._handle)
-  if not self._ending then
-    self._stop()
-    self._over = true
-  end
   self._ended:open()
+  if not self._ending and self._group:is_gone() then
+    over(self)
+  end
 end
 
 -- -- Starting -------------------------------------------------------------------------------------
@@ -150,7 +147,7 @@ local function spawn(self, file, options)
   for name, pipe in pairs(pipes) do
     self[name] = stream.new(pipe)
   end
-  self._handle, self.pid = handle, pid
+  self._handle, self.pid, self._group = handle, pid, group.new(pid)
   handle:unref()
   return self
 end
@@ -179,7 +176,7 @@ function process.start(c, file, options)
     return nil, failure.of(c, said, "start " .. file)
   end
   self._stop = ctx.after_func(c, function()
-    self.interrupted = self.code == nil
+    self.interrupted = true
     terminate(self)
   end)
   return self
@@ -191,7 +188,7 @@ end
 ---@field code integer
 ---@field signal integer  0 unless a signal ended it
 
---- Waits for its end, and when its own context has ended, for that of its group. c ends the waiting
+--- Waits for its end, and while its group is being ended, for the end of that. c ends the waiting
 --- only.
 ---@async
 ---@param c ctx.Context
@@ -200,7 +197,7 @@ end
 function Process:wait(c)
   misuse.self(self, metatable, "wait")
   check_context(c, "wait")
-  while not self._over do
+  while not self._over and (self._ending or not self.code) do
     core.check_wait(c, "process:wait")
     if not self.code then
       self._handle:ref()
@@ -216,30 +213,33 @@ function Process:wait(c)
   return { code = self.code, signal = self.signal }
 end
 
---- Sends a signal to its whole group.
+--- Sends a signal to its whole group, which may be there when it has ended.
 ---@param name? string|integer  "sigterm" unless told otherwise
 ---@return true|nil ok
----@return any? err  code ESRCH when it has ended
+---@return any? err  code ESRCH when nobody is left
 function Process:kill(name)
   misuse.self(self, metatable, "kill")
-  if self.code then
+  if self._over or not self._group:signal(name or "sigterm") then
     return nil, failure.new("ESRCH", "kill")
   end
-  local ok, said = uv.kill(-self.pid, name or "sigterm")
-  if not ok then
-    return nil, failure.of(nil, said, "kill")
-  end
   return true
+end
+
+--- Ends its group as the end of its context would, and waits for that.
+---@private
+---@async
+function Process:_end()
+  terminate(self)
+  if not self._over then
+    self:wait(ctx.background())
+  end
 end
 
 --- Ends its group as the end of its context would, waits for that, and closes the pipes.
 ---@async
 function Process:close()
   misuse.self(self, metatable, "close")
-  terminate(self)
-  if not self._over then
-    self:wait(ctx.background())
-  end
+  self:_end()
   for _, name in ipairs(CHANNELS) do
     if self[name] then
       self[name]:close()

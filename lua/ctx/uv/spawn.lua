@@ -71,8 +71,10 @@ local function start_pump(c, running, options, full)
   return pump
 end
 
---- Waits for the end of the pipes, which grandchildren may hold open, but not for ever (C69).
-local function settle(pump, linger_ms)
+--- Waits for the end of the pipes, which grandchildren may hold open, but not for ever (C69). When c
+--- ends meanwhile, they are ended, and what they write until then still comes; those that have left
+--- the group are not waited for.
+local function settle(c, running, pump, linger_ms)
   local uv = host.uv
   local until_ms = uv.hrtime() / 1e6 + linger_ms
   while pump.left > 0 do
@@ -80,7 +82,15 @@ local function settle(pump, linger_ms)
     if left <= 0 then
       return false
     end
-    pump.moved:wait_ms(left)
+    local _, err = pump.moved:wait_ms(running.interrupted and ctx.background() or c, left)
+    if err then
+      local left_behind = running._over
+      running.interrupted = true
+      running:_end()
+      if left_behind then
+        return false
+      end
+    end
   end
   return true
 end
@@ -136,7 +146,7 @@ function spawn.spawn(c, file, options)
     running:kill("sigkill")
   end)
   local exit = running:wait(pipes)
-  local whole = settle(pump, options.linger or LINGER_MS)
+  local whole = settle(c, running, pump, options.linger or LINGER_MS)
   close_pipes()
   local result = {
     code = exit.code, signal = exit.signal, incomplete = not whole or nil,
