@@ -71,9 +71,9 @@ local function start_pump(c, running, options, full)
   return pump
 end
 
---- Waits for the end of the pipes, which grandchildren may hold open, but not for ever (C69). When c
---- ends meanwhile, they are ended, and what they write until then still comes; those that have left
---- the group are not waited for.
+--- Waits for the end of the pipes, which grandchildren may hold open, but not for ever (C69). When
+--- c ends meanwhile, they are ended, and what they write until then still comes; those that have
+--- left the group are not waited for.
 local function settle(c, running, pump, linger_ms)
   local uv = host.uv
   local until_ms = uv.hrtime() / 1e6 + linger_ms
