@@ -267,16 +267,22 @@ describe("resolve, called again,", function()
     end)
   end)
 
-  it("after the context ended in the same turn, is late", function()
+  -- Cause: the task did not know yet of the end, and so the result counted. Cure: resolve asks the
+  -- context.
+  it("after the context ended, is late, in the same turn, too", function()
     testing.run(function(root)
-      local c, cancel = ctx.with_cancel(root)
-      local freed
-      local task, box = awaiting(c, nil, function(value) freed = value end)
-      cancel()
-      ctx.sleep(root, 0)
-      box.resolve("late")
-      assert.is_nil(task:wait())
-      assert.equal("late", freed)
+      for _, turns in ipairs({ 0, 1 }) do
+        local c, cancel = ctx.with_cancel(root)
+        local freed
+        local task, box = awaiting(c, nil, function(value) freed = value end)
+        cancel("why")
+        for _ = 1, turns do ctx.sleep(root, 0) end
+        box.resolve("late")
+        local result, err = task:wait()
+        assert.is_nil(result)
+        assert.equal("context canceled: why", tostring(err))
+        assert.equal("late", freed)
+      end
     end)
   end)
 

@@ -299,9 +299,13 @@ static bool are_precious(lua_State* L, int n) {
 static bool is_late(lua_State* L, lctx_task* t) {
   lua_Integer ticket = lua_tointeger(L, lua_upvalueindex(RESOLVE_TICKET));
   if ((lua_Integer)t->ticket != ticket || t->outcome != LCTX_NOTHING) return true;
-  if (t->state != LCTX_PARKED || !lctx_is_gone(t)) return false;
-  lctx_task_closed(L, t);
-  return true;
+  if (t->state < LCTX_PARKING) return false; /* in start, which is free to end the context, too */
+  if (lctx_is_gone(t)) {
+    lctx_task_closed(L, t);
+    return true;
+  }
+  ctx_t* c = t->watcher.c; /* NULL once the watcher is to be called */
+  return c == NULL || ctx_err(c) != 0;
 }
 
 /* resolve(…): ends the wait with these values. What comes too late is dropped, and what it brought
@@ -315,15 +319,14 @@ static int resolve(lua_State* L) {
     lua_pushvalue(L, lua_upvalueindex(RESOLVE_FREE));
     lua_insert(L, 1);
     lctx_hook(L, S, "drop", n + 1, 0);
-    return 0;
-  }
-  if (are_precious(L, n)) {
+  } else if (are_precious(L, n)) {
     lua_pushvalue(L, lua_upvalueindex(RESOLVE_FREE));
     lctx_pack(L, t, n);
+    lctx_wake(t, LCTX_VALUES);
   } else {
     lctx_hand_over(L, t, n);
+    lctx_wake(t, LCTX_VALUES);
   }
-  lctx_wake(t, LCTX_VALUES);
   if (!S->draining) lctx_settle(L, S);
   return 0;
 }

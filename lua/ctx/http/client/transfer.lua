@@ -174,14 +174,22 @@ local function wait(self, c, slot)
   return await(self, timed, slot)
 end
 
---- The same under the request's context. That it ends, or the idle time, ends the transfer.
+--- Whether it is done because it may not look a name up.
+local function wants_lookup(self)
+  return not self._options.may_look_up and select(5, self.curl:result()) == "lookup"
+end
+
+--- The same under the request's context. That it ends, or the idle time, ends the transfer; but not
+--- one that was done in that turn: that is concluded.
 local function wait_on(self, slot)
   local c = self._c
   local ok, err = wait(self, c, slot)
-  if not ok and c:err() then
-    self:end_with(c)
-  elseif not ok and not self._over then
+  if ok or self._over then
+    return
+  elseif not c:err() then
     self:finish(failing.ended(err, self.what, self:phase()))
+  elseif not select(2, self.curl:state()) or wants_lookup(self) then
+    self:end_with(c)
   end
 end
 
@@ -192,11 +200,6 @@ function Transfer:is_awaited()
 end
 
 -- -- Names ----------------------------------------------------------------------------------------
-
---- Whether it is done because it may not look a name up.
-local function wants_lookup(self)
-  return not self._options.may_look_up and select(5, self.curl:result()) == "lookup"
-end
 
 --- Waits until it may, and begins again. Nothing has been sent so far.
 local function look_up(self)
