@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Waits for a group: several, with a context, given up, beside tasks that are still being started.
+local channel = require "ctx.channel"
 local core = require "ctx.core"
 local ctx = require "ctx"
 local errgroup = require "ctx.errgroup"
@@ -54,6 +55,30 @@ describe("a wait", function()
       ctx.sleep(root, 20)
       assert.is_nil(gctx:err())
       g:wait()
+    end)
+  end)
+
+  -- Cause: who was told that all had ended did not look again when its turn came. Cure: it does.
+  it("counts a task that begins after the last one's end and before the waiter's turn", function()
+    testing.run(function(root)
+      for _, g in ipairs({ errgroup.new(), (errgroup.with_context(root)) }) do
+        local more, over = channel.new(), false
+        ctx.go(function()
+          more:recv(root)
+          g:go(function()
+            ctx.sleep(root, 20)
+            over = true
+            return nil, "of the second"
+          end)
+        end)
+        g:go(function()
+          ctx.sleep(root, 5)
+          more:send(root, "go on")
+        end)
+        local c, cancel <close> = ctx.with_timeout(root, 100)
+        assert.same({ nil, "of the second" }, { g:wait(c) })
+        assert.is_true(over)
+      end
     end)
   end)
 

@@ -208,13 +208,6 @@ static int result(lua_State* L, lctx_group* g) {
   return 2;
 }
 
-static int waited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
-  lctx_group* g = lctx_checkgroup(L, 1);
-  if (outcome == LCTX_DUE) return result(L, g);
-  lctx_group_unheed(g);
-  return lctx_pushended(L, S, 2);
-}
-
 /* A coroutine that waited will not go on. */
 static void leave(lua_State* L, lctx_task* t) {
   (void)L;
@@ -226,13 +219,18 @@ static bool listen(lctx_group* g) {
   return g->join.g != NULL || ctx_group_wait(&g->g, &g->join, all_over) == CTX_PENDING;
 }
 
-/* g:wait([c]) → true, or nil and the first error; or nil and c's, if that is done before */
-static int group_wait(lua_State* L) {
+static int ended(lua_State* L, lctx_state* S, lctx_group* g) {
+  lctx_group_unheed(g);
+  return lctx_pushended(L, S, 2);
+}
+
+/* Another task may have begun since the word of the last one's end: that is waited for, too. */
+static int waited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   lctx_group* g = lctx_checkgroup(L, 1);
-  lctx_context* c = lua_isnoneornil(L, 2) ? NULL : lctx_checkcontext(L, 2, "c");
-  lua_settop(L, 2);
+  if (outcome != LCTX_DUE) return ended(L, S, g);
   if (!listen(g)) return result(L, g);
-  if (c != NULL && ctx_err(c->c) != 0) return waited(L, lctx_stateof_group(g), LCTX_ENDED);
+  lctx_context* c = lctx_tocontext(L, 2);
+  if (c != NULL && ctx_err(c->c) != 0) return ended(L, S, g);
   static const lctx_wait_kind kind = {.waited = waited, .undo = leave, .joins = true};
   lctx_wait wait = {.kind = &kind,
                     .what = "group:wait",
@@ -241,7 +239,15 @@ static int group_wait(lua_State* L) {
                     .due_ns = CTX_NEVER,
                     .list = &g->waiters,
                     .undo_data = g};
-  return lctx_park(L, lctx_stateof_group(g), &wait);
+  return lctx_park(L, S, &wait);
+}
+
+/* g:wait([c]) → true, or nil and the first error; or nil and c's, if that is done before */
+static int group_wait(lua_State* L) {
+  lctx_group* g = lctx_checkgroup(L, 1);
+  if (!lua_isnoneornil(L, 2)) (void)lctx_checkcontext(L, 2, "c");
+  lua_settop(L, 2);
+  return waited(L, lctx_stateof_group(g), LCTX_DUE);
 }
 
 /* Until no task is running, also none that another coroutine has started since. If nobody asked for
