@@ -4,6 +4,7 @@ local ctx = require "ctx"
 local errors = require "ctx.errors"
 local loopback = require "spec.support.loopback"
 local luv = require "luv"
+local misuse = require "spec.support.misuse"
 local uv = require "ctx.uv"
 
 local run, cancelled = loopback.run, loopback.cancelled
@@ -137,6 +138,55 @@ describe("uv.connect", function()
       assert.is_nil(socket)
       assert.truthy(err.code:find("^EAI_"))
       assert.truthy(tostring(err):find("no-such-host.invalid", 1, true))
+    end)
+  end)
+
+  -- Each of these raised within luv, or in the middle of a connect, and a handle was left.
+  it("refuses options that make no sense at the caller's line, and leaves nothing open", function()
+    run(function(root)
+      local listener <close> = assert(uv.listen("127.0.0.1", 0))
+      local port = listener:address().port
+      for expected, options in pairs {
+        ["options: the name of an option"] = { timeout = 5 }, ["options.idle"] = { idle = -1 },
+        ["options.high_water"] = { high_water = "x" }, ["options.nodelay"] = { nodelay = 1 },
+        ["options.family"] = { family = "ipv6" }, ["options.bind"] = { bind = "localhost" },
+        ["options.min_share"] = { min_share = "x" }, ["options.resolve"] = { resolve = 5 },
+        ["a table expected"] = 5,
+      } do
+        misuse.raises(function() uv.connect(root, "127.0.0.1", port, options) end, expected)
+      end
+      misuse.raises(function() uv.connect_pipe(root, "/x", { bind = "::1" }) end, '"bind"')
+      misuse.raises(function() uv.listen("127.0.0.1", 70000) end, "a port number expected")
+      misuse.raises(function() uv.listen("127.0.0.1", 0, { backlg = 5 }) end, '"backlg"')
+      misuse.raises(function() uv.listen("127.0.0.1", 0, { backlog = "5" }) end, "backlog")
+      misuse.raises(function() uv.listen("127.0.0.1", 0, { idle = -1 }) end, "options.idle")
+      misuse.raises(function() uv.listen_pipe("/x", { ipv6only = 1 }) end, "options.ipv6only")
+      misuse.raises(function() uv.listen_fd(0, { idel = 1 }) end, '"idel"')
+      misuse.raises(function() uv.stream(listener:handle(), { idel = 5 }) end, '"idel"')
+      misuse.raises(function() uv.open(0, { idel = 5 }) end, '"idel"')
+    end)
+  end)
+
+  it("tells of addresses that are none, and goes on with the others", function()
+    run(function(root)
+      local listener <close> = assert(uv.listen("127.0.0.1", 0))
+      local port = listener:address().port
+      local function connect(...)
+        local addresses = { ... }
+        return uv.connect(root, "name", port, { resolve = function() return addresses end })
+      end
+      local _ <close> = assert(connect("nowhere", { ip = "127.0.0.1" }, "127.0.0.1"))
+      for _, address in ipairs { "nowhere", 5, {}, { addr = "127.0.0.1", port = 70000 } } do
+        local nothing, err = connect(address)
+        assert.is_nil(nothing)
+        assert.is_true(errors.is(err, uv.EINVAL))
+      end
+      local nothing, err = uv.connect(root, "127.0.0.1", port, { family = "inet6" })
+      assert.is_nil(nothing)
+      assert.is_true(errors.is(err, uv.EAI_NODATA))
+      nothing, err = uv.listen("127.0.0.01", 0)
+      assert.is_nil(nothing)
+      assert.is_true(errors.is(err, uv.EINVAL))
     end)
   end)
 

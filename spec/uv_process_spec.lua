@@ -1,9 +1,10 @@
 -- SPDX-License-Identifier: MIT
--- Programs under a context: C69, B24, L15, L17, and what happens when descriptors run out.
+-- Programs under a context: C69, B24, L15.
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local loopback = require "spec.support.loopback"
 local luv = require "luv"
+local misuse = require "spec.support.misuse"
 local uv = require "ctx.uv"
 
 local run = loopback.run
@@ -289,6 +290,43 @@ describe("uv.start", function()
     end)
   end)
 
+  -- What was misspelt was ignored: no output, the child never killed, a signal never sent.
+  it("refuses options and signals that make no sense at the caller's line", function()
+    run(function(root)
+      for expected, options in pairs {
+        ["\"arg\""] = { arg = { "-l" } }, ["options.args"] = { args = "-l" },
+        ["options.env"] = { env = "A=b" }, ["options.cwd"] = { cwd = {} },
+        ["options.uid"] = { uid = "root" }, ["options.stdout"] = { stdout = "capture" },
+        ["options.grace"] = { grace = "5" }, ["options.grace: a time"] = { grace = 0 / 0 },
+        ["a table expected"] = 5,
+      } do
+        misuse.raises(function() uv.start(root, "ls", options) end, "'start'", expected)
+        misuse.raises(function() uv.spawn(root, "ls", options) end, "'spawn'", expected)
+      end
+      misuse.raises(function() uv.spawn(root, "ls", { limit = "x" }) end, "options.limit")
+      misuse.raises(function() uv.spawn(root, "ls", { linger = "x" }) end, "options.linger")
+      misuse.raises(function() uv.spawn(root, "ls", { stdin = 5 }) end, "options.stdin")
+      misuse.raises(function() uv.start(root, "ls", { linger = 5 }) end, '"linger"')
+      local sleeper <close> = assert(uv.start(root, "sleep", { args = { 300 } }))
+      misuse.raises(function() sleeper:kill("kill") end, "the name of a signal")
+      misuse.raises(function() sleeper:kill("sigfoo") end, "the name of a signal")
+      assert.is_true(sleeper:kill("SIGKILL"))
+      assert.equal(9, sleeper:wait(root).signal)
+    end)
+  end)
+
+  it("does not write to a stream that is closed", function()
+    run(function(root)
+      local fds = assert(luv.pipe())
+      local output = assert(uv.open(fds.write))
+      output:close()
+      luv.fs_close(fds.read)
+      local result, err = uv.spawn(root, "echo", { stdout = output })
+      assert.is_nil(result)
+      assert.is_true(errors.is(err, uv.ECLOSED))
+    end)
+  end)
+
   it("lets a wait end alone", function()
     run(function(root)
       local sleeper <close> = assert(uv.start(root, "sleep", { args = { "300" } }))
@@ -299,125 +337,6 @@ describe("uv.start", function()
       assert.is_true(is_alive(sleeper.pid))
       assert(sleeper:kill("sigint"))
       assert.equal(2, sleeper:wait(root).signal)
-    end)
-  end)
-end)
-
-describe("a program with ctx.uv", function()
-  --- Runs Lua in a process of its own, with this one's search paths.
-  local function lua(root, limits, script)
-    local path = os.tmpname()
-    local file = assert(io.open(path, "w"))
-    file:write(script)
-    file:close()
-    local result = assert(sh(root, ("%s; exec %s %s"):format(limits, luv.exepath(), path),
-      { cwd = luv.cwd() }))
-    os.remove(path)
-    assert.equal("", result.stderr)
-    return result
-  end
-
-  it("survives writing to a peer that has gone (L17)", function()
-    run(function(root)
-      local result = lua(root, "true", [[
-        local ctx, uv, luv = require "ctx", require "ctx.uv", require "luv"
-        ctx.run(function(root)
-          local fds = assert(luv.socketpair())
-          local one, other = assert(uv.open(fds[1])), assert(uv.open(fds[2]))
-          other:close()
-          local ok, err = one:write(root, "x")
-          io.write(tostring(ok), " ", err.code)
-          one:close()
-        end)]])
-      assert.same({ code = 0, signal = 0, stdout = "nil EPIPE", stderr = "" }, result)
-    end)
-  end)
-
-  -- Libuv closes the connections that it has no descriptor for. What counts: the peers hear of it,
-  -- no turn of the loop spins, and when there are descriptors again all goes on.
-  it("goes on when descriptors run out (EMFILE)", function()
-    run(function(root)
-      local result = lua(root, "ulimit -n 40", [[
-        local ctx, uv, luv = require "ctx", require "ctx.uv", require "luv"
-        ctx.set_report(function() end)
-        ctx.run(function(root)
-          local listener <close> = assert(uv.listen("127.0.0.1", 0))
-          local port = listener:address().port
-          local accepted, n = {}, 0
-          local server = ctx.go(function()
-            while true do
-              local socket = listener:accept(root)
-              if not socket then return end
-              n = n + 1
-              accepted[n] = socket
-            end
-          end)
-          local clients, err = {}, nil
-          repeat
-            local client
-            client, err = uv.connect(root, "127.0.0.1", port)
-            clients[#clients + 1] = client
-          until not client
-          io.write(err.code)
-          local before = luv.getrusage().utime
-          ctx.sleep(root, 50)
-          local busy = luv.getrusage().utime
-          local used = (busy.sec - before.sec) * 1000 + (busy.usec - before.usec) / 1000
-          io.write(used < 40 and " calm" or " busy " .. used)
-          for _, client in ipairs(clients) do client:close() end
-          for _, socket in ipairs(accepted) do socket:close() end
-          ctx.sleep(root, 5)
-          for _, socket in ipairs(accepted) do socket:close() end
-          local count = n
-          local client <close> = assert(uv.connect(root, "127.0.0.1", port))
-          while n == count do ctx.sleep(root, 1) end
-          io.write(" again")
-          accepted[n]:close()
-          listener:close()
-          server:wait()
-        end)]])
-      assert.equal("EMFILE calm again", result.stdout)
-      assert.equal(0, result.code)
-    end)
-  end)
-
-  -- Luv opens a loop for the Lua state of a work, on the other thread, and panics there if it
-  -- cannot: now descriptors are looked for before.
-  it("says that there are no descriptors left for a work", function()
-    run(function(root)
-      local result = lua(root, "ulimit -n 60", [[
-        local ctx, uv, luv = require "ctx", require "ctx.uv", require "luv"
-        ctx.run(function(root)
-          local open, fd = {}, nil
-          repeat
-            fd = luv.fs_open("/dev/null", "r", 0)
-            open[#open + 1] = fd
-          until not fd
-          local nothing, err = uv.work(root, function() end)
-          io.write(tostring(nothing), " ", err.code)
-          for _, one in ipairs(open) do luv.fs_close(one) end
-          io.write(" ", uv.work(root, function() return "done" end))
-        end)]])
-      assert.same({ code = 0, signal = 0, stdout = "nil EMFILE done", stderr = "" }, result)
-    end)
-  end)
-
-  -- What luv keeps for the end of a work was collected at the end of the program, which waits for
-  -- the thread in any case: it ended with code 255. Now ctx.run waits.
-  it("ends well though a work was given up", function()
-    run(function(root)
-      local result = lua(root, "true", [[
-        local ctx, uv = require "ctx", require "ctx.uv"
-        ctx.run(function(root)
-          local c, cancel <close> = ctx.with_timeout(root, 1)
-          local _, err = uv.work(c, function()
-            local until_time = os.clock() + 0.05
-            while os.clock() < until_time do end
-          end)
-          io.write(tostring(err))
-        end)]])
-      assert.same({ code = 0, signal = 0, stdout = "context deadline exceeded", stderr = "" },
-        result)
     end)
   end)
 end)

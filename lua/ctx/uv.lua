@@ -18,6 +18,7 @@ local failure = require "ctx.uv.failure"
 local fs = require "ctx.uv.fs"
 local host = require "ctx.uv.host"
 local misuse = require "ctx.misuse"
+local known = require "ctx.uv.options"
 local listener = require "ctx.uv.listener"
 local process = require "ctx.uv.process"
 local spawn = require "ctx.uv.spawn"
@@ -33,7 +34,6 @@ local uv = {
   listen = listener.listen,
   listen_pipe = listener.listen_pipe,
   listen_fd = listener.listen_fd,
-  stream = stream.new,
   udp = udp.udp,
   getaddrinfo = dns.getaddrinfo,
   getnameinfo = dns.getnameinfo,
@@ -50,6 +50,19 @@ for name, fn in pairs(fs) do
   uv[name] = fn
 end
 
+--- Takes over one of luv's streams, connected or open.
+---@param handle userdata
+---@param options? ctx.uv.StreamOptions
+---@return ctx.uv.Stream
+function uv.stream(handle, options)
+  misuse.argument(type(handle) == "userdata", "stream", 1, "handle", "luv's stream", handle)
+  if options ~= nil then
+    misuse.options(options, "stream", 2, known.stream)
+  end
+  local made = stream.new(handle, options)
+  return made
+end
+
 --- A stream for a descriptor that is a terminal, a pipe or a socket; it becomes the stream's.
 ---@param fd integer
 ---@param options? ctx.uv.StreamOptions
@@ -57,6 +70,9 @@ end
 ---@return any? err
 function uv.open(fd, options)
   misuse.argument(math.type(fd) == "integer" and fd >= 0, "open", 1, "fd", "a descriptor", fd)
+  if options ~= nil then
+    misuse.options(options, "open", 2, known.stream)
+  end
   local kind = host.uv.guess_handle(fd)
   local what = ("open descriptor %d"):format(fd)
   if kind == "tty" then

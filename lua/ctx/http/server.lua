@@ -66,15 +66,24 @@ end
 
 -- -- Listening ------------------------------------------------------------------------------------
 
+local PLACES = { host = true, port = true, pipe = true, fd = true }
+
 local function open_listener(where, port)
   if type(where) == "string" then
     return listener.listen(where, port)
-  elseif where.pipe then
-    return listener.listen_pipe(where.pipe, where)
-  elseif where.fd then
-    return listener.listen_fd(where.fd, where)
   end
-  return listener.listen(where.host, where.port, where)
+  local options = {}
+  for name, value in pairs(where) do
+    if not PLACES[name] then
+      options[name] = value
+    end
+  end
+  if where.pipe then
+    return listener.listen_pipe(where.pipe, options)
+  elseif where.fd then
+    return listener.listen_fd(where.fd, options)
+  end
+  return listener.listen(where.host, where.port, options)
 end
 
 --- Listens on an address, `listen("127.0.0.1", 8080)`, or on what a table tells: `{ host =, port =

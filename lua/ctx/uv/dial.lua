@@ -6,6 +6,7 @@ local dns = require "ctx.uv.dns"
 local failure = require "ctx.uv.failure"
 local host = require "ctx.uv.host"
 local misuse = require "ctx.misuse"
+local known = require "ctx.uv.options"
 local stream = require "ctx.uv.stream"
 
 local check, check_context = misuse.argument, misuse.context
@@ -60,15 +61,30 @@ local function share(c, left, least)
   return math.min(remaining, math.max(remaining / left, least))
 end
 
+--- The address and the port of one that was found; a resolver of the program's may give anything.
+local function parts_of(address, port)
+  local ip = address
+  if type(address) == "table" then
+    ip, port = address.addr, address.port or port
+  end
+  local ok = type(ip) == "string" and dns.is_numeric(ip)
+    and math.type(port) == "integer" and port >= 0 and port < 65536
+  return ok and ip, port
+end
+
 --- Tries the addresses in their order.
 local function try_all(c, addresses, port, options, what)
   local failures = {}
   for i, address in ipairs(addresses) do
-    local ip = type(address) == "table" and address.addr or address
+    local ip, at = parts_of(address, port)
     local turn, cancel <close> = ctx.with_timeout(c,
       share(c, #addresses - i + 1, options.min_share or MIN_SHARE_MS))
-    local connected, err = connect_tcp(turn, ip,
-      type(address) == "table" and address.port or port, options)
+    local connected, err
+    if ip then
+      connected, err = connect_tcp(turn, ip, at, options)
+    else
+      err = failure.new("EINVAL", what, "the resolver gave what is no numeric address with a port")
+    end
     if connected then
       return connected
     elseif c:err() then
@@ -108,8 +124,9 @@ function dial.connect(c, name, port, options)
   check(type(name) == "string", "connect", 2, "host", "a string", name)
   check(math.type(port) == "integer" and port >= 0 and port < 65536, "connect", 3, "port",
     "a port number", port)
+  options = options == nil and {} or options
+  misuse.options(options, "connect", 4, known.connect)
   core.check_wait(c, "uv.connect")
-  options = options or {}
   local what = ("connect to %s:%d"):format(name, port)
   if c:err() then
     return nil, failure.ended(c)
@@ -118,7 +135,8 @@ function dial.connect(c, name, port, options)
   if options.resolve then
     addresses, err = options.resolve(c, name)
   elseif dns.is_numeric(name) then
-    addresses = { name }
+    local family = name:find(":", 1, true) and "inet6" or "inet"
+    addresses = family == (options.family or family) and { name } or {}
   else
     addresses, err = dns.getaddrinfo(c, name, nil, { family = options.family })
   end
@@ -142,6 +160,9 @@ end
 function dial.connect_pipe(c, path, options)
   check_context(c, "connect_pipe")
   check(type(path) == "string", "connect_pipe", 2, "path", "a string", path)
+  if options ~= nil then
+    misuse.options(options, "connect_pipe", 3, known.stream)
+  end
   core.check_wait(c, "uv.connect_pipe")
   if c:err() then
     return nil, failure.ended(c)

@@ -79,14 +79,18 @@ local function look_up(c, what, start)
   return first, second
 end
 
+-- With a zero in front some take it for octal, and others for none.
+local function is_octet(digits)
+  return #digits < 4 and digits + 0 < 256 and (#digits == 1 or digits:byte() ~= 48)
+end
+
 --- Whether the text is a numeric address, with or without a zone.
 ---@param text string
 ---@return boolean
 function dns.is_numeric(text)
   local a, b, e, d = text:match("^(%d+)%.(%d+)%.(%d+)%.(%d+)$")
   if a then
-    return #a < 4 and #b < 4 and #e < 4 and #d < 4
-      and a + 0 < 256 and b + 0 < 256 and e + 0 < 256 and d + 0 < 256
+    return is_octet(a) and is_octet(b) and is_octet(e) and is_octet(d)
   end
   -- Nothing is asked of the network for this, and no thread is used.
   return text:find(":", 1, true) ~= nil

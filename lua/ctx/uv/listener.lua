@@ -10,6 +10,7 @@ local ctx = require "ctx"
 local dns = require "ctx.uv.dns"
 local failure = require "ctx.uv.failure"
 local host = require "ctx.uv.host"
+local known = require "ctx.uv.options"
 local misuse = require "ctx.misuse"
 local report = require "ctx.report"
 local stream = require "ctx.uv.stream"
@@ -282,12 +283,14 @@ end
 ---@return any? err
 function listener.listen(address, port, options)
   check(type(address) == "string", "listen", 1, "host", "a string", address)
-  check(math.type(port) == "integer", "listen", 2, "port", "a whole number", port)
-  options = options or {}
+  check(math.type(port) == "integer" and port >= 0 and port < 65536, "listen", 2, "port",
+    "a port number", port)
+  options = options == nil and {} or options
+  misuse.options(options, "listen", 3, known.listen)
   local what = ("listen on %s:%d"):format(address, port)
   local ip = ({ localhost = "127.0.0.1", ["*"] = "::" })[address] or address
-  if not dns.is_numeric(ip) or port < 0 or port > 65535 then
-    return nil, failure.new("EINVAL", what, "not a numeric address with a port")
+  if not dns.is_numeric(ip) then
+    return nil, failure.new("EINVAL", what, "not a numeric address")
   elseif options.reuseport and uv.version() < REUSEPORT then
     -- Older ones take no notice: the second process would get EADDRINUSE.
     return nil, failure.new("ENOTSUP", what, "reuseport takes libuv 1.49 or newer")
@@ -313,6 +316,8 @@ end
 ---@return any? err
 function listener.listen_pipe(path, options)
   check(type(path) == "string", "listen_pipe", 1, "path", "a string", path)
+  options = options == nil and {} or options
+  misuse.options(options, "listen_pipe", 2, known.listen)
   local what = "listen on " .. path
   local handle = assert(uv.new_pipe(false))
   local ok, said = handle:bind(path)
@@ -320,7 +325,7 @@ function listener.listen_pipe(path, options)
     host.close(handle)
     return nil, failure.of(nil, said, what)
   end
-  return open(handle, function() return uv.new_pipe(false) end, options or {}, what)
+  return open(handle, function() return uv.new_pipe(false) end, options, what)
 end
 
 --- Listens on a socket that is bound, and may listen, already: one that was inherited, as systemd
@@ -331,6 +336,8 @@ end
 ---@return any? err
 function listener.listen_fd(fd, options)
   check(math.type(fd) == "integer" and fd >= 0, "listen_fd", 1, "fd", "a descriptor", fd)
+  options = options == nil and {} or options
+  misuse.options(options, "listen_fd", 2, known.listen)
   local kind = uv.guess_handle(fd)
   local what = ("listen on descriptor %d"):format(fd)
   if kind ~= "tcp" and kind ~= "pipe" then
@@ -345,7 +352,7 @@ function listener.listen_fd(fd, options)
     host.close(handle)
     return nil, failure.of(nil, said, what)
   end
-  local self, err = open(handle, new, options or {}, what)
+  local self, err = open(handle, new, options, what)
   if self then
     self.inherited = true
   end

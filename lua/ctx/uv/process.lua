@@ -11,6 +11,7 @@ local failure = require "ctx.uv.failure"
 local gate = require "ctx.uv.gate"
 local group = require "ctx.uv.group"
 local host = require "ctx.uv.host"
+local known = require "ctx.uv.options"
 local misuse = require "ctx.misuse"
 local stream = require "ctx.uv.stream"
 
@@ -162,10 +163,15 @@ end
 function process.start(c, file, options)
   check_context(c, "start")
   check(type(file) == "string", "start", 2, "file", "a string", file)
-  check(options == nil or type(options) == "table", "start", 3, "options", "a table", options)
-  options = options or {}
+  options = options == nil and {} or options
+  misuse.options(options, "start", 3, known.start)
   if c:err() then
     return nil, failure.ended(c)
+  end
+  for _, name in ipairs(CHANNELS) do
+    if stream.is(options[name]) and options[name]:is_closed() then
+      return nil, failure.closed("start " .. file, options[name]._closed)
+    end
   end
   host.ignore_sigpipe()
   local self = setmetatable({
@@ -213,13 +219,24 @@ function Process:wait(c)
   return { code = self.code, signal = self.signal }
 end
 
+--- What luv calls the signal: it takes what it does not know for none at all.
+local function signal_of(name)
+  if math.type(name) == "integer" then
+    return name >= 0 and name < 65 and name or nil
+  end
+  name = type(name) == "string" and name:lower()
+  return name and name:find("^sig") and uv.constants[name:upper()] and name or nil
+end
+
 --- Sends a signal to its whole group, which may be there when it has ended.
----@param name? string|integer  "sigterm" unless told otherwise
+---@param name? string|integer  as for ctx.signal; "sigterm" unless told otherwise
 ---@return true|nil ok
 ---@return any? err  code ESRCH when nobody is left
 function Process:kill(name)
   misuse.self(self, metatable, "kill")
-  if self._over or not self._group:signal(name or "sigterm") then
+  local found = signal_of(name == nil and "sigterm" or name)
+  check(found, "kill", 1, "name", 'the name of a signal, such as "sigterm"', name)
+  if self._over or not self._group:signal(found) then
     return nil, failure.new("ESRCH", "kill")
   end
   return true

@@ -5,6 +5,7 @@ local ctx = require "ctx"
 local failure = require "ctx.uv.failure"
 local gate = require "ctx.uv.gate"
 local host = require "ctx.uv.host"
+local known = require "ctx.uv.options"
 local misuse = require "ctx.misuse"
 local process = require "ctx.uv.process"
 
@@ -100,6 +101,7 @@ local function start(c, file, options)
   for key, value in pairs(options) do
     own[key] = value
   end
+  own.limit, own.linger = nil, nil
   own.stdin = options.stdin and "pipe" or nil
   own.stdout = options.stdout or "pipe"
   own.stderr = options.stderr or "pipe"
@@ -128,10 +130,8 @@ end
 function spawn.spawn(c, file, options)
   check_context(c, "spawn")
   check(type(file) == "string", "spawn", 2, "file", "a string", file)
-  check(options == nil or type(options) == "table", "spawn", 3, "options", "a table", options)
-  options = options or {}
-  check(options.stdin == nil or type(options.stdin) == "string", "spawn", 3, "options.stdin",
-    "a string", options.stdin)
+  options = options == nil and {} or options
+  misuse.options(options, "spawn", 3, known.spawn)
   core.check_wait(c, "uv.spawn")
   local running, err = start(c, file, options)
   if not running then

@@ -7,6 +7,7 @@ local dns = require "ctx.uv.dns"
 local failure = require "ctx.uv.failure"
 local host = require "ctx.uv.host"
 local inbox = require "ctx.uv.inbox"
+local known = require "ctx.uv.options"
 local misuse = require "ctx.misuse"
 
 local check, check_context = misuse.argument, misuse.context
@@ -34,6 +35,10 @@ local function on_receive(self, said, data, from, flags)
   end
 end
 
+local function is_port(value)
+  return math.type(value) == "integer" and value >= 0 and value < 65536
+end
+
 ---@class ctx.uv.UdpOptions
 ---@field reuseaddr? boolean
 ---@field ipv6only? boolean
@@ -46,7 +51,10 @@ end
 ---@return any? err
 function udp.udp(address, port, options)
   check(address == nil or type(address) == "string", "udp", 1, "address", "a string", address)
-  check(port == nil or math.type(port) == "integer", "udp", 2, "port", "a whole number", port)
+  check(port == nil or is_port(port), "udp", 2, "port", "a port number", port)
+  if options ~= nil then
+    misuse.options(options, "udp", 3, known.udp)
+  end
   local ip = (address == nil or address == "*") and "0.0.0.0"
     or address == "localhost" and "127.0.0.1" or address
   local what = ("bind %s:%d"):format(ip, port or 0)
@@ -126,7 +134,7 @@ function Udp:send(c, data, name, port)
   check_context(c, "send")
   check(type(data) == "string", "send", 2, "data", "a string", data)
   check(name == nil or type(name) == "string", "send", 3, "host", "a string", name)
-  check((port == nil) == (name == nil) and (port == nil or math.type(port) == "integer"), "send",
+  check((port == nil) == (name == nil) and (port == nil or is_port(port)), "send",
     4, "port", "a port number for a host", port)
   if c:err() then
     return nil, failure.ended(c)
@@ -158,7 +166,7 @@ end
 function Udp:connect(ip, port)
   misuse.self(self, metatable, "connect")
   check(type(ip) == "string", "connect", 1, "ip", "a string", ip)
-  check(math.type(port) == "integer", "connect", 2, "port", "a port number", port)
+  check(is_port(port), "connect", 2, "port", "a port number", port)
   if self._closed then
     return nil, failure.closed("connect", self._closed)
   elseif not dns.is_numeric(ip) then

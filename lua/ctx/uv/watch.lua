@@ -5,6 +5,7 @@ local ctx = require "ctx"
 local failure = require "ctx.uv.failure"
 local host = require "ctx.uv.host"
 local inbox = require "ctx.uv.inbox"
+local known = require "ctx.uv.options"
 local misuse = require "ctx.misuse"
 
 local check, check_context = misuse.argument, misuse.context
@@ -24,6 +25,11 @@ local function new_poll(fd)
   return uv.new_poll(fd)
 end
 
+local EVENTS = {}
+for _, events in ipairs { "r", "w", "rw", "d", "rd", "wd", "rwd" } do
+  EVENTS[events] = true
+end
+
 --- Waits until one of the events is there.
 ---@async
 ---@param c ctx.Context
@@ -34,7 +40,8 @@ end
 function watch.poll(c, fd, events)
   check_context(c, "poll")
   check(math.type(fd) == "integer" and fd >= 0, "poll", 2, "fd", "a descriptor", fd)
-  check(events == nil or type(events) == "string", "poll", 3, "events", "a string", events)
+  check(events == nil or EVENTS[events], "poll", 3, "events",
+    '"r", "w" or "rw", with or without "d"', events)
   core.check_wait(c, "uv.poll")
   if c:err() then
     return nil, failure.ended(c)
@@ -91,9 +98,11 @@ end
 ---@return any? err
 function watch.watch(path, options)
   check(type(path) == "string", "watch", 1, "path", "a string", path)
+  options = options == nil and {} or options
+  misuse.options(options, "watch", 2, known.watch)
   local handle = assert(uv.new_fs_event())
   local self = inbox.new(handle, metatable)
-  local ok, said = handle:start(path, options or {}, host.guarded(function(...)
+  local ok, said = handle:start(path, options, host.guarded(function(...)
     on_change(self, ...)
   end))
   if not ok then

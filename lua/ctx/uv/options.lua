@@ -1,0 +1,77 @@
+-- SPDX-License-Identifier: MIT
+--- What options the functions of ctx.uv take, and what they must be, as misuse.options wants it.
+local dns = require "ctx.uv.dns"
+local misuse = require "ctx.misuse"
+local stream = require "ctx.uv.stream"
+
+local options = {}
+
+local BOOLEAN = { "a boolean", function(value) return type(value) == "boolean" end }
+local STRING = { "a string", function(value) return type(value) == "string" end }
+local ID = { "a whole number", function(value) return misuse.is_whole(value, 0) end }
+local MS = { "a time in ms", function(value) return misuse.is_ms(value) and value >= 0 end }
+local BYTES = { "a number of bytes", function(value)
+  return type(value) == "number" and value >= 0
+end }
+
+--- A table of `own` and what is in `base`.
+local function with(base, own)
+  for name, option in pairs(base) do
+    own[name] = own[name] or option
+  end
+  return own
+end
+
+options.stream = {
+  idle = { "a positive number", function(value) return type(value) == "number" and value > 0 end },
+  high_water = BYTES,
+  nodelay = BOOLEAN,
+}
+
+options.connect = with(options.stream, {
+  bind = { "a numeric address", function(value)
+    return type(value) == "string" and dns.is_numeric(value)
+  end },
+  family = { '"inet" or "inet6"', function(value) return value == "inet" or value == "inet6" end },
+  min_share = MS,
+  resolve = { "a function", function(value) return type(value) == "function" end },
+})
+
+options.listen = with(options.stream, {
+  backlog = { "a whole number", function(value) return misuse.is_whole(value, 0) end },
+  ipv6only = BOOLEAN,
+  reuseport = BOOLEAN,
+})
+
+options.udp = { reuseaddr = BOOLEAN, ipv6only = BOOLEAN }
+options.watch = { recursive = BOOLEAN }
+
+-- -- Programs -------------------------------------------------------------------------------------
+
+local function is_words(value)
+  if type(value) ~= "table" then
+    return false
+  end
+  for i = 1, #value do
+    if type(value[i]) ~= "string" and type(value[i]) ~= "number" then
+      return false
+    end
+  end
+  return next(value) == nil or #value > 0
+end
+
+local CHANNEL = { '"pipe", "inherit", a descriptor or a stream', function(value)
+  return value == "pipe" or value == "inherit" or misuse.is_whole(value, 0) or stream.is(value)
+end }
+
+options.start = {
+  args = { "a list of strings", is_words },
+  env = { "a table", function(value) return type(value) == "table" end },
+  cwd = STRING, uid = ID, gid = ID,
+  stdin = CHANNEL, stdout = CHANNEL, stderr = CHANNEL,
+  grace = MS,
+}
+
+options.spawn = with(options.start, { stdin = STRING, limit = BYTES, linger = MS })
+
+return options
