@@ -59,7 +59,20 @@ local function arrange(name, n, given, callback)
   return arguments, n + 1
 end
 
-local function wrap(name, n)
+--- Raises what luv raised, for its caller and in his terms: c was none of luv's arguments.
+local function misused(name, said, level)
+  if said == "not enough memory" then
+    error(said, 0)
+  end
+  local position, what = said:match("^bad argument #(%d+) to '.-' %((.*)%)$")
+  if position then
+    error(("bad argument #%d to '%s' (%s)"):format(position + 1, name, what), level + 1)
+  end
+  error(("bad argument to '%s' (%s)"):format(name, said), level + 1)
+end
+
+--- One of them. For a function that another calls for the user, `deeper` is 1.
+local function wrap(name, n, deeper)
   local call, free, what = uv[name], FREE[name], "uv." .. name
   local function late(ok, ...)
     if ok and free then
@@ -88,8 +101,10 @@ local function wrap(name, n)
           resolve(true, ...)
         end
       end))
-      local request, refused = call(table.unpack(arguments, 1, count))
-      if request == nil then
+      local ok, request, refused = pcall(call, table.unpack(arguments, 1, count))
+      if not ok then
+        misused(name, request, 4 + deeper) -- in here, in await, in our function, and the caller
+      elseif request == nil then
         resolve(false, refused)
       end
       return request
@@ -101,20 +116,23 @@ local fs = {}
 
 for name, n in pairs(ARGUMENTS) do
   if uv[name] then
-    fs[name] = wrap(name, n)
+    fs[name] = wrap(name, n, 0)
   end
 end
 
 -- Whoever closes is often at the end of its time; a descriptor must not be lost for that.
 local function close_anyway(name)
-  local wait = fs[name]
+  local wait = wrap(name, 1, 1)
   fs[name] = function(c, thing)
     misuse.context(c, name)
     if not c:err() then
-      return wait(ctx.without_cancel(c), thing)
+      local closed, err = wait(ctx.without_cancel(c), thing)
+      return closed, err
     end
-    local ok, said = uv[name](thing)
+    local ok, done, said = pcall(uv[name], thing)
     if not ok then
+      misused(name, done, 2)
+    elseif not done then
       return nil, failure.of(nil, said, name)
     end
     return true
@@ -137,6 +155,7 @@ local scandir = fs.fs_scandir
 ---@return any? err
 function fs.fs_scandir(c, path)
   misuse.context(c, "fs_scandir")
+  misuse.argument(type(path) == "string", "fs_scandir", 2, "path", "a string", path)
   local request, err = scandir(c, path)
   if not request then
     return nil, err
