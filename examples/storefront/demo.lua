@@ -267,6 +267,9 @@ local ACTS = {
 
 local function play(c, shop)
   for i, act in ipairs(ACTS) do
+    if c:err() then
+      return expect(false, "not all acts were played: " .. tostring(c:cause()))
+    end
     local patience, cancel <close> = ctx.with_timeout(c, PATIENCE_MS)
     stage.act(i, act[1], act[2], patience, shop)
   end
@@ -279,17 +282,18 @@ local function stay_open(c, shop)
   for _, service in ipairs(SERVICES) do
     say("demo", "curl -X PUT '", shop[service.name].url, "/mode/items?how=hang'   (ok, fail)")
   end
-  local until_told, stop <close> = signal.notify(c, "sigint", "sigterm")
-  until_told:wait()
+  c:wait()
 end
 
 local failed = ctx.run(function(root)
+  -- For the acts alone: the processes do not hear of ^C, and are closed in order after it.
+  local c, stop <close> = signal.notify(root, "sigint", "sigterm")
   local shop = { open = root } -- the context of its processes
   open_services(shop)
   open_product(shop)
   open_gateway(shop)
   local fn = arg[1] == "--open" and stay_open or play
-  fn(root, shop)
+  fn(c, shop)
   print()
   local patience, cancel <close> = ctx.with_timeout(root, PATIENCE_MS)
   for _, name in ipairs(EVERYBODY) do

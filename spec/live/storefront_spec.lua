@@ -24,6 +24,18 @@ describe("the storefront", function()
     assert.is_nil(output:find("FAILED", 1, true))
   end)
 
+  -- Only with --open did it listen for signals: its servers, each in a group of its own, lived on.
+  it("closes the shop on ^C in the middle of an act", function()
+    process.play(function()
+      return process.lua(program.example("storefront/demo.lua"))
+    end, "Act 3", function(c, p)
+      p:kill("sigint")
+      p:expect(c, "not all acts were played: interrupt signal received")
+      p:expect(c, "recommendations has ended: terminated signal received")
+      assert.same({ 1, 0 }, { p:wait(c) })
+    end)
+  end)
+
   it("stays open for visitors until ^C", function()
     process.play(function()
       return process.lua(program.example("storefront/demo.lua"), "--open")
