@@ -165,7 +165,9 @@ end
 --- The response is out, or will never be.
 ---@param keep_alive boolean
 function Connection:answered(keep_alive)
-  self.request._body:fail(causes.handler_returned) -- the rest goes to nobody
+  if self._receiving then
+    self.request._body:fail(causes.handler_returned) -- the rest goes to nobody
+  end
   self.request, self.response = nil, nil
   self.server:_served()
   if self.closed then
