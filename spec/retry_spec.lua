@@ -128,6 +128,7 @@ describe("the delays of retry.call", function()
     assert.same({ 10, 30, 70, 70 },
       delays { attempts = 5, backoff = 10, factor = 3, max_backoff = 70, jitter = false })
     assert.same({ 0, 0 }, delays { backoff = 0 })
+    assert.equal(1999, #delays { attempts = 2000, backoff = 0 }) -- where the factor is infinite
   end)
 
   it("are any part of that, by a random function of one's own", function()

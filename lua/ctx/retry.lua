@@ -124,7 +124,7 @@ local function delay_after(options, attempt, err)
     end
     return delay
   end
-  local grown = backoff * (options.factor or 2) ^ (attempt - 1)
+  local grown = backoff == 0 and 0 or backoff * (options.factor or 2) ^ (attempt - 1)
   local delay = math.min(grown, options.max_backoff or 30000)
   if options.jitter == false then
     return delay
