@@ -71,6 +71,25 @@ describe("run", function()
     assert.is_true(ran)
   end)
 
+  -- Cause: it returned as soon as there was no task, though the last had made more ready than one
+  -- turn runs. Cure: it returns when nothing is ready either.
+  it("runs all that root's end sets off, however long the chain", function()
+    local cancels, ran = {}, 0
+    ctx.run(function(root)
+      cancels[0] = function() end
+      for i = 1, 400 do
+        local c
+        c, cancels[i] = ctx.with_cancel(background)
+        ctx.after_func(c, function()
+          ran = ran + 1
+          cancels[i - 1]()
+        end)
+      end
+      ctx.after_func(root, function() cancels[400]() end)
+    end)
+    assert.equal(400, ran)
+  end)
+
   it("works again and again", function()
     for i = 1, 3 do
       assert.equal(i, ctx.run(function(root)
@@ -107,6 +126,21 @@ describe("an error in main", function()
       assert.equal("run", list[1].kind)
       assert.matches("stack traceback", list[1].message, 1, true)
     end
+  end)
+
+  -- Cause: to print it, and to report it, might raise, and that was raised instead. Cure: neither
+  -- reaches the caller.
+  it("that is an object keeps it though it cannot be printed, or the reporter raises", function()
+    local why = setmetatable({}, { __tostring = function() error("no text", 0) end })
+    local list = reports(function()
+      assert.is_true(rawequal(why, select(2, pcall(ctx.run, function() error(why) end))))
+    end)
+    assert.matches("cannot be printed", list[1].message, 1, true)
+    local previous = ctx.set_report(function() error("the reporter is broken", 0) end)
+    local printable = errors.new("object")
+    local _, err = pcall(ctx.run, function() error(printable) end)
+    ctx.set_report(previous)
+    assert.is_true(rawequal(printable, err))
   end)
 
   it("is raised once, and not reported as one that nobody waited for", function()

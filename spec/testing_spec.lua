@@ -123,6 +123,17 @@ describe("the hand-moved clock", function()
     misuse.raises(function() clock:advance(10) end, "the clock is real")
   end)
 
+  -- Cause: the time that never comes was waited for, for ever. Cure: it is refused.
+  it("refuses to be advanced without end", function()
+    local clock <close> = testing.clock()
+    misuse.raises(function() clock:advance(math.huge) end, "would never get there")
+    assert.is_true(ctx.go(function()
+      misuse.raises(function() clock:advance(math.huge) end, "would never get there")
+      return true
+    end):wait())
+    assert.equal(0, clock:elapsed())
+  end)
+
   it("refuses what is no time, and to be called with a dot", function()
     testing.run(function(_, clock)
       for _, ms in ipairs({ "5", 0 / 0, {} }) do

@@ -272,9 +272,11 @@ static int core_forget_handles(lua_State* L) {
   return 0;
 }
 
+/* Whether the task is over; or all are, and what their ends have set off, such as after-funcs. */
 static bool no_task(lctx_state* S, void* arg) {
   const lctx_handle* h = (const lctx_handle*)arg;
-  return h != NULL ? h->task == NULL : S->tasks == 0;
+  if (h != NULL) return h->task == NULL;
+  return S->tasks == 0 && lctx_idle(S) && S->alarm_ns != 0;
 }
 
 /* core.may_drive() → whether the loop is free to be run */
@@ -314,12 +316,19 @@ static int core_fake_clock(lua_State* L) {
   return 1;
 }
 
+/* The time on the hand-moved clock in as many ms as the first argument says, or an error. */
+static uint64_t time_ahead(lua_State* L, lctx_state* S) {
+  uint64_t at_ns = ctx_time_add(S->fake_ns, lctx_checkms(L, 1, "ms"));
+  if (!S->fake) lctx_error(L, S, "advance: the clock is real; install a fake one first");
+  if (at_ns == CTX_NEVER) lctx_error(L, S, "advance: the clock would never get there");
+  return at_ns;
+}
+
 /* core.jump(ms): from now on, and for as long, time moves also while something outside is waited
  * for: a task that says how long it sleeps does not mean to wait for a socket. */
 static int core_jump(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
-  if (!S->fake) return lctx_error(L, S, "advance: the clock is real; install a fake one first");
-  uint64_t end_ns = ctx_time_add(S->fake_ns, lctx_checkms(L, 1, "ms"));
+  uint64_t end_ns = time_ahead(L, S);
   if (end_ns > S->jump_ns) S->jump_ns = end_ns;
   return 0;
 }
@@ -327,8 +336,7 @@ static int core_jump(lua_State* L) {
 /* core.advance(ms): lets time pass, and everything that is due until then happen, in order. */
 static int core_advance(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
-  uint64_t end_ns = ctx_time_add(S->fake_ns, lctx_checkms(L, 1, "ms"));
-  if (!S->fake) return lctx_error(L, S, "advance: the clock is real; install a fake one first");
+  uint64_t end_ns = time_ahead(L, S);
   if (S->draining) {
     S->fake_ns = end_ns;
     return 0;

@@ -76,7 +76,7 @@ local function raise(err, trace)
   if type(err) == "string" then
     error(err .. "\n" .. (trace or ""), 0)
   elseif trace then
-    report.send("ctx.run: " .. tostring(err) .. "\n" .. trace, "run")
+    report.send("ctx.run: " .. report.describe(err) .. "\n" .. trace, "run")
   end
   error(err, 0)
 end

@@ -35,8 +35,9 @@ end
 
 report.describe = describe
 
+--- What the reporter raises has nowhere to go: a report of a failed report would fail, too.
 local function send(message, kind)
-  shared.report(message, kind)
+  pcall(shared.report, message, kind)
 end
 
 --- Sends one report.
