@@ -128,18 +128,20 @@ describe("a coroutine of somebody else's", function()
 
   it("that fails is reported with its stack, its <close> variables run", function()
     local clock <close> = testing.clock()
-    local before, closed = counts(), nil
+    local before, closed, co = counts(), nil, nil
     local list = reports(function()
-      coroutine.wrap(function()
+      co = coroutine.create(function()
         local _ <close> = setmetatable({}, { __close = function(_, err) closed = err end })
         local function raises_here()
           ctx.sleep(background, 10)
           error("nobody resumed me who could hear this", 0)
         end
         raises_here()
-      end)()
+      end)
+      coroutine.resume(co)
       clock:advance(10)
     end)
+    assert.equal("dead", coroutine.status(co))
     assert.equal(1, #list)
     assert.equal("coroutine", list[1].kind)
     assert.matches("nobody resumed me who could hear this", list[1].message, 1, true)

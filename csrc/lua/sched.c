@@ -114,6 +114,7 @@ void lctx_task_free(lctx_task* t) {
   t->anchored = false;
   lctx_unlist(t);
   if (keep) {
+    if (lua_gethook(t->co) != NULL) lua_sethook(t->co, NULL, 0, 0);
     S->spares++;
     lctx_list_prepend(&S->spare, &t->link); /* the one used last is the one in the cache */
   } else {
@@ -245,6 +246,7 @@ static void foreign_error(lua_State* L, lctx_state* S, lua_State* co) {
   lua_xmove(co, L, 1);
   lctx_hook(L, S, "foreign_error", 2, 0);
   (void)lua_resetthread(co);
+  lua_settop(co, 0); /* less the error: with one, Lua would take it for suspended */
 }
 
 /* The record of a coroutine that is no task goes as soon as that runs on; the stack of L anchors
@@ -321,6 +323,7 @@ void lctx_task_abandon(lua_State* L, lctx_task* t) {
   lctx_undo(L, t);
   t->state = LCTX_RUNNING;
   (void)lua_resetthread(t->co);
+  lua_settop(t->co, 0);
   if (t->kind == LCTX_TASK) {
     end_task(L, t);
   } else {

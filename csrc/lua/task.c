@@ -133,6 +133,16 @@ static int push_results(lua_State* L, lctx_handle* h, int handle) {
   return n;
 }
 
+static void reclaim(lua_State* L, lctx_task* t) {
+  if (t->state == LCTX_PARKED && lctx_is_gone(t)) lctx_task_closed(L, t);
+}
+
+/* Whether the task is over, also because somebody has closed its coroutine. */
+static bool is_over(lua_State* L, const lctx_handle* h) {
+  if (h->task != NULL) reclaim(L, h->task);
+  return h->task == NULL;
+}
+
 static int task_waited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   lctx_handle* h = check(L, 1);
   if (outcome == LCTX_DUE) return push_results(L, h, 1);
@@ -144,7 +154,7 @@ static int task_wait(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   lctx_handle* h = check(L, 1);
   lctx_context* c = lua_isnoneornil(L, 2) ? NULL : lctx_checkcontext(L, 2, "c");
-  if (h->task == NULL) return push_results(L, h, 1);
+  if (is_over(L, h)) return push_results(L, h, 1);
   if (h->task == S->current && h->task->co == L) {
     return lctx_error(L, S, "a task cannot wait for itself: it would wait for ever");
   }
@@ -160,7 +170,7 @@ static int task_wait(lua_State* L) {
   return lctx_park(L, S, &wait);
 }
 
-static const char* status_of(lctx_handle* h) {
+static const char* status_of(const lctx_handle* h) {
   if (h->task == NULL) return h->failed ? "failed" : "done";
   static const char* const names[] = {"ready", "ready", "running", "running", "waiting", "waiting"};
   return names[h->task->state];
@@ -168,7 +178,9 @@ static const char* status_of(lctx_handle* h) {
 
 /* t:status() → "ready", "running", "waiting", "done" or "failed" */
 static int task_status(lua_State* L) {
-  lua_pushstring(L, status_of(check(L, 1)));
+  const lctx_handle* h = check(L, 1);
+  (void)is_over(L, h);
+  lua_pushstring(L, status_of(h));
   return 1;
 }
 
@@ -236,10 +248,6 @@ static void each_record(lua_State* L, lctx_state* S, void (*fn)(lua_State* L, lc
     lua_settop(L, blocks);
   }
   lua_settop(L, blocks - 1);
-}
-
-static void reclaim(lua_State* L, lctx_task* t) {
-  if (t->state == LCTX_PARKED && lctx_is_gone(t)) lctx_task_closed(L, t);
 }
 
 void lctx_reclaim(lua_State* L, lctx_state* S) {
