@@ -105,6 +105,7 @@ build = {
     ["ctx.uv.inbox"] = "lua/ctx/uv/inbox.lua",
     ["ctx.uv.listener"] = "lua/ctx/uv/listener.lua",
     ["ctx.uv.options"] = "lua/ctx/uv/options.lua",
+    ["ctx.uv.path"] = "lua/ctx/uv/path.lua",
     ["ctx.uv.process"] = "lua/ctx/uv/process.lua",
     ["ctx.uv.reading"] = "lua/ctx/uv/reading.lua",
     ["ctx.uv.spawn"] = "lua/ctx/uv/spawn.lua",

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Files, datagrams, other threads, descriptors and changes: S28, L13, L14, L15.
+-- Files, other threads, descriptors and changes: S28, L13, L14, L15.
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local folder = require "spec.support.folder"
@@ -108,6 +108,19 @@ describe("uv.fs_*", function()
     end)
   end)
 
+  it("refuses a path with a zero byte, which would end it", function()
+    run(function(root)
+      for _, name in ipairs { "fs_open", "fs_stat", "fs_mkdir", "fs_scandir", "fs_unlink" } do
+        assert.is_true(errors.is(select(2, uv[name](root, dir .. "/\0")), uv.EINVAL))
+      end
+      assert.is_true(errors.is(select(2, uv.start(root, "true\0")), uv.EINVAL))
+      assert.is_true(errors.is(select(2, uv.connect(root, "localhost\0x", 1)), uv.EAI_NONAME))
+      local fd = assert(uv.fs_open(root, dir .. "/file", "w"))
+      assert.equal(3, uv.fs_write(root, fd, "a\0b"))
+      assert.is_true(uv.fs_close(root, fd))
+    end)
+  end)
+
   it("frees what comes too late: a file is closed, a temporary one removed, too (L15)", function()
     run(function(root)
       local before = descriptors()
@@ -207,70 +220,17 @@ describe("uv.fs_readdir", function()
   end)
 end)
 
-describe("uv.udp", function()
-  it("sends and receives", function()
-    run(function(root)
-      local one <close> = assert(uv.udp("127.0.0.1"))
-      local other <close> = assert(uv.udp("127.0.0.1"))
-      local port = other:address().port
-      assert.is_true(one:send(root, "first", "127.0.0.1", port))
-      assert.is_true(one:send(root, "", "localhost", port))
-      local data, from = other:recv(root)
-      assert.equal("first", data)
-      assert.equal(one:address().port, from.port)
-      assert.equal("", other:recv(root))
-      assert.is_true(one:connect("127.0.0.1", port))
-      assert.is_true(one:send(root, "connected"))
-      assert.equal("connected", other:recv(root))
-    end)
-  end)
-
-  it("ends a wait with its context, and when somebody closes it", function()
-    run(function(root)
-      local socket <close> = assert(uv.udp("127.0.0.1"))
-      local data, err = cancelled(root, function(c)
-        return socket:recv(c)
-      end)
-      assert.is_nil(data)
-      assert.equal("context canceled: enough", tostring(err))
-      assert.is_true(socket:send(root, "myself", "127.0.0.1", socket:address().port))
-      assert.equal("myself", socket:recv(root))
-      local task = ctx.go(socket.recv, socket, root)
-      ctx.sleep(root, 0)
-      socket:close()
-      data, err = task:wait(root)
-      assert.is_nil(data)
-      assert.is_true(errors.is(err, uv.ECLOSED))
-      assert.is_true(errors.is(select(2, socket:send(root, "x", "127.0.0.1", 1)), uv.ECLOSED))
-    end)
-  end)
-
-  it("refuses ports and options that make no sense at the caller's line", function()
-    run(function(root)
-      local socket <close> = assert(uv.udp("127.0.0.1"))
-      for _, port in ipairs { 70000, -1, 1.5 } do
-        misuse.raises(function() uv.udp("127.0.0.1", port) end, "a port number")
-        misuse.raises(function() socket:send(root, "x", "127.0.0.1", port) end, "a port number")
-        misuse.raises(function() socket:connect("127.0.0.1", port) end, "a port number")
-      end
-      misuse.raises(function() uv.udp("127.0.0.1", 0, { reusadr = true }) end, '"reusadr"')
-      assert.is_true(errors.is(select(2, uv.udp("127.0.0.01", 0)), uv.EINVAL))
-    end)
-  end)
-
-  it("hears of a peer that is not there", function()
-    run(function(root)
-      local gone = assert(uv.udp("127.0.0.1"))
-      local port = gone:address().port
-      gone:close()
-      ctx.sleep(root, 1)
-      local socket <close> = assert(uv.udp("127.0.0.1"))
-      assert(socket:connect("127.0.0.1", port))
-      assert(socket:send(root, "anybody?"))
-      local data, err = socket:recv(root)
-      assert.is_nil(data)
-      assert.is_true(errors.is(err, uv.ECONNREFUSED))
-    end)
+-- Luv calls such errors "Unknown system error -122", of which the first letter was the code.
+describe("an error that libuv does not know", function()
+  it("has the code UNKNOWN and all the words", function()
+    local failure = require "ctx.uv.failure"
+    for _, said in ipairs { "Unknown system error -122",
+      "Unknown system error -122: Unknown system error -122: /x" } do
+      local err = failure.of(nil, said, "fs_mkdir")
+      assert.is_true(errors.is(err, uv.UNKNOWN))
+      assert.equal("fs_mkdir: UNKNOWN: " .. said, tostring(err))
+    end
+    assert.equal("x: ENOENT: no such file or directory", tostring(failure.of(nil, "ENOENT", "x")))
   end)
 end)
 

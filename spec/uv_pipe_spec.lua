@@ -26,6 +26,21 @@ describe("other streams", function()
     end)
   end)
 
+  -- libuv cut what was too long: another file, which nobody removed; and bound nothing for nothing.
+  it("are refused at a path that is none", function()
+    run(function(root)
+      for path, code in pairs { [("/tmp/%s"):format(("x"):rep(104))] = "ENAMETOOLONG",
+        [""] = "EINVAL", ["\0abstract"] = "EINVAL" } do
+        local nothing, err = uv.listen_pipe(path)
+        assert.is_nil(nothing)
+        assert.equal(code, err.code)
+        nothing, err = uv.connect_pipe(root, path)
+        assert.is_nil(nothing)
+        assert.equal(code, err.code)
+      end
+    end)
+  end)
+
   it("are luv's own, and descriptors", function()
     run(function(root)
       local fds = assert(luv.socketpair())

@@ -6,6 +6,7 @@ local dns = require "ctx.uv.dns"
 local failure = require "ctx.uv.failure"
 local host = require "ctx.uv.host"
 local misuse = require "ctx.misuse"
+local paths = require "ctx.uv.path"
 local known = require "ctx.uv.options"
 local stream = require "ctx.uv.stream"
 
@@ -167,8 +168,13 @@ function dial.connect_pipe(c, path, options)
   if c:err() then
     return nil, failure.ended(c)
   end
+  local what = "connect to " .. path
+  local wrong = paths.pipe_fault(path, what)
+  if wrong then
+    return nil, wrong
+  end
   local handle = assert(uv.new_pipe(false))
-  local connected, err = connect(c, handle, "connect to " .. path, options, function(callback)
+  local connected, err = connect(c, handle, what, options, function(callback)
     return handle:connect(path, callback)
   end)
   return connected, err

@@ -124,11 +124,15 @@ function dns.getaddrinfo(c, name, service, hints)
   check_context(c, "getaddrinfo")
   check(name == nil or type(name) == "string", "getaddrinfo", 2, "name", "a string", name)
   core.check_wait(c, "uv.getaddrinfo")
+  local what = "look up " .. tostring(name)
+  if name and name:find("\0", 1, true) then
+    return nil, failure.new("EAI_NONAME", what) -- the resolver would take it for a shorter one
+  end
   local full = { socktype = "stream" }
   for key, value in pairs(hints or {}) do
     full[key] = value
   end
-  local found, err = look_up(c, "look up " .. tostring(name), function(callback)
+  local found, err = look_up(c, what, function(callback)
     return uv.getaddrinfo(name, service and tostring(service), full, callback)
   end)
   return found, err

@@ -85,14 +85,18 @@ local CANCELED = { ECANCELED = true, EAI_CANCELED = true }
 ---@param what string
 ---@return any err
 function failure.of(c, said, what)
-  local code = said:match("^[%u%d_]+") or "UNKNOWN"
+  local code, text = said:match("^[%u%d_]+$"), nil
+  if not code then
+    code, text = said:match("^([%u%d_]+): (.+)")
+  end
   if CANCELED[code] then
     if c and c:err() then
       return failure.ended(c)
     end
     return failure.new("ECANCELED", what)
   end
-  return failure.new(code, what, said:match("^[%u%d_]+: (.+)"))
+  -- An error that libuv has no code for has none of its words either.
+  return failure.new(code or "UNKNOWN", what, code and text or not code and said or nil)
 end
 
 --- The error of an operation on something that was closed on this side.

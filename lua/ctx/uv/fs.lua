@@ -10,6 +10,7 @@ local directory = require "ctx.uv.directory"
 local failure = require "ctx.uv.failure"
 local host = require "ctx.uv.host"
 local misuse = require "ctx.misuse"
+local paths = require "ctx.uv.path"
 
 local uv = host.uv
 
@@ -26,6 +27,16 @@ local ARGUMENTS = {
 -- What luv insists on, where everybody means the same.
 local DEFAULTS = { fs_open = { [2] = "r", [3] = tonumber("644", 8) },
   fs_mkdir = { [2] = tonumber("755", 8) }, fs_access = { [2] = "r" } }
+
+--- The error, if one of the paths among the arguments is none: luv would take a shorter one.
+local function fault(name, n, given)
+  for i = 1, name ~= "fs_write" and n or 0 do
+    local wrong = type(given[i]) == "string" and paths.fault(given[i], name)
+    if wrong then
+      return wrong
+    end
+  end
+end
 
 -- Undoes what came too late. A descriptor that is closed here costs no thread: it is local.
 local FREE = {
@@ -93,6 +104,10 @@ local function wrap(name, n, deeper)
     misuse.context(c, name)
     core.check_wait(c, what)
     local given = table.pack(...)
+    local wrong = fault(name, n, given)
+    if wrong then
+      return nil, wrong
+    end
     return finish(c, ctx.await(c, function(resolve)
       local arguments, count = arrange(name, n, given, host.guarded(function(said, ...)
         if said then

@@ -12,6 +12,7 @@ local failure = require "ctx.uv.failure"
 local host = require "ctx.uv.host"
 local known = require "ctx.uv.options"
 local misuse = require "ctx.misuse"
+local paths = require "ctx.uv.path"
 local report = require "ctx.report"
 local stream = require "ctx.uv.stream"
 
@@ -319,6 +320,10 @@ function listener.listen_pipe(path, options)
   options = options == nil and {} or options
   misuse.options(options, "listen_pipe", 2, known.listen)
   local what = "listen on " .. path
+  local wrong = paths.pipe_fault(path, what)
+  if wrong then
+    return nil, wrong
+  end
   local handle = assert(uv.new_pipe(false))
   local ok, said = handle:bind(path)
   if not ok then

@@ -7,6 +7,11 @@ local stream = require "ctx.uv.stream"
 local options = {}
 
 local BOOLEAN = { "a boolean", function(value) return type(value) == "boolean" end }
+--- What is handed to the system, which ends it at a zero byte.
+local function is_text(value)
+  return type(value) == "number" or type(value) == "string" and not value:find("\0", 1, true)
+end
+
 local STRING = { "a string", function(value) return type(value) == "string" end }
 local ID = { "a whole number", function(value) return misuse.is_whole(value, 0) end }
 local MS = { "a time in ms", function(value) return misuse.is_ms(value) and value >= 0 end }
@@ -53,7 +58,7 @@ local function is_words(value)
     return false
   end
   for i = 1, #value do
-    if type(value[i]) ~= "string" and type(value[i]) ~= "number" then
+    if not is_text(value[i]) then
       return false
     end
   end
@@ -65,9 +70,9 @@ local CHANNEL = { '"pipe", "inherit", a descriptor or a stream', function(value)
 end }
 
 options.start = {
-  args = { "a list of strings", is_words },
+  args = { "a list of strings without zero bytes", is_words },
   env = { "a table", function(value) return type(value) == "table" end },
-  cwd = STRING, uid = ID, gid = ID,
+  cwd = { "a string without zero bytes", is_text }, uid = ID, gid = ID,
   stdin = CHANNEL, stdout = CHANNEL, stderr = CHANNEL,
   grace = MS,
 }

@@ -13,6 +13,7 @@ local group = require "ctx.uv.group"
 local host = require "ctx.uv.host"
 local known = require "ctx.uv.options"
 local misuse = require "ctx.misuse"
+local paths = require "ctx.uv.path"
 local stream = require "ctx.uv.stream"
 
 local check, check_context = misuse.argument, misuse.context
@@ -167,6 +168,10 @@ function process.start(c, file, options)
   misuse.options(options, "start", 3, known.start)
   if c:err() then
     return nil, failure.ended(c)
+  end
+  local wrong = paths.fault(file, "start " .. file)
+  if wrong then
+    return nil, wrong
   end
   for _, name in ipairs(CHANNELS) do
     if stream.is(options[name]) and options[name]:is_closed() then
