@@ -18,6 +18,7 @@ local KEPT = 64 -- datagrams, until luv is told to stop
 ---@class ctx.uv.Udp: ctx.uv.Inbox
 ---@field _receiving boolean
 ---@field _on_receive fun(...)
+---@field _family? string  of the names that it can send to; nil: of both
 local Udp = { close = inbox.methods.close, _take = inbox.methods._take }
 local metatable = { __name = "ctx.uv.Udp", __index = Udp, __close = Udp.close }
 
@@ -69,6 +70,11 @@ function udp.udp(address, port, options)
   end
   local self = inbox.new(handle, metatable)
   self._receiving = false
+  if not ip:find(":", 1, true) then
+    self._family = "inet"
+  elseif ip ~= "::" or options and options.ipv6only then
+    self._family = "inet6"
+  end
   self._on_receive = host.guarded(function(...)
     on_receive(self, ...)
   end)
@@ -117,6 +123,8 @@ local function send(self, c, data, ip, port)
   end)
   if ok then
     return true
+  elseif ok == false and self._closed then
+    return nil, failure.closed("send", self._closed)
   end
   return nil, ok == false and failure.of(c, err, "send") or err
 end
@@ -139,7 +147,8 @@ function Udp:send(c, data, name, port)
   if c:err() then
     return nil, failure.ended(c)
   elseif name and not dns.is_numeric(name) then
-    local found, err = dns.getaddrinfo(c, name, nil, { socktype = "dgram" })
+    local found, err = dns.getaddrinfo(c, name, nil,
+      { socktype = "dgram", family = self._family })
     if not found then
       return nil, err
     end
