@@ -75,7 +75,7 @@ local function misused(name, said, level)
   if said == "not enough memory" then
     error(said, 0)
   end
-  local position, what = said:match("^bad argument #(%d+) to '.-' %((.*)%)$")
+  local position, what = said:match("bad argument #(%d+) to '.-' %((.*)%)$")
   if position then
     error(("bad argument #%d to '%s' (%s)"):format(position + 1, name, what), level + 1)
   end
