@@ -27,15 +27,17 @@ function Group:orphan()
   self._led = false
 end
 
---- Sends a signal to all of it; false when there is none any more.
+--- Sends a signal to all of it, and answers as luv does.
 ---@param name string|integer
----@return boolean
+---@return integer|nil ok
+---@return string? said
+---@return string? code  ESRCH: there is nobody any more
 function Group:signal(name)
   -- Once its leader has been reaped: who has that number leads another one.
   if not self._led and select(3, uv.kill(self._id, 0)) ~= "ESRCH" then
-    return false
+    return nil, "ESRCH", "ESRCH"
   end
-  return uv.kill(-self._id, name) ~= nil
+  return uv.kill(-self._id, name)
 end
 
 --- Whether the process is in the group, and does not only wait to be reaped.
@@ -74,7 +76,7 @@ end
 function Group:is_gone()
   if self._led then
     return false
-  elseif not self:signal(0) then
+  elseif select(3, self:signal(0)) == "ESRCH" then
     return true
   end
   -- To look at all processes takes its time: only when those who are known have gone.

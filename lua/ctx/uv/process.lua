@@ -68,11 +68,13 @@ local function terminate(self)
     return
   end
   self._ending = true
+  if self.code == nil then
+    self._handle:ref()
+  end
   self._group:signal(self._grace > 0 and "sigterm" or "sigkill")
   outlast(self)
   self._group:signal("sigkill")
   while self.code == nil do
-    self._handle:ref()
     self._ended:wait(ctx.background())
   end
   over(self)
@@ -187,7 +189,7 @@ function process.start(c, file, options)
     return nil, failure.of(c, said, "start " .. file)
   end
   self._stop = ctx.after_func(c, function()
-    self.interrupted = true
+    self.interrupted = not self._over
     terminate(self)
   end)
   return self
@@ -241,8 +243,12 @@ function Process:kill(name)
   misuse.self(self, metatable, "kill")
   local found = signal_of(name == nil and "sigterm" or name)
   check(found, "kill", 1, "name", 'the name of a signal, such as "sigterm"', name)
-  if self._over or not self._group:signal(found) then
+  if self._over then
     return nil, failure.new("ESRCH", "kill")
+  end
+  local ok, said = self._group:signal(found)
+  if not ok then
+    return nil, failure.of(nil, said, "kill")
   end
   return true
 end
