@@ -3,7 +3,7 @@
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local loopback = require "spec.support.loopback"
-local luv = require "luv"
+local loop = require "ctx.loop"
 local misuse = require "spec.support.misuse"
 local uv = require "ctx.uv"
 
@@ -23,7 +23,7 @@ describe("uv.udp", function()
   it("looks for addresses of its own family", function()
     run(function(root)
       local families = {}
-      with(luv, "getaddrinfo", function(original)
+      with(loop.uv, "getaddrinfo", function(original)
         return function(name, service, hints, callback)
           if not callback then -- whether that is a numeric address
             return original(name, service, hints)
