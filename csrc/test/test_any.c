@@ -17,6 +17,14 @@ static void either(either_t* e, ctx_t* const sources[]) {
 }
 #define EITHER(e, ...) either(e, (ctx_t* const[]){__VA_ARGS__, NULL})
 
+/* Which source ended it, as the arms tell; -1: none. */
+static int ended_by(const either_t* e, int n) {
+  for (int i = 0; i < n; i++) {
+    if (e->arms[i].due.status != 0) return i;
+  }
+  return -1;
+}
+
 TEST(it_ends_with_whichever_source_ends_first) {
   for (int first = 0; first < 3; first++) {
     fake_t f;
@@ -37,6 +45,7 @@ TEST(it_ends_with_whichever_source_ends_first) {
     ASSERT_EQ(fake_counters(&f).linked, 0);
     ctx_cancel(&s[(first + 1) % 3], &lost.cause);
     ASSERT_DONE(&e.c, CTX_CANCELED, &won);
+    ASSERT_EQ(ended_by(&e, 3), first);
     ASSERT_EQ(p.calls, 0);
     fake_settle(&f);
     ASSERT_EQ(p.calls, 1);
@@ -60,6 +69,7 @@ TEST(of_sources_that_are_done_already_the_first_in_order_counts) {
   ctx_cancel(&a, &a_cause.cause);
   EITHER(&e, &live, &b, &a);
   ASSERT_DONE(&e.c, CTX_DEADLINE_EXCEEDED, &b_cause);
+  ASSERT_EQ(ended_by(&e, 3), 1);
   ASSERT_EQ(ctx_deadline(&e.c), ctx_deadline(&b));
   ASSERT_PTR_EQ(ctx_parent(&e.c), NULL);
   ASSERT_EQ(fake_counters(&f).linked, 0);
@@ -83,6 +93,7 @@ TEST(it_may_be_cancelled_itself_which_spares_the_sources) {
   ASSERT_EQ(fake_counters(&f).deadlines, 1);
   ctx_cancel(&e.c, &gone.cause);
   ASSERT_DONE(&child, CTX_CANCELED, &gone);
+  ASSERT_EQ(ended_by(&e, 2), -1);
   ASSERT_LIVE(&a);
   ASSERT_LIVE(&b);
   ASSERT_EQ(fake_counters(&f).linked, 0);
