@@ -389,8 +389,10 @@ describe("listen", function()
     local server <close> = http.server { handler = function() end }
     for _, case in ipairs {
       { { host = "127.0.0.1", port = 0, backlogg = 3 }, "the name of an option expected" },
-      { { host = "127.0.0.1", port = "0" }, "options.port: a whole number expected" },
-      { "127.0.0.1", "bad argument #2 to 'listen' (port: a whole number expected" },
+      { { host = "127.0.0.1", port = "0" }, "options.port: a port, a whole number" },
+      { { host = "127.0.0.1", port = 70000 }, "options.port: a port, a whole number" },
+      { { host = "127.0.0.1" }, "bad argument #1 to 'listen' (where: an address, or a table" },
+      { "127.0.0.1", "bad argument #2 to 'listen' (port: a port, a whole number from 0" },
       { {}, "bad argument #1 to 'listen' (where: an address, or a table" },
     } do
       local ok, err = pcall(server.listen, server, case[1])

@@ -97,12 +97,13 @@ end
 function Server:listen(where, port)
   misuse.self(self, metatable, "listen")
   check(type(where) == "string" or type(where) == "table" and
-    (where.pipe or where.fd or where.host), "listen", 1, "where",
-    "an address, or a table with host, pipe or fd", where)
+    (where.pipe or where.fd or where.host and where.port), "listen", 1, "where",
+    "an address, or a table with host and port, pipe or fd", where)
   if type(where) == "table" then
     misuse.options(where, "listen", 1, settings.where)
   else
-    check(math.type(port) == "integer", "listen", 2, "port", "a whole number", port)
+    local expected, is_port = table.unpack(settings.where.port)
+    check(is_port(port), "listen", 2, "port", expected, port)
   end
   if self._state ~= "new" and self._state ~= "serving" then
     return nil, errors.new("listen: the server shuts down")

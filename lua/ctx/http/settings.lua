@@ -45,7 +45,10 @@ local SIZE = { "a whole number from 1 to 2^30", in_memory }
 local MS, WHOLE = { "a positive number of ms", is_ms }, { "a whole number of 1 or more", whole }
 local TEXT = { "a string", function(value) return type(value) == "string" end }
 local FLAG = { "a boolean", function(value) return type(value) == "boolean" end }
-local NUMBER = { "a whole number", function(value) return math.type(value) == "integer" end }
+local PORT = { "a port, a whole number from 0 to 65535", function(value)
+  return misuse.is_whole(value, 0) and value < 65536
+end }
+local DESCRIPTOR = { "a descriptor", function(value) return misuse.is_whole(value, 0) end }
 
 ---@type table<string, [string, fun(value: any): any]>
 settings.known = {
@@ -64,7 +67,7 @@ settings.known = {
 --- Where a server listens. What else ctx.uv would take for its streams, the server sees to.
 ---@type table<string, [string, fun(value: any): any]>
 settings.where = {
-  host = TEXT, port = NUMBER, pipe = TEXT, fd = NUMBER, backlog = WHOLE, reuseport = FLAG,
+  host = TEXT, port = PORT, pipe = TEXT, fd = DESCRIPTOR, backlog = WHOLE, reuseport = FLAG,
   ipv6only = FLAG, nodelay = FLAG,
 }
 
