@@ -5,6 +5,7 @@ local ctx = require "ctx"
 local errors = require "ctx.errors"
 local folder = require "spec.support.folder"
 local http = require "ctx.http"
+local testing = require "ctx.testing"
 local uv = require "ctx.uv"
 
 local GET = "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -362,6 +363,19 @@ describe("serve", function()
       assert.truthy(empty:find("serve: nothing to serve; call server:listen first", 1, true))
       assert.truthy(again:find("serve: this server is serving; a server serves once", 1, true))
     end)
+  end)
+
+  -- The server waited for that task for ever: it counted as one that accepts.
+  it("ends with the error of a task that accepts, and has no memory to go on", function()
+    testing.run(function(root)
+      local server <close> = http.server { handler = function() end }
+      local listener = assert(server:listen("127.0.0.1", 0))
+      listener.accept = function() error("not enough memory", 0) end
+      local ok, err = server:serve(root)
+      assert.is_nil(ok)
+      assert.equal("not enough memory", err)
+      assert.is_true(server:shutdown(root))
+    end, { real = true })
   end)
 
   it("ends with the error of a listener that fails", function()

@@ -171,11 +171,11 @@ function Server:_forget(conn)
 end
 
 --- Ends when its listener is closed, and not before: a connection that came in the same turn would
---- be lost.
+--- be lost; or when all is cut, as there may have been no memory to close it.
 local function accept_loop(self, from)
   local pause = 5
   while true do
-    local stream, err = from:accept(ctx.background())
+    local stream, err = from:accept(self._base)
     if stream then
       pause = 5
       self:serve_stream(stream)
@@ -196,12 +196,16 @@ local function accept_loop(self, from)
 end
 
 function Server:_accept(from)
-  self._accepting = self._accepting + 1
   ctx.go(function()
-    accept_loop(self, from)
+    local ok, err = pcall(accept_loop, self, from)
     self._accepting = self._accepting - 1
+    if not ok then
+      self._error = self._error or err
+      self._drain(err)
+    end
     self._changed:open()
   end)
+  self._accepting = self._accepting + 1
 end
 
 -- -- Requests -------------------------------------------------------------------------------------
@@ -309,10 +313,10 @@ end
 --- That was all: nothing of it stays open.
 local function finish(self)
   self._state = "closed"
+  self._cancel_base(causes.server_shutdown)
   for _, each in ipairs(self._listeners) do
     each:close(ENDED)
   end
-  self._cancel_base(causes.server_shutdown)
   for conn in pairs(self._connections) do
     conn:close()
   end
@@ -326,11 +330,11 @@ local function cut(self, err)
     requests = requests + (conn.request and 1 or 0)
   end
   self._counts.cut = self._counts.cut + requests
+  finish(self)
   if connections > 0 then
     self._cut = errors.wrap(err, ("shutdown: %d requests on %d connections were cut")
       :format(requests, connections))
   end
-  finish(self)
 end
 
 --- Ends it and loses nothing: no more connections, the last response of each says so, idle ones are
