@@ -6,21 +6,7 @@ local errors = require "ctx.errors"
 local http = require "ctx.http"
 local reports = require "spec.support.reports"
 
---- Runs fn(client, bed, seen) with a handler(req, res, seen).
-local function with(handler, fn)
-  local seen = {}
-  return bed.run({ handler = function(req, res)
-    return handler(req, res, seen)
-  end }, function(b)
-    local client <close> = b:connect()
-    fn(client, b, seen)
-  end)
-end
-
-local function framing(answer)
-  local fields = answer.headers
-  return fields["content-length"] or fields["transfer-encoding"] or "none"
-end
+local framing, with = bed.framing, bed.with
 
 describe("a handler that fails", function()
   local object = setmetatable({}, { __tostring = function() return "an object" end })

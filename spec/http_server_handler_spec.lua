@@ -5,18 +5,7 @@ local ctx = require "ctx"
 local errors = require "ctx.errors"
 local http = require "ctx.http"
 
---- Runs fn(client, bed, seen) with a handler(req, res, seen).
-local function with(handler, fn, options)
-  local seen = {}
-  options = options or {}
-  options.handler = function(req, res)
-    return handler(req, res, seen)
-  end
-  return bed.run(options, function(b)
-    local client <close> = b:connect()
-    fn(client, b, seen)
-  end)
-end
+local with = bed.with
 
 describe("a request", function()
   it("shows its target as it came, and decoded", function()

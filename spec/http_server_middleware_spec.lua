@@ -10,10 +10,7 @@ local reports = require "spec.support.reports"
 local timeout = require "ctx.http.timeout"
 
 local function with(handler, fn, fake)
-  return bed.run({ handler = handler }, function(b)
-    local client <close> = b:connect()
-    fn(client, b)
-  end, fake)
+  return bed.with(handler, fn, nil, fake)
 end
 
 describe("http.chain", function()

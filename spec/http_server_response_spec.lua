@@ -6,24 +6,10 @@ local errors = require "ctx.errors"
 local http = require "ctx.http"
 local wire = require "ctx.http.wire"
 
+local framing, with = bed.framing, bed.with
+
 local function line_here()
   return debug.getinfo(2, "l").currentline
-end
-
---- Runs fn(client, bed, seen) with a handler(req, res, seen).
-local function with(handler, fn)
-  local seen = {}
-  return bed.run({ handler = function(req, res)
-    return handler(req, res, seen)
-  end }, function(b)
-    local client <close> = b:connect()
-    fn(client, b, seen)
-  end)
-end
-
-local function framing(answer)
-  local fields = answer.headers
-  return fields["content-length"] or fields["transfer-encoding"] or "none"
 end
 
 describe("a response in one piece", function()

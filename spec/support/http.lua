@@ -213,4 +213,30 @@ function bed.run(options, fn, fake)
   end, { real = not fake, name = "the spec" })
 end
 
+--- Runs fn(client, bed, seen) with a client of such a server, whose handler is called as
+--- handler(req, res, seen): `seen` is a table for both.
+---@param handler fun(req: ctx.http.Request, res: ctx.http.Response, seen: table): any, any
+---@param fn fun(client: spec.http.Client, b: spec.http.Bed, seen: table)
+---@param options? table
+---@param fake? boolean
+function bed.with(handler, fn, options, fake)
+  local seen, given = {}, {}
+  for name, value in pairs(options or {}) do
+    given[name] = value
+  end
+  given.handler = function(req, res)
+    return handler(req, res, seen)
+  end
+  return bed.run(given, function(b)
+    local client <close> = b:connect()
+    fn(client, b, seen)
+  end, fake)
+end
+
+--- How an answer tells its end.
+function bed.framing(answer)
+  local fields = answer.headers
+  return fields["content-length"] or fields["transfer-encoding"] or "none"
+end
+
 return bed
