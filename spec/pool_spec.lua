@@ -203,9 +203,10 @@ describe("an item that fails", function()
   it("does not end the pool through an on_error that fails itself", function()
     local reports = {}
     local previous = ctx.set_report(function(message) reports[#reports + 1] = message end)
+    local worse = { "worse", setmetatable({}, { __tostring = function() error("worst", 0) end }) }
     testing.run(function(root)
       local p <close> = pool.new(root, {
-        workers = 1, on_error = function() error("worse", 0) end,
+        workers = 1, on_error = function(_, item) error(worse[item], 0) end,
       }, function() return nil, "bad" end)
       p:submit(root, 1)
       p:submit(root, 2)
@@ -214,6 +215,7 @@ describe("an item that fails", function()
     ctx.set_report(previous)
     assert.equal(2, #reports)
     assert.truthy(reports[1]:find("on_error failed: worse", 1, true))
+    assert.truthy(reports[2]:find("on_error failed: (an error object", 1, true))
   end)
 
   it("is kept up to the hundredth, and counted beyond", function()

@@ -191,6 +191,12 @@ describe("a span", function()
     end)
     assert.equal("propagate", told[1].kind)
     assert.truthy(told[1].message:find("no room", 1, true))
+    local mute = setmetatable({}, { __tostring = function() error("no words") end })
+    told = reports(function()
+      propagate.set_tracer { exporter = { export = function() error(mute) end } }
+      headers_within(root)
+    end)
+    assert.truthy(told[1].message:find("cannot be printed", 1, true))
   end)
 
   it("goes to the exporter that there was when it began", function()

@@ -110,7 +110,7 @@ local function failed(self, item, err, traceback)
   if self._on_error then
     local ok, raised = xpcall(self._on_error, debug.traceback, err, item, traceback)
     if not ok then
-      report.send("pool: on_error failed: " .. tostring(raised), "pool")
+      report.send("pool: on_error failed: " .. report.describe(raised), "pool")
     end
   elseif #self._errors < KEPT then
     table.insert(self._errors, { item = item, err = err, traceback = traceback })

@@ -125,7 +125,7 @@ local function finish(self, err)
   -- What becomes of spans is no concern of those who do the work.
   local ok, raised = xpcall(exporter.export, debug.traceback, exporter, self)
   if not ok then
-    report.send("propagate: the exporter failed: " .. tostring(raised), "propagate")
+    report.send("propagate: the exporter failed: " .. report.describe(raised), "propagate")
   end
 end
 

@@ -14,7 +14,7 @@ function host.guarded(fn)
   return function(...)
     local ok, err = pcall(fn, ...)
     if not ok then
-      report.send("ctx.uv: " .. tostring(err), "uv")
+      report.send("ctx.uv: " .. report.describe(err), "uv")
     end
   end
 end
