@@ -46,19 +46,21 @@ function watch.poll(c, fd, events)
   if c:err() then
     return nil, failure.ended(c)
   end
-  local handle, said = new_poll(fd)
-  if not handle then
-    return nil, failure.of(c, said, "poll")
-  end
   local ok, found = ctx.await(c, function(resolve)
+    local handle, said = new_poll(fd)
+    if not handle then
+      return resolve(false, said)
+    end
     local started, refused = handle:start(events or "r", host.guarded(function(err, came)
+      host.close(handle)
       resolve(not err, err or came)
     end))
     if not started then
+      host.close(handle)
       resolve(false, refused)
     end
+    return handle
   end)
-  host.close(handle)
   if ok then
     return found
   end
