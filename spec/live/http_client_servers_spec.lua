@@ -283,10 +283,10 @@ describe("a program", function()
       local said, code = output_with_resolver(root, ([[
         local ctx, client = require "ctx", require "ctx.http.client"
         local names, port = client.new { max_idle = 1 }, %d
-        local function get_all(root, n, ms, url)
+        local function get_all(root, n, ms, url, settings)
           local tasks, texts = {}, {}
           local c, cancel <close> = ctx.with_timeout(root, ms)
-          for i = 1, n do tasks[i] = ctx.go(names.get, names, c, url:format(i)) end
+          for i = 1, n do tasks[i] = ctx.go(names.get, names, c, url:format(i), settings) end
           for i = 1, n do
             local got, err = tasks[i]:wait()
             local text = got and tostring(got.status) or tostring(err):gsub("%%d+", "N")
@@ -300,6 +300,7 @@ describe("a program", function()
           get_all(root, 1, 10000, "http://n1.here:" .. port .. "/")      -- known already
           get_all(root, 1, 10000, "http://127.0.0.1:" .. port .. "/")
           get_all(root, 1, 50, "http://other.hang/")
+          get_all(root, 1, 10000, "http://other.hang/", { connect = 50 })
         end)
       ]]):format(node.ports.http))
       assert.equal(0, code, said)
@@ -308,7 +309,8 @@ describe("a program", function()
       assert.equal(32, asked)
       assert.equal("100\t200\n"
         .. "100\tGET http://nN.hang/: resolving: context deadline exceeded\n1\t200\n1\t200\n"
-        .. "1\tGET http://other.hang/: resolving: context deadline exceeded\n", said)
+        .. "1\tGET http://other.hang/: resolving: context deadline exceeded\n"
+        .. "1\tGET http://other.hang/: resolving: ETIMEDOUT: connection timed out\n", said)
     end)
   end)
 

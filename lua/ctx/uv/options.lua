@@ -6,12 +6,12 @@ local stream = require "ctx.uv.stream"
 
 local options = {}
 
-local BOOLEAN = { "a boolean", function(value) return type(value) == "boolean" end }
 --- What is handed to the system, which ends it at a zero byte.
 local function is_text(value)
   return type(value) == "number" or type(value) == "string" and not value:find("\0", 1, true)
 end
 
+local BOOLEAN = { "a boolean", function(value) return type(value) == "boolean" end }
 local STRING = { "a string", function(value) return type(value) == "string" end }
 local ID = { "a whole number", function(value) return misuse.is_whole(value, 0) end }
 local MS = { "a time in ms", function(value) return misuse.is_ms(value) and value >= 0 end }

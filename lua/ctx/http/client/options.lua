@@ -146,15 +146,15 @@ local function lines_of(headers, has_body)
   local lines = {}
   for name, value in pairs(headers) do
     if name == "content-length" then
-      goto continue -- libcurl says it
-    elseif type(value) == "table" then
+      value = {} -- libcurl says it
+    end
+    if type(value) == "table" then
       for i = 1, #value do
         add(lines, name, value[i])
       end
     else
       add(lines, name, value)
     end
-    ::continue::
   end
   -- What libcurl would say by itself: that a body is a form, and that it waits for a go-ahead.
   if has_body and headers["content-type"] == nil then

@@ -201,16 +201,20 @@ end
 
 -- -- Names ----------------------------------------------------------------------------------------
 
---- Waits until it may, and begins again. Nothing has been sent so far.
+--- Waits until it may, as long as connecting may take, and begins again. Nothing has been sent so
+--- far.
 local function look_up(self)
-  local within, cancel <close> = ctx.with_cancel(self._c)
+  local ms = self._options.connect_ms
+  local within, cancel <close> = ctx.with_timeout(self._c, ms > 0 and ms or math.huge)
   self._stop_task = cancel
   local ok = lookups.acquire(within)
   self._stop_task = nil
   if ok and self._over then
     return lookups.release()
-  elseif not ok then
+  elseif not ok and self._c:err() then
     return self:end_with(self._c)
+  elseif not ok then
+    return self:finish(failing.new("ETIMEDOUT", self.what, "resolving"))
   end
   self._permit, self._options.may_look_up = true, true
   self._engine:finish(self)
