@@ -8,7 +8,7 @@
 local core = require "ctx.core"
 local errors = require "ctx.errors"
 local line = require "ctx.line"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 
 local breaker = {}
 
@@ -32,7 +32,7 @@ local BUCKETS = 10 -- the window of a rate moves on in steps of a tenth
 ---@field on_change? fun(from: string, to: string)
 
 local function is_count(value)
-  return misuse.is_whole(value, 1)
+  return want.is_whole(value, 1)
 end
 
 local function is_function(value)
@@ -40,7 +40,7 @@ local function is_function(value)
 end
 
 local function is_duration(value)
-  return misuse.is_ms(value) and value > 0
+  return want.is_ms(value) and value > 0
 end
 
 local OPTIONS = {
@@ -75,7 +75,7 @@ local metatable = { __name = "ctx.breaker", __index = Breaker }
 ---@return ctx.Breaker
 function breaker.new(options)
   options = options == nil and {} or options
-  misuse.options(options, "new", 1, OPTIONS)
+  want.options(options, "new", 1, OPTIONS)
   local failures = options.failures or (options.rate and math.huge or 5)
   return setmetatable({
     _name = options.name, _failures = failures, _rate = options.rate,
@@ -178,13 +178,13 @@ end
 
 --- The call has succeeded. Only the first word about a permit counts.
 function Permit:succeed()
-  misuse.self(self, permit_metatable, "succeed")
+  want.self(self, permit_metatable, "succeed")
   settle(self, false)
 end
 
 --- The call has failed.
 function Permit:fail()
-  misuse.self(self, permit_metatable, "fail")
+  want.self(self, permit_metatable, "fail")
   settle(self, true)
 end
 
@@ -216,7 +216,7 @@ end
 ---@return ctx.breaker.Permit? permit
 ---@return ctx.Error? err  is breaker.open
 function Breaker:allow()
-  misuse.self(self, metatable, "allow")
+  want.self(self, metatable, "allow")
   local permit, err = allow(self)
   return permit, err
 end
@@ -243,9 +243,9 @@ end
 ---@param ... any
 ---@return any ... what fn returned; or nil and an error, which is breaker.open
 function Breaker:call(c, fn, ...)
-  misuse.self(self, metatable, "call")
-  misuse.context(c, "call")
-  misuse.fn(fn, "call", 2)
+  want.self(self, metatable, "call")
+  want.context(c, "call")
+  want.fn(fn, "call", 2)
   local err = line.ended(c)
   if err ~= nil then
     return nil, err
@@ -259,14 +259,14 @@ end
 
 ---@return "closed"|"open"|"half-open"
 function Breaker:state()
-  misuse.self(self, metatable, "state")
+  want.self(self, metatable, "state")
   return (current(self))
 end
 
 --- The ms until it will let a probe through; 0 when it is not open.
 ---@return number
 function Breaker:retry_after()
-  misuse.self(self, metatable, "retry_after")
+  want.self(self, metatable, "retry_after")
   return current(self) == "open" and self._until - core.now() or 0
 end
 

@@ -8,7 +8,7 @@
 ---
 --- Nil is no value: it would end such a loop, and could not be told from the end.
 local line = require "ctx.line"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 local select = require "ctx.channel.select"
 
 local channel = { select = select.select }
@@ -37,7 +37,7 @@ local metatable = { __name = select.CHANNEL, __index = Channel }
 ---@return ctx.Channel
 function channel.new(capacity)
   capacity = capacity == nil and 0 or capacity
-  misuse.argument(misuse.is_whole(capacity, 0), "new", 1, "capacity",
+  want.argument(want.is_whole(capacity, 0), "new", 1, "capacity",
     "a whole number of 0 or more", capacity)
   return setmetatable({
     _capacity = math.tointeger(capacity), _buffer = {}, _first = 1, _count = 0, _closed = false,
@@ -115,7 +115,7 @@ function Channel:_put_back(waiter)
 end
 
 local function refuse_nil(name, position, value)
-  misuse.argument(value ~= nil, name, position, "value", "anything but nil (false will do)", value,
+  want.argument(value ~= nil, name, position, "value", "anything but nil (false will do)", value,
     1)
 end
 
@@ -129,8 +129,8 @@ end
 ---@return true? ok
 ---@return any? err
 function Channel:send(c, value)
-  misuse.self(self, metatable, "send")
-  misuse.context(c, "send")
+  want.self(self, metatable, "send")
+  want.context(c, "send")
   refuse_nil("send", 2, value)
   local err = line.ended(c)
   if err ~= nil then
@@ -167,8 +167,8 @@ end
 ---@return any value
 ---@return any? err
 function Channel:recv(c)
-  misuse.self(self, metatable, "recv")
-  misuse.context(c, "recv")
+  want.self(self, metatable, "recv")
+  want.context(c, "recv")
   local err = line.ended(c)
   if err ~= nil then
     return nil, err
@@ -200,7 +200,7 @@ end
 ---@param value any not nil
 ---@return boolean sent
 function Channel:try_send(value)
-  misuse.self(self, metatable, "try_send")
+  want.self(self, metatable, "try_send")
   refuse_nil("try_send", 1, value)
   if self._closed then
     error("channel:try_send: the channel is closed", 2)
@@ -212,7 +212,7 @@ end
 ---@return any value
 ---@return ctx.Error? err
 function Channel:try_recv()
-  misuse.self(self, metatable, "try_recv")
+  want.self(self, metatable, "try_recv")
   local value = self:_receive()
   if value == nil and self._closed then
     return nil, channel.closed
@@ -223,7 +223,7 @@ end
 --- No more values: receivers get what is left, then `channel.closed`. Whoever waits to send raises,
 --- so let the only sender close, or one task that waits for all senders. Closing twice raises.
 function Channel:close()
-  misuse.self(self, metatable, "close")
+  want.self(self, metatable, "close")
   if self._closed then
     error("channel:close: it is closed already", 2)
   end
@@ -237,8 +237,8 @@ end
 ---@param c ctx.Context
 ---@return fun(): any
 function Channel:iter(c)
-  misuse.self(self, metatable, "iter")
-  misuse.context(c, "iter")
+  want.self(self, metatable, "iter")
+  want.context(c, "iter")
   return function()
     return (self:recv(c))
   end
@@ -248,13 +248,13 @@ end
 ---@return integer count
 ---@return integer capacity
 function Channel:len()
-  misuse.self(self, metatable, "len")
+  want.self(self, metatable, "len")
   return self._count, self._capacity
 end
 
 ---@return boolean
 function Channel:is_closed()
-  misuse.self(self, metatable, "is_closed")
+  want.self(self, metatable, "is_closed")
   return self._closed
 end
 

@@ -11,7 +11,7 @@
 --- waits for its tasks, on every path.
 local core = require "ctx.core"
 local errors = require "ctx.errors"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 
 local errgroup = {}
 
@@ -52,11 +52,11 @@ end
 ---@return table? results
 ---@return any? err
 function errgroup.collect(c, functions)
-  misuse.context(c, "collect")
-  misuse.argument(type(functions) == "table", "collect", 2, "functions", "a table of functions",
+  want.context(c, "collect")
+  want.argument(type(functions) == "table", "collect", 2, "functions", "a table of functions",
     functions)
   for _, fn in pairs(functions) do
-    misuse.argument(type(fn) == "function", "collect", 2, "functions", "a table of functions", fn)
+    want.argument(type(fn) == "function", "collect", 2, "functions", "a table of functions", fn)
   end
   if c:done() then
     return nil, errors.ended(c:err(), c:cause())

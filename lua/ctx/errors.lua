@@ -205,6 +205,70 @@ function errors.raised(err, traceback)
   return object
 end
 
+-- -- User code ------------------------------------------------------------------------------------
+
+--- What errors.call's message handler leaves for it. A class of its own: what was raised may be a
+--- table, too, and Lua calls no handler when it is out of memory.
+local Caught = {}
+
+--- The last frames of the running coroutine. Bounded: debug.traceback walks the whole stack, which
+--- takes seconds after a runaway recursion.
+local DEEPEST = 20
+
+local function function_name(frame)
+  if frame.name then
+    return ("in %s '%s'"):format(frame.namewhat ~= "" and frame.namewhat or "function", frame.name)
+  elseif frame.what == "main" then
+    return "in main chunk"
+  end
+  return ("in function <%s:%d>"):format(frame.short_src, frame.linedefined)
+end
+
+--- A traceback like that of debug.traceback, of 20 frames at most.
+---@param level integer  1 is the caller
+---@return string
+function errors.traceback(level)
+  local lines = { "stack traceback:" }
+  for i = level + 1, level + DEEPEST do
+    local frame = debug.getinfo(i, "Slnt")
+    if not frame then
+      return table.concat(lines, "\n")
+    end
+    lines[#lines + 1] = ("\t%s:%s %s%s"):format(frame.short_src,
+      frame.currentline > 0 and frame.currentline .. ":" or "", function_name(frame),
+      frame.istailcall and "\n\t(...tail calls...)" or "")
+  end
+  lines[#lines + 1] = "\t..."
+  return table.concat(lines, "\n")
+end
+
+local function catch(err)
+  return setmetatable({ err = err, trace = errors.traceback(2) }, Caught)
+end
+
+local function settle(ok, value, ...)
+  if ok then
+    return true, value, ...
+  elseif getmetatable(value) == Caught then
+    local err = value.err
+    if err == nil then
+      err = errors.raised(nil, value.trace)
+    end
+    return false, err, value.trace
+  end
+  return false, value, nil
+end
+
+--- Internal: the one place that runs a caller's function under a message handler.
+---@param fn function
+---@param ... any
+---@return boolean ok
+---@return any ...  what fn returned; or its error, never nil, and the traceback of where it was
+---raised, which is nil when there was no memory for it
+function errors.call(fn, ...)
+  return settle(xpcall(fn, catch, ...))
+end
+
 --- The text of an error object. Objects of this class are taken apart on a stack; a __tostring that
 --- called itself for each of a long chain would end in a C stack overflow.
 local function text_of(err)

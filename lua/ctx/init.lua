@@ -14,7 +14,7 @@ local core = require "ctx.core"
 local errors = require "ctx.errors"
 local report = require "ctx.report"
 local loop = require "ctx.loop"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 require "ctx.why"
 
 core.own(debug.getinfo(1, "S").source:match("^(@.*)init%.lua$"), loop.uv.run)
@@ -50,9 +50,9 @@ local ctx = {
 ---@param fn fun(c: ctx.Context): ...
 ---@return any ... what fn returned
 function ctx.with(c, cancel, fn)
-  misuse.context(c, "with")
-  misuse.argument(core.kind(cancel) == "cancel", "with", 2, "cancel", "a cancel", cancel)
-  misuse.fn(fn, "with", 3)
+  want.context(c, "with")
+  want.argument(core.kind(cancel) == "cancel", "with", 2, "cancel", "a cancel", cancel)
+  want.fn(fn, "with", 3)
   local results = table.pack(pcall(fn, c))
   if not results[1] then
     cancel(results[2])
@@ -90,7 +90,7 @@ end
 ---@param ... any  arguments for main
 ---@return any ... what main returned
 function ctx.run(main, ...)
-  misuse.argument(type(main) == "function", "run", 1, "main", "a function", main)
+  want.argument(type(main) == "function", "run", 1, "main", "a function", main)
   if not select(2, coroutine.running()) then
     error("ctx.run: this is a coroutine already; start a task with ctx.go", 2)
   end

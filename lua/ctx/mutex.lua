@@ -8,7 +8,7 @@
 ---
 --- Tasks change places only where they wait: between two waits nothing needs a lock.
 local line = require "ctx.line"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 
 local mutex = {}
 
@@ -57,8 +57,8 @@ end
 ---@return true? ok
 ---@return any? err
 function Mutex:lock(c)
-  misuse.self(self, metatable, "lock")
-  misuse.context(c, "lock")
+  want.self(self, metatable, "lock")
+  want.context(c, "lock")
   local ok, err = acquire(self, c, LOCK)
   return ok, err
 end
@@ -66,7 +66,7 @@ end
 --- Locks it if it is free.
 ---@return boolean locked
 function Mutex:try_lock()
-  misuse.self(self, metatable, "try_lock")
+  want.self(self, metatable, "try_lock")
   local free = not self._locked
   self._locked = true
   return free
@@ -75,7 +75,7 @@ end
 --- Hands the lock to the first that waits. Whoever knows the mutex may unlock it, not only who
 --- locked it; unlocking what is not locked raises.
 function Mutex:unlock()
-  misuse.self(self, metatable, "unlock")
+  want.self(self, metatable, "unlock")
   if not self._locked then
     error("mutex:unlock: it is not locked", 2)
   end
@@ -91,7 +91,7 @@ local held_metatable = { __name = "ctx.mutex.held", __index = Held }
 
 --- Unlocks before the scope ends. Again: nothing.
 function Held:unlock()
-  misuse.self(self, held_metatable, "unlock")
+  want.self(self, held_metatable, "unlock")
   local of = self._mutex
   self._mutex = nil
   if of then
@@ -108,8 +108,8 @@ held_metatable.__close = Held.unlock
 ---@return ctx.Mutex.Held? held
 ---@return any? err
 function Mutex:hold(c)
-  misuse.self(self, metatable, "hold")
-  misuse.context(c, "hold")
+  want.self(self, metatable, "hold")
+  want.context(c, "hold")
   -- Made first: once the lock is ours, nothing may fail.
   local held = setmetatable({ _mutex = self }, held_metatable)
   local ok, err = acquire(self, c, HOLD)

@@ -10,9 +10,9 @@
 local core = require "ctx.core"
 local baggage = require "ctx.propagate.baggage"
 local deadline = require "ctx.propagate.deadline"
-local fields = require "ctx.propagate.fields"
+local fields = require "ctx.fields"
 local ids = require "ctx.propagate.ids"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 local span = require "ctx.propagate.span"
 local trace = require "ctx.propagate.trace"
 
@@ -43,8 +43,8 @@ local DEADLINE_OPTIONS = {
 ---@param options ctx.propagate.Deadline.Options
 ---@return ctx.propagate.Deadline
 function propagate.deadline(options)
-  misuse.options(options, "deadline", 1, DEADLINE_OPTIONS)
-  misuse.argument(options.header, "deadline", 1, "options.header", "the name of a header", nil)
+  want.options(options, "deadline", 1, DEADLINE_OPTIONS)
+  want.argument(options.header, "deadline", 1, "options.header", "the name of a header", nil)
   return deadline.new(options.header:lower(), options.unit or "ms")
 end
 
@@ -53,7 +53,7 @@ local function codec(given, name)
   if given == nil then
     return GRPC
   end
-  misuse.argument(given == false or getmetatable(given) == deadline.metatable, name, 3, "deadline",
+  want.argument(given == false or getmetatable(given) == deadline.metatable, name, 3, "deadline",
     "a deadline, or false", given, 1)
   return given
 end
@@ -86,8 +86,8 @@ end
 ---@param given? ctx.propagate.Deadline|false  grpc-timeout by default; false: no deadline
 ---@return table headers
 function propagate.inject(c, headers, given)
-  misuse.context(c, "inject")
-  misuse.argument(type(headers) == "table", "inject", 2, "headers", "a table", headers)
+  want.context(c, "inject")
+  want.argument(type(headers) == "table", "inject", 2, "headers", "a table", headers)
   local to = codec(given, "inject")
   if c:done() then
     return headers
@@ -108,8 +108,8 @@ end
 ---@return ctx.Context c
 ---@return number? ms
 function propagate.extract(parent, headers, given)
-  misuse.context(parent, "extract")
-  misuse.argument(type(headers) == "table", "extract", 2, "headers", "a table", headers)
+  want.context(parent, "extract")
+  want.argument(type(headers) == "table", "extract", 2, "headers", "a table", headers)
   local from = codec(given, "extract")
   local c = parent
   if headers.traceparent ~= nil then
@@ -130,7 +130,7 @@ end
 ---@param c ctx.Context
 ---@return ctx.propagate.Trace?
 function propagate.trace(c)
-  misuse.context(c, "trace")
+  want.context(c, "trace")
   return (c:value(TRACE))
 end
 
@@ -141,8 +141,8 @@ end
 ---@return string|table<string, string>|nil value
 ---@return string? properties
 function propagate.baggage(c, name)
-  misuse.context(c, "baggage")
-  misuse.argument(name == nil or type(name) == "string", "baggage", 2, "name", "a string", name)
+  want.context(c, "baggage")
+  want.argument(name == nil or type(name) == "string", "baggage", 2, "name", "a string", name)
   local members = c:value(BAGGAGE)
   if name then
     local member = baggage.find(members, name)
@@ -162,9 +162,9 @@ end
 ---@param value string?
 ---@return ctx.Context
 function propagate.with_baggage(c, name, value)
-  misuse.context(c, "with_baggage")
-  misuse.argument(baggage.is_name(name), "with_baggage", 2, "name", "a token", name)
-  misuse.argument(value == nil or type(value) == "string", "with_baggage", 3, "value", "a string",
+  want.context(c, "with_baggage")
+  want.argument(baggage.is_name(name), "with_baggage", 2, "name", "a token", name)
+  want.argument(value == nil or type(value) == "string", "with_baggage", 3, "value", "a string",
     value)
   local below = core.with_value(c, BAGGAGE, baggage.with(c:value(BAGGAGE), name, value))
   return below
@@ -190,8 +190,8 @@ local TRACER_OPTIONS = {
 ---@return ctx.propagate.Tracer? previous
 function propagate.set_tracer(options)
   if options ~= nil then
-    misuse.options(options, "set_tracer", 1, TRACER_OPTIONS)
-    misuse.argument(options.exporter, "set_tracer", 1, "options.exporter",
+    want.options(options, "set_tracer", 1, TRACER_OPTIONS)
+    want.argument(options.exporter, "set_tracer", 1, "options.exporter",
       "an object with a method 'export'", nil)
   end
   local previous = shared.tracer
@@ -248,10 +248,10 @@ end
 ---@return ctx.Context c
 ---@return ctx.propagate.Span span
 function propagate.start_span(c, name, options)
-  misuse.context(c, "start_span")
-  misuse.argument(type(name) == "string", "start_span", 2, "name", "a string", name)
+  want.context(c, "start_span")
+  want.argument(type(name) == "string", "start_span", 2, "name", "a string", name)
   if options ~= nil then
-    misuse.options(options, "start_span", 3, SPAN_OPTIONS)
+    want.options(options, "start_span", 3, SPAN_OPTIONS)
   end
   local tracer = shared.tracer
   if not tracer then

@@ -2,7 +2,7 @@
 --- The one place where this library speaks by itself: errors that nobody waits for, lost cancels.
 local core = require "ctx.core"
 local errors = require "ctx.errors"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 
 local shared = core.shared("ctx.report")
 local report = {}
@@ -18,7 +18,7 @@ shared.told = shared.told or setmetatable({}, { __mode = "k" })
 ---@param fn? fun(message: string, kind: string)
 ---@return fun(message: string, kind: string) previous
 function report.set(fn)
-  misuse.argument(fn == nil or type(fn) == "function", "set_report", 1, "fn", "a function or nil",
+  want.argument(fn == nil or type(fn) == "function", "set_report", 1, "fn", "a function or nil",
     fn)
   local previous = shared.report
   shared.report = fn or to_stderr
@@ -45,6 +45,20 @@ end
 ---@param kind string
 function report.send(message, kind)
   send(describe(message), kind)
+end
+
+--- Calls a caller's `on_…` function, which only listens: what it raises is reported, and never
+--- replaces the result of what it listens to.
+---@param kind string  of the report; the module
+---@param name string  of the function, for the report
+---@param fn function
+---@param ... any
+function report.guard(kind, name, fn, ...)
+  local ok, err, trace = errors.call(fn, ...)
+  if not ok then
+    send(("%s: %s failed: %s%s"):format(kind, name, describe(err), trace and "\n" .. trace or ""),
+      kind)
+  end
 end
 
 core.hook("report", report.send)

@@ -8,7 +8,7 @@
 local core = require "ctx.core"
 local errors = require "ctx.errors"
 local line = require "ctx.line"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 
 local retry = {}
 
@@ -61,7 +61,7 @@ end
 ---@param err any
 ---@return any marked
 function retry.permanent(err)
-  misuse.argument(err ~= nil, "permanent", 1, "err", "an error", err)
+  want.argument(err ~= nil, "permanent", 1, "err", "an error", err)
   return setmetatable({ err = err }, Permanent)
 end
 
@@ -93,14 +93,14 @@ local function is_function(value)
 end
 
 local function is_duration(value)
-  return misuse.is_ms(value) and value >= 0
+  return want.is_ms(value) and value >= 0
 end
 
 local OPTIONS = {
   attempts = { "a whole number of 1 or more, or math.huge", function(value)
-    return value == math.huge or misuse.is_whole(value, 1)
+    return value == math.huge or want.is_whole(value, 1)
   end },
-  timeout = { "a time in ms", misuse.is_ms },
+  timeout = { "a time in ms", want.is_ms },
   backoff = { "a time in ms, or a function", function(value)
     return is_duration(value) or is_function(value)
   end },
@@ -190,10 +190,10 @@ end
 ---@param ... any
 ---@return any ...
 function retry.call(c, options, fn, ...)
-  misuse.context(c, "call")
+  want.context(c, "call")
   options = options == nil and {} or options
-  misuse.options(options, "call", 2, OPTIONS)
-  misuse.fn(fn, "call", 3)
+  want.options(options, "call", 2, OPTIONS)
+  want.fn(fn, "call", 3)
   core.check_wait(c, "retry.call")
   local err = line.ended(c)
   local attempt = 0

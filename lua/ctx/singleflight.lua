@@ -8,7 +8,7 @@
 local core = require "ctx.core"
 local errors = require "ctx.errors"
 local line = require "ctx.line"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 
 local singleflight = {}
 
@@ -99,10 +99,10 @@ end
 ---@return any? err
 ---@return boolean shared
 function Singleflight:call(c, key, fn, ...)
-  misuse.self(self, metatable, "call")
-  misuse.context(c, "call")
-  misuse.argument(key ~= nil and key == key, "call", 2, "key", "anything but nil and NaN", key)
-  misuse.fn(fn, "call", 3)
+  want.self(self, metatable, "call")
+  want.context(c, "call")
+  want.argument(key ~= nil and key == key, "call", 2, "key", "anything but nil and NaN", key)
+  want.fn(fn, "call", 3)
   local ended = line.ended(c)
   if ended ~= nil then
     return nil, ended, false
@@ -121,8 +121,8 @@ end
 --- The next caller of this key starts a new flight; those who wait go on waiting for the old one.
 ---@param key any
 function Singleflight:forget(key)
-  misuse.self(self, metatable, "forget")
-  misuse.argument(key ~= nil and key == key, "forget", 1, "key", "anything but nil and NaN", key)
+  want.self(self, metatable, "forget")
+  want.argument(key ~= nil and key == key, "forget", 1, "key", "anything but nil and NaN", key)
   self._flights[key] = nil
 end
 

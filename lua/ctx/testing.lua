@@ -15,7 +15,7 @@
 local core = require "ctx.core"
 local ctx = require "ctx"
 local loop = require "ctx.loop"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 
 -- Where ctx.signal keeps the handle that ignores SIGPIPE, made when it is first loaded.
 local signals = core.shared("ctx.signal")
@@ -37,7 +37,7 @@ end
 
 --- The ms that have passed since the clock was installed.
 function Clock:elapsed()
-  misuse.self(self, metatable, "elapsed")
+  want.self(self, metatable, "elapsed")
   return ctx.now() - self._began
 end
 
@@ -45,8 +45,8 @@ end
 --- this is a sleep that nothing ends early.
 ---@param ms number
 function Clock:advance(ms)
-  misuse.self(self, metatable, "advance")
-  misuse.argument(misuse.is_ms(ms), "advance", 1, "ms", "a time in ms", ms)
+  want.self(self, metatable, "advance")
+  want.argument(want.is_ms(ms), "advance", 1, "ms", "a time in ms", ms)
   if coroutine.isyieldable() then
     core.jump(ms)
     ctx.sleep(ctx.background(), ms)
@@ -57,13 +57,13 @@ end
 
 --- Runs everything that is ready, without moving time.
 function Clock:settle()
-  misuse.self(self, metatable, "settle")
+  want.self(self, metatable, "settle")
   self:advance(0)
 end
 
 --- Brings the real clock back. Again: nothing.
 function Clock:close()
-  misuse.self(self, metatable, "close")
+  want.self(self, metatable, "close")
   if not self._real then
     self._real = true
     core.fake_clock(false)
@@ -234,9 +234,9 @@ local OPTIONS = {
 ---@param options? ctx.testing.Options
 ---@return any ... what fn returned
 function testing.run(fn, options)
-  misuse.fn(fn, "run", 1)
+  want.fn(fn, "run", 1)
   options = options or {}
-  misuse.options(options, "run", 2, OPTIONS)
+  want.options(options, "run", 2, OPTIONS)
   local debugging = ctx.debug()
   local lost = {}
   ctx.debug(true)

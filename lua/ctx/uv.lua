@@ -17,7 +17,7 @@ local dns = require "ctx.uv.dns"
 local failure = require "ctx.uv.failure"
 local fs = require "ctx.uv.fs"
 local host = require "ctx.uv.host"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 local known = require "ctx.uv.options"
 local listener = require "ctx.uv.listener"
 local process = require "ctx.uv.process"
@@ -55,9 +55,9 @@ end
 ---@param options? ctx.uv.StreamOptions
 ---@return ctx.uv.Stream
 function uv.stream(handle, options)
-  misuse.argument(type(handle) == "userdata", "stream", 1, "handle", "luv's stream", handle)
+  want.argument(type(handle) == "userdata", "stream", 1, "handle", "luv's stream", handle)
   if options ~= nil then
-    misuse.options(options, "stream", 2, known.stream)
+    want.options(options, "stream", 2, known.stream)
   end
   local made = stream.new(handle, options)
   return made
@@ -69,9 +69,9 @@ end
 ---@return ctx.uv.Stream|nil
 ---@return any? err
 function uv.open(fd, options)
-  misuse.argument(math.type(fd) == "integer" and fd >= 0, "open", 1, "fd", "a descriptor", fd)
+  want.argument(math.type(fd) == "integer" and fd >= 0, "open", 1, "fd", "a descriptor", fd)
   if options ~= nil then
-    misuse.options(options, "open", 2, known.stream)
+    want.options(options, "open", 2, known.stream)
   end
   local kind = host.uv.guess_handle(fd)
   local what = ("open descriptor %d"):format(fd)

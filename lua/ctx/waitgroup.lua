@@ -9,7 +9,7 @@
 ---     local ok, err = wg:wait(c)
 local core = require "ctx.core"
 local line = require "ctx.line"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 
 local waitgroup = {}
 
@@ -60,11 +60,11 @@ end
 --- but has not returned.
 ---@param n? integer 1 by default
 function WaitGroup:add(n)
-  misuse.self(self, metatable, "add")
+  want.self(self, metatable, "add")
   if n == nil then
     n = 1
   end
-  misuse.argument(misuse.is_whole(n, -math.huge), "add", 1, "n", "a whole number", n)
+  want.argument(want.is_whole(n, -math.huge), "add", 1, "n", "a whole number", n)
   n = math.tointeger(n)
   local why = refusal(self, n)
   if why then
@@ -75,7 +75,7 @@ end
 
 --- One is done. Raises when none is left.
 function WaitGroup:done()
-  misuse.self(self, metatable, "done")
+  want.self(self, metatable, "done")
   local why = refusal(self, -1)
   if why then
     error("waitgroup:done: " .. why, 2)
@@ -106,8 +106,8 @@ end
 ---@param ... any
 ---@return ctx.Task task
 function WaitGroup:go(fn, ...)
-  misuse.self(self, metatable, "go")
-  misuse.fn(fn, "go", 1)
+  want.self(self, metatable, "go")
+  want.fn(fn, "go", 1)
   local why = refusal(self, 1)
   if why then
     error("waitgroup:go: " .. why, 2)
@@ -128,10 +128,10 @@ end
 ---@return true? ok
 ---@return any? err
 function WaitGroup:wait(c)
-  misuse.self(self, metatable, "wait")
+  want.self(self, metatable, "wait")
   local err
   if c ~= nil then
-    misuse.context(c, "wait")
+    want.context(c, "wait")
     err = line.ended(c)
   end
   if err ~= nil or self._count == 0 then

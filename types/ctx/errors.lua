@@ -59,4 +59,18 @@ function errors.ended(sentinel, cause) end
 ---@return ctx.Error
 function errors.raised(err, traceback) end
 
+---For the library's own use: runs a caller's function under a message handler.
+---@package
+---@param fn function
+---@param ... any
+---@return boolean ok
+---@return any ...  the results; or the error (never nil) and its traceback, if any
+function errors.call(fn, ...) end
+
+---For the library's own use: a traceback like that of debug.traceback, of 20 frames at most.
+---@package
+---@param level integer  1 is the caller
+---@return string
+function errors.traceback(level) end
+
 return errors

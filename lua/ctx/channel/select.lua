@@ -4,7 +4,7 @@
 local core = require "ctx.core"
 local errors = require "ctx.errors"
 local line = require "ctx.line"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 
 -- One per Lua state: tasks of several module instances may meet at one channel.
 local shared = core.shared("ctx.channel")
@@ -30,7 +30,7 @@ local SELECT, CLOSED = line.name("channel.select"), select.CLOSED
 
 local OPTIONS = {
   default = function(value) return type(value) == "boolean" end,
-  timeout = misuse.is_ms,
+  timeout = want.is_ms,
 }
 local EXPECTED = { default = "a boolean", timeout = "a time in ms" }
 
@@ -41,9 +41,9 @@ local function count_cases(cases)
   for key, value in pairs(cases) do
     local fits = OPTIONS[key]
     if fits then
-      misuse.argument(fits(value), "select", 2, key, EXPECTED[key], value, 2)
+      want.argument(fits(value), "select", 2, key, EXPECTED[key], value, 2)
     else
-      misuse.argument(math.type(key) == "integer", "select", 2, "cases",
+      want.argument(math.type(key) == "integer", "select", 2, "cases",
         "a list, 'default' and 'timeout'", key, 2)
       last = math.max(last, key)
     end
@@ -53,7 +53,7 @@ end
 
 --- An entry for a case; nil if it is switched off.
 local function entry_of(case, index)
-  misuse.argument(type(case) == "table" and (case.recv == nil) ~= (case.send == nil), "select", 2,
+  want.argument(type(case) == "table" and (case.recv == nil) ~= (case.send == nil), "select", 2,
     ("case %d"):format(index), "{ recv = channel } or { send = channel, value = … }", case, 2)
   local to = case.recv
   if to == nil then
@@ -62,12 +62,12 @@ local function entry_of(case, index)
   if to == false then
     return nil
   end
-  misuse.argument(misuse.kind(to) == select.CHANNEL, "select", 2, ("case %d"):format(index),
+  want.argument(want.kind(to) == select.CHANNEL, "select", 2, ("case %d"):format(index),
     "a channel, or false", to, 2)
   if case.recv ~= nil then
     return { channel = to, index = index, line = false }
   end
-  misuse.argument(case.value ~= nil, "select", 2, ("case %d"):format(index),
+  want.argument(case.value ~= nil, "select", 2, ("case %d"):format(index),
     "a value to send, but not nil,", case.value, 2)
   return { channel = to, index = index, line = false, offer = case.value }
 end
@@ -172,8 +172,8 @@ end
 ---@return any value  what was received; or the error
 ---@return ctx.Error? closed
 function select.select(c, cases)
-  misuse.context(c, "select")
-  misuse.argument(type(cases) == "table", "select", 2, "cases", "a table", cases)
+  want.context(c, "select")
+  want.argument(type(cases) == "table", "select", 2, "cases", "a table", cases)
   local entries = entries_of(cases)
   local err = line.ended(c)
   if err ~= nil then

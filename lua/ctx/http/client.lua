@@ -15,14 +15,14 @@ local core = require "ctx.core"
 local engine = require "ctx.http.client.engine"
 local failing = require "ctx.http.client.failing"
 local failure = require "ctx.uv.failure"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 local options = require "ctx.http.client.options"
 local propagate = require "ctx.propagate"
 local response = require "ctx.http.client.response"
 local spans = require "ctx.http.spans"
 local transfer = require "ctx.http.client.transfer"
 
-local check, check_context = misuse.argument, misuse.context
+local check, check_context = want.argument, want.context
 
 ---@class ctx.http.client
 local client = { ECERT = failing.ECERT, ETLS = failing.ETLS }
@@ -262,10 +262,10 @@ client.class = Client
 ---@return ctx.http.Response|nil response
 ---@return any? err
 function Client:request(c, request)
-  misuse.self(self, metatable, "request")
+  want.self(self, metatable, "request")
   check_context(c, "request")
   core.check_wait(c, "http.request")
-  misuse.options(request, "request", 2, options.known)
+  want.options(request, "request", 2, options.known)
   check(request.url ~= nil, "request", 2, "options.url", "a URL", request.url)
   options.check_request(request, "request", 2)
   local got, err = perform(self, c, request)
@@ -279,11 +279,11 @@ end
 ---@return ctx.http.Response|nil response
 ---@return any? err
 function Client:get(c, url, given)
-  misuse.self(self, metatable, "get")
+  want.self(self, metatable, "get")
   check_context(c, "get")
   core.check_wait(c, "http.get")
   check(options.known.url[2](url), "get", 2, "url", options.known.url[1], url)
-  misuse.options(given or {}, "get", 3, options.known)
+  want.options(given or {}, "get", 3, options.known)
   options.check_request(given or {}, "get", 3)
   local got, err = perform(self, c, with(given, "GET", url))
   return got, err
@@ -297,12 +297,12 @@ end
 ---@return ctx.http.Response|nil response
 ---@return any? err
 function Client:post(c, url, body, given)
-  misuse.self(self, metatable, "post")
+  want.self(self, metatable, "post")
   check_context(c, "post")
   core.check_wait(c, "http.post")
   check(options.known.url[2](url), "post", 2, "url", options.known.url[1], url)
   check(body == nil or options.known.body[2](body), "post", 3, "body", options.known.body[1], body)
-  misuse.options(given or {}, "post", 4, options.known)
+  want.options(given or {}, "post", 4, options.known)
   local request = with(given, "POST", url, body)
   options.check_request(request, "post", 4)
   local got, err = perform(self, c, request)
@@ -312,7 +312,7 @@ end
 --- Ends what is under way, with errors of code ECLOSED, and closes the connections. Again: nothing.
 ---@param why? string
 function Client:close(why)
-  misuse.self(self, metatable, "close")
+  want.self(self, metatable, "close")
   if not self._closed then
     self._closed = type(why) == "string" and why or "by its owner"
     self._engine:close(failure.closed("client", self._closed))
@@ -325,7 +325,7 @@ metatable.__tostring = function(self)
 end
 
 local function is_count(value)
-  return misuse.is_whole(value, 1)
+  return want.is_whole(value, 1)
 end
 
 local POOL = {
@@ -338,7 +338,7 @@ local POOL = {
 ---@param given? { max_idle: integer?, max_per_host: integer?, max_total: integer? }
 ---@return ctx.http.Client
 function client.new(given)
-  misuse.options(given or {}, "new", 1, POOL)
+  want.options(given or {}, "new", 1, POOL)
   return setmetatable({ _engine = engine.new(given or {}) }, metatable)
 end
 

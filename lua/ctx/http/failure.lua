@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: MIT
 --- An error that has a status: what a handler returns or raises to answer with it.
 local core = require "ctx.core"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 local report = require "ctx.report"
 local status_names = require "ctx.http.status"
 
-local check = misuse.argument
+local check = want.argument
 
 ---@class ctx.http.Failure
 ---@field status integer

@@ -3,7 +3,7 @@
 local core = require "ctx.core"
 local ctx = require "ctx"
 local loop = require "ctx.loop"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 local record = require "ctx.http.record"
 local timeout = require "ctx.http.timeout"
 
@@ -22,10 +22,10 @@ end
 ---@param ... fun(next: function): function
 ---@return fun(req: ctx.http.Request, res: ctx.http.Response): any, any
 function middleware.chain(handler, ...)
-  misuse.fn(handler, "chain", 1)
+  want.fn(handler, "chain", 1)
   for i = select("#", ...), 1, -1 do
     local wrap = select(i, ...)
-    misuse.argument(type(wrap) == "function", "chain", i + 1, "middleware", "a function", wrap)
+    want.argument(type(wrap) == "function", "chain", i + 1, "middleware", "a function", wrap)
     handler = wrap(handler)
   end
   return handler
@@ -61,7 +61,7 @@ local REQUEST_ID_OPTIONS = {
 --- access log, and to whoever asks http.request_id.of(c).
 local function new_request_id(_, options)
   options = options or {}
-  misuse.options(options, "request_id", 1, REQUEST_ID_OPTIONS)
+  want.options(options, "request_id", 1, REQUEST_ID_OPTIONS)
   local header = options.header or "X-Request-ID"
   local name, trust = header:lower(), options.trust ~= false
   return function(next)
@@ -81,7 +81,7 @@ middleware.request_id = setmetatable({
   ---@param c ctx.Context
   ---@return string?
   of = function(c)
-    misuse.context(c, "of")
+    want.context(c, "of")
     return c:value(REQUEST_ID)
   end,
 }, { __call = new_request_id })

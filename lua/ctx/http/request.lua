@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
 --- A request, as a handler sees it.
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 local url = require "ctx.http.url"
 
-local check_context = misuse.context
+local check_context = want.context
 
 ---@class ctx.http.Request
 ---@field ctx ctx.Context            ends when nobody needs an answer any more

@@ -5,11 +5,11 @@
 --- Content-Length; what is written in several is chunked, unless the headers name a length.
 local ctx = require "ctx"
 local errors = require "ctx.errors"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 local status_names = require "ctx.http.status"
 local wire = require "ctx.http.wire"
 
-local check, check_context = misuse.argument, misuse.context
+local check, check_context = want.argument, want.context
 local concat = table.concat
 
 ---@class ctx.http.Response

@@ -3,11 +3,11 @@
 ---
 --- Patterns are paths with names for some segments: "/users/{id}", and, at the end, for all the
 --- rest: "/files/{path...}". A segment in clear beats a name, and a name beats the rest.
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 local response = require "ctx.http.response"
 local url = require "ctx.http.url"
 
-local check = misuse.argument
+local check = want.argument
 
 ---@class ctx.http.Router
 ---@field _root table             of nodes: { clear =, named =, rest =, routes = method → route }
@@ -89,7 +89,7 @@ end
 --- The handler for what none fits; by default it answers 404.
 ---@param handler fun(req: ctx.http.Request, res: ctx.http.Response): any, any
 function Router:not_found(handler)
-  misuse.fn(handler, "not_found", 1)
+  want.fn(handler, "not_found", 1)
   self._not_found = handler
 end
 

@@ -7,13 +7,13 @@ local errors = require "ctx.errors"
 local gate = require "ctx.uv.gate"
 local listener = require "ctx.uv.listener"
 local failure = require "ctx.uv.failure"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 local report = require "ctx.report"
 local settings = require "ctx.http.settings"
 local stream_class = require "ctx.uv.stream"
 local sweep = require "ctx.http.sweep"
 
-local check, check_context = misuse.argument, misuse.context
+local check, check_context = want.argument, want.context
 
 local BATCH = 64 -- connections that are accepted in one turn of the loop, if so many are there
 local TURNED_AWAY = 256 -- connections over the limit that are told so, and not just closed
@@ -50,7 +50,7 @@ local server = { class = Server }
 ---@param options ctx.http.ServerOptions
 ---@return ctx.http.Server
 function server.new(options)
-  misuse.options(options, "server", 1, settings.known)
+  want.options(options, "server", 1, settings.known)
   check(options.handler, "server", 1, "options.handler", "a function", options.handler)
   local self = setmetatable({
     handler = options.handler, limits = settings.limits(options), _log = options.access_log,
@@ -95,12 +95,12 @@ end
 ---@return ctx.uv.Listener|nil listener
 ---@return any? err
 function Server:listen(where, port)
-  misuse.self(self, metatable, "listen")
+  want.self(self, metatable, "listen")
   check(type(where) == "string" or type(where) == "table" and
     (where.pipe or where.fd or where.host and where.port), "listen", 1, "where",
     "an address, or a table with host and port, pipe or fd", where)
   if type(where) == "table" then
-    misuse.options(where, "listen", 1, settings.where)
+    want.options(where, "listen", 1, settings.where)
   else
     local expected, is_port = table.unpack(settings.where.port)
     check(is_port(port), "listen", 2, "port", expected, port)
@@ -346,7 +346,7 @@ end
 ---@return true|nil ok
 ---@return any? err
 function Server:shutdown(c)
-  misuse.self(self, metatable, "shutdown")
+  want.self(self, metatable, "shutdown")
   check_context(c, "shutdown")
   begin_drain(self, causes.server_shutdown)
   while is_busy(self) do
@@ -365,7 +365,7 @@ end
 --- Ends it at once: every request's context is cancelled with http.server_shutdown, every
 --- connection closed. Handlers that still run are not waited for.
 function Server:close()
-  misuse.self(self, metatable, "close")
+  want.self(self, metatable, "close")
   if self._state == "closed" then
     return
   end
@@ -408,7 +408,7 @@ end
 ---@return true|nil ok
 ---@return any? err
 function Server:serve(c)
-  misuse.self(self, metatable, "serve")
+  want.self(self, metatable, "serve")
   check_context(c, "serve")
   if self._has_served then
     error("serve: this server is " .. self._state .. "; a server serves once", 2)

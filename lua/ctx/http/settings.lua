@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- What a server can be told, and what holds when it is not.
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 local propagate = require "ctx.propagate"
 
 local settings = {}
@@ -25,11 +25,11 @@ local settings = {}
 ---@field deadline? ctx.propagate.Deadline|false  where the caller's deadline stands; grpc-timeout
 
 local function is_ms(value)
-  return misuse.is_ms(value) and value > 0
+  return want.is_ms(value) and value > 0
 end
 
 local function whole(value)
-  return misuse.is_whole(value, 1)
+  return want.is_whole(value, 1)
 end
 
 local function is_function(value)
@@ -46,9 +46,9 @@ local MS, WHOLE = { "a positive number of ms", is_ms }, { "a whole number of 1 o
 local TEXT = { "a string", function(value) return type(value) == "string" end }
 local FLAG = { "a boolean", function(value) return type(value) == "boolean" end }
 local PORT = { "a port, a whole number from 0 to 65535", function(value)
-  return misuse.is_whole(value, 0) and value < 65536
+  return want.is_whole(value, 0) and value < 65536
 end }
-local DESCRIPTOR = { "a descriptor", function(value) return misuse.is_whole(value, 0) end }
+local DESCRIPTOR = { "a descriptor", function(value) return want.is_whole(value, 0) end }
 
 ---@type table<string, [string, fun(value: any): any]>
 settings.known = {

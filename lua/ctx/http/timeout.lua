@@ -8,7 +8,7 @@ local core = require "ctx.core"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local failure = require "ctx.http.failure"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 
 -- So many pieces are taken before the others get a turn: no kernel makes the writer wait.
 local STREAK = 64
@@ -34,8 +34,8 @@ local Buffered = {}
 local metatable = { __name = "ctx.http.BufferedResponse", __index = Buffered }
 
 function Buffered:write(c, data)
-  misuse.context(c, "write")
-  misuse.argument(type(data) == "string", "write", 2, "data", "a string", data)
+  want.context(c, "write")
+  want.argument(type(data) == "string", "write", 2, "data", "a string", data)
   if self._late then
     return nil, timeout.handler_timeout
   elseif self.finished then
@@ -89,7 +89,7 @@ end
 ---@param message? string
 ---@return fun(next: function): function
 function timeout.new(ms, message)
-  misuse.argument(misuse.is_ms(ms), "timeout", 1, "ms", "a number of ms", ms)
+  want.argument(want.is_ms(ms), "timeout", 1, "ms", "a number of ms", ms)
   return function(next)
     return function(req, res)
       local c, cancel <close> = ctx.with_timeout(req.ctx, ms, causes.request_timeout)

@@ -4,7 +4,7 @@
 ---
 --- A list of members is never changed, only made anew. Its line is kept with it, so that sending it
 --- costs nothing.
-local fields = require "ctx.propagate.fields"
+local fields = require "ctx.fields"
 
 local baggage = {}
 

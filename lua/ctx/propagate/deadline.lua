@@ -5,7 +5,7 @@
 --- the callee's gain. It is rounded down, so that the callee does not work on after we gave up, but
 --- never to zero, which the one may read as "over" and the other as "without end".
 local core = require "ctx.core"
-local fields = require "ctx.propagate.fields"
+local fields = require "ctx.fields"
 
 local deadline = {}
 

@@ -13,7 +13,7 @@ local core = require "ctx.core"
 local encode = require "ctx.propagate.otlp.encode"
 local errors = require "ctx.errors"
 local line = require "ctx.line"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 local propagate = require "ctx.propagate"
 local report = require "ctx.report"
 local retry = require "ctx.retry"
@@ -51,11 +51,11 @@ local function is_string(value)
 end
 
 local function is_count(value)
-  return misuse.is_whole(value, 1)
+  return want.is_whole(value, 1)
 end
 
 local function is_duration(value)
-  return misuse.is_ms(value) and value > 0
+  return want.is_ms(value) and value > 0
 end
 
 local function is_table_of(check)
@@ -119,7 +119,7 @@ end
 ---@return ctx.propagate.Otlp
 function otlp.new(options)
   options = options == nil and {} or options
-  misuse.options(options, "new", 1, OPTIONS)
+  want.options(options, "new", 1, OPTIONS)
   local headers = {}
   for name, value in pairs(options.headers or {}) do
     headers[name:lower()] = value
@@ -319,7 +319,7 @@ end
 --- Queues a span, or drops it when the queue is full. Never waits.
 ---@param span ctx.propagate.FinishedSpan
 function Otlp:export(span)
-  misuse.self(self, metatable, "export")
+  want.self(self, metatable, "export")
   if self._closed or queued(self) >= self._max_queue then
     self._dropped = self._dropped + 1
     return
@@ -356,8 +356,8 @@ end
 ---@return true? ok
 ---@return any? err
 function Otlp:flush(c)
-  misuse.self(self, metatable, "flush")
-  misuse.context(c, "flush")
+  want.self(self, metatable, "flush")
+  want.context(c, "flush")
   local err = line.ended(c)
   if err ~= nil then
     return nil, err
@@ -373,8 +373,8 @@ end
 ---@return true? ok
 ---@return any? err
 function Otlp:shutdown(c)
-  misuse.self(self, metatable, "shutdown")
-  misuse.context(c, "shutdown")
+  want.self(self, metatable, "shutdown")
+  want.context(c, "shutdown")
   self._closed = true
   local ok, err = nil, line.ended(c)
   if err == nil then
@@ -394,7 +394,7 @@ end
 --- How many spans wait, and what became of the others.
 ---@return { queued: integer, sent: integer, dropped: integer, failed: integer, rejected: integer }
 function Otlp:stats()
-  misuse.self(self, metatable, "stats")
+  want.self(self, metatable, "stats")
   return {
     queued = queued(self), sent = self._sent, dropped = self._dropped, failed = self._failed,
     rejected = self._rejected,

@@ -4,7 +4,7 @@ local core = require "ctx.core"
 local errors = require "ctx.errors"
 local line = require "ctx.line"
 local loop = require "ctx.loop"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 local report = require "ctx.report"
 
 local span = {}
@@ -87,9 +87,9 @@ end
 ---@param key string
 ---@param value string|number|boolean
 function Span:set(key, value)
-  misuse.self(self, metatable, "set")
-  misuse.argument(type(key) == "string", "set", 1, "key", "a string", key)
-  misuse.argument(span.is_attribute(value), "set", 2, "value", "a string, number or boolean", value)
+  want.self(self, metatable, "set")
+  want.argument(type(key) == "string", "set", 1, "key", "a string", key)
+  want.argument(span.is_attribute(value), "set", 2, "value", "a string, number or boolean", value)
   if not self._finished then
     put(self, key, value)
   end
@@ -132,7 +132,7 @@ end
 --- The work is over: well, or with an error. Only the first word counts.
 ---@param err? any
 function Span:finish(err)
-  misuse.self(self, metatable, "finish")
+  want.self(self, metatable, "finish")
   finish(self, err)
 end
 

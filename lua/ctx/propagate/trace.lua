@@ -4,7 +4,7 @@
 --- Level 1, which is the Recommendation, with two things of level 2: the flag that says that a
 --- trace id is random, and the wider alphabet of keys in tracestate. Whoever sends by level 1 alone
 --- sends nothing that is refused here.
-local fields = require "ctx.propagate.fields"
+local fields = require "ctx.fields"
 
 local trace = {}
 

@@ -5,12 +5,12 @@ local ctx = require "ctx"
 local dns = require "ctx.uv.dns"
 local failure = require "ctx.uv.failure"
 local host = require "ctx.uv.host"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 local paths = require "ctx.uv.path"
 local known = require "ctx.uv.options"
 local stream = require "ctx.uv.stream"
 
-local check, check_context = misuse.argument, misuse.context
+local check, check_context = want.argument, want.context
 local uv = host.uv
 
 local dial = {}
@@ -126,7 +126,7 @@ function dial.connect(c, name, port, options)
   check(math.type(port) == "integer" and port >= 0 and port < 65536, "connect", 3, "port",
     "a port number", port)
   options = options == nil and {} or options
-  misuse.options(options, "connect", 4, known.connect)
+  want.options(options, "connect", 4, known.connect)
   core.check_wait(c, "uv.connect")
   local what = ("connect to %s:%d"):format(name, port)
   if c:err() then
@@ -162,7 +162,7 @@ function dial.connect_pipe(c, path, options)
   check_context(c, "connect_pipe")
   check(type(path) == "string", "connect_pipe", 2, "path", "a string", path)
   if options ~= nil then
-    misuse.options(options, "connect_pipe", 3, known.stream)
+    want.options(options, "connect_pipe", 3, known.stream)
   end
   core.check_wait(c, "uv.connect_pipe")
   if c:err() then

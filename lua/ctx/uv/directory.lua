@@ -7,7 +7,7 @@
 --- libuv would read it, and free it once more.
 local ctx = require "ctx"
 local failure = require "ctx.uv.failure"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 local mutex = require "ctx.mutex"
 
 local directory = {}
@@ -20,7 +20,7 @@ local directories = setmetatable({}, { __mode = "k" })
 
 --- What we know of luv's directory; raises at the caller's caller if it is none.
 local function of(dir, name)
-  misuse.argument(misuse.kind(dir) == "uv_dir", name, 2, "dir", "a directory", dir, 1)
+  want.argument(want.kind(dir) == "uv_dir", name, 2, "dir", "a directory", dir, 1)
   local self = directories[dir]
   if not self then
     self = { lock = mutex.new(), closed = false }
@@ -51,14 +51,14 @@ function directory.guard(fs)
   end
 
   function fs.fs_readdir(c, dir)
-    misuse.context(c, "fs_readdir")
+    want.context(c, "fs_readdir")
     local task = ctx.go(read_alone, of(dir, "fs_readdir"), c, dir)
     local entries, err = task:wait(c)
     return entries, err
   end
 
   function fs.fs_closedir(c, dir)
-    misuse.context(c, "fs_closedir")
+    want.context(c, "fs_closedir")
     local self = of(dir, "fs_closedir")
     local _ <close> = self.lock:hold(ctx.without_cancel(c))
     if self.closed then

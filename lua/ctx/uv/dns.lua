@@ -8,10 +8,10 @@ local core = require "ctx.core"
 local ctx = require "ctx"
 local failure = require "ctx.uv.failure"
 local host = require "ctx.uv.host"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 local semaphore = require "ctx.semaphore"
 
-local check, check_context = misuse.argument, misuse.context
+local check, check_context = want.argument, want.context
 local uv = host.uv
 
 local dns = {}

@@ -9,7 +9,7 @@ local ctx = require "ctx"
 local directory = require "ctx.uv.directory"
 local failure = require "ctx.uv.failure"
 local host = require "ctx.uv.host"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 local paths = require "ctx.uv.path"
 
 local uv = host.uv
@@ -101,7 +101,7 @@ local function wrap(name, n, deeper)
     return nil, ok == false and failure.of(c, err, name) or err
   end
   return function(c, ...)
-    misuse.context(c, name)
+    want.context(c, name)
     core.check_wait(c, what)
     local given = table.pack(...)
     local wrong = fault(name, n, given)
@@ -139,7 +139,7 @@ end
 local function close_anyway(name)
   local wait = wrap(name, 1, 1)
   fs[name] = function(c, thing)
-    misuse.context(c, name)
+    want.context(c, name)
     if not c:err() then
       local closed, err = wait(ctx.without_cancel(c), thing)
       return closed, err
@@ -169,8 +169,8 @@ local scandir = fs.fs_scandir
 ---@return { name: string, type: string? }[]|nil
 ---@return any? err
 function fs.fs_scandir(c, path)
-  misuse.context(c, "fs_scandir")
-  misuse.argument(type(path) == "string", "fs_scandir", 2, "path", "a string", path)
+  want.context(c, "fs_scandir")
+  want.argument(type(path) == "string", "fs_scandir", 2, "path", "a string", path)
   local request, err = scandir(c, path)
   if not request then
     return nil, err

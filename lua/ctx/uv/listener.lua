@@ -11,12 +11,12 @@ local dns = require "ctx.uv.dns"
 local failure = require "ctx.uv.failure"
 local host = require "ctx.uv.host"
 local known = require "ctx.uv.options"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 local paths = require "ctx.uv.path"
 local report = require "ctx.report"
 local stream = require "ctx.uv.stream"
 
-local check, check_context = misuse.argument, misuse.context
+local check, check_context = want.argument, want.context
 local uv = host.uv
 
 local BACKLOG = 128
@@ -160,7 +160,7 @@ end
 ---@return ctx.uv.Stream|nil connection  close it
 ---@return any? err                      code ECLOSED after close
 function Listener:accept(c)
-  misuse.self(self, metatable, "accept")
+  want.self(self, metatable, "accept")
   check_context(c, "accept")
   if c:err() then
     return nil, failure.ended(c)
@@ -198,7 +198,7 @@ end
 --- woken with an error of code ECLOSED. Again: nothing.
 ---@param why? string
 function Listener:close(why)
-  misuse.self(self, metatable, "close")
+  want.self(self, metatable, "close")
   if self._closed then
     return
   end
@@ -220,7 +220,7 @@ end
 
 --- Where it listens: `{ ip, port, family }`, or the path of a pipe.
 function Listener:address()
-  misuse.self(self, metatable, "address")
+  want.self(self, metatable, "address")
   if self._closed then
     return nil, failure.closed("address", self._closed)
   end
@@ -233,13 +233,13 @@ end
 
 ---@return boolean
 function Listener:is_closed()
-  misuse.self(self, metatable, "is_closed")
+  want.self(self, metatable, "is_closed")
   return self._closed ~= nil
 end
 
 --- luv's own handle.
 function Listener:handle()
-  misuse.self(self, metatable, "handle")
+  want.self(self, metatable, "handle")
   return self._handle
 end
 
@@ -287,7 +287,7 @@ function listener.listen(address, port, options)
   check(math.type(port) == "integer" and port >= 0 and port < 65536, "listen", 2, "port",
     "a port number", port)
   options = options == nil and {} or options
-  misuse.options(options, "listen", 3, known.listen)
+  want.options(options, "listen", 3, known.listen)
   local what = ("listen on %s:%d"):format(address, port)
   local ip = ({ localhost = "127.0.0.1", ["*"] = "::" })[address] or address
   if not dns.is_numeric(ip) then
@@ -318,7 +318,7 @@ end
 function listener.listen_pipe(path, options)
   check(type(path) == "string", "listen_pipe", 1, "path", "a string", path)
   options = options == nil and {} or options
-  misuse.options(options, "listen_pipe", 2, known.listen)
+  want.options(options, "listen_pipe", 2, known.listen)
   local what = "listen on " .. path
   local wrong = paths.pipe_fault(path, what)
   if wrong then
@@ -342,7 +342,7 @@ end
 function listener.listen_fd(fd, options)
   check(math.type(fd) == "integer" and fd >= 0, "listen_fd", 1, "fd", "a descriptor", fd)
   options = options == nil and {} or options
-  misuse.options(options, "listen_fd", 2, known.listen)
+  want.options(options, "listen_fd", 2, known.listen)
   local kind = uv.guess_handle(fd)
   local what = ("listen on descriptor %d"):format(fd)
   if kind ~= "tcp" and kind ~= "pipe" then

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
---- What options the functions of ctx.uv take, and what they must be, as misuse.options wants it.
+--- What options the functions of ctx.uv take, and what they must be, as want.options wants it.
 local dns = require "ctx.uv.dns"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 local stream = require "ctx.uv.stream"
 
 local options = {}
@@ -13,8 +13,8 @@ end
 
 local BOOLEAN = { "a boolean", function(value) return type(value) == "boolean" end }
 local STRING = { "a string", function(value) return type(value) == "string" end }
-local ID = { "a whole number", function(value) return misuse.is_whole(value, 0) end }
-local MS = { "a time in ms", function(value) return misuse.is_ms(value) and value >= 0 end }
+local ID = { "a whole number", function(value) return want.is_whole(value, 0) end }
+local MS = { "a time in ms", function(value) return want.is_ms(value) and value >= 0 end }
 local BYTES = { "a number of bytes", function(value)
   return type(value) == "number" and value >= 0
 end }
@@ -43,7 +43,7 @@ options.connect = with(options.stream, {
 })
 
 options.listen = with(options.stream, {
-  backlog = { "a whole number", function(value) return misuse.is_whole(value, 0) end },
+  backlog = { "a whole number", function(value) return want.is_whole(value, 0) end },
   ipv6only = BOOLEAN,
   reuseport = BOOLEAN,
 })
@@ -66,7 +66,7 @@ local function is_words(value)
 end
 
 local CHANNEL = { '"pipe", "inherit", a descriptor or a stream', function(value)
-  return value == "pipe" or value == "inherit" or misuse.is_whole(value, 0) or stream.is(value)
+  return value == "pipe" or value == "inherit" or want.is_whole(value, 0) or stream.is(value)
 end }
 
 options.start = {

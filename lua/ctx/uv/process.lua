@@ -12,11 +12,11 @@ local gate = require "ctx.uv.gate"
 local group = require "ctx.uv.group"
 local host = require "ctx.uv.host"
 local known = require "ctx.uv.options"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 local paths = require "ctx.uv.path"
 local stream = require "ctx.uv.stream"
 
-local check, check_context = misuse.argument, misuse.context
+local check, check_context = want.argument, want.context
 local uv = host.uv
 
 local GRACE_MS = 2000
@@ -167,7 +167,7 @@ function process.start(c, file, options)
   check_context(c, "start")
   check(type(file) == "string", "start", 2, "file", "a string", file)
   options = options == nil and {} or options
-  misuse.options(options, "start", 3, known.start)
+  want.options(options, "start", 3, known.start)
   if c:err() then
     return nil, failure.ended(c)
   end
@@ -208,7 +208,7 @@ end
 ---@return ctx.uv.Exit|nil
 ---@return any? err
 function Process:wait(c)
-  misuse.self(self, metatable, "wait")
+  want.self(self, metatable, "wait")
   check_context(c, "wait")
   while not self._over and (self._ending or not self.code) do
     core.check_wait(c, "process:wait")
@@ -240,7 +240,7 @@ end
 ---@return true|nil ok
 ---@return any? err  code ESRCH when nobody is left
 function Process:kill(name)
-  misuse.self(self, metatable, "kill")
+  want.self(self, metatable, "kill")
   local found = signal_of(name == nil and "sigterm" or name)
   check(found, "kill", 1, "name", 'the name of a signal, such as "sigterm"', name)
   if self._over then
@@ -266,7 +266,7 @@ end
 --- Ends its group as the end of its context would, waits for that, and closes the pipes.
 ---@async
 function Process:close()
-  misuse.self(self, metatable, "close")
+  want.self(self, metatable, "close")
   self:_end()
   for _, name in ipairs(CHANNELS) do
     if self[name] then

@@ -6,9 +6,9 @@
 local core = require "ctx.core"
 local failure = require "ctx.uv.failure"
 local metatable = require "ctx.uv.stream_class"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 
-local check, check_context = misuse.argument, misuse.context
+local check, check_context = want.argument, want.context
 
 ---@class ctx.uv.Stream
 local Stream = metatable.__index
@@ -130,7 +130,7 @@ end
 ---@return string|nil chunk
 ---@return any? err
 function Stream:read(c)
-  misuse.self(self, metatable, "read")
+  want.self(self, metatable, "read")
   check_context(c, "read")
   return read_until(self, c, any)
 end
@@ -150,7 +150,7 @@ end
 ---@return string|nil bytes
 ---@return any? err
 function Stream:read_exactly(c, n)
-  misuse.self(self, metatable, "read_exactly")
+  want.self(self, metatable, "read_exactly")
   check_context(c, "read_exactly")
   check(math.type(n) == "integer" and n >= 0, "read_exactly", 2, "n", "a whole number", n)
   local bytes, err = read_until(self, c, exactly, n)
@@ -187,7 +187,7 @@ end
 ---@return string|nil line
 ---@return any? err
 function Stream:read_line(c, max)
-  misuse.self(self, metatable, "read_line")
+  want.self(self, metatable, "read_line")
   check_context(c, "read_line")
   check(max == nil or math.type(max) == "integer" and max > 0, "read_line", 2, "max",
     "a positive whole number", max)

@@ -6,10 +6,10 @@ local failure = require "ctx.uv.failure"
 local gate = require "ctx.uv.gate"
 local host = require "ctx.uv.host"
 local known = require "ctx.uv.options"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 local process = require "ctx.uv.process"
 
-local check, check_context = misuse.argument, misuse.context
+local check, check_context = want.argument, want.context
 
 local spawn = {}
 
@@ -131,7 +131,7 @@ function spawn.spawn(c, file, options)
   check_context(c, "spawn")
   check(type(file) == "string", "spawn", 2, "file", "a string", file)
   options = options == nil and {} or options
-  misuse.options(options, "spawn", 3, known.spawn)
+  want.options(options, "spawn", 3, known.spawn)
   core.check_wait(c, "uv.spawn")
   local running, err = start(c, file, options)
   if not running then

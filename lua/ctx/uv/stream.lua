@@ -7,12 +7,12 @@ local ctx = require "ctx"
 local failure = require "ctx.uv.failure"
 local gate = require "ctx.uv.gate"
 local host = require "ctx.uv.host"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 local metatable = require "ctx.uv.stream_class"
 local reading = require "ctx.uv.reading"
 require "ctx.uv.writing"
 
-local check = misuse.argument
+local check = want.argument
 
 ---@class ctx.uv.Stream
 ---@field _handle userdata        luv's stream
@@ -69,7 +69,7 @@ end
 --- the context.
 ---@param ms? number
 function Stream:set_idle(ms)
-  misuse.self(self, metatable, "set_idle")
+  want.self(self, metatable, "set_idle")
   check(ms == nil or type(ms) == "number" and ms > 0, "set_idle", 1, "ms", "a positive number", ms)
   self._idle = ms ~= math.huge and ms or nil
 end
@@ -93,7 +93,7 @@ end
 --- code ECLOSED. Again: nothing.
 ---@param why? string  for the errors of those who still use it
 function Stream:close(why)
-  misuse.self(self, metatable, "close")
+  want.self(self, metatable, "close")
   if self._closed then
     return
   end
@@ -125,13 +125,13 @@ end
 
 ---@return boolean
 function Stream:is_closed()
-  misuse.self(self, metatable, "is_closed")
+  want.self(self, metatable, "is_closed")
   return self._closed ~= nil
 end
 
 --- luv's own stream, for what this class does not offer.
 function Stream:handle()
-  misuse.self(self, metatable, "handle")
+  want.self(self, metatable, "handle")
   return self._handle
 end
 
@@ -149,13 +149,13 @@ end
 
 --- Where it is on this side: `{ ip, port, family }`, or the path of a pipe.
 function Stream:address()
-  misuse.self(self, metatable, "address")
+  want.self(self, metatable, "address")
   return address(self, "getsockname")
 end
 
 --- Where it is on the other side.
 function Stream:peer()
-  misuse.self(self, metatable, "peer")
+  want.self(self, metatable, "peer")
   return address(self, "getpeername")
 end
 

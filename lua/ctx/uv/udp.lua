@@ -8,9 +8,9 @@ local failure = require "ctx.uv.failure"
 local host = require "ctx.uv.host"
 local inbox = require "ctx.uv.inbox"
 local known = require "ctx.uv.options"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 
-local check, check_context = misuse.argument, misuse.context
+local check, check_context = want.argument, want.context
 local uv = host.uv
 
 local KEPT = 64 -- datagrams, until luv is told to stop
@@ -54,7 +54,7 @@ function udp.udp(address, port, options)
   check(address == nil or type(address) == "string", "udp", 1, "address", "a string", address)
   check(port == nil or is_port(port), "udp", 2, "port", "a port number", port)
   if options ~= nil then
-    misuse.options(options, "udp", 3, known.udp)
+    want.options(options, "udp", 3, known.udp)
   end
   local ip = (address == nil or address == "*") and "0.0.0.0"
     or address == "localhost" and "127.0.0.1" or address
@@ -99,7 +99,7 @@ end
 ---@return string|nil data
 ---@return any from_or_err
 function Udp:recv(c)
-  misuse.self(self, metatable, "recv")
+  want.self(self, metatable, "recv")
   check_context(c, "recv")
   local got, err = self:_take(c, "recv", receive)
   if not got then
@@ -138,7 +138,7 @@ end
 ---@return true|nil ok
 ---@return any? err
 function Udp:send(c, data, name, port)
-  misuse.self(self, metatable, "send")
+  want.self(self, metatable, "send")
   check_context(c, "send")
   check(type(data) == "string", "send", 2, "data", "a string", data)
   check(name == nil or type(name) == "string", "send", 3, "host", "a string", name)
@@ -173,7 +173,7 @@ end
 ---@return true|nil ok
 ---@return any? err
 function Udp:connect(ip, port)
-  misuse.self(self, metatable, "connect")
+  want.self(self, metatable, "connect")
   check(type(ip) == "string", "connect", 1, "ip", "a string", ip)
   check(is_port(port), "connect", 2, "port", "a port number", port)
   if self._closed then
@@ -190,7 +190,7 @@ end
 
 --- Where it is: `{ ip, port, family }`.
 function Udp:address()
-  misuse.self(self, metatable, "address")
+  want.self(self, metatable, "address")
   if self._closed then
     return nil, failure.closed("address", self._closed)
   end
@@ -199,7 +199,7 @@ end
 
 --- luv's own handle.
 function Udp:handle()
-  misuse.self(self, metatable, "handle")
+  want.self(self, metatable, "handle")
   return self._handle
 end
 

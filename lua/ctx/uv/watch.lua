@@ -6,9 +6,9 @@ local failure = require "ctx.uv.failure"
 local host = require "ctx.uv.host"
 local inbox = require "ctx.uv.inbox"
 local known = require "ctx.uv.options"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 
-local check, check_context = misuse.argument, misuse.context
+local check, check_context = want.argument, want.context
 local uv = host.uv
 
 local watch = {}
@@ -101,7 +101,7 @@ end
 function watch.watch(path, options)
   check(type(path) == "string", "watch", 1, "path", "a string", path)
   options = options == nil and {} or options
-  misuse.options(options, "watch", 2, known.watch)
+  want.options(options, "watch", 2, known.watch)
   local handle = assert(uv.new_fs_event())
   local self = inbox.new(handle, metatable)
   local ok, said = handle:start(path, options, host.guarded(function(...)
@@ -120,7 +120,7 @@ end
 ---@return ctx.uv.Change|nil change
 ---@return any? err
 function Watcher:next(c)
-  misuse.self(self, metatable, "next")
+  want.self(self, metatable, "next")
   check_context(c, "next")
   return self:_take(c, "watch")
 end

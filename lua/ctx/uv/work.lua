@@ -4,9 +4,9 @@ local core = require "ctx.core"
 local ctx = require "ctx"
 local failure = require "ctx.uv.failure"
 local host = require "ctx.uv.host"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 
-local check, check_context = misuse.argument, misuse.context
+local check, check_context = want.argument, want.context
 
 local work = {}
 

@@ -10,9 +10,9 @@ local failure = require "ctx.uv.failure"
 local gate = require "ctx.uv.gate"
 local host = require "ctx.uv.host"
 local metatable = require "ctx.uv.stream_class"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 
-local check, check_context = misuse.argument, misuse.context
+local check, check_context = want.argument, want.context
 
 -- How much a task may write before the others get a turn, though the kernel takes it all.
 local STREAK = 1024 * 1024
@@ -115,7 +115,7 @@ end
 ---@return true|nil ok
 ---@return any? err
 function Stream:write(c, data)
-  misuse.self(self, metatable, "write")
+  want.self(self, metatable, "write")
   check_context(c, "write")
   local bytes = length(data)
   if c:err() then
@@ -154,7 +154,7 @@ end
 ---@return true|nil ok
 ---@return any? err
 function Stream:shutdown(c)
-  misuse.self(self, metatable, "shutdown")
+  want.self(self, metatable, "shutdown")
   check_context(c, "shutdown")
   if c:err() then
     return nil, failure.ended(c)

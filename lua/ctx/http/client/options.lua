@@ -2,7 +2,7 @@
 --- Internal: what a request may say, and what of that goes to libcurl.
 local curl = require "ctx.http.curl"
 local dns = require "ctx.uv.dns"
-local misuse = require "ctx.misuse"
+local want = require "ctx.want"
 
 local options = {}
 
@@ -23,11 +23,11 @@ local function is_token(value)
 end
 
 local function is_time(value)
-  return misuse.is_ms(value) and value > 0
+  return want.is_ms(value) and value > 0
 end
 
 local function is_size(value)
-  return value == math.huge or misuse.is_whole(value, 0)
+  return value == math.huge or want.is_whole(value, 0)
 end
 
 local function is_list(value)
@@ -55,18 +55,18 @@ options.known = {
   body = { "a string or a function", function(value)
     return type(value) == "string" or type(value) == "function"
   end },
-  length = { "a whole number", function(value) return misuse.is_whole(value, 0) end },
+  length = { "a whole number", function(value) return want.is_whole(value, 0) end },
   stream = boolean, propagate = boolean, verify = boolean, decompress = boolean,
   idle = time, connect = time,
-  follow = { "a whole number", function(value) return misuse.is_whole(value, 0) end },
+  follow = { "a whole number", function(value) return want.is_whole(value, 0) end },
   proxy = { "a URL, or false for none", function(value)
     return value == false or is_text(value)
   end },
   unix = file, ca = file, ca_path = file, cert = file, key = file,
   key_password = { "a string", is_string },
   max_body = { "a size in bytes, or math.huge", is_size },
-  max_head = { "a size in bytes", function(value) return misuse.is_whole(value, 1) end },
-  high_water = { "a size in bytes", function(value) return misuse.is_whole(value, 1) end },
+  max_head = { "a size in bytes", function(value) return want.is_whole(value, 1) end },
+  high_water = { "a size in bytes", function(value) return want.is_whole(value, 1) end },
   http_version = { '"1.0", "1.1", "2" or "2-prior-knowledge"', function(value)
     return VERSIONS[value]
   end },
@@ -91,10 +91,10 @@ end
 
 local function check_body(request, name, position)
   local body, length = request.body, request.length
-  misuse.argument(not body or request.method ~= "HEAD", name, position, "options.body",
+  want.argument(not body or request.method ~= "HEAD", name, position, "options.body",
     "nothing with HEAD", body, 2)
   local fits = type(body) == "function" or type(body) == "string" and #body == length
-  misuse.argument(not length or fits, name, position, "options.length",
+  want.argument(not length or fits, name, position, "options.length",
     "nothing, or that of the body,", length, 2)
 end
 
@@ -106,14 +106,14 @@ end
 function options.check_request(request, name, position)
   check_body(request, name, position)
   for header, value in pairs(request.headers or {}) do
-    misuse.argument(type(header) == "string" and header:find(TOKEN), name, position,
+    want.argument(type(header) == "string" and header:find(TOKEN), name, position,
       "options.headers", "the name of a header", header, 1)
     local values = type(value) == "table" and value or { value }
     local where = ("options.headers[%q]"):format(header)
     for i = 1, math.max(1, #values) do
-      misuse.argument(is_value(values[i]), name, position, where,
+      want.argument(is_value(values[i]), name, position, where,
         "a text without control characters", values[i], 1)
-      misuse.argument(not contradicts(request, header, values[i]), name, position, where,
+      want.argument(not contradicts(request, header, values[i]), name, position, where,
         "nothing (the client says where the body ends; see length)", values[i], 1)
     end
   end

@@ -2,8 +2,8 @@
 --- Internal: what a request gives: status, headers, and the body whole or piece by piece.
 local ctx = require "ctx"
 local failure = require "ctx.uv.failure"
-local misuse = require "ctx.misuse"
-local trim = require "ctx.propagate.fields".trim
+local want = require "ctx.want"
+local trim = require "ctx.fields".trim
 
 ---@class ctx.http.Response
 ---@field status integer
@@ -115,8 +115,8 @@ end
 ---@param name string
 ---@return string[]
 function Response:values(name)
-  misuse.self(self, metatable, "values")
-  misuse.argument(type(name) == "string", "values", 1, "name", "a string", name)
+  want.self(self, metatable, "values")
+  want.argument(type(name) == "string", "values", 1, "name", "a string", name)
   local values = {}
   for _, field in ipairs(self.header_list) do
     if field[1] == name:lower() then
@@ -141,8 +141,8 @@ end
 ---@return string|nil chunk
 ---@return any? err
 function Response:read(c)
-  misuse.self(self, metatable, "read")
-  misuse.context(c, "read")
+  want.self(self, metatable, "read")
+  want.context(c, "read")
   if self._closed then
     return nil, failure.closed("read", "by its owner")
   elseif self.body then
@@ -167,7 +167,7 @@ end
 --- Gives up what has not been read: its connection is closed, or its stream is reset. Again, or
 --- after the end: nothing.
 function Response:close()
-  misuse.self(self, metatable, "close")
+  want.self(self, metatable, "close")
   if not self._closed then
     self._closed = true
     forget(self)

@@ -7,12 +7,12 @@ local core = require "ctx.core"
 
 local class_of = core.kind
 
-local misuse = {}
+local want = {}
 
 --- What the value calls itself.
 ---@param value any
 ---@return string
-function misuse.kind(value)
+function want.kind(value)
   local metatable = getmetatable(value)
   local name = type(metatable) == "table" and metatable.__name
   return type(name) == "string" and name or type(value)
@@ -26,14 +26,14 @@ end
 ---@param expected string
 ---@param value any        what came instead
 ---@param deeper? integer
-function misuse.argument(ok, name, position, argument, expected, value, deeper)
+function want.argument(ok, name, position, argument, expected, value, deeper)
   if not ok then
     if type(value) == "number" then
       value = ("%.14g"):format(value)
     elseif type(value) == "string" then
       value = ("%q"):format(value)
     else
-      value = misuse.kind(value)
+      value = want.kind(value)
     end
     error(("bad argument #%d to '%s' (%s: %s expected, got %s)")
       :format(position, name, argument, expected, value), 3 + (deeper or 0))
@@ -43,41 +43,41 @@ end
 ---@param c any
 ---@param name string
 ---@param position? integer 1 by default
-function misuse.context(c, name, position)
+function want.context(c, name, position)
   if class_of(c) ~= "context" then
-    misuse.argument(false, name, position or 1, "c", "a context", c, 1)
+    want.argument(false, name, position or 1, "c", "a context", c, 1)
   end
 end
 
 ---@param fn any
 ---@param name string
 ---@param position integer
-function misuse.fn(fn, name, position)
-  misuse.argument(type(fn) == "function", name, position, "fn", "a function", fn, 1)
+function want.fn(fn, name, position)
+  want.argument(type(fn) == "function", name, position, "fn", "a function", fn, 1)
 end
 
 --- A method was called on what is no object of its class: with a dot, as a rule.
 ---@param self any
 ---@param metatable table
 ---@param name string
-function misuse.self(self, metatable, name)
+function want.self(self, metatable, name)
   if getmetatable(self) ~= metatable then
     error(("bad self to '%s' (%s expected, got %s); call it with a colon")
-      :format(name, metatable.__name, misuse.kind(self)), 3)
+      :format(name, metatable.__name, want.kind(self)), 3)
   end
 end
 
 ---@param value any
 ---@param least number
 ---@return boolean
-function misuse.is_whole(value, least)
+function want.is_whole(value, least)
   return type(value) == "number" and math.tointeger(value) ~= nil and value >= least
 end
 
 --- Whether it is a time in ms that a clock can show, or math.huge.
 ---@param value any
 ---@return boolean
-function misuse.is_ms(value)
+function want.is_ms(value)
   return type(value) == "number" and (value < 9e12 or value == math.huge)
 end
 
@@ -86,13 +86,13 @@ end
 ---@param name string
 ---@param position integer
 ---@param known table<string, [string, fun(value: any): any]>  what is expected, and whether it is
-function misuse.options(options, name, position, known)
-  misuse.argument(type(options) == "table", name, position, "options", "a table", options, 1)
+function want.options(options, name, position, known)
+  want.argument(type(options) == "table", name, position, "options", "a table", options, 1)
   for key, value in pairs(options) do
     local option = known[key]
-    misuse.argument(option, name, position, "options", "the name of an option", key, 1)
-    misuse.argument(option[2](value), name, position, "options." .. key, option[1], value, 1)
+    want.argument(option, name, position, "options", "the name of an option", key, 1)
+    want.argument(option[2](value), name, position, "options." .. key, option[1], value, 1)
   end
 end
 
-return misuse
+return want
