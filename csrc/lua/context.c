@@ -120,7 +120,50 @@ void lctx_pushknown(lua_State* L, int arg, const lctx_context* c) {
   find_above(L, c);
 }
 
+/* A cause that C made, which has a text and no owner among the contexts. */
+static void push_foreign_cause(lua_State* L, lctx_state* S, int err, ctx_cause_t* cause) {
+  const char* text = cause->ops != NULL && cause->ops->message != NULL
+                         ? cause->ops->message(cause)
+                         : "a cause without a message";
+  lua_pushstring(L, text);
+  if (!lctx_hook(L, S, "foreign_cause", 1, 1)) lctx_pusherr(L, S, err);
+}
+
+/* Pushes the context that owns the cause, as far as that can be found, and its user value 2. */
+static lctx_context* push_owned(lua_State* L, int arg, ctx_cause_t* cause) {
+  lctx_pushknown(L, arg, LCTX_CONTAINER(cause, lctx_context, token));
+  lua_getiuservalue(L, -1, 2);
+  return (lctx_context*)lua_touserdata(L, -2);
+}
+
 void lctx_pushcause(lua_State* L, lctx_state* S, int arg, lctx_context* c) {
+  int err = err_of(S, c);
+  ctx_cause_t* cause = err == 0 ? NULL : c->c->cause;
+  if (cause == NULL) {
+    lctx_pusherr(L, S, err);
+  } else if (cause->ops != &lctx_context_ops) {
+    push_foreign_cause(L, S, err, cause);
+  } else {
+    if (push_owned(L, arg, cause)->joined) {
+      lua_rawgeti(L, -1, 2); /* what it wraps: the sentinel, the cause */
+      lua_replace(L, -2);
+    }
+    lua_replace(L, -2);
+  }
+}
+
+/* Replaces the cause on top by the error that is the sentinel and the cause. Without memory for that
+ * it is the sentinel. */
+static void join(lua_State* L, lctx_state* S, int err) {
+  lctx_pusherr(L, S, err);
+  lua_insert(L, -2);
+  if (!lctx_hook(L, S, "ended", 2, 1)) lctx_pusherr(L, S, err);
+}
+
+/* Pushes the error of a wait that ended with the context at `arg`, nil while it lives. All that have
+ * their end from one context have the same: its owner keeps it in the place of the cause. */
+static void push_end(lua_State* L, lctx_state* S, int arg) {
+  lctx_context* c = lctx_tocontext(L, arg);
   int err = err_of(S, c);
   ctx_cause_t* cause = err == 0 ? NULL : c->c->cause;
   if (cause == NULL) {
@@ -128,31 +171,40 @@ void lctx_pushcause(lua_State* L, lctx_state* S, int arg, lctx_context* c) {
     return;
   }
   if (cause->ops != &lctx_context_ops) {
-    lua_pushstring(L, cause->ops != NULL && cause->ops->message != NULL
-                          ? cause->ops->message(cause)
-                          : "a cause without a message");
-    if (!lctx_hook(L, S, "foreign_cause", 1, 1)) lctx_pusherr(L, S, err);
+    push_foreign_cause(L, S, err, cause);
+    join(L, S, err);
     return;
   }
-  lctx_pushknown(L, arg, LCTX_CONTAINER(cause, lctx_context, token));
-  lua_getiuservalue(L, -1, 2);
+  lctx_context* owner = push_owned(L, arg, cause);
+  if (!owner->joined) {
+    join(L, S, err);
+    bool joined = lua_type(L, -1) == LUA_TTABLE && lua_rawlen(L, -1) == 2;
+    if (owner->joined) { /* a finalizer in there has asked first */
+      lua_getiuservalue(L, -2, 2);
+      lua_replace(L, -2);
+    } else if (joined && &owner->token == cause) {
+      lua_pushvalue(L, -1);
+      lua_setiuservalue(L, -3, 2);
+      owner->joined = true;
+    }
+  }
   lua_replace(L, -2);
 }
 
-/* What a wait returns that ended with its context: the sentinel, or where there is a cause an error
- * that is both (requirements C60). */
 int lctx_pushended(lua_State* L, lctx_state* S, int arg) {
-  lctx_context* c = lctx_tocontext(L, arg);
   arg = lua_absindex(L, arg);
   lua_pushnil(L);
-  int err = err_of(S, c);
-  lctx_pusherr(L, S, err);
-  if (err != 0 && c->c->cause != NULL) {
-    lua_pushvalue(L, -1);
-    lctx_pushcause(L, S, arg, c);
-    if (lctx_hook(L, S, "ended", 2, 1)) lua_replace(L, -2);
-  }
+  push_end(L, S, arg);
   return 2;
+}
+
+/* c:ended() → the error of a wait that ends with c; nil while it lives */
+static int context_ended(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lctx_context* c = self(L, "ended");
+  (void)err_of_self(L, S, c);
+  push_end(L, S, 1);
+  return 1;
 }
 
 static int context_cause(lua_State* L) {
@@ -253,6 +305,7 @@ static int context_tostring(lua_State* L) {
 static const luaL_Reg methods[] = {{"err", context_err},
                                    {"cause", context_cause},
                                    {"done", context_done},
+                                   {"ended", context_ended},
                                    {"deadline", context_deadline},
                                    {"remaining", context_remaining},
                                    {"value", lctx_context_value},

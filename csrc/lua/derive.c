@@ -6,7 +6,7 @@
 /* Pushes a context below `parent`, which is at stack index 1, its header filled in. */
 static lctx_node* push_node(lua_State* L, lctx_context* parent, enum lctx_kind kind) {
   lctx_node* n = (lctx_node*)lua_newuserdatauv(L, sizeof *n, 2);
-  n->base = (lctx_context){{NULL}, &n->node, parent, parent->values, 0, (uint8_t)kind};
+  n->base = (lctx_context){{NULL}, &n->node, parent, parent->values, 0, (uint8_t)kind, false};
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, -2, 1);
   lua_pushvalue(L, lua_upvalueindex(LCTX_UP_CONTEXT));
@@ -92,7 +92,7 @@ static int derive_without_cancel(lua_State* L) {
 static lctx_any* push_any(lua_State* L, lctx_state* S, int count, enum lctx_kind kind) {
   lctx_any* any =
       (lctx_any*)lua_newuserdatauv(L, sizeof *any + (size_t)count * sizeof(ctx_t), 2 + count);
-  any->node.base = (lctx_context){{NULL}, NULL, NULL, NULL, 0, (uint8_t)kind};
+  any->node.base = (lctx_context){{NULL}, NULL, NULL, NULL, 0, (uint8_t)kind, false};
   lctx_pushref(L, S, LCTX_REF_ANY);
   lua_setmetatable(L, -2);
   any->node.base.token.ops = &lctx_context_ops;
@@ -220,7 +220,7 @@ static const luaL_Reg functions[] = {{"background", derive_background},
 static void make_root(lua_State* L, lctx_state* S, ctx_t* c, enum lctx_kind kind,
                       enum lctx_ref ref) {
   lctx_context* root = (lctx_context*)lua_newuserdatauv(L, sizeof *root, 2);
-  *root = (lctx_context){{&lctx_context_ops}, c, NULL, NULL, 0, (uint8_t)kind};
+  *root = (lctx_context){{&lctx_context_ops}, c, NULL, NULL, 0, (uint8_t)kind, false};
   lctx_pushref(L, S, LCTX_REF_CONTEXT);
   lua_setmetatable(L, -2);
   lctx_setref(L, S, ref);

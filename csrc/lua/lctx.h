@@ -87,7 +87,8 @@ typedef struct lctx_task lctx_task;
 
 /* -- Contexts: a header, then a node of the core or a value -------------------------------- */
 
-/* User values: 1 the parent, 2 the cause or the value, 3 and on: see the kind. */
+/* User values: 1 the parent, 2 the cause or the value, 3 and on: see the kind. Once somebody has asked
+ * for the error of a wait that ended here, 2 is that error, which wraps the cause: `joined`. */
 struct lctx_context {
   ctx_cause_t token;    /* its ops tell a context from all other userdata; as a cause of the core it
                            stands for the Lua value in user value 2 */
@@ -96,6 +97,7 @@ struct lctx_context {
   lctx_context* values; /* the nearest value from here up, or NULL */
   uint32_t slot;        /* in the table of live ones; 0: not there */
   uint8_t kind;
+  bool joined; /* see above */
 };
 
 typedef struct {
@@ -301,7 +303,8 @@ static inline lctx_state* lctx_stateof_tree(ctx_tree_t* tree) {
 lctx_context* lctx_checkcontext(lua_State* L, int arg, const char* name);
 int lctx_typeerror(lua_State* L, int arg, const char* name, const char* expected);
 void lctx_pusherr(lua_State* L, lctx_state* S, int err); /* nil for 0 */
-/* Pushes nil and the error of a wait that ended with the context at `arg`; returns 2. */
+/* Pushes nil and the error of a wait that ended with the context at `arg`; returns 2. The error is the
+ * sentinel, or where there is a cause one that is both. */
 int lctx_pushended(lua_State* L, lctx_state* S, int arg);
 void lctx_pushcause(lua_State* L, lctx_state* S, int arg, lctx_context* c);
 /* The time in ms at `arg` as ns, rounded up; CTX_NEVER for math.huge, 0 for what is negative. */

@@ -91,7 +91,7 @@ static int value_with_value(lua_State* L) {
   luaL_checkany(L, 3);
   lua_settop(L, 3);
   value_t* v = (value_t*)lua_newuserdatauv(L, sizeof *v, 4);
-  *v = (value_t){{{NULL}, parent->c, parent, &v->base, 0, LCTX_VALUE},
+  *v = (value_t){{{NULL}, parent->c, parent, &v->base, 0, LCTX_VALUE, false},
                  (value_t*)parent->values,
                  key_of(L, 2),
                  0,

@@ -127,6 +127,11 @@ function Context:cause() end
 ---@nodiscard
 function Context:done() end
 
+---The error that a wait with this context returns, the same object each time; `nil` while it lives.
+---@return ctx.Error?
+---@nodiscard
+function Context:ended() end
+
 ---When it will be done at the latest, on `ctx.now()`; nil: no deadline.
 ---@return number? at
 ---@nodiscard
