@@ -117,7 +117,7 @@ describe("B27: a deadline in a header of one's own", function()
   end)
 
   it("raises at the caller's line what makes no sense", function()
-    raises(function() propagate.deadline() end, "'deadline'", "a table expected")
+    raises(function() propagate.deadline() end, "options.header", "the name of a header")
     raises(function() propagate.deadline {} end, "options.header", "the name of a header")
     raises(function() propagate.deadline { header = "a b" } end, "options.header")
     raises(function() propagate.deadline { header = "" } end, "options.header")

@@ -43,7 +43,7 @@ local DEADLINE_OPTIONS = {
 ---@param options ctx.propagate.Deadline.Options
 ---@return ctx.propagate.Deadline
 function propagate.deadline(options)
-  want.options(options, "deadline", 1, DEADLINE_OPTIONS)
+  options = want.options(options, "deadline", 1, DEADLINE_OPTIONS)
   want.argument(options.header, "deadline", 1, "options.header", "the name of a header", nil)
   return deadline.new(options.header:lower(), options.unit or "ms")
 end

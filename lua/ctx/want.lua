@@ -1,21 +1,65 @@
 -- SPDX-License-Identifier: MIT
---- Internal: what the modules say of arguments that make no sense.
+--- Internal: the checks of arguments and options, one set for all modules.
 ---
---- Each of these raises at the line that called the public function, so call it from there, and not
---- in a tail call, or the line is lost. From a function that the public one calls, add to `deeper`.
+--- The law: every public function checks what it is given by these, at once, and raises at the line
+--- of its caller; what was checked is what is used. So a check returns the value to use, which may
+--- differ from the one that was given (3.0 is the descriptor 3):
+---
+---     function Stream:set_idle(ms)
+---       want.self(self, metatable, "set_idle")
+---       ms = want.positive_ms(ms, "set_idle", 1)
+---
+---     local OPTIONS = { port = want.port, mode = want.one_of("r", "w"), log = want.fn }
+---     function module.open(c, options)
+---       want.context(c, "open")
+---       options = want.options(options, "open", 2, OPTIONS) -- a table of its own
+---
+--- `want.ms` and its like are rules: lists { expected, fits } of what the message says and a
+--- function fits(value), which returns whether the value fits and, if that differs, the value to
+--- use. Called as rule(value, function, position [, argument [, deeper]]) it checks one argument.
+---
+--- Each check raises at the line that called the public function, so call it from there, and not in
+--- a tail call, or the line is lost. From a function that the public one calls, pass 1 as `deeper`.
 local core = require "ctx.core"
 
 local class_of = core.kind
+local metatable_of = debug.getmetatable
 
 local want = {}
 
---- What the value calls itself.
+-- -- Messages -------------------------------------------------------------------------------------
+
+--- The name of the value's class, or its type.
 ---@param value any
 ---@return string
 function want.kind(value)
-  local metatable = getmetatable(value)
-  local name = type(metatable) == "table" and metatable.__name
+  local metatable = metatable_of(value)
+  local name = type(metatable) == "table" and rawget(metatable, "__name")
   return type(name) == "string" and name or type(value)
+end
+
+local LONGEST = 60
+
+--- The value as a message shows it.
+local function shown(value)
+  if math.type(value) == "integer" then
+    return ("%d"):format(value)
+  elseif value ~= value then
+    return "nan"
+  elseif type(value) == "number" then
+    return ("%.14g"):format(value)
+  elseif type(value) == "boolean" then
+    return tostring(value)
+  elseif type(value) == "string" then
+    local cut = #value > LONGEST and value:sub(1, LONGEST) .. "…" or value
+    return (("%q"):format(cut):gsub("\\\n", "\\n"))
+  end
+  return want.kind(value)
+end
+
+local function refuse(name, position, argument, expected, value, hint, level)
+  error(("bad argument #%d to '%s' (%s: %s expected, got %s%s)")
+    :format(position, name, argument, expected, shown(value), hint), level + 1)
 end
 
 --- Raises unless `ok`.
@@ -28,35 +72,290 @@ end
 ---@param deeper? integer
 function want.argument(ok, name, position, argument, expected, value, deeper)
   if not ok then
-    if type(value) == "number" then
-      value = ("%.14g"):format(value)
-    elseif type(value) == "string" then
-      value = ("%q"):format(value)
-    else
-      value = want.kind(value)
-    end
-    error(("bad argument #%d to '%s' (%s: %s expected, got %s)")
-      :format(position, name, argument, expected, value), 3 + (deeper or 0))
+    refuse(name, position, argument, expected, value, "", 3 + (deeper or 0))
   end
 end
+
+-- -- Rules ----------------------------------------------------------------------------------------
+
+---@class ctx.want.Rule
+---@field [1] string  what is expected
+---@field [2] fun(value: any): any, any  whether it fits; what to use instead of it, or the fault
+---@field argument? string  the argument's name, unless the caller has another
+---@overload fun(value, name: string, position: integer, argument?: string, deeper?: integer): any
+local Rule = {}
+
+--- What does not fit, as a rule returns it behind `false` when that is a part of the value.
+---@class ctx.want.Fault
+---@field at string        ".name" or "[2]", behind the argument's name
+---@field expected string
+---@field value any
+---@field hint? string
+
+--- Whether the value fits, and the value to use; or false and the fault, which lies `at` there.
+---@return boolean fits
+---@return any use
+local function judge(rule, value, at)
+  local fits, use = rule[2](value)
+  if fits and use == nil then
+    return true, value
+  elseif fits then
+    return true, use
+  elseif use == nil then
+    return false, { at = at, expected = rule[1], value = value }
+  end
+  use.at = at .. use.at
+  return false, use
+end
+
+function Rule.__call(rule, value, name, position, argument, deeper)
+  local fits, use = judge(rule, value, argument or rule.argument)
+  if not fits then
+    refuse(name, position, use.at, use.expected, use.value, use.hint or "", 3 + (deeper or 0))
+  end
+  return use
+end
+
+--- A new rule.
+---@param expected string
+---@param fits fun(value: any): any, any
+---@param argument? string  the usual name of such an argument
+---@return ctx.want.Rule
+function want.rule(expected, fits, argument)
+  return setmetatable({ expected, fits, argument = argument or "value" }, Rule)
+end
+
+local rule = want.rule
+
+--- A whole number, also one that is written as a float; the integer is used. Without limits: any.
+---@param least? integer
+---@param most? integer
+---@param what? string  in place of "a whole number"
+---@return ctx.want.Rule
+function want.whole(least, most, what)
+  local limits = most and (" from %d to %d"):format(least, most)
+    or least and (" of %d or more"):format(least) or ""
+  return rule((what or "a whole number") .. limits, function(value)
+    local n = type(value) == "number" and math.tointeger(value)
+    if n and n >= (least or n) and n <= (most or n) then
+      return true, n
+    end
+    return false
+  end, "n")
+end
+
+want.count = want.whole(1)
+want.port = want.whole(0, 65535, "a port, a whole number")
+want.port.argument = "port"
+want.descriptor = want.whole(0, 0x7fffffff, "a descriptor, a whole number")
+want.descriptor.argument = "fd"
+
+--- Of the clock: ctx.now() counts in ms, and shows no time of 9e12 or more.
+local function is_ms(value)
+  return type(value) == "number" and (value < 9e12 or value == math.huge)
+end
+
+--- A time in ms, or math.huge; a negative one is over at once.
+want.ms = rule("a time in ms", is_ms, "ms")
+want.duration = rule("a time in ms, 0 or more,", function(value)
+  return is_ms(value) and value >= 0
+end, "ms")
+want.positive_ms = rule("a positive number of ms", function(value)
+  return is_ms(value) and value > 0
+end, "ms")
+
+want.string = rule("a string", function(value) return type(value) == "string" end, "text")
+
+--- What the operating system or a library in C will read, which ends at a zero byte.
+want.text = rule("a string without zero bytes", function(value)
+  return type(value) == "string" and not value:find("\0", 1, true)
+end, "text")
+
+want.flag = rule("a boolean", function(value) return type(value) == "boolean" end, "flag")
+want.table = rule("a table", function(value) return type(value) == "table" end, "options")
+
+--- A function, or an object that can be called, as a cancel.
+want.fn = rule("a function", function(value)
+  if type(value) == "function" then
+    return true
+  end
+  local metatable = metatable_of(value)
+  return type(metatable) == "table" and type(rawget(metatable, "__call")) == "function"
+end, "fn")
+
+--- One of these values.
+---@param ... string|number|boolean
+---@return ctx.want.Rule
+function want.one_of(...)
+  local known, names = {}, {}
+  for i, value in ipairs { ... } do
+    known[value], names[i] = true, shown(value)
+  end
+  local last = table.remove(names)
+  return rule(#names == 0 and last or table.concat(names, ", ") .. " or " .. last, function(value)
+    return value ~= nil and known[value]
+  end)
+end
+
+--- Whatever fits one of the rules, the first that it fits.
+---@param expected string
+---@param ... ctx.want.Rule
+---@return ctx.want.Rule
+function want.either(expected, ...)
+  local rules = { ... }
+  return rule(expected, function(value)
+    for _, each in ipairs(rules) do
+      local fits, use = judge(each, value, "")
+      if fits then
+        return true, use
+      end
+    end
+    return false
+  end)
+end
+
+--- A list of such values, without holes and without other keys. The list to use is a new one.
+---@param of ctx.want.Rule
+---@param expected? string
+---@return ctx.want.Rule
+function want.list(of, expected)
+  expected = expected or "a list"
+  return rule(expected, function(value)
+    if type(value) ~= "table" then
+      return false
+    end
+    local list, n = {}, 0
+    for key in next, value do
+      n = n + 1
+      if math.type(key) ~= "integer" then
+        return false, { at = "", expected = expected, value = value,
+          hint = (" with the key %s"):format(shown(key)) }
+      end
+    end
+    for i = 1, n do
+      local fits, use = judge(of, rawget(value, i), ("[%d]"):format(i))
+      if not fits then
+        return false, use
+      end
+      list[i] = use
+    end
+    return true, list
+  end)
+end
+
+-- -- Tables of options ----------------------------------------------------------------------------
+
+--- How many letters must change to make one word of the other.
+local function distance(a, b)
+  local above = {}
+  for j = 0, #b do
+    above[j] = j
+  end
+  for i = 1, #a do
+    local row = { [0] = i }
+    for j = 1, #b do
+      local changed = a:byte(i) == b:byte(j) and 0 or 1
+      row[j] = math.min(above[j] + 1, row[j - 1] + 1, above[j - 1] + changed)
+    end
+    above = row
+  end
+  return above[#b]
+end
+
+local function quoted_names(known)
+  local names = {}
+  for each in pairs(known) do
+    names[#names + 1] = each
+  end
+  table.sort(names)
+  return '"' .. table.concat(names, '", "') .. '"'
+end
+
+--- "; the nearest is …" for a name that is not known; all names if none is near. A name that holds
+--- the other one is near: "timeout", "idle_timeout".
+local function nearest(known, key)
+  if type(key) ~= "string" or #key > LONGEST then
+    return "; known are " .. quoted_names(known)
+  end
+  local near, least, plain = {}, math.huge, key:lower():gsub("[_-]", "")
+  for each in pairs(known) do
+    local other = each:lower():gsub("_", "")
+    local far = distance(plain, other)
+    if #plain > 2 and (other:find(plain, 1, true) or plain:find(other, 1, true)) then
+      far = math.min(far, 2)
+    end
+    if far < least then
+      near, least = {}, far
+    end
+    if far == least then
+      near[each] = true
+    end
+  end
+  if least > math.max(2, #plain // 3) then
+    return "; known are " .. quoted_names(known)
+  end
+  return (next(near, (next(near))) and "; the nearest are " or "; the nearest is ")
+    .. quoted_names(near)
+end
+
+--- A rule for a table of options inside a table of options.
+---@param known table<string, ctx.want.Rule>
+---@param expected? string  "a table"
+---@return ctx.want.Rule
+function want.options_of(known, expected)
+  return rule(expected or "a table", function(given)
+    if type(given) ~= "table" then
+      return false
+    end
+    local options = {}
+    for key, value in pairs(given) do
+      if not known[key] then
+        return false, { at = "", expected = "the name of an option", value = key,
+          hint = nearest(known, key) }
+      end
+      local fits, use = judge(known[key], value, "." .. key)
+      if not fits then
+        return false, use
+      end
+      options[key] = use
+    end
+    return true, options
+  end, "options")
+end
+
+local rules_of = setmetatable({}, { __mode = "k" })
+
+--- Checks a table of options: no others than those in `known`, and each by its rule. Returns a new
+--- table with the values to use, which is empty where the caller gave nil. An option that must be
+--- there is asked for afterwards: want.fn(options.handler, "server", 1, "options.handler").
+---@param options any
+---@param name string
+---@param position integer
+---@param known table<string, ctx.want.Rule>
+---@param deeper? integer
+---@return table options
+function want.options(options, name, position, known, deeper)
+  if options == nil then
+    return {}
+  end
+  rules_of[known] = rules_of[known] or want.options_of(known)
+  options = rules_of[known](options, name, position, "options", 1 + (deeper or 0))
+  return options
+end
+
+-- -- Objects --------------------------------------------------------------------------------------
 
 ---@param c any
 ---@param name string
 ---@param position? integer 1 by default
-function want.context(c, name, position)
+---@param deeper? integer
+function want.context(c, name, position, deeper)
   if class_of(c) ~= "context" then
-    want.argument(false, name, position or 1, "c", "a context", c, 1)
+    refuse(name, position or 1, "c", "a context", c, "", 3 + (deeper or 0))
   end
 end
 
----@param fn any
----@param name string
----@param position integer
-function want.fn(fn, name, position)
-  want.argument(type(fn) == "function", name, position, "fn", "a function", fn, 1)
-end
-
---- A method was called on what is no object of its class: with a dot, as a rule.
+--- A method was called on something else than an object of its class: with a dot, as a rule.
 ---@param self any
 ---@param metatable table
 ---@param name string
@@ -67,6 +366,8 @@ function want.self(self, metatable, name)
   end
 end
 
+-- -- Without raising ------------------------------------------------------------------------------
+
 ---@param value any
 ---@param least number
 ---@return boolean
@@ -74,25 +375,6 @@ function want.is_whole(value, least)
   return type(value) == "number" and math.tointeger(value) ~= nil and value >= least
 end
 
---- Whether it is a time in ms that a clock can show, or math.huge.
----@param value any
----@return boolean
-function want.is_ms(value)
-  return type(value) == "number" and (value < 9e12 or value == math.huge)
-end
-
---- A table of options: no others than those in `known`, and each as it must be.
----@param options any
----@param name string
----@param position integer
----@param known table<string, [string, fun(value: any): any]>  what is expected, and whether it is
-function want.options(options, name, position, known)
-  want.argument(type(options) == "table", name, position, "options", "a table", options, 1)
-  for key, value in pairs(options) do
-    local option = known[key]
-    want.argument(option, name, position, "options", "the name of an option", key, 1)
-    want.argument(option[2](value), name, position, "options." .. key, option[1], value, 1)
-  end
-end
+want.is_ms = is_ms
 
 return want

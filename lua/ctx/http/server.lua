@@ -50,7 +50,7 @@ local server = { class = Server }
 ---@param options ctx.http.ServerOptions
 ---@return ctx.http.Server
 function server.new(options)
-  want.options(options, "server", 1, settings.known)
+  options = want.options(options, "server", 1, settings.known)
   check(options.handler, "server", 1, "options.handler", "a function", options.handler)
   local self = setmetatable({
     handler = options.handler, limits = settings.limits(options), _log = options.access_log,
