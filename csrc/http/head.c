@@ -61,12 +61,15 @@ static int is_value(const char* s, size_t n) {
   return 1;
 }
 
-/* Whether it is this word, which is in lower case, in any case. */
+static char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+/* Whether it is this word, in any case. */
 static int same(const char* s, size_t n, const char* word) {
   if (n != strlen(word)) return 0;
   for (size_t i = 0; i < n; i++) {
-    char c = s[i] >= 'A' && s[i] <= 'Z' ? (char)(s[i] | 0x20) : s[i];
-    if (c != word[i]) return 0;
+    if (lower(s[i]) != lower(word[i])) return 0;
   }
   return 1;
 }
@@ -104,6 +107,26 @@ static int is_plain(struct head* h, const char* name, size_t name_size, const ch
   return 1;
 }
 
+/* Names whose registered spelling is not that of put_name. */
+static const char* const SPELLINGS[] = {"ETag", "WWW-Authenticate", "X-Request-ID", "DAV",
+                                        "MIME-Version"};
+
+/* A name has one spelling, whichever the program wrote: capitals behind a hyphen and at the begin. */
+static void put_name(struct head* h, const char* name, size_t size) {
+  size_t from = h->size;
+  put(h, name, size);
+  if (!h->out || h->wrong) return;
+  char* at = h->out + from;
+  for (size_t i = 0; i < size; i++) {
+    int first = i == 0 || at[i - 1] == '-';
+    if (first && at[i] >= 'a' && at[i] <= 'z') at[i] = (char)(at[i] - 32);
+    if (!first && at[i] >= 'A' && at[i] <= 'Z') at[i] = (char)(at[i] + 32);
+  }
+  for (size_t i = 0; i < sizeof SPELLINGS / sizeof *SPELLINGS; i++) {
+    if (same(at, size, SPELLINGS[i])) memcpy(at, SPELLINGS[i], size);
+  }
+}
+
 /* One line of the name at `name` and the value on top of the stack, which stays. */
 static void put_line(struct head* h, int name) {
   size_t name_size, size;
@@ -116,7 +139,7 @@ static void put_line(struct head* h, int name) {
   if (!is_value(value, size)) {
     h->wrong = "a control character in the value";
   } else if (is_plain(h, name_at, name_size, value, size)) {
-    put(h, name_at, name_size);
+    put_name(h, name_at, name_size);
     put(h, ": ", 2);
     put(h, value, size);
     put(h, "\r\n", 2);

@@ -1,7 +1,123 @@
 -- SPDX-License-Identifier: MIT
---- Internal: a table of headers, whose values are strings, or lists of them when a header came more
---- than once.
+--- Internal: header fields, whose values are strings, or lists of them when a field comes more than
+--- once.
+---
+--- Names of fields are compared without case (RFC 9110, 5.1). So a table of them keeps each name
+--- in lower case, and reads and writes it under any spelling: `headers["Content-Type"]` and
+--- `headers["content-type"]` are one field, of a request and of a response. `pairs` gives the names
+--- in lower case; on the wire each has one spelling. A caller's plain table becomes one by
+--- `fields.of`, which refuses two spellings of a name: `pairs` would decide which of them counts.
 local fields = {}
+
+-- -- Names ----------------------------------------------------------------------------------------
+
+-- ASCII alone, as string.lower follows the locale: a Turkish one has another letter for "I".
+local LOWER = {}
+for byte = ("A"):byte(), ("Z"):byte() do
+  LOWER[string.char(byte)] = string.char(byte + 32)
+end
+
+--- Whether it is a token (RFC 9110, 5.6.2), as the name of a field has to be.
+---@param text any
+---@return boolean
+function fields.is_token(text)
+  return type(text) == "string" and not text:find("[^A-Za-z0-9!#$%%&'*+.^_`|~-]") and text ~= ""
+end
+
+-- The names that were folded lately. A program uses a few; a proxy may copy any of another
+-- server's, so their number and their size are bounded.
+local MOST, LONGEST = 512, 64
+local folded, count = {}, 0
+
+--- The name in lower case; nil if it cannot be a field's.
+local function fold(name)
+  local found = folded[name]
+  if found or not fields.is_token(name) then
+    return found
+  end
+  found = name:gsub("[A-Z]", LOWER)
+  if #name <= LONGEST then
+    if count == MOST then
+      folded, count = {}, 0
+    end
+    folded[name], count = found, count + 1
+  end
+  return found
+end
+
+fields.fold = fold
+
+-- -- Tables of fields -----------------------------------------------------------------------------
+
+---@class ctx.Fields
+---@field [string] any
+local Fields = { __name = "ctx.Fields" }
+
+local rawget, rawset = rawget, rawset
+
+Fields.__index = function(self, name)
+  local found = fold(name)
+  if found and found ~= name then
+    return rawget(self, found)
+  end
+end
+
+Fields.__newindex = function(self, name, value)
+  local found = fold(name)
+  if not found then
+    error(("%s is not the name of a header"):format(type(name) == "string" and ("%q"):format(name)
+      or "a " .. type(name)), 2)
+  end
+  rawset(self, found, value)
+end
+
+fields.class = Fields
+
+---@return ctx.Fields
+function fields.new()
+  return setmetatable({}, Fields)
+end
+
+--- Makes one of a table whose names are in lower case already, as the parser of requests has them.
+---@param headers table<string, any>
+---@return ctx.Fields
+function fields.adopt(headers)
+  return setmetatable(headers, Fields)
+end
+
+--- A table of fields with what a plain table has, or another one of its kind; or nil and what is
+--- wrong with it.
+---@param headers table<string, any>
+---@return ctx.Fields? copy
+---@return string? wrong
+function fields.of(headers)
+  local copy = {}
+  for name, value in next, headers do
+    local found = fold(name)
+    if not found then
+      return nil, ("header %s: not the name of a header"):format(tostring(name))
+    elseif copy[found] ~= nil then
+      return nil, ("header %s: it stands there twice, in two spellings"):format(found)
+    end
+    copy[found] = value
+  end
+  return setmetatable(copy, Fields)
+end
+
+--- What is wrong with the names in a table of headers; nil if nothing is.
+---@param headers any  nil: no headers
+---@return string? wrong
+function fields.wrong(headers)
+  if headers == nil or getmetatable(headers) == Fields then
+    return nil
+  elseif type(headers) ~= "table" then
+    return "a table expected, got a " .. type(headers)
+  end
+  local _, wrong = fields.of(headers)
+  return wrong
+end
+
+-- -- Values ---------------------------------------------------------------------------------------
 
 --- The text without the blanks around it. Not by one pattern, as is usual: that tries each run of
 --- blanks within to its end from each of its places, which for a header of them takes seconds.

@@ -116,7 +116,7 @@ function Server:stats() end
 ---@field raw_path string            as it was sent
 ---@field raw_query? string          as it was sent
 ---@field query table<string, string>    name → its first value
----@field headers table<string, string>  names in lower case; several of one name are joined
+---@field headers table<string, string>  under any spelling; several of one name are joined
 ---@field params table<string, string>   what the router found in the path
 ---@field pattern? string            that the router has matched
 ---@field minor integer              of HTTP/1.minor
@@ -166,7 +166,7 @@ function Req:hijack() end
 
 ---@class ctx.http.Response
 ---@field status integer      200
----@field headers table<string, string|number|string[]>
+---@field headers table<string, string|number|string[]>  names are compared without case
 ---@field bytes integer       of the body, handed over so far
 ---@field sent boolean        the head is out, or under way
 ---@field finished boolean

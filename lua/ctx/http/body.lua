@@ -17,7 +17,7 @@ local HIGH_WATER = 65536
 ---@field _failed any?            why the rest will not come
 ---@field _readers ctx.uv.Gate    opens when there is more
 ---@field _wanted fun()           tells the connection to read on
----@field trailers table<string, string>?
+---@field trailers ctx.Fields?
 local Body = {}
 Body.__index = Body
 
@@ -43,7 +43,7 @@ function Body:push(bytes)
 end
 
 --- That was all.
----@param trailers table<string, string>?
+---@param trailers ctx.Fields?
 function Body:finish(trailers)
   self._over = true
   self.trailers = trailers

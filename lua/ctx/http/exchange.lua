@@ -5,6 +5,7 @@ local causes = require "ctx.http.causes"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local failure = require "ctx.http.failure"
+local fields = require "ctx.fields"
 local propagate = require "ctx.propagate"
 local record = require "ctx.http.record"
 local report = require "ctx.report"
@@ -90,6 +91,7 @@ local function run(conn, req)
     conn:peer() -- as long as it is there
   end
   local c, cancel <close> = derive(server, conn, req.headers)
+  fields.adopt(req.headers)
   local span
   req.ctx = c
   if propagate.is_tracing() then

@@ -6,6 +6,7 @@ local causes = require "ctx.http.causes"
 local ctx = require "ctx"
 local exchange = require "ctx.http.exchange"
 local failure = require "ctx.http.failure"
+local fields = require "ctx.fields"
 local request = require "ctx.http.request"
 local response = require "ctx.http.response"
 
@@ -129,7 +130,8 @@ local function received(self)
   self._watchdog:clear()
   local req = self.request
   if req then
-    req._body:finish(self._reader:trailers())
+    local trailers = self._reader:trailers()
+    req._body:finish(trailers and fields.adopt(trailers))
   else
     self:_next()
   end

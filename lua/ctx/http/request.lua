@@ -12,11 +12,11 @@ local check_context = want.context
 ---@field path string                decoded
 ---@field raw_path string            as it was sent
 ---@field query table<string, string>  name → its first value; made on first use
----@field headers table<string, string>  names in lower case; several of one name are joined
+---@field headers ctx.Fields         any spelling of a name; several of one name are joined
 ---@field params table<string, string>   what the router found in the path
 ---@field minor integer              of HTTP/1.minor
 ---@field server ctx.http.Server
----@field trailers table<string, string>?  what came after a chunked body, once that is read
+---@field trailers ctx.Fields?  what came after a chunked body, once that is read
 ---@field raw_query string?        as it was sent
 ---@field _body ctx.http.Body
 ---@field _connection ctx.http.Connection

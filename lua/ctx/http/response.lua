@@ -5,6 +5,7 @@
 --- Content-Length; what is written in several is chunked, unless the headers name a length.
 local ctx = require "ctx"
 local errors = require "ctx.errors"
+local fields = require "ctx.fields"
 local want = require "ctx.want"
 local status_names = require "ctx.http.status"
 local wire = require "ctx.http.wire"
@@ -14,7 +15,7 @@ local concat = table.concat
 
 ---@class ctx.http.Response
 ---@field status integer          200
----@field headers table<string, string|number|string[]>
+---@field headers ctx.Fields     of strings, numbers or lists of them
 ---@field bytes integer           of the body, handed over so far
 ---@field sent boolean            the head is out, or under way
 ---@field finished boolean
@@ -35,8 +36,8 @@ local response = { class = Response }
 ---@param connection ctx.http.Connection
 ---@return ctx.http.Response
 function response.new(request, connection)
-  return setmetatable({ status = 200, headers = {}, bytes = 0, sent = false, finished = false,
-    failed = nil, _length = nil, _chunked = false, _has_body = nil, _missed = nil,
+  return setmetatable({ status = 200, headers = fields.new(), bytes = 0, sent = false,
+    finished = false, failed = nil, _length = nil, _chunked = false, _has_body = nil, _missed = nil,
     _request = request, _connection = connection, _keep_alive = request.keep_alive }, metatable)
 end
 
@@ -77,10 +78,13 @@ local function make_head(self, length)
     length = false -- the program may name the length that GET would have
   end
   local keep_alive = self._keep_alive and self._connection:may_go_on()
-  local head, kept, named = wire.head(status, status_names[status] or "", self.headers, length,
-    keep_alive, request.minor, http_date())
+  local wrong, head, kept, named = fields.wrong(self.headers), nil, nil, nil
+  if not wrong then
+    head, kept, named = wire.head(status, status_names[status] or "", self.headers, length,
+      keep_alive, request.minor, http_date())
+  end
   if not head then
-    return nil, "res.headers: " .. kept
+    return nil, "res.headers: " .. (wrong or kept)
   end
   self._keep_alive = kept
   self._length = named
@@ -270,10 +274,13 @@ function Response:inform(c, status, headers)
   if err or self.sent or self._request.minor == 0 then
     return nil, err or errors.new("inform: the head is out, or the client knows HTTP/1.0 only")
   end
-  local head, wrong = wire.head(status, status_names[status] or "", headers, nil, true, 1,
-    http_date())
+  local wrong = fields.wrong(headers)
+  local head, unfit = nil, wrong
+  if not wrong then
+    head, unfit = wire.head(status, status_names[status] or "", headers, nil, true, 1, http_date())
+  end
   if not head then
-    error("inform: " .. wrong, 2)
+    error("inform: " .. unfit, 2)
   end
   local ok
   ok, err = self._connection:write(c, head)
@@ -297,13 +304,12 @@ function response.plain(self, status, text, headers)
     return nil, errors.new("error: the response has begun")
   end
   local request = self._request -- none, in a program's test of its handlers
-  self.status = status
-  self.headers = headers or {}
+  local all = headers and fields.of(headers) or fields.new()
   for name, value in pairs(request and request._kept or {}) do
-    self.headers[name] = value
+    all[name] = value
   end
-  self.headers["Content-Type"] = "text/plain; charset=utf-8"
-  self.headers["X-Content-Type-Options"] = "nosniff"
+  all["content-type"], all["x-content-type-options"] = "text/plain; charset=utf-8", "nosniff"
+  self.status, self.headers = status, all
   return self:finish(ctx.background(), text .. "\n")
 end
 

@@ -8,6 +8,7 @@ local core = require "ctx.core"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local failure = require "ctx.http.failure"
+local fields = require "ctx.fields"
 local want = require "ctx.want"
 
 -- So many pieces are taken before the others get a turn: no kernel makes the writer wait.
@@ -67,9 +68,9 @@ function Buffered:inform()
 end
 
 local function new_buffer(res)
-  local headers = {}
-  for name, value in pairs(res.headers) do
-    headers[name] = value
+  local headers, wrong = fields.of(res.headers or {})
+  if not headers then
+    error("res.headers: " .. wrong, 0)
   end
   return setmetatable({ status = res.status, headers = headers, bytes = 0, sent = false,
     finished = false, _parts = {}, _late = false, _request = res._request }, metatable)
