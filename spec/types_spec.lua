@@ -187,7 +187,7 @@ local function check_module(name, file)
   local live = {}
   for variable, object in pairs(objects) do
     for field in pairs(object) do
-      if type(field) == "string" and not field:find("^_") then
+      if type(field) == "string" and (field == "_VERSION" or not field:find("^_")) then
         live[variable .. "." .. field] = true
       end
     end

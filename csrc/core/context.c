@@ -80,6 +80,10 @@ void ctx_with_deadline(ctx_t* c, ctx_t* parent, uint64_t deadline_ns, ctx_cause_
   if (deadline_ns <= c->tree->now_ns) ctx__mark(c, CTX_DEADLINE_EXCEEDED, c->cause, deadline_ns);
 }
 
+void ctx_with_timeout(ctx_t* c, ctx_t* parent, uint64_t timeout_ns, ctx_cause_t* cause) {
+  ctx_with_deadline(c, parent, ctx_time_add(ctx_now(parent->tree), timeout_ns), cause);
+}
+
 void ctx_without_cancel(ctx_t* c, ctx_t* parent) {
   ctx__init(c, parent->tree, NULL, CTX__WITHOUT);
   parent->tree->counters.derived++;

@@ -130,7 +130,9 @@ int ctx_timer_start(ctx_tree_t* tree, ctx_timer_t* t, uint64_t at_ns, ctx_timer_
     t->ready.tree = NULL;
     return CTX_ENOMEM;
   }
-  t->ready = (ctx_watcher_t){.tree = tree, .fn = timer_call};
+  t->ready.tree = tree;
+  t->ready.fn = timer_call;
+  t->ready.next = NULL; /* not in the ready list */
   tree->counters.watchers++;
   return 0;
 }

@@ -72,7 +72,9 @@ int ctx_group_wait(ctx_group_t* g, ctx_join_t* join, ctx_join_fn fn) {
     if (g->c != NULL) ctx_cancel(g->c, NULL);
     return 0;
   }
-  *join = (ctx_join_t){.g = g, .fn = fn};
+  join->watcher.tree = NULL;
+  join->g = g;
+  join->fn = fn;
   append(g, join);
   return CTX_PENDING;
 }

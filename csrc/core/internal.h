@@ -14,7 +14,11 @@
  * - A live, unlinked context may have a done ancestor that it has not heard of yet. Then the
  *   tree's epoch has risen since `seen`, and ctx__pull brings the news. */
 
+#define CTX_BUILD
 #include <ctx/ctx.h>
+
+/* The core's own names never leave the object that it is linked into, whatever builds it. */
+#pragma GCC visibility push(hidden)
 
 enum ctx__kind {
   CTX__TIMER, /* no context */
@@ -92,5 +96,7 @@ void ctx__inbox_close(ctx_tree_t* tree);
 static inline bool ctx__linked(const ctx_t* c) {
   return (c->due.flags & CTX__LINKED) != 0;
 }
+
+#pragma GCC visibility pop
 
 #endif

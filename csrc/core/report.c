@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* What there is: counters, and a walk over what is linked. */
+/* Reports: the version, counters, and a walk over what is linked. */
 #include "internal.h"
+
+uint32_t ctx_version(void) {
+  return CTX_VERSION_HEX;
+}
 
 void ctx_counters(const ctx_tree_t* tree, ctx_counters_t* out) {
   *out = tree->counters;

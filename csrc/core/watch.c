@@ -79,7 +79,8 @@ void ctx__ready(ctx_tree_t* tree, ctx_watcher_t* w) {
 }
 
 void ctx__watcher_ready(ctx_tree_t* tree, ctx_watcher_t* w, ctx_watcher_fn fn) {
-  *w = (ctx_watcher_t){.tree = tree, .fn = fn};
+  w->tree = tree;
+  w->fn = fn;
   tree->counters.watchers++;
   ctx__ready(tree, w);
   ctx__wake(tree, 0);
@@ -110,7 +111,9 @@ int ctx_watch(ctx_t* c, ctx_watcher_t* w, ctx_watcher_fn fn) {
   if (tree->closed) return CTX_ECLOSED;
   bool done = ctx_err(c) != 0;
   if (!done && ctx__link(c) != 0) return CTX_ENOMEM;
-  *w = (ctx_watcher_t){.c = c, .tree = tree, .fn = fn};
+  w->c = c;
+  w->tree = tree;
+  w->fn = fn;
   tree->counters.watchers++;
   if (done) {
     ctx__ready(tree, w);

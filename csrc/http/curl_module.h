@@ -24,6 +24,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#pragma GCC visibility push(hidden)
+
 #define HCURL_POOL     "ctx.http.curl.Pool"
 #define HCURL_TRANSFER "ctx.http.curl.Transfer"
 
@@ -163,5 +165,7 @@ void hcurl_set_up(lua_State* L, hcurl_transfer* t);
 
 /* Adds url(), errno_name() and version() to the table on top. */
 void hcurl_open_text(lua_State* L);
+
+#pragma GCC visibility pop
 
 #endif

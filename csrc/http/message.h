@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#pragma GCC visibility push(hidden)
+
 enum message_events {
   MESSAGE_HEAD = 1,  /* the head is whole */
   MESSAGE_BODY = 2,  /* bytes of the body, at body.at */
@@ -81,5 +83,7 @@ void http_message_next(struct http_message* m);
 
 /* Whether some bytes of a message that is not over have been read. */
 int http_message_began(const struct http_message* m);
+
+#pragma GCC visibility pop
 
 #endif

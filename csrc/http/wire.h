@@ -4,6 +4,8 @@
 
 #include <lua.h>
 
+#pragma GCC visibility push(hidden)
+
 /* head(status, reason, headers, length, keep_alive, minor, date) -> bytes, keep_alive, length
  *
  * The head of a response. `headers` is a table: name -> value, or list of values; numbers count as
@@ -15,5 +17,7 @@
  * A header that must not be sent so - a name that is no token, a value with a line break, a framing
  * header that is the server's own - gives nil and what is wrong with it. */
 int http_head(lua_State* L);
+
+#pragma GCC visibility pop
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The class of cancels: callable, and closable, so that `local c, cancel <close> = …` is Lua's
  * `defer cancel()`. A cancel holds its context; holding a context gives nobody its cancel. */
+#include "enter.h"
 #include "lctx.h"
 
 static const char cancel_tag = 0;

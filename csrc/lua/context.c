@@ -2,6 +2,7 @@
 /* The class of contexts: what can be read of one. */
 #include <math.h>
 
+#include "enter.h"
 #include "lctx.h"
 
 int lctx_typeerror(lua_State* L, int arg, const char* name, const char* expected) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The door from C to Lua functions that are not ours: everything called here may raise, and none
  * of it gets further than this file. */
+#include "enter.h"
 #include "lctx.h"
 
 /* Error objects keep their identity; a plain message gets the stack it came from. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "failure.h"
+#include "enter.h"
 
 /* Arguments: the error, its traceback, the state and the hook as light pointers. */
 static int make(lua_State* L) {

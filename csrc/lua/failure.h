@@ -10,6 +10,8 @@
  * while nothing else runs. This one is the newest. */
 #include "lctx.h"
 
+#pragma GCC visibility push(hidden)
+
 /* User values. */
 enum { LCTX_FAILURE_ERROR = 1, LCTX_FAILURE_TRACE };
 
@@ -23,5 +25,7 @@ typedef struct lctx_failure {
 lctx_failure* lctx_push_failure(lua_State* L, lctx_state* S, const char* hook);
 /* Replaces the failure on top by a user value of it. With NULL for it what is on top is the error. */
 void lctx_open_up(lua_State* L, const lctx_failure* failure, int value);
+
+#pragma GCC visibility pop
 
 #endif

@@ -6,6 +6,8 @@
  * wake them. Lua tells nobody of a close: whoever meets such a coroutine looks. All in sched.c. */
 #include "lctx.h"
 
+#pragma GCC visibility push(hidden)
+
 /* Takes a parked coroutine out of everything that could wake it. */
 void lctx_unpark(lctx_task* t);
 /* Takes back what a coroutine waits for, or was given, that will not go on. */
@@ -17,5 +19,7 @@ void lctx_task_closed(lua_State* L, lctx_task* t);
 /* The last resort, when nothing can ever wake a task: its <close> variables run, and cannot wait.
  * Its error is the value on top of L, which is popped. */
 void lctx_task_abandon(lua_State* L, lctx_task* t);
+
+#pragma GCC visibility pop
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The class of groups (errgroup), over the core's: tasks that fail and stop together. */
 #include "group.h"
+#include "enter.h"
 #include "place.h"
 
 /* What a g:go that is blocked at the limit needs beside its task's record. */

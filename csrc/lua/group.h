@@ -6,6 +6,8 @@
 #include "failure.h"
 #include "lctx.h"
 
+#pragma GCC visibility push(hidden)
+
 /* User values: the group's context; its failure, with the first error; a list of the other errors, see
  * group_errors.c. */
 enum { LCTX_GROUP_CONTEXT = 1, LCTX_GROUP_FAILURE, LCTX_GROUP_OTHERS, LCTX_GROUP_VALUES = 3 };
@@ -37,5 +39,7 @@ static inline void lctx_group_unheed(lctx_group* g) {
 bool lctx_group_hear(lua_State* L, lctx_group* g, int index);
 /* g:errors() → a list of all errors, by time */
 int lctx_group_errors(lua_State* L);
+
+#pragma GCC visibility pop
 
 #endif

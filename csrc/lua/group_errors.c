@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What becomes of the errors of a group's tasks. */
+#include "enter.h"
 #include "group.h"
 #include "place.h"
 

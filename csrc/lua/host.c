@@ -13,6 +13,7 @@
 #endif
 #include <fcntl.h>
 
+#include "enter.h"
 #include "lctx.h"
 #include "where.h"
 

@@ -14,12 +14,16 @@
  *
  * Upvalues. Every C function here that is registered through lctx_register has the same ones. */
 
+#define CTX_BUILD
 #include <ctx/ctx.h>
 #include <ctx/lua.h>
 #include <lauxlib.h>
 #include <lua.h>
 
 #include "list.h"
+
+/* The binding's own names never leave the module, whatever builds it. */
+#pragma GCC visibility push(hidden)
 
 enum {
   LCTX_UP_STATE = 1, /* light pointer to the state's record */
@@ -426,20 +430,6 @@ void lctx_open_wake(lua_State* L, lctx_state* S);
 void lctx_close_host(lctx_state* S);
 void lctx_open_host(lua_State* L, lctx_state* S);
 
-/* enter.c: the only door from C to Lua functions that are not ours */
-/* lua_pcall with a traceback for strings: returns its status. */
-int lctx_enter(lua_State* L, int nargs, int nresults);
-/* The same without the traceback: for errors that are passed on. */
-int lctx_enter_plain(lua_State* L, int nargs, int nresults);
-/* Pushes the text, or the message that there is no memory for it. Raises no error. */
-void lctx_pushtext(lua_State* L, const char* text);
-/* Calls the hook of this name with the `nargs` values on top. False, and no results, when it
- * raised or is not there. */
-bool lctx_hook(lua_State* L, lctx_state* S, const char* name, int nargs, int nresults);
-/* luv ends the process when there is no memory to call a callback with (traps L1): asks beforehand
- * for what that takes. False if there is not so much. */
-bool lctx_reserve(lua_State* L);
-/* Reports the message on top, and pops it. */
-void lctx_report(lua_State* L, lctx_state* S, const char* kind);
+#pragma GCC visibility pop
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* See results.h. The table is the record's, and made once: each result of a file is packed. */
 #include "results.h"
+#include "enter.h"
 
 void lctx_pack(lua_State* L, lctx_task* t, int n) {
   int first = lua_gettop(L) - n;

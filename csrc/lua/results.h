@@ -6,6 +6,8 @@
  * use, or where they must not be lost if the coroutine is closed before it runs on. */
 #include "lctx.h"
 
+#pragma GCC visibility push(hidden)
+
 /* Moves the `n` values on top to where the waiting coroutine will find them. */
 void lctx_hand_over(lua_State* L, lctx_task* t, int n);
 /* Packs the `n` values on top, and above these what frees them, or nil; pops all. */
@@ -16,5 +18,7 @@ bool lctx_take_packed(lua_State* L, lctx_task* t);
 /* Replaces that table by the values in it; or frees them, and pops it, without an error. */
 void lctx_unpack(lua_State* L);
 void lctx_drop_packed(lua_State* L, lctx_state* S);
+
+#pragma GCC visibility pop
 
 #endif

@@ -5,6 +5,7 @@
  * into the run queue, and lctx_drain, called from the bottom of the loop, takes it from there. */
 #include <string.h>
 
+#include "enter.h"
 #include "gone.h"
 #include "lctx.h"
 #include "place.h"

@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* The state's record: made when ctx.core is first opened in a Lua state, closed with it. */
 #include "lctx.h"
+
+/* Before 5.4.3 a <close> variable cannot wait; up to then finalizers could hang at the end, too. */
+#if LUA_VERSION_NUM == 504 && LUA_VERSION_RELEASE_NUM < 50404
+#error "ctx needs Lua 5.4.4 or later"
+#elif LUA_VERSION_NUM < 504
+#error "ctx needs Lua 5.4.4 or later; is LUA_INCDIR the folder of another Lua's headers?"
+#endif
 #include "place.h"
 #include "where.h"
 
@@ -258,6 +265,8 @@ static void open_state(lua_State* L) {
   lctx_state* S = make_state(L);
   lua_newtable(L);
   lctx_register(L, S, functions);
+  lua_pushfstring(L, "ctx %d.%d.%d", CTX_VERSION_MAJOR, CTX_VERSION_MINOR, CTX_VERSION_PATCH);
+  lua_setfield(L, -2, "_VERSION");
   lctx_open_where(L, S);
   lctx_open_sched(L, S);
   lctx_open_context(L, S);
@@ -279,7 +288,7 @@ static void open_state(lua_State* L) {
   S->whole = true;
 }
 
-CTX_EXTERN int luaopen_ctx_core(lua_State* L) {
+int luaopen_ctx_core(lua_State* L) {
   open_state(L);
   lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key);
   lua_getiuservalue(L, -1, 1);

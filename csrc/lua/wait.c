@@ -5,6 +5,7 @@
  * runs the loop instead. The way back is one: a function that turns the outcome into results. */
 #include <string.h>
 
+#include "enter.h"
 #include "gone.h"
 #include "lctx.h"
 #include "place.h"

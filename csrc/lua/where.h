@@ -7,11 +7,15 @@
  * between it and here, would be the same for all. */
 #include "lctx.h"
 
+#pragma GCC visibility push(hidden)
+
 /* Pushes "file:line: ", the nearest line that is not this library's own; with none such, the nearest;
  * or "". */
 void lctx_pushwhere(lua_State* L, lctx_state* S);
 /* luaL_error at that line, however deep in this library: for what can go wrong in any wait. */
 int lctx_error(lua_State* L, lctx_state* S, const char* format, ...);
 void lctx_open_where(lua_State* L, lctx_state* S);
+
+#pragma GCC visibility pop
 
 #endif

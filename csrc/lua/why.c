@@ -3,6 +3,7 @@
  *
  * The sentinels stay what they are. An end belongs to the context that was cancelled, or whose
  * deadline passed; those below only have it from there. */
+#include "enter.h"
 #include "lctx.h"
 #include "where.h"
 

@@ -27,6 +27,28 @@ TEST(a_deadline_not_sooner_than_the_parents_never_fires) {
   }
 }
 
+TEST(a_timeout_is_a_deadline_counted_from_now) {
+  fake_t f;
+  REASON(slow);
+  fake_start(&f);
+  ctx_t c, endless, over;
+  f.now_ns += 7; /* unseen by the tree so far */
+  ctx_with_timeout(&c, f.root, MS, &slow.cause);
+  ctx_with_timeout(&endless, f.root, CTX_NEVER - 1, NULL);
+  ctx_with_timeout(&over, f.root, 0, &slow.cause);
+  ASSERT_EQ(ctx_deadline(&c), f.now_ns + MS);
+  ASSERT_EQ(ctx_deadline(&endless), CTX_NEVER);
+  ASSERT_DONE(&over, CTX_DEADLINE_EXCEEDED, &slow);
+  fake_advance(&f, MS - 1);
+  ASSERT_LIVE(&c);
+  fake_advance(&f, 1);
+  ASSERT_DONE(&c, CTX_DEADLINE_EXCEEDED, &slow);
+  ctx_release(&over);
+  ctx_release(&endless);
+  ctx_release(&c);
+  fake_stop(&f);
+}
+
 TEST(a_sooner_deadline_ends_the_child_alone) {
   fake_t f;
   REASON(outer);

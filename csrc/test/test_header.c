@@ -20,3 +20,9 @@ TEST(each_code_has_a_text_of_its_own) {
   CTX_ERRNO_MAP(KNOWN)
 #undef KNOWN
 }
+
+TEST(the_library_is_the_one_that_the_headers_are_of) {
+  ASSERT_EQ(ctx_version(), CTX_VERSION_HEX);
+  unsigned hex = CTX_VERSION_MAJOR << 16 | CTX_VERSION_MINOR << 8 | CTX_VERSION_PATCH;
+  ASSERT_EQ(CTX_VERSION_HEX, hex);
+}

@@ -349,7 +349,7 @@ TEST(deriving_reading_and_cancelling_allocate_nothing_and_ask_for_no_wake_up) {
   ASSERT_EQ(memory.allocations, before);
   ASSERT_EQ(f.wakes, 0);
   ASSERT_INT(sizeof(ctx_t), <=, 96);
-  ASSERT_INT(sizeof(ctx_watcher_t), <=, 40);
+  ASSERT_INT(sizeof(ctx_watcher_t), <=, 48);
   fake_stop(&f);
 }
 

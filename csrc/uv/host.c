@@ -15,6 +15,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* pthread types in uv.h, CLOCK_MONOTONIC_COARSE */
 #endif
+#define CTX_BUILD
 #include <ctx/uv.h>
 #include <stdlib.h>
 #include <time.h>

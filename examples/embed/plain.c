@@ -10,8 +10,7 @@
 #include <ctx/uv.h>
 #include <stdio.h>
 
-#define NS_PER_MS UINT64_C(1000000)
-#define BUDGET_MS 100
+#define BUDGET_NS (100 * UINT64_C(1000000))
 
 enum outcome { FINISHED, STOPPED, TAKEN_BACK };
 static const char* const outcome_names[] = {"finished", "stopped", "taken back"};
@@ -50,7 +49,7 @@ static void do_work(uv_work_t* work) {
 /* On the loop's thread, when the context is done: a job that still waits for a thread need not get
  * one. From one that runs, uv_cancel returns UV_EBUSY, and the flag has told it already. */
 static void on_done(ctx_watcher_t* watcher) {
-  job_t* job = (job_t*)((char*)watcher - offsetof(job_t, watcher));
+  job_t* job = watcher->data;
   uv_cancel((uv_req_t*)&job->work);
 }
 
@@ -73,6 +72,7 @@ static int start(job_t* job, uv_loop_t* loop, ctx_t* parent) {
   int err = UV_ENOMEM;
   ctx_with_cancel(&job->c, parent);
   job->work.data = job;
+  job->watcher.data = job;
   job->flag = ctx_share(&job->c);
   if (job->flag && ctx_watch(&job->c, &job->watcher, on_done) == 0) {
     err = uv_queue_work(loop, &job->work, do_work, after_work);
@@ -99,8 +99,7 @@ int main(void) {
   if (uv_loop_init(&loop) || ctx_uv_init(&host, &loop)) return 1;
 
   ctx_tree_t* tree = ctx_uv_tree(&host);
-  uint64_t deadline_ns = ctx_time_add(ctx_now(tree), BUDGET_MS * NS_PER_MS);
-  ctx_with_deadline(&batch, ctx_background(tree), deadline_ns, NULL);
+  ctx_with_timeout(&batch, ctx_background(tree), BUDGET_NS, NULL);
   for (unsigned i = 0; i < COUNT; i++) {
     int err = start(&jobs[i], &loop, &batch);
     if (err) fprintf(stderr, "%s: %s\n", jobs[i].name, uv_strerror(err));

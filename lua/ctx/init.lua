@@ -22,6 +22,7 @@ core.sentinels(errors.canceled, errors.deadline_exceeded)
 
 ---@class ctx
 local ctx = {
+  _VERSION = core._VERSION,
   canceled = errors.canceled,
   deadline_exceeded = errors.deadline_exceeded,
   background = core.background,

@@ -4,6 +4,7 @@
 ---Contexts: cancellation, deadlines and request values that follow every call.
 ---Times are in milliseconds, absolute ones on `ctx.now()`; `math.huge` means without end.
 ---@class ctx
+---@field _VERSION string             "ctx 0.1.0", the version of the C module
 ---@field canceled ctx.Error           prints "context canceled"
 ---@field deadline_exceeded ctx.Error  prints "context deadline exceeded"
 local ctx = {}

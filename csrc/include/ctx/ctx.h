@@ -7,7 +7,9 @@
  *
  * THREADS. A tree and all that hangs on it belong to one thread, the loop's. Exactly four
  * functions may be called from any thread: ctx_flag_err, ctx_flag_retain, ctx_flag_release
- * and ctx_cancel_async. Everything else is for the loop's thread only.
+ * and ctx_cancel_async. Everything else is for the loop's thread only. In a signal handler only
+ * ctx_flag_err is safe; the others lock a mutex or allocate. To cancel on a signal, let the loop
+ * hear of it (uv_signal_t, a pipe) and cancel there.
  *
  * MEMORY. The caller owns the memory of every structure here and may embed it in its own.
  * A context must stay where it is, and its parent must stay valid, until ctx_release of the
@@ -35,11 +37,25 @@
 extern "C" {
 #endif
 
+/* The version of these headers. CTX_VERSION_HEX is 0xMMmmpp: it can be compared. */
+#define CTX_VERSION_MAJOR 0
+#define CTX_VERSION_MINOR 1
+#define CTX_VERSION_PATCH 0
+#define CTX_VERSION_HEX   ((CTX_VERSION_MAJOR << 16) | (CTX_VERSION_MINOR << 8) | CTX_VERSION_PATCH)
+
+/* Programs leave this alone. While the library itself is compiled (CTX_BUILD, which its own headers
+ * define) it decides what can be seen from outside: everything of a shared library
+ * (CTX_BUILD_SHARED, which its build defines), nothing of a Lua module or a static library. A
+ * program that loads such a module, or two of them, cannot take over one another's functions. */
 #ifndef CTX_EXTERN
-#if defined(__GNUC__) && !defined(_WIN32)
-#define CTX_EXTERN __attribute__((visibility("default")))
-#else
+#if defined(_WIN32) && defined(CTX_BUILD_SHARED)
+#define CTX_EXTERN __declspec(dllexport)
+#elif defined(_WIN32) || !defined(__GNUC__)
 #define CTX_EXTERN
+#elif defined(CTX_BUILD) && !defined(CTX_BUILD_SHARED)
+#define CTX_EXTERN __attribute__((visibility("hidden")))
+#else
+#define CTX_EXTERN __attribute__((visibility("default")))
 #endif
 #endif
 
@@ -81,6 +97,11 @@ typedef struct ctx_join_s ctx_join_t;
 
 /* The text of a code; "unknown error" for one that is not in CTX_ERRNO_MAP. */
 CTX_EXTERN const char* ctx_strerror(int code);
+
+/* The CTX_VERSION_HEX of the library that the program runs with. The structures here are public for
+ * their size, so a program must run with the version whose headers it was compiled with; before 1.0
+ * that is the same major and minor number. Any thread. */
+CTX_EXTERN uint32_t ctx_version(void);
 
 /* -- The host: what a tree asks of the program around it ------------------------------- */
 
@@ -143,9 +164,13 @@ CTX_EXTERN void ctx_with_cancel(ctx_t* c, ctx_t* parent);
 /* Derives `c` from `parent`: done no later than `deadline_ns`, with `cause` (retained; may be
  * NULL) when that deadline is what ends it. A deadline not sooner than the parent's is accepted
  * and never fires: the parent's comes first, with the parent's cause. With a deadline that has
- * passed, `c` is born done. A timeout is a deadline: ctx_time_add(ctx_now(tree), timeout_ns). */
+ * passed, `c` is born done. */
 CTX_EXTERN void ctx_with_deadline(ctx_t* c, ctx_t* parent, uint64_t deadline_ns,
                                   ctx_cause_t* cause);
+
+/* ctx_with_deadline with a deadline `timeout_ns` from now, on the host's exact clock. CTX_NEVER, or
+ * a time so long that the sum would not fit, is no deadline of its own. */
+CTX_EXTERN void ctx_with_timeout(ctx_t* c, ctx_t* parent, uint64_t timeout_ns, ctx_cause_t* cause);
 
 /* Derives `c` from `parent` but keeps nothing of its cancellation or deadline: never done by
  * itself, the root of a fresh tree. The parent need not outlive it. Only ctx_release ends it. */

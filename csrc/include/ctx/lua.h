@@ -19,8 +19,17 @@
 extern "C" {
 #endif
 
-/* Opens the module ctx.core; for luaL_requiref. Again: the same table. */
-CTX_EXTERN int luaopen_ctx_core(lua_State* L);
+/* The one name that the Lua module shows. */
+#if defined(_WIN32)
+#define CTX_LUAOPEN __declspec(dllexport)
+#elif defined(__GNUC__)
+#define CTX_LUAOPEN __attribute__((visibility("default")))
+#else
+#define CTX_LUAOPEN
+#endif
+
+/* Opens the module ctx.core; for luaL_requiref. Calling it again returns the same table. */
+CTX_LUAOPEN int luaopen_ctx_core(lua_State* L);
 
 /* The state's tree, to derive contexts from: ctx_with_cancel(&mine, ctx_background(ctx_lua_tree(L))).
  * Raises an error when ctx.core was not opened in this state. It is closed with the state, and gone:

@@ -3,7 +3,8 @@
 #define CTX_TYPES_H
 
 /* The structures of ctx.h, which includes this: public for their size only, so that callers can
- * own their memory. Their fields are the library's. */
+ * own their memory. Their fields are the library's, but for `data`: that is the caller's, for
+ * whatever its callback needs, and the library neither reads nor writes it. */
 
 /* What falls due: the start of a context and of a timer, so that one heap holds both. */
 typedef struct ctx_due_s {
@@ -16,6 +17,7 @@ typedef struct ctx_due_s {
 } ctx_due_t;
 
 struct ctx_watcher_s {
+  void* data;
   ctx_watcher_t *next, *prev; /* circular, in the context's list or the tree's ready list */
   ctx_t* c;                   /* NULL once ready */
   ctx_tree_t* tree;           /* NULL when not in use */
@@ -23,6 +25,7 @@ struct ctx_watcher_s {
 };
 
 struct ctx_timer_s {
+  void* data;
   ctx_due_t due;
   ctx_watcher_t ready; /* how it stands in the ready list once due */
   ctx_timer_fn fn;
@@ -51,6 +54,7 @@ struct ctx_s {
 };
 
 struct ctx_acquire_s {
+  void* data;
   ctx_watcher_t watcher; /* of the context; once granted, in the ready list */
   ctx_acquire_t *next, *prev;
   ctx_semaphore_t* s; /* NULL when not in use */
@@ -75,12 +79,14 @@ struct ctx_semaphore_s {
 };
 
 struct ctx_begin_s {
+  void* data;
   ctx_acquire_t acquire;
   ctx_group_t* g;
   ctx_begin_fn fn;
 };
 
 struct ctx_join_s {
+  void* data;
   ctx_watcher_t watcher; /* in the ready list once the tasks have ended */
   ctx_join_t *next, *prev;
   ctx_group_t* g; /* NULL when not in use */

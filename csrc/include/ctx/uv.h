@@ -63,7 +63,12 @@ CTX_EXTERN void ctx_uv_unref(ctx_uv_t* h);
  * nothing is cancelled: whoever should hear of the end is told before, by ctx_cancel and
  * ctx_tree_run. Flags stay valid. `close_cb` (may be NULL) is called on a later turn of the loop,
  * once `h` is free for other use. Before a uv_walk that closes the rest of the loop, call this
- * first and let the walk skip what uv_is_closing. Again: nothing; that `close_cb` is dropped. */
+ * first and let the walk skip what uv_is_closing. Calling it again does nothing; that `close_cb` is
+ * dropped. To tell those who watch, as uv_close tells by UV_ECANCELED:
+ *
+ *     ctx_cancel(&root, NULL);         // a context of yours, above all others
+ *     ctx_tree_run(ctx_uv_tree(h));    // calls their watchers
+ *     ctx_uv_close(h, NULL); */
 CTX_EXTERN void ctx_uv_close(ctx_uv_t* h, ctx_uv_close_cb close_cb);
 
 /* Public for its size, and for `data`: the caller's, NULL at first. All else is the library's. */
