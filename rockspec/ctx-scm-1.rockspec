@@ -58,6 +58,7 @@ build = {
         "csrc/lua/semaphore.c",
         "csrc/lua/state.c",
         "csrc/lua/task.c",
+        "csrc/lua/traceback.c",
         "csrc/lua/value.c",
         "csrc/lua/wait.c",
         "csrc/lua/where.c",

@@ -134,7 +134,7 @@ end)
 describe("misuse of ctx.errors raises at the caller's line", function()
   it("for a message that is no string", function()
     misuse.raises(function() errors.new(nil) end, "#1", "'new'", "message", "got nil")
-    misuse.raises(function() errors.new(404) end, "#1", "'new'", "message", "got number")
+    misuse.raises(function() errors.new(404) end, "#1", "'new'", "message", "got 404")
     misuse.raises(function() errors.wrap("x", nil) end, "#2", "'wrap'", "message", "got nil")
   end)
 

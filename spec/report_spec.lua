@@ -2,6 +2,7 @@
 -- The one place where this library speaks by itself.
 local ctx = require "ctx"
 local core = require "ctx.core"
+local errgroup = require "ctx.errgroup"
 local report = require "ctx.report"
 local reports = require "spec.support.reports"
 local testing = require "ctx.testing"
@@ -102,6 +103,78 @@ describe("a report", function()
     ctx.debug(before)
     assert.equal("lost_cancel", list[1].kind)
     assert.matches("the context made at .*report_spec%.lua:%d+ was collected", list[1].message)
+  end)
+
+  -- Cause: under ctx.debug each lost cancel was a report: a million lines from one loop, which
+  -- would fill a disk. Cure: a line is told once, then with its count as that grows tenfold, and
+  -- when ctx.run ends.
+  it("of a line's lost cancels is one at first, and then a count", function()
+    local before = ctx.debug()
+    local list = reports(function()
+      collectgarbage()
+      core.counters()
+      ctx.debug(true)
+      ctx.run(function(root)
+        for _ = 1, 1234 do ctx.with_cancel(root) end
+        for _ = 1, 2 do ctx.with_cancel(root) end
+        collectgarbage()
+        collectgarbage()
+        core.counters()
+      end)
+    end)
+    ctx.debug(before)
+    local counts = {}
+    for _, each in ipairs(list) do
+      assert.equal("lost_cancel", each.kind)
+      local line = tonumber(each.message:match("report_spec%.lua:(%d+) was collected"))
+      local count = tonumber(each.message:match("%((%d+) of them so far%)$")) or 1
+      counts[line] = counts[line] or {}
+      table.insert(counts[line], count)
+    end
+    local lines = {}
+    for line in pairs(counts) do lines[#lines + 1] = line end
+    table.sort(lines)
+    assert.same({ 1, 10, 100, 1000, 1234 }, counts[lines[1]])
+    assert.same({ 1, 2 }, counts[lines[2]])
+    assert.equal(2, #lines)
+  end)
+
+  it("of lost cancels is bounded also where each has a line of its own", function()
+    local before = ctx.debug()
+    local list = reports(function()
+      ctx.debug(true)
+      for i = 1, 3000 do load("require('ctx').with_cancel(...)", "=chunk " .. i)(background) end
+      collectgarbage()
+      collectgarbage()
+      core.counters()
+    end)
+    ctx.debug(before)
+    assert(#list <= 1010, #list)
+    assert.matches("lines that are not named", list[#list].message, 1, true)
+  end)
+
+  -- Cause: the report looked for the error's traceback with its __index, and asked its class
+  -- whether it is a cancel; what that raised took the place of the report. Cure: only raw fields
+  -- are read, and what a class raises is no answer.
+  it("of a group's error is that error, whatever its class does when it is asked", function()
+    local function fails(name)
+      return { [name] = function() error("no " .. name) end,
+        __tostring = function() return "the disk is full" end }
+    end
+    for _, name in ipairs { "__index", "is", "unwrap", "__eq", "__len" } do
+      local list = reports(function()
+        ctx.run(function(root)
+          local g = errgroup.with_context(root)
+          g:go(function() return nil, setmetatable({}, fails(name)) end)
+          ctx.sleep(root, 0)
+        end)
+        collectgarbage()
+        collectgarbage()
+        ctx.run(function() end)
+      end)
+      assert.equal(1, #list)
+      assert.equal("a group failed, and nobody waited for it: the disk is full", list[1].message)
+    end
   end)
 
   it("of an error in an after-func is that of a task", function()

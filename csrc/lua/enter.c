@@ -3,11 +3,12 @@
  * of it gets further than this file. */
 #include "enter.h"
 #include "lctx.h"
+#include "traceback.h"
 
 /* Error objects keep their identity; a plain message gets the stack it came from. */
 static int with_traceback(lua_State* L) {
   const char* message = lua_tostring(L, 1);
-  if (lua_type(L, 1) == LUA_TSTRING) luaL_traceback(L, L, message, 1);
+  if (lua_type(L, 1) == LUA_TSTRING) lctx_traceback(L, L, message, 1);
   return 1;
 }
 

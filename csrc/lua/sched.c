@@ -9,6 +9,7 @@
 #include "gone.h"
 #include "lctx.h"
 #include "place.h"
+#include "traceback.h"
 #include "where.h"
 
 enum { BLOCK = 64 };    /* records in one piece of memory */
@@ -132,7 +133,7 @@ static int on_error(lua_State* co) {
   lctx_state* S = (lctx_state*)lua_touserdata(co, lua_upvalueindex(1));
   lctx_task* t = S->current;
   if (t == NULL || t->co != co) return 1;
-  luaL_traceback(co, co, NULL, 1);
+  lctx_traceback(co, co, NULL, 1);
   lctx_set_at(co, S, LCTX_REF_TRACES, t->slot);
   return 1;
 }

@@ -9,6 +9,7 @@
 #error "ctx needs Lua 5.4.4 or later; is LUA_INCDIR the folder of another Lua's headers?"
 #endif
 #include "place.h"
+#include "traceback.h"
 #include "where.h"
 
 static const char registry_key = 0;
@@ -212,14 +213,15 @@ static void forget_lines(lua_State* L, lctx_state* S) {
   }
 }
 
-/* core.debug([on]): answers whether debugging is on. */
+/* core.debug([on]): answers whether debugging was on before. */
 static int core_debug(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
-  if (!lua_isnoneornil(L, 1) && S->debug != lua_toboolean(L, 1)) {
+  bool before = S->debug;
+  if (!lua_isnoneornil(L, 1) && before != lua_toboolean(L, 1)) {
     forget_lines(L, S);
-    S->debug = !S->debug;
+    S->debug = !before;
   }
-  lua_pushboolean(L, S->debug);
+  lua_pushboolean(L, before);
   return 1;
 }
 
@@ -268,6 +270,7 @@ static void open_state(lua_State* L) {
   lua_pushfstring(L, "ctx %d.%d.%d", CTX_VERSION_MAJOR, CTX_VERSION_MINOR, CTX_VERSION_PATCH);
   lua_setfield(L, -2, "_VERSION");
   lctx_open_where(L, S);
+  lctx_open_traceback(L, S);
   lctx_open_sched(L, S);
   lctx_open_context(L, S);
   lctx_open_derive(L, S);

@@ -6,6 +6,7 @@
 #include "gone.h"
 #include "lctx.h"
 #include "place.h"
+#include "traceback.h"
 #include "where.h"
 
 enum { UV_RESULTS = 1 }; /* packed, or the failure */
@@ -201,7 +202,7 @@ static int task_traceback(lua_State* L) {
     lua_getiuservalue(L, 1, UV_RESULTS);
     lctx_open_up(L, h->failure, LCTX_FAILURE_TRACE);
   } else {
-    luaL_traceback(L, h->task->co, NULL, 0);
+    lctx_traceback(L, h->task->co, NULL, 0);
     if (push_spawn(L, h->task)) {
       size_t length = 0; /* less the colon and the blank with which luaL_where ends */
       const char* where = lua_tolstring(L, -1, &length);
@@ -232,7 +233,7 @@ static void push_report(lua_State* L, lctx_task* t) {
   lua_pushstring(L, t->what != NULL ? t->what : "");
   lua_setfield(L, -2, "what");
   if (push_spawn(L, t)) lua_setfield(L, -2, "spawned");
-  luaL_traceback(L, t->co, NULL, 0);
+  lctx_traceback(L, t->co, NULL, 0);
   lua_setfield(L, -2, "traceback");
 }
 

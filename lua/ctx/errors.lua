@@ -4,6 +4,7 @@
 --- The errors that an object wraps stand in its array part, in order; `_message` and the wrapped
 --- errors, with `_separator` between them, make up its text. Nothing changes after creation.
 local core = require "ctx.core"
+local want = require "ctx.want"
 
 -- One table per Lua state. A second instance of this module (busted loads one for each spec file)
 -- must hand out the same sentinels and know the first one's errors.
@@ -17,22 +18,6 @@ local errors = {}
 local Error = shared.metatable or { __name = "ctx.error" }
 shared.metatable = Error
 
---- What the value calls itself, for messages about misuse.
-local function kind(value)
-  local metatable = getmetatable(value)
-  local name = type(metatable) == "table" and metatable.__name
-  return type(name) == "string" and name or type(value)
-end
-
---- Raises at the line that called the public function `name`. Call it from there, not as a
---- tail call, or the line is lost.
-local function check(ok, name, position, argument, expected, value)
-  if not ok then
-    error(("bad argument #%d to '%s' (%s: %s expected, got %s)")
-      :format(position, name, argument, expected, kind(value)), 3)
-  end
-end
-
 --- The function `name` of the value's metatable. Raw, so that an index that invents fields on
 --- demand is not taken for a class that answers.
 local function metamethod(value, name)
@@ -44,7 +29,7 @@ end
 --- Finishes a new error object. `level` as for `error`: 3 is the caller of the public function.
 local function make(object, level)
   if core.debugging() then
-    object.traceback = debug.traceback(nil, level)
+    object.traceback = core.traceback(nil, level)
   end
   return setmetatable(object, Error)
 end
@@ -104,7 +89,7 @@ end
 ---@param message string
 ---@return ctx.Error
 function errors.new(message)
-  check(type(message) == "string", "new", 1, "message", "a string", message)
+  want.string(message, "new", 1, "message")
   local err = make({ _message = message }, 3)
   return err
 end
@@ -115,7 +100,7 @@ end
 ---@param message string
 ---@return ctx.Error?
 function errors.wrap(err, message)
-  check(type(message) == "string", "wrap", 2, "message", "a string", message)
+  want.string(message, "wrap", 2, "message")
   if err == nil then
     return nil
   end
@@ -150,7 +135,7 @@ end
 ---@param target any
 ---@return boolean
 function errors.is(err, target)
-  check(target ~= nil, "is", 2, "target", "an error", target)
+  want.argument(target ~= nil, "is", 2, "target", "an error", target)
   if err == nil then
     return false
   end
@@ -162,7 +147,7 @@ end
 ---@param metatable table
 ---@return any?
 function errors.as(err, metatable)
-  check(type(metatable) == "table", "as", 2, "metatable", "a table", metatable)
+  want.table(metatable, "as", 2, "metatable")
   if err == nil then
     return nil
   end
@@ -211,39 +196,8 @@ end
 --- table, too, and Lua calls no handler when it is out of memory.
 local Caught = {}
 
---- The last frames of the running coroutine. Bounded: debug.traceback walks the whole stack, which
---- takes seconds after a runaway recursion.
-local DEEPEST = 20
-
-local function function_name(frame)
-  if frame.name then
-    return ("in %s '%s'"):format(frame.namewhat ~= "" and frame.namewhat or "function", frame.name)
-  elseif frame.what == "main" then
-    return "in main chunk"
-  end
-  return ("in function <%s:%d>"):format(frame.short_src, frame.linedefined)
-end
-
---- A traceback like that of debug.traceback, of 20 frames at most.
----@param level integer  1 is the caller
----@return string
-function errors.traceback(level)
-  local lines = { "stack traceback:" }
-  for i = level + 1, level + DEEPEST do
-    local frame = debug.getinfo(i, "Slnt")
-    if not frame then
-      return table.concat(lines, "\n")
-    end
-    lines[#lines + 1] = ("\t%s:%s %s%s"):format(frame.short_src,
-      frame.currentline > 0 and frame.currentline .. ":" or "", function_name(frame),
-      frame.istailcall and "\n\t(...tail calls...)" or "")
-  end
-  lines[#lines + 1] = "\t..."
-  return table.concat(lines, "\n")
-end
-
 local function catch(err)
-  return setmetatable({ err = err, trace = errors.traceback(2) }, Caught)
+  return setmetatable({ err = err, trace = core.traceback(nil, 2) }, Caught)
 end
 
 local function settle(ok, value, ...)
@@ -269,6 +223,27 @@ function errors.call(fn, ...)
   return settle(xpcall(fn, catch, ...))
 end
 
+--- The text of an error, also of one that cannot be printed.
+---@param err any
+---@return string
+function errors.describe(err)
+  local ok, text = pcall(tostring, err)
+  return ok and text or "(an error object that cannot be printed)"
+end
+
+--- Internal: where a caller's function stands, "my.lua:5".
+---@param fn any  a function, or an object that can be called
+---@return string
+function errors.place(fn)
+  local metatable = debug.getmetatable(fn)
+  local of = type(fn) == "function" and fn or type(metatable) == "table" and metatable.__call
+  local info = type(of) == "function" and debug.getinfo(of, "S")
+  if not info or info.what == "C" then
+    return "a function in C"
+  end
+  return ("%s:%d"):format(info.short_src, info.linedefined)
+end
+
 --- The text of an error object. Objects of this class are taken apart on a stack; a __tostring that
 --- called itself for each of a long chain would end in a C stack overflow.
 local function text_of(err)
@@ -291,7 +266,7 @@ local function text_of(err)
         push(current._message)
       end
     else
-      out[#out + 1] = tostring(current)
+      out[#out + 1] = errors.describe(current)
     end
   end
   return table.concat(out)
@@ -302,7 +277,7 @@ local function operand(value)
   if type(value) == "string" or type(value) == "number" or metamethod(value, "__tostring") then
     return tostring(value)
   end
-  error(("attempt to concatenate a %s value with an error"):format(kind(value)), 3)
+  error(("attempt to concatenate a %s value with an error"):format(want.kind(value)), 3)
 end
 
 -- The functions of the first instance serve all: they touch nothing but `shared` and the object.

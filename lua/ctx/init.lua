@@ -116,6 +116,7 @@ function ctx.run(main, ...)
   -- Handles that are being closed need one more turn: luv 1.44 does not survive a state that is
   -- closed before they are.
   loop.uv.run("nowait")
+  report.tell_counts()
   if stuck and (main_stuck or task:status() ~= "failed") then
     error(stuck, 0)
   elseif task:status() == "failed" then

@@ -14,6 +14,11 @@ end
 shared.report = shared.report or to_stderr
 shared.told = shared.told or setmetatable({}, { __mode = "k" })
 
+--- Of each line that has lost cancels, how many it lost; of all others, once there are too many.
+---@type table<string, { lost: integer, told: integer }>
+shared.losses = shared.losses or {}
+shared.lines = shared.lines or 0
+
 --- Replaces the function that reports go to; nil brings back the one that writes to stderr.
 ---@param fn? fun(message: string, kind: string)
 ---@return fun(message: string, kind: string) previous
@@ -22,18 +27,22 @@ function report.set(fn)
     fn)
   local previous = shared.report
   shared.report = fn or to_stderr
+  shared.losses, shared.lines = {}, 0 -- this one has not heard of them
   return previous
 end
 
---- The text of an error, also of one that cannot be printed.
----@param err any
----@return string
-local function describe(err)
-  local ok, text = pcall(tostring, err)
-  return ok and text or "(an error object that cannot be printed)"
-end
-
+local describe = errors.describe
 report.describe = describe
+
+--- The text of an error, with the traceback of where it was raised, if that is known.
+---@param err any
+---@param trace? string
+---@return string
+function report.full(err, trace)
+  local kept = type(err) == "table" and rawget(err, "traceback")
+  trace = trace or type(kept) == "string" and kept
+  return trace and describe(err) .. "\n" .. trace or describe(err)
+end
 
 --- What the reporter raises has nowhere to go: a report of a failed report would fail, too.
 local function send(message, kind)
@@ -47,6 +56,15 @@ function report.send(message, kind)
   send(describe(message), kind)
 end
 
+--- Where a caller's function stands, as the last line of a report on it: a function that ends with
+--- a tail call leaves no line of its own in a traceback.
+---@param fn any
+---@param what string  what it is: "the worker 'feed'"
+---@return string
+function report.place(fn, what)
+  return ("\n\tin %s, %s"):format(what, errors.place(fn))
+end
+
 --- Calls a caller's `on_…` function, which only listens: what it raises is reported, and never
 --- replaces the result of what it listens to.
 ---@param kind string  of the report; the module
@@ -56,8 +74,8 @@ end
 function report.guard(kind, name, fn, ...)
   local ok, err, trace = errors.call(fn, ...)
   if not ok then
-    send(("%s: %s failed: %s%s"):format(kind, name, describe(err), trace and "\n" .. trace or ""),
-      kind)
+    send(("%s: %s failed: %s%s")
+      :format(kind, name, report.full(err, trace), report.place(fn, name)), kind)
   end
 end
 
@@ -73,27 +91,68 @@ core.hook("task_failed", function(err, trace)
   if err ~= nil and shared.told[err] then
     return
   end
-  send("a task failed, and nobody waited for it: " .. describe(err)
-    .. (trace and "\n" .. trace or ""), "task")
+  send("a task failed, and nobody waited for it: " .. report.full(err, trace), "task")
 end)
+
+--- Whether that is known of the error; what its class raises when it is asked is no answer.
+local function is_surely(err, target)
+  local ok, answer = pcall(errors.is, err, target)
+  return ok and answer
+end
 
 --- The first error of a group that nobody asked for; that its tasks were cancelled is no news, and
 --- neither is what the scope of the group was left with.
 core.hook("group_failed", function(err, left_with)
-  if not errors.is(err, errors.canceled) and not errors.is(left_with, err) then
-    send("a group failed, and nobody waited for it: " .. describe(err)
-      .. (type(err) == "table" and err.traceback and "\n" .. err.traceback or ""), "group")
+  if not is_surely(err, errors.canceled) and not is_surely(left_with, err) then
+    send("a group failed, and nobody waited for it: " .. report.full(err), "group")
   end
 end)
 
 core.hook("foreign_error", function(co, err)
-  send("a coroutine that had waited failed: " .. debug.traceback(co, describe(err)), "coroutine")
+  send("a coroutine that had waited failed: " .. describe(err) .. "\n" .. core.traceback(co),
+    "coroutine")
 end)
 
+-- -- Lost cancels ---------------------------------------------------------------------------------
+
+-- A line that loses one cancel loses thousands. So it is told of the first, and then of how many
+-- there are at 10, 100, 1000 and so on, and when a ctx.run ends. Chunks may have any number of
+-- names: those beyond LINES are counted together.
+local LINES = 1000
+local OTHERS = "lines that are not named, since there are more than " .. LINES
+
+local function tell(where, loss)
+  loss.told = loss.lost
+  send(("lost cancel: the context made at %s was collected, and its cancel was never called%s")
+    :format(where, loss.lost > 1 and (" (%d of them so far)"):format(loss.lost) or ""),
+    "lost_cancel")
+end
+
 core.hook("lost_cancel", function(where)
-  send("lost cancel: the context made at " .. where:gsub(":%s*$", "")
-    .. " was collected, and its cancel was never called", "lost_cancel")
+  where = where:gsub(":%s*$", "")
+  local losses = shared.losses
+  if not losses[where] and shared.lines >= LINES then
+    where = OTHERS
+  end
+  if not losses[where] then
+    losses[where] = { lost = 0, told = 0 }
+    shared.lines = shared.lines + 1
+  end
+  local loss = losses[where]
+  loss.lost = loss.lost + 1
+  if loss.lost >= 10 * loss.told then
+    tell(where, loss)
+  end
 end)
+
+--- The end of a ctx.run: tells the counts of lost cancels that have not been told.
+function report.tell_counts()
+  for where, loss in pairs(shared.losses) do
+    if loss.lost > loss.told then
+      tell(where, loss)
+    end
+  end
+end
 
 --- What every waiting task waits in, with its stack.
 ---@return string

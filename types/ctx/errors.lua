@@ -67,10 +67,16 @@ function errors.raised(err, traceback) end
 ---@return any ...  the results; or the error (never nil) and its traceback, if any
 function errors.call(fn, ...) end
 
----For the library's own use: a traceback like that of debug.traceback, of 20 frames at most.
+---For the library's own use: the text of an error, also of one that cannot be printed.
 ---@package
----@param level integer  1 is the caller
+---@param err any
 ---@return string
-function errors.traceback(level) end
+function errors.describe(err) end
+
+---For the library's own use: where a caller's function stands, "my.lua:5".
+---@package
+---@param fn any
+---@return string
+function errors.place(fn) end
 
 return errors
