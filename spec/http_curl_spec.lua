@@ -2,6 +2,7 @@
 -- ctx.http.curl by itself, without a loop: closed at any time, collected, or short of memory
 -- (stress.lua lets each of its allocations fail).
 local curl = require "ctx.http.curl"
+local lost = require "spec.support.lost"
 
 --- Options of a request that is refused at once: nobody listens on that path.
 local function refused(more)
@@ -80,6 +81,34 @@ describe("a transfer", function()
       if i % 2 == 0 then work(pool) end
     end
     collectgarbage()
+  end)
+
+  -- A transfer that had not begun stood in its pool's list of raw pointers until its finalizer took
+  -- it out, and Lua loses finalizers near its limits. Now the pool keeps what the list points to.
+  it("is not touched any more once it was collected without its finalizer", function()
+    local pool = curl.pool {}
+    assert.is_true(lost.collect(function()
+      for _ = 1, 5 do
+        pool:transfer({}, refused { upload = true, body = ("x"):rep(500) })
+      end
+    end) > 0)
+    local last = pool:transfer({}, refused())
+    assert(pool:add(last))
+    assert.equal(1, #work(pool))
+    pool:close()
+  end)
+
+  it("does not keep its owner before it begins", function()
+    local pool, weak = curl.pool {}, setmetatable({}, { __mode = "v" })
+    do
+      local owner = {}
+      owner.transfer = pool:transfer(owner, refused())
+      weak[1] = owner
+    end
+    collectgarbage()
+    collectgarbage()
+    assert.is_nil(weak[1])
+    pool:close()
   end)
 
   it("is refused by a pool that is not its own, and a second time", function()

@@ -25,8 +25,9 @@ void hcurl_changed(hcurl_transfer* t) {
 
 /* -- Pools ------------------------------------------------------------------------------------- */
 
-/* Frees all that the pool has; again: nothing. Its transfers end with it. */
-static void close_pool(hcurl_pool* p) {
+/* Frees all that the pool has, which is at index 1; its transfers end with it. Calling it again does
+ * nothing. */
+static void close_pool(lua_State* L, hcurl_pool* p) {
   while (p->transfers != NULL) {
     hcurl_transfer* t = p->transfers;
     hcurl_free(t);
@@ -40,6 +41,8 @@ static void close_pool(hcurl_pool* p) {
   hcurl_close_sockets(p);
   p->changed = NULL;
   p->changed_end = &p->changed;
+  lua_pushnil(L);
+  lua_setiuservalue(L, 1, 1);
 }
 
 hcurl_pool* hcurl_check_pool(lua_State* L, int index) {
@@ -117,11 +120,12 @@ static int outcome(lua_State* L, hcurl_pool* p, CURLMcode code) {
 /* pool:add(transfer): begins; action(-1) makes the first step */
 static int pool_add(lua_State* L) {
   hcurl_pool* p = hcurl_check_pool(L, 1);
-  hcurl_transfer* t = luaL_checkudata(L, 2, HCURL_TRANSFER);
-  luaL_argcheck(L, t->easy != NULL && t->pool == p && !t->added, 2, "not one that may begin");
-  lua_getiuservalue(L, 1, 1);
-  lua_pushvalue(L, 2);
-  lua_rawsetp(L, -2, t); /* it is found from an event, and stays */
+  hcurl_transfer* t = hcurl_check_handle(L, 2);
+  luaL_argcheck(L, t != NULL && t->easy != NULL && t->pool == p && !t->added, 2,
+                "not one that may begin");
+  lua_getiuservalue(L, 2, HCURL_HANDLE_BLOCK);
+  lua_getiuservalue(L, 2, HCURL_HANDLE_OWNER);
+  lua_setiuservalue(L, -2, HCURL_BLOCK_OWNER); /* is found from an event, and stays */
   CURLMcode code = curl_multi_add_handle(p->multi, t->easy);
   t->added = code == CURLM_OK;
   return outcome(L, p, code);
@@ -188,8 +192,8 @@ static int pool_event(lua_State* L) {
   hcurl_transfer* t = p->changed;
   if (t == NULL) return 0;
   lua_getiuservalue(L, 1, 1);
-  lua_rawgetp(L, -1, t);
-  lua_getiuservalue(L, -1, 2);
+  lua_rawgeti(L, -1, t->slot);
+  lua_getiuservalue(L, -1, HCURL_BLOCK_OWNER);
   p->changed = t->next_changed;
   if (p->changed == NULL) p->changed_end = &p->changed;
   t->in_changed = false;
@@ -197,7 +201,7 @@ static int pool_event(lua_State* L) {
 }
 
 static int pool_close(lua_State* L) {
-  close_pool(luaL_checkudata(L, 1, HCURL_POOL));
+  close_pool(L, luaL_checkudata(L, 1, HCURL_POOL));
   return 0;
 }
 

@@ -13,8 +13,14 @@
  * for every connection that is refused, since libuv takes POLLERR for a bad descriptor.
  *
  * Memory. Pools and transfers are userdata; each is whole, and closed, before it acquires anything,
- * and its finalizer only frees. A pool lists its transfers by raw pointers, a transfer holds its pool
- * by a user value, and either may be finalized first: who goes takes the other's pointer along.
+ * and its finalizer only frees. Lua may lose a finalizer, near the limits of its stacks or when out of
+ * memory, and then frees the object all the same. So what libcurl and the pool's list point to is not
+ * the object that Lua code holds, but a second userdata behind it, the block, which the pool's table
+ * of blocks keeps until the transfer is closed or the pool is. A lost finalizer leaks a block until the
+ * pool is closed.
+ *
+ * Until a transfer begins its block holds nothing of the program's but the body, or it would keep its
+ * own owner alive.
  *
  * Buffers are from Lua's allocator, but are no garbage of Lua's. */
 
@@ -45,11 +51,13 @@ typedef struct {
   bool renewed; /* libcurl let go of it since: what was watched may be another file by now */
 } hcurl_socket;
 
-/* User value 1: light pointer of a transfer that was added -> the transfer. */
+/* User value 1: the blocks of its transfers, by slot. A free slot holds the number of the next free
+ * one: unlike in a table by address, no key is ever new, so none rebuilds the table. */
 struct hcurl_pool {
   CURLM* multi; /* NULL: closed */
   int epoll_fd; /* -1: the loop watches each descriptor */
   hcurl_transfer* transfers;
+  lua_Integer slots, free_slot; /* of the table of blocks; 0: none is free */
   hcurl_transfer *changed, **changed_end;
   hcurl_socket* sockets;
   size_t count, capacity;
@@ -70,10 +78,19 @@ enum hcurl_failure {
   HCURL_NO_LOOKUP, /* it may not look a name up */
 };
 
-/* User values: 1 the pool, 2 whom its events are for, 3 the body that is sent. */
+/* The object that Lua code holds. */
+typedef struct {
+  hcurl_transfer* block; /* NULL: there was no memory for it */
+} hcurl_handle;
+enum { HCURL_HANDLE_POOL = 1, HCURL_HANDLE_OWNER, HCURL_HANDLE_BLOCK, HCURL_HANDLE_VALUES = 3 };
+
+/* User values of a block: whom its events are for, once it has begun; the body that is sent. */
+enum { HCURL_BLOCK_OWNER = 1, HCURL_BLOCK_BODY, HCURL_BLOCK_VALUES = 2 };
+
 struct hcurl_transfer {
   hcurl_pool* pool;           /* NULL once the pool has gone */
   hcurl_transfer *next, **at; /* in the pool's list; at == NULL: not there */
+  lua_Integer slot;           /* in the pool's table of blocks */
   hcurl_transfer* next_changed;
   CURL* easy; /* NULL: closed */
   struct curl_slist *headers, *resolve;
@@ -143,10 +160,13 @@ void hcurl_changed(hcurl_transfer* t);
 /* pool:transfer(owner, options): a transfer that has not begun. */
 int hcurl_new_transfer(lua_State* L);
 
+/* The transfer of the handle at this index; raises for anything else. NULL if it could not be made. */
+hcurl_transfer* hcurl_check_handle(lua_State* L, int index);
+
 /* Takes it from its pool at once; a connection in use is closed, or its stream is reset. */
 void hcurl_stop(hcurl_transfer* t);
 
-/* Stops it and frees all it has; again: nothing. */
+/* Stops it and frees all it has but its place among the blocks. Calling it again does nothing. */
 void hcurl_free(hcurl_transfer* t);
 
 /* The class. */
@@ -158,7 +178,7 @@ CURLcode hcurl_set_callbacks(hcurl_transfer* t);
 
 /* -- Options (curl_options.c) ------------------------------------------------------------------ */
 
-/* Sets up the transfer, which is on top, by the table at index 3. Raises for what libcurl refuses. */
+/* Sets up the transfer, whose block is on top, by the table at index 3. Raises for what libcurl refuses. */
 void hcurl_set_up(lua_State* L, hcurl_transfer* t);
 
 /* -- URLs and codes (curl_text.c) -------------------------------------------------------------- */

@@ -4,7 +4,7 @@
 
 #include "curl_module.h"
 
-enum { TABLE = 3, USER_BODY = 3 };
+enum { TABLE = 3 };
 
 enum { DEFAULT_HIGH_WATER = 64 * 1024, DEFAULT_MAX_HEAD = 256 * 1024 };
 
@@ -109,7 +109,7 @@ static void set_body(lua_State* L, hcurl_transfer* t) {
     must(L, curl_easy_setopt(e, CURLOPT_POST, 1L), "body");
     must(L, curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size), "body");
     must(L, curl_easy_setopt(e, CURLOPT_POSTFIELDS, body), "body");
-    lua_setiuservalue(L, -2, USER_BODY);
+    lua_setiuservalue(L, -2, HCURL_BLOCK_BODY);
     return;
   }
   lua_pop(L, 1);

@@ -50,34 +50,82 @@ void hcurl_free(hcurl_transfer* t) {
   t->at = NULL;
 }
 
-int hcurl_new_transfer(lua_State* L) {
-  hcurl_pool* p = hcurl_check_pool(L, 1);
-  luaL_checkany(L, 2);
-  luaL_checktype(L, 3, LUA_TTABLE);
-  lua_settop(L, 3);
-  hcurl_transfer* t = lua_newuserdatauv(L, sizeof *t, 3);
-  memset(t, 0, sizeof *t);
-  luaL_setmetatable(L, HCURL_TRANSFER);
-  lua_pushvalue(L, 1);
-  lua_setiuservalue(L, -2, 1);
-  lua_pushvalue(L, 2);
-  lua_setiuservalue(L, -2, 2);
+/* Gives the block on top a place in the table of the pool at index 1, and the transfer to the pool.
+ * May raise, with nothing changed. */
+static void enter(lua_State* L, hcurl_pool* p, hcurl_transfer* t) {
+  lua_getiuservalue(L, 1, 1);
+  lua_Integer slot = p->free_slot, next_free = 0;
+  if (slot == 0) {
+    slot = p->slots + 1;
+  } else {
+    lua_rawgeti(L, -1, slot);
+    next_free = lua_tointeger(L, -1);
+    lua_pop(L, 1);
+  }
+  lua_pushvalue(L, -2);
+  lua_rawseti(L, -2, slot);
+  lua_pop(L, 1);
+  p->free_slot = next_free;
+  if (slot > p->slots) p->slots = slot;
+  t->slot = slot;
   t->pool = p;
   t->next = p->transfers;
   if (t->next != NULL) t->next->at = &t->next;
   t->at = &p->transfers;
   p->transfers = t;
+}
+
+/* Frees the transfer of the handle at index 1, and gives its place back. */
+static void leave(lua_State* L, hcurl_transfer* t) {
+  if (t == NULL || t->pool == NULL || t->at == NULL) return;
+  hcurl_pool* p = t->pool;
+  hcurl_free(t);
+  lua_getiuservalue(L, 1, HCURL_HANDLE_POOL);
+  lua_getiuservalue(L, -1, 1);
+  lua_pushinteger(L, p->free_slot);
+  lua_rawseti(L, -2, t->slot);
+  p->free_slot = t->slot;
+}
+
+/* Pushes the object that Lua code is to hold, and on top of it the block behind it. */
+static hcurl_transfer* push_transfer(lua_State* L) {
+  hcurl_handle* handle = lua_newuserdatauv(L, sizeof *handle, HCURL_HANDLE_VALUES);
+  handle->block = NULL;
+  luaL_setmetatable(L, HCURL_TRANSFER);
+  lua_pushvalue(L, 1);
+  lua_setiuservalue(L, -2, HCURL_HANDLE_POOL);
+  lua_pushvalue(L, 2);
+  lua_setiuservalue(L, -2, HCURL_HANDLE_OWNER);
+  hcurl_transfer* t = lua_newuserdatauv(L, sizeof *t, HCURL_BLOCK_VALUES);
+  memset(t, 0, sizeof *t);
+  lua_pushvalue(L, -1);
+  lua_setiuservalue(L, -3, HCURL_HANDLE_BLOCK);
+  handle->block = t;
+  return t;
+}
+
+int hcurl_new_transfer(lua_State* L) {
+  luaL_checkany(L, 2);
+  luaL_checktype(L, 3, LUA_TTABLE);
+  lua_settop(L, 3);
+  hcurl_transfer* t = push_transfer(L);
+  enter(L, hcurl_check_pool(L, 1), t); /* only now: a finalizer may have closed the pool */
   t->easy = curl_easy_init();
   if (t->easy == NULL) return luaL_error(L, "not enough memory");
   hcurl_set_up(L, t);
   CURLcode code = hcurl_set_callbacks(t);
   if (code) return luaL_error(L, "libcurl: %s", curl_easy_strerror(code));
+  lua_pop(L, 1);
   return 1;
 }
 
+hcurl_transfer* hcurl_check_handle(lua_State* L, int index) {
+  return ((hcurl_handle*)luaL_checkudata(L, index, HCURL_TRANSFER))->block;
+}
+
 static hcurl_transfer* check(lua_State* L) {
-  hcurl_transfer* t = luaL_checkudata(L, 1, HCURL_TRANSFER);
-  if (t->easy == NULL || t->pool == NULL || t->pool->multi == NULL) {
+  hcurl_transfer* t = hcurl_check_handle(L, 1);
+  if (t == NULL || t->easy == NULL || t->pool == NULL || t->pool->multi == NULL) {
     luaL_argerror(L, 1, "the transfer is closed");
   }
   return t;
@@ -85,19 +133,7 @@ static hcurl_transfer* check(lua_State* L) {
 
 /* t:close(): at once, with its connection if that is in use */
 static int transfer_close(lua_State* L) {
-  hcurl_transfer* t = luaL_checkudata(L, 1, HCURL_TRANSFER);
-  bool listed = t->added && t->pool != NULL;
-  hcurl_free(t);
-  if (listed && lua_getiuservalue(L, 1, 1) == LUA_TUSERDATA) {
-    lua_getiuservalue(L, -1, 1);
-    lua_pushnil(L);
-    lua_rawsetp(L, -2, t);
-  }
-  return 0;
-}
-
-static int transfer_gc(lua_State* L) {
-  hcurl_free(luaL_checkudata(L, 1, HCURL_TRANSFER));
+  leave(L, hcurl_check_handle(L, 1));
   return 0;
 }
 
@@ -266,7 +302,7 @@ void hcurl_open_transfer(lua_State* L) {
   luaL_newmetatable(L, HCURL_TRANSFER);
   luaL_newlib(L, methods);
   lua_setfield(L, -2, "__index");
-  lua_pushcfunction(L, transfer_gc);
+  lua_pushcfunction(L, transfer_close);
   lua_setfield(L, -2, "__gc");
   lua_pop(L, 1);
 }
