@@ -43,13 +43,10 @@ static value_key key_of(lua_State* L, int arg) {
   if (key.type == LUA_TUSERDATA) { /* ctx.key's, the usual case */
     key.id = (uint64_t)(uintptr_t)lua_touserdata(L, arg);
   } else if (key.type == LUA_TNUMBER) {
-    lua_Number n = lua_tonumber(L, arg);
-    lua_Integer i = 0;
-    if (lua_isinteger(L, arg)) {
-      key.id = (uint64_t)lua_tointeger(L, arg);
-    } else if (lua_numbertointeger(n, &i) && (lua_Number)i == n) {
-      key.id = (uint64_t)i; /* 1.0 is the key 1, as in tables */
-    } else {
+    int whole;
+    key.id = (uint64_t)lua_tointegerx(L, arg, &whole); /* 1.0 is the key 1, as in tables */
+    if (!whole) {
+      lua_Number n = lua_tonumber(L, arg);
       key.type = TYPE_FLOAT;
       memcpy(&key.id, &n, sizeof n < sizeof key.id ? sizeof n : sizeof key.id);
     }

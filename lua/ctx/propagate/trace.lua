@@ -83,8 +83,8 @@ function trace.state(header)
     return nil
   end
   local members, length = {}, -1
-  for member in header:gmatch("[^,]+") do
-    member = fields.trim(member)
+  for piece in header:gmatch("[^,]+") do
+    local member = fields.trim(piece)
     if member ~= "" then
       local key, value = member:match("^([%l%d][%l%d_%-*/@]*)=([ -+%-.-<>-~]+)$")
       if not key or #key > MAX_KEY or #value > MAX_VALUE or #members == MAX_MEMBERS then

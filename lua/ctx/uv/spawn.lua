@@ -31,8 +31,8 @@ local LINGER_MS = 1000
 --- Collects what comes from the pipe, and tells full() when that is too much.
 local function collect(c, pipe, limit, full)
   local parts, size = {}, 0
-  for chunk in function() return pipe:read(c) end do
-    local room = limit - size
+  for data in function() return pipe:read(c) end do
+    local chunk, room = data, limit - size
     if room < #chunk then
       chunk = chunk:sub(1, room)
       full()
