@@ -59,6 +59,7 @@ build = {
         "csrc/lua/state.c",
         "csrc/lua/task.c",
         "csrc/lua/traceback.c",
+        "csrc/lua/turn.c",
         "csrc/lua/value.c",
         "csrc/lua/wait.c",
         "csrc/lua/where.c",

@@ -4,6 +4,7 @@
 
 #include "enter.h"
 #include "lctx.h"
+#include "turn.h"
 
 int lctx_typeerror(lua_State* L, int arg, const char* name, const char* expected) {
   const char* got;
@@ -196,7 +197,7 @@ int lctx_pushended(lua_State* L, lctx_state* S, int arg) {
   arg = lua_absindex(L, arg);
   lua_pushnil(L);
   push_end(L, S, arg);
-  return 2;
+  return lctx_refused(L, S, 2);
 }
 
 /* c:ended() → the error of a wait that ends with c; nil while it lives */
@@ -205,7 +206,7 @@ static int context_ended(lua_State* L) {
   lctx_context* c = self(L, "ended");
   (void)err_of_self(L, S, c);
   push_end(L, S, 1);
-  return 1;
+  return lua_isnil(L, -1) ? 1 : lctx_refused(L, S, 1);
 }
 
 static int context_cause(lua_State* L) {

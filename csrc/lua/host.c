@@ -15,6 +15,7 @@
 
 #include "enter.h"
 #include "lctx.h"
+#include "turn.h"
 #include "where.h"
 
 /* -- The clock --------------------------------------------------------------------------------- */
@@ -36,8 +37,16 @@ static uint64_t host_now_coarse(void* data) {
   const lctx_state* S = (const lctx_state*)data;
   return S->fake ? S->fake_ns : read_clock(S, CLOCK_MONOTONIC_COARSE);
 }
+
+uint64_t lctx_coarse_ns(const lctx_state* S) {
+  return host_now_coarse((void*)S);
+}
 #else
 #define host_now_coarse NULL
+
+uint64_t lctx_coarse_ns(const lctx_state* S) {
+  return host_now((void*)S);
+}
 #endif
 
 /* -- Waking ------------------------------------------------------------------------------------ */
@@ -209,13 +218,18 @@ enum lctx_driven lctx_drive(lua_State* L, lctx_state* S, lctx_over_fn over, void
   while (failures < PATIENCE) {
     bool drained = lctx_drain(L, S);
     bool settled = lctx_settle(L, S);
-    if (over(S, arg)) return LCTX_OVER;
+    if (over(S, arg)) {
+      /* Wait after wait may be over as soon as it has begun: the loop must turn all the same. */
+      if ((S->fake || lctx_turn_due(S)) && turn(L, S, false) != FAILED) lctx_turned(S);
+      return LCTX_OVER;
+    }
     enum turn result = ALIVE;
     if (!drained || !settled || !lctx_idle(S) || S->alarm_ns == 0) {
       if (turn(L, S, false) == FAILED) result = FAILED;
     } else {
       result = let_happen(L, S);
     }
+    lctx_turned(S);
     if (result == NOTHING_LEFT) {
       /* The last thing that happened may have been what we wait for. */
       if (over(S, arg)) return LCTX_OVER;
@@ -235,14 +249,20 @@ static int core_reserve(lua_State* L) {
   return lctx_reserve(L) ? 0 : luaL_error(L, "not enough memory");
 }
 
+/* What the loop has brought is seen to at once, or by the driver, when we drive the loop ourselves: it
+ * goes by the core's alarm. */
 static void one_turn(lua_State* L, lctx_state* S) {
+  if (S->looping) return;
+  S->turned_ns = lctx_coarse_ns(S);
   (void)lctx_drain(L, S);
   (void)lctx_settle(L, S);
 }
 
-/* What luv calls back. core.turn(): there is work. */
+/* What luv calls back. core.turn(): there is work. The idle handle calls once in each turn. */
 static int core_turn(lua_State* L) {
-  one_turn(L, lctx_upstate(L));
+  lctx_state* S = lctx_upstate(L);
+  if (!S->looping) lctx_turned(S);
+  one_turn(L, S);
   return 0;
 }
 
@@ -250,6 +270,7 @@ static int core_turn(lua_State* L) {
 static int core_rang(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   S->armed_ns = CTX_NEVER;
+  S->alarm_ns = 0;
   one_turn(L, S);
   return 0;
 }
@@ -260,6 +281,7 @@ static int core_woken(lua_State* L) {
   char bytes[64];
   while (S->poll_fd >= 0 && read(S->poll_fd, bytes, sizeof bytes) == (ssize_t)sizeof bytes) {
   }
+  S->alarm_ns = 0;
   one_turn(L, S);
   return 0;
 }
@@ -277,7 +299,7 @@ static int core_forget_handles(lua_State* L) {
 static bool no_task(lctx_state* S, void* arg) {
   const lctx_handle* h = (const lctx_handle*)arg;
   if (h != NULL) return h->task == NULL;
-  return S->tasks == 0 && lctx_idle(S) && S->alarm_ns != 0;
+  return S->tasks == 0 && lctx_list_empty(&S->run) && S->alarm_ns != 0;
 }
 
 /* core.may_drive() → whether the loop is free to be run */
@@ -343,6 +365,7 @@ static int core_advance(lua_State* L) {
     return 0;
   }
   for (int failures = 0;;) {
+    lctx_turned(S); /* the loop has none meanwhile */
     failures = lctx_drain(L, S) ? 0 : failures + 1;
     if (failures == PATIENCE) return luaL_error(L, LCTX_FAILED_TEXT);
     if (!lctx_idle(S) || S->alarm_ns == 0) continue;

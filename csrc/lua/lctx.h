@@ -170,6 +170,7 @@ typedef struct {
   int context;      /* where on the stack that is */
   uint64_t due_ns;  /* ends it, too; or CTX_NEVER */
   lctx_link* list;  /* to stand in meanwhile, in the userdata at stack index 1; may be NULL */
+  bool turn;        /* ends it, too: one turn of the loop */
   void* undo_data;
 } lctx_wait;
 
@@ -234,6 +235,10 @@ struct lctx_state {
   lctx_task* starting; /* the innermost that is in the start function of ctx.await */
   lctx_link run;       /* sentinel of the run queue */
   lctx_link mark;      /* in the run queue: the end of this round */
+  lctx_link turn;      /* coroutines that go on after a turn of the loop */
+  uint64_t turned_ns;  /* when the loop last had its turn, on the coarse clock */
+  bool turned;         /* what stands in `turn` may go on */
+  uint32_t refusals;   /* waits in a row that ended at once with their context */
   lctx_link spare;     /* free records that have a thread */
   lctx_link bare;      /* free records that have none */
   uint32_t spares;
@@ -307,8 +312,8 @@ static inline lctx_state* lctx_stateof_tree(ctx_tree_t* tree) {
 lctx_context* lctx_checkcontext(lua_State* L, int arg, const char* name);
 int lctx_typeerror(lua_State* L, int arg, const char* name, const char* expected);
 void lctx_pusherr(lua_State* L, lctx_state* S, int err); /* nil for 0 */
-/* Pushes nil and the error of a wait that ended with the context at `arg`; returns 2. The error is the
- * sentinel, or where there is a cause one that is both. */
+/* What a wait returns that ended with the context at `arg`, also before it began: nil and an error,
+ * the sentinel or where there is a cause one that is both. Use as `return lctx_pushended(…)`. */
 int lctx_pushended(lua_State* L, lctx_state* S, int arg);
 void lctx_pushcause(lua_State* L, lctx_state* S, int arg, lctx_context* c);
 /* The time in ms at `arg` as ns, rounded up; CTX_NEVER for math.huge, 0 for what is negative. */
@@ -345,6 +350,8 @@ void lctx_group_task_over(lua_State* L, lctx_task* t, int nresults);
 lctx_node* lctx_push_derived(lua_State* L, lctx_context* parent);
 /* cancel.c: cancels the context at `index` with the cause at `cause`, unless that is nil. */
 void lctx_cancel_context(lua_State* L, int index, int cause);
+/* Whether the running coroutine could wait now. */
+bool lctx_can_wait(lua_State* L, lctx_state* S);
 /* Parks the running coroutine; use as `return lctx_park(…)`. Raises where it cannot wait. */
 int lctx_park(lua_State* L, lctx_state* S, const lctx_wait* wait);
 /* The same in two steps: the record of the running coroutine, and its parking. In between, a failure
@@ -385,11 +392,12 @@ void lctx_task_free(lctx_task* t);
 void lctx_wake(lctx_task* t, enum lctx_outcome outcome);
 /* Puts the value on top into the table of this reference, at the slot; pops it. May raise. */
 void lctx_set_at(lua_State* L, lctx_state* S, enum lctx_ref ref, uint32_t slot);
-/* One turn: what is due in the core, then every coroutine that is ready. Raises no error; false
- * when one cut it short, which is reported, and the rest waits for the next turn. */
+/* What is due in the core, then every coroutine that is ready, until the loop should have its turn.
+ * Raises no error; false when one cut it short, which is reported, and the rest waits for the next
+ * turn. */
 bool lctx_drain(lua_State* L, lctx_state* S);
 static inline bool lctx_idle(const lctx_state* S) {
-  return S->run.next == &S->run;
+  return S->run.next == &S->run && S->turn.next == &S->turn;
 }
 
 void lctx_open_sched(lua_State* L, lctx_state* S);

@@ -10,11 +10,14 @@
 #include "lctx.h"
 #include "place.h"
 #include "traceback.h"
+#include "turn.h"
 #include "where.h"
 
 enum { BLOCK = 64 };    /* records in one piece of memory */
 enum { SPARES = 1024 }; /* threads kept for later tasks: a wave of a million is let go */
-enum { ROUNDS = 64 };   /* of the run queue before the loop gets its turn */
+/* A hand-moved clock stands still while tasks run: then so many rounds of the run queue, the same in
+ * each run of a test, before the loop has its turn. */
+enum { FAKE_ROUNDS = 64 };
 
 /* -- Records ------------------------------------------------------------------------------- */
 
@@ -342,6 +345,7 @@ static bool is_intact(const lctx_task* t) {
 }
 
 static void run_one(lua_State* L, lctx_task* t) {
+  t->S->refusals = 0;
   if (t->kind == LCTX_MAIN) {
     t->state = LCTX_RUNNING; /* the loop that it runs looks at its outcome */
   } else if (!is_intact(t)) {
@@ -356,11 +360,13 @@ static void run_one(lua_State* L, lctx_task* t) {
 _Static_assert(offsetof(lctx_task, kind) == offsetof(lctx_after, kind), "one queue for both");
 
 /* Runs what is in the queue now, up to a mark at its end: what becomes ready meanwhile waits for
- * the next round. Should an error end the round, the rest is still in the queue. */
-static void run_round(lua_State* L, lctx_state* S) {
+ * the next round. Should an error end the round, the rest is still in the queue; and so it is when
+ * the loop should have its turn: then false. */
+static bool run_round(lua_State* L, lctx_state* S) {
   lctx_list_remove(&S->mark);
   lctx_list_append(&S->run, &S->mark);
-  while (S->run.next != &S->mark) {
+  bool turn_due = false;
+  while (S->run.next != &S->mark && !turn_due) {
     lctx_task* t = LCTX_CONTAINER(S->run.next, lctx_task, link);
     if (t->kind == LCTX_AFTER) {
       lctx_after_start(L, S, (lctx_after*)(void*)t);
@@ -368,20 +374,23 @@ static void run_round(lua_State* L, lctx_state* S) {
       lctx_list_remove(&t->link);
       run_one(L, t);
     }
+    turn_due = lctx_turn_due(S);
   }
   lctx_list_remove(&S->mark);
+  return !turn_due;
 }
 
 static int drain(lua_State* L) {
   lctx_state* S = (lctx_state*)lua_touserdata(L, 1);
-  for (int round = 0; round < ROUNDS; round++) {
+  int rounds = 0;
+  do {
     if (S->alarm_ns != CTX_NEVER || S->tree.inbox != NULL) {
       S->alarm_ns = CTX_NEVER;
       ctx_tree_run(&S->tree);
     }
-    if (lctx_list_empty(&S->run)) break;
-    run_round(L, S);
-  }
+    lctx_wake_turn(S);
+    if (S->fake && ++rounds > FAKE_ROUNDS) break;
+  } while (!lctx_list_empty(&S->run) && run_round(L, S));
   return 0;
 }
 

@@ -10,6 +10,7 @@
 #endif
 #include "place.h"
 #include "traceback.h"
+#include "turn.h"
 #include "where.h"
 
 static const char registry_key = 0;
@@ -153,6 +154,7 @@ static lctx_state* make_state(lua_State* L) {
   *S = (lctx_state){.alarm_ns = CTX_NEVER, .armed_ns = CTX_NEVER, .wake_fd = -1, .poll_fd = -1};
   for (int i = 0; i < LCTX_REF_COUNT; i++) S->ref[i] = LUA_NOREF;
   lctx_list_init(&S->run);
+  lctx_list_init(&S->turn);
   lctx_list_init(&S->spare);
   lctx_list_init(&S->bare);
   lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
@@ -284,6 +286,7 @@ static void open_state(lua_State* L) {
   lctx_open_group(L, S);
   lctx_open_failure(L, S);
   lctx_open_live(L, S);
+  lctx_open_turn(L, S);
   lctx_open_host(L, S);
   /* Only a state that is whole goes into the registry. */
   lua_setiuservalue(L, -2, 1);

@@ -10,6 +10,7 @@
 #include "lctx.h"
 #include "place.h"
 #include "results.h"
+#include "turn.h"
 #include "where.h"
 
 /* -- Who waits ----------------------------------------------------------------------------- */
@@ -47,6 +48,10 @@ static const char* obstacle(lua_State* L, lctx_state* S) {
   if (!S->draining && !lctx_in_loop(L, S)) return NULL;
   return "on the main thread while the loop runs (in a luv callback, for one); start "
          "a task with ctx.go(fn) and wait in that";
+}
+
+bool lctx_can_wait(lua_State* L, lctx_state* S) {
+  return obstacle(L, S) == NULL;
 }
 
 static void check_wait(lua_State* L, lctx_state* S, const char* what) {
@@ -189,6 +194,7 @@ static int listen(lctx_state* S, lctx_task* t, const lctx_wait* wait) {
   }
   if (err != 0) return err;
   if (wait->list != NULL) lctx_list_append(wait->list, &t->link);
+  if (wait->turn) lctx_list_append(&S->turn, &t->link);
   return 0;
 }
 
@@ -243,7 +249,7 @@ int lctx_park(lua_State* L, lctx_state* S, const lctx_wait* wait) {
 static int context_ended(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   (void)outcome;
   lctx_pusherr(L, S, ctx_err(lctx_tocontext(L, 1)->c));
-  return 1;
+  return lctx_refused(L, S, 1);
 }
 
 /* c:wait() → c:err(), once c is done */
@@ -257,28 +263,34 @@ int lctx_context_wait(lua_State* L) {
   return lctx_park(L, S, &wait);
 }
 
+/* A sleep brings nothing but leave to go on, and that does not outlive its context: the loop may have
+ * been busy past the end of both. */
 static int slept(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
-  if (outcome == LCTX_DUE) {
+  if (outcome == LCTX_DUE && ctx_err(lctx_tocontext(L, 1)->c) == 0) {
     lua_pushboolean(L, 1);
     return 1;
   }
   return lctx_pushended(L, S, 1);
 }
 
-/* ctx.sleep(c, ms) → true, or nil and c:err(). With 0 it lets everything else have a turn. */
+/* ctx.sleep(c, ms) → true, or nil and c:err(). With 0 it goes on after a turn of the loop. */
 static int wait_sleep(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   lctx_context* c = lctx_checkcontext(L, 1, "c");
   uint64_t ns = lctx_checkms(L, 2, "ms");
   lua_settop(L, 1);
   if (ctx_err(c->c) != 0) return slept(L, S, LCTX_ENDED);
-  reserve_alarm(L, S);
   static const lctx_wait_kind kind = {.waited = slept};
   lctx_wait wait = {.kind = &kind,
                     .what = "ctx.sleep",
                     .c = c,
                     .context = 1,
-                    .due_ns = ctx_time_add(ctx_now(&S->tree), ns)};
+                    .due_ns = CTX_NEVER,
+                    .turn = ns == 0};
+  if (ns > 0) {
+    reserve_alarm(L, S);
+    wait.due_ns = ctx_time_add(ctx_now(&S->tree), ns);
+  }
   return lctx_park(L, S, &wait);
 }
 

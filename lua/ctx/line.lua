@@ -13,7 +13,6 @@
 --- * a waiter is a <close> variable: on every way out of the wait, an error, a closed or abandoned
 ---   coroutine included, it leaves its lines, and what it was granted and did not take goes back.
 local core = require "ctx.core"
-local errors = require "ctx.errors"
 
 local line = {}
 
@@ -174,8 +173,7 @@ end
 ---@param c ctx.Context
 ---@return any? err
 function line.ended(c)
-  local err = c:err()
-  return err and errors.ended(err, c:cause())
+  return c:ended()
 end
 
 return line

@@ -12,6 +12,7 @@ local function to_stderr(message)
 end
 
 shared.report = shared.report or to_stderr
+shared.refusals = shared.refusals or {}
 shared.told = shared.told or setmetatable({}, { __mode = "k" })
 
 --- Of each line that has lost cancels, how many it lost; of all others, once there are too many.
@@ -153,6 +154,16 @@ function report.tell_counts()
     end
   end
 end
+
+--- A loop that does not look at what its waits return would have stopped all others: the scheduler
+--- makes it wait, and each such line is told once.
+core.hook("refusals", function(where)
+  if not shared.refusals[where] then
+    shared.refusals[where] = true
+    send(where .. "asked a context that has ended 100 times in a row; it should look at what its "
+      .. "waits return", "ended_context")
+  end
+end)
 
 --- What every waiting task waits in, with its stack.
 ---@return string

@@ -72,7 +72,7 @@ end
 --- What the waits of `c` return now that it has ended.
 ---@param c ctx.Context
 function failure.ended(c)
-  return errors.ended(c:err(), c:cause())
+  return c:ended()
 end
 
 -- Three spellings of one fact: of streams, of files (with the path), and of the resolver.

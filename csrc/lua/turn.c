@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+#include "turn.h"
+
+#include "enter.h"
+#include "where.h"
+
+enum { TURN_NS = 1000000 };
+
+bool lctx_turn_due(const lctx_state* S) {
+  return lctx_coarse_ns(S) - S->turned_ns >= TURN_NS;
+}
+
+void lctx_turned(lctx_state* S) {
+  S->turned_ns = lctx_coarse_ns(S);
+  S->turned = true;
+}
+
+void lctx_wake_turn(lctx_state* S) {
+  if (!S->turned) return;
+  S->turned = false;
+  while (!lctx_list_empty(&S->turn)) {
+    lctx_wake(LCTX_CONTAINER(S->turn.next, lctx_task, link), LCTX_DUE);
+  }
+}
+
+/* core.turn_due() → whether a function that has much to do should sleep for no time, for others. By a
+ * hand-moved clock always, as that stands still meanwhile. */
+static int core_turn_due(lua_State* L) {
+  const lctx_state* S = lctx_upstate(L);
+  lua_pushboolean(L, S->fake || lctx_turn_due(S));
+  return 1;
+}
+
+/* -- Answers without a wait ------------------------------------------------------------------- */
+
+enum { REFUSALS = 100 };
+
+static int one_result(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
+  (void)L, (void)S, (void)outcome;
+  return 1;
+}
+
+static int two_results(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
+  (void)L, (void)S, (void)outcome;
+  return 2;
+}
+
+/* Protected. Tells, once for each line, that it does not look at what its waits return. */
+static int tell_refusals(lua_State* L) {
+  lctx_state* S = (lctx_state*)lua_touserdata(L, 1);
+  lctx_pushwhere(L, S);
+  (void)lctx_hook(L, S, "refusals", 1, 0);
+  return 0;
+}
+
+int lctx_refused(lua_State* L, lctx_state* S, int nresults) {
+  static const lctx_wait_kind kinds[] = {{.waited = one_result}, {.waited = two_results}};
+  if (++S->refusals < REFUSALS) return nresults;
+  S->refusals = 0;
+  if (!lctx_can_wait(L, S)) return nresults;
+  lua_pushcfunction(L, tell_refusals);
+  lua_pushlightuserdata(L, S);
+  if (lctx_enter_plain(L, 1, 0) != LUA_OK) lua_pop(L, 1);
+  lctx_wait wait = {.kind = &kinds[nresults - 1],
+                    .what = "the next turn, as the context has ended",
+                    .due_ns = CTX_NEVER,
+                    .turn = true};
+  return lctx_park(L, S, &wait);
+}
+
+void lctx_open_turn(lua_State* L, lctx_state* S) {
+  static const luaL_Reg functions[] = {{"turn_due", core_turn_due}, {NULL, NULL}};
+  lctx_register(L, S, functions);
+}

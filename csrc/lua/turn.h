@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LCTX_TURN_H
+#define LCTX_TURN_H
+
+/* Fairness: the loop, and with it sockets, signals and the timers of others, has its turn at the
+ * latest a millisecond after the last one, as soon as the coroutine that runs then waits or yields.
+ * A limit that counts coroutines, rounds or pieces would bound nothing, since nobody knows how long
+ * one takes. What is left in the run queue keeps its order. */
+#include "lctx.h"
+
+#pragma GCC visibility push(hidden)
+
+/* The time, a few ms old at most and cheap to read; exact on a hand-moved clock. */
+uint64_t lctx_coarse_ns(const lctx_state* S);
+/* Whether the loop should have its turn. */
+bool lctx_turn_due(const lctx_state* S);
+/* The loop has had its turn: a coroutine that waited for that goes on in this drain, behind what else
+ * has become ready; the drain sees to that by the second function. */
+void lctx_turned(lctx_state* S);
+void lctx_wake_turn(lctx_state* S);
+/* The end of a function that answers that a context is done, with its results on top. A loop that
+ * does not look at such answers would never let others run: after many in a row it waits for a turn
+ * of the loop. Use as `return lctx_refused(…)`. */
+int lctx_refused(lua_State* L, lctx_state* S, int nresults);
+void lctx_open_turn(lua_State* L, lctx_state* S);
+
+#pragma GCC visibility pop
+
+#endif
