@@ -26,7 +26,6 @@ dependencies = {
   "lua >= 5.4, < 5.6",
   "luv",
   "ctx",
-  "lua-cjson", -- for ctx.propagate.otlp alone
 }
 
 -- llhttp comes as a library or as C sources, by system: CMake finds which (cmake/http.cmake), and

@@ -83,6 +83,7 @@ build = {
     ["ctx.propagate.baggage"] = "lua/ctx/propagate/baggage.lua",
     ["ctx.propagate.deadline"] = "lua/ctx/propagate/deadline.lua",
     ["ctx.fields"] = "lua/ctx/fields.lua",
+    ["ctx.text"] = "lua/ctx/text.lua",
     ["ctx.propagate.ids"] = "lua/ctx/propagate/ids.lua",
     ["ctx.propagate.span"] = "lua/ctx/propagate/span.lua",
     ["ctx.propagate.trace"] = "lua/ctx/propagate/trace.lua",

@@ -5,6 +5,7 @@ local ctx = require "ctx"
 local errors = require "ctx.errors"
 local otlp = require "ctx.propagate.otlp"
 local reports = require "spec.support.reports"
+local testing = require "ctx.testing"
 
 local OK, export, with = collector.OK, collector.export, collector.with
 
@@ -50,7 +51,7 @@ describe("an exporter whose receiver", function()
     assert.truthy(told[1].message:find("status 429", 1, true))
   end)
 
-  for _, status in ipairs { 301, 400, 401, 404, 413, 500, 501 } do
+  for _, status in ipairs { 301, 400, 401, 404, 500, 501 } do
     it("answers " .. status .. " gets that batch no more", function()
       local told = reports(function()
         with({}, { { status = status }, OK }, function(root, _, exporter, to)
@@ -68,6 +69,69 @@ describe("an exporter whose receiver", function()
       assert.truthy(told[1].message:find("2 spans are lost.*status " .. status))
     end)
   end
+
+  --- A receiver that takes so many spans at a time; notes how many came, and in how many calls.
+  local function small(most, to)
+    return function(_, _, _, body)
+      local count = select(2, body:gsub('"spanId"', ""))
+      to.calls, to.largest = to.calls + 1, math.max(to.largest, count)
+      if count > most then
+        return { status = 413 }
+      end
+      to.arrived = to.arrived + count
+      return OK
+    end
+  end
+
+  -- Cause: every refusal lost its batch. Cure: 413 is for the size, so the batch goes in parts.
+  for _, most in ipairs { 1, 3, 5, 39, 40 } do
+    it("takes " .. most .. " spans at a time gets all 40, in parts", function()
+      local to = { calls = 0, largest = 0, arrived = 0 }
+      testing.run(function(root)
+        local exporter = otlp.new { post = small(most, to) }
+        export(exporter, 40)
+        assert.is_true(exporter:flush(root))
+        assert.equal(40, to.arrived)
+        assert.is_true(to.calls <= 6 + 40 // math.max(most // 2, 1) + 1, to.calls)
+        assert.same({ queued = 0, sent = 40, dropped = 0, failed = 0, rejected = 0 },
+          exporter:stats())
+        exporter:shutdown(root)
+      end)
+    end)
+  end
+
+  it("refuses one span for its size alone loses that one, and tells it", function()
+    local told = reports(function()
+      testing.run(function(root)
+        local exporter = otlp.new { post = function(_, _, _, body)
+          return body:find("too large", 1, true) and { status = 413 } or OK
+        end }
+        for i = 1, 9 do
+          exporter:export(collector.span(i == 4 and "too large" or "x"))
+        end
+        assert.is_true(exporter:flush(root))
+        assert.same({ queued = 0, sent = 8, dropped = 0, failed = 1, rejected = 0 },
+          exporter:stats())
+        exporter:shutdown(root)
+      end)
+    end)
+    assert.equal(1, #told)
+    assert.truthy(told[1].message:find("1 spans are lost.*status 413"))
+  end)
+
+  it("refuses all for their size is asked a bounded number of times", function()
+    reports(function()
+      testing.run(function(root)
+        local to = { calls = 0, largest = 0, arrived = 0 }
+        local exporter = otlp.new { post = small(0, to) }
+        export(exporter, 64)
+        assert.is_true(exporter:flush(root))
+        assert.equal(6 + 64, to.calls)
+        assert.equal(64, exporter:stats().failed)
+        exporter:shutdown(root)
+      end)
+    end)
+  end)
 
   it("cannot be reached is asked again until the time of the batch is over; one report", function()
     local told = reports(function()

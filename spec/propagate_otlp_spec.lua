@@ -59,6 +59,29 @@ describe("OTLP as JSON", function()
     }, list)
   end)
 
+  -- Cause: cjson writes 14 digits. Cure: each number is written with as many as it takes.
+  it("reads doubles back as they were", function()
+    local numbers = { at = 1764490466.123456, big = 2.0 ^ 53 + 2, third = 1 / 3, tenth = 0.1,
+      small = 5e-324, large = 1.7976931348623157e308, zero = -0.0, whole = 3.0 }
+    local read = 0
+    with({}, { OK }, function(root, _, exporter, to)
+      exporter:export(span("work", { attributes = numbers }))
+      assert.is_true(exporter:flush(root))
+      for key, digits in to.calls[1].body:gmatch('"key":"(%l+)","value":{"doubleValue":([^}]+)}') do
+        read = read + 1
+        assert.equal(numbers[key], tonumber(digits), key)
+      end
+    end)
+    assert.equal(8, read)
+  end)
+
+  it("cuts no character in two", function()
+    local one = sent { name = ("x"):rep(4095) .. "größer" }
+    assert.equal(("x"):rep(4095) .. "g", one.name)
+    assert.equal(("x"):rep(4093) .. "g", sent({ name = ("x"):rep(4093) .. "g\u{20AC}" }).name)
+    assert.equal(("x"):rep(4095), sent({ name = ("x"):rep(4095) .. "\u{1F600}" }).name)
+  end)
+
   it("is UTF-8 whatever the text is, and texts have a limit", function()
     local one = sent { name = "a\xFFb\xC3", attributes = { ["\xFE"] = ("x"):rep(5000) } }
     assert.equal("a\u{FFFD}b\u{FFFD}", one.name)
@@ -104,6 +127,7 @@ describe("OTLP as JSON", function()
           ["service.name"] = { stringValue = "shop" }, ["host.name"] = { stringValue = "h" },
           replica = { intValue = "3" }, ["telemetry.sdk.name"] = { stringValue = "ctx" },
           ["telemetry.sdk.language"] = { stringValue = "lua" },
+          ["telemetry.sdk.version"] = { stringValue = ctx._VERSION:match("%d+%.%d+%.%d+") },
         }, attributes(body.resourceSpans[1].resource.attributes))
         assert.same({ name = "ctx" }, body.resourceSpans[1].scopeSpans[1].scope)
         assert.equal("1 2", names(to.spans(1)))

@@ -191,6 +191,8 @@ describe("a tracestate", function()
     ["a line break"] = "a=1\r\nx: y", ["a zero byte"] = "a=\0", ["33 members"] = members(33),
     ["a long key"] = k256 .. "k=1", ["a long value"] = "k=" .. v256 .. "v",
     ["one bad member among good ones"] = "a=1,b,c=3", ["nothing"] = "", ["only commas"] = " , ,",
+    ["33 members, most of them empty"] = "a=1" .. (", "):rep(32),
+    ["more than 32 full members take"] = "a=1," .. (" "):rep(40000) .. ",b=2",
     ["a number"] = 5, ["a list with a number"] = { "a=1", 5 }, ["an empty list"] = {},
   }
   for what, state in pairs(malformed) do

@@ -16,7 +16,8 @@ local function methods_of(object)
 end
 
 -- Modules for the library's own use.
-local internal = { loop = true, report = true, line = true, want = true, fields = true, why = true }
+local internal = { loop = true, report = true, line = true, want = true, fields = true,
+  text = true, why = true }
 
 --- What there is of the classes of a module, by the name of their variable in the stub.
 local classes = {

@@ -140,15 +140,21 @@ end
 
 --- The value of a header that is a list, and may come in several pieces; nil if it did not come.
 ---@param value any
+---@param enough? integer  bytes after which no further piece is looked at
 ---@return string?
-function fields.joined(value)
+function fields.joined(value, enough)
   if type(value) == "table" then
-    for _, piece in ipairs(value) do
+    local length, pieces = 0, 0
+    for i, piece in ipairs(value) do
       if type(piece) ~= "string" then
         return nil
       end
+      length, pieces = length + #piece + 1, i
+      if enough and length > enough then
+        break
+      end
     end
-    return value[1] and table.concat(value, ",")
+    return pieces > 0 and table.concat(value, ",", 1, pieces) or nil
   end
   return type(value) == "string" and value or nil
 end

@@ -30,7 +30,7 @@ local GRPC = deadline.new("grpc-timeout", "grpc")
 
 local DEADLINE_OPTIONS = {
   header = { "the name of a header", function(value)
-    return type(value) == "string" and value:find("^[%w!#$%%&'*+%-.^_`|~]+$")
+    return fields.is_token(value)
   end },
   unit = { "'ms', 's', 'us', 'ns' or 'grpc'", deadline.is_unit },
 }
@@ -155,17 +155,20 @@ function propagate.baggage(c, name)
   return values
 end
 
---- A context in which this name has this value, in place of others; nil takes it out. Whoever is
---- called can read it: no secrets.
+--- A context in which this name has this value, in place of others; nil takes it out. Every service
+--- that is called can read it: no secrets. There is room for 64 members and 8192 bytes: beyond
+--- that, the oldest members are left out. A value that does not fit alone raises.
 ---@param c ctx.Context
 ---@param name string    letters, digits and !#$%&'*+-.^_`|~
----@param value string?
+---@param value string?  UTF-8; other bytes become U+FFFD
 ---@return ctx.Context
 function propagate.with_baggage(c, name, value)
   want.context(c, "with_baggage")
   want.argument(baggage.is_name(name), "with_baggage", 2, "name", "a token", name)
   want.argument(value == nil or type(value) == "string", "with_baggage", 3, "value", "a string",
     value)
+  want.argument(value == nil or baggage.fits(name, value), "with_baggage", 3, "value",
+    "with its name at most 8192 bytes, escaped,", value)
   local below = core.with_value(c, BAGGAGE, baggage.with(c:value(BAGGAGE), name, value))
   return below
 end

@@ -21,6 +21,7 @@
 --- Each check raises at the line that called the public function, so call it from there, and not in
 --- a tail call, or the line is lost. From a function that the public one calls, pass 1 as `deeper`.
 local core = require "ctx.core"
+local text = require "ctx.text"
 
 local class_of = core.kind
 local metatable_of = debug.getmetatable
@@ -47,7 +48,7 @@ local function shown(value)
   elseif value ~= value then
     return "nan"
   elseif type(value) == "number" then
-    return ("%.14g"):format(value)
+    return text.number("%.14g", value)
   elseif type(value) == "boolean" then
     return tostring(value)
   elseif type(value) == "string" then

@@ -2,6 +2,7 @@
 --- What c:why() answers: which context ended, by whom, from where.
 local core = require "ctx.core"
 local errors = require "ctx.errors"
+local text = require "ctx.text"
 
 local shared = core.shared("ctx.why")
 
@@ -19,7 +20,7 @@ shared.metatable = Why
 function Why:__tostring()
   local parts = { self.name }
   if self.err == errors.deadline_exceeded and self.budget_ms then
-    parts[#parts + 1] = ("%g ms"):format(self.budget_ms)
+    parts[#parts + 1] = text.number("%g", self.budget_ms) .. " ms"
   end
   if self.by then
     parts[#parts + 1] = "cancelled at " .. self.by

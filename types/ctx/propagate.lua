@@ -78,9 +78,10 @@ function propagate.trace(c) end
 ---@return string? properties
 function propagate.baggage(c, name) end
 
+---A context with this value; the oldest members make room. A value that fits into no header raises.
 ---@param c ctx.Context
 ---@param name string
----@param value string?  nil takes it out
+---@param value string?  UTF-8; nil takes it out
 ---@return ctx.Context
 ---@nodiscard
 function propagate.with_baggage(c, name, value) end

@@ -3,6 +3,7 @@
 local causes = require "ctx.http.causes"
 local propagate = require "ctx.propagate"
 local report = require "ctx.report"
+local text = require "ctx.text"
 
 local record = {}
 
@@ -56,31 +57,9 @@ end
 
 local function text_of(value)
   if math.type(value) == "float" then
-    return ("%.3f"):format(value)
+    return text.number("%.3f", value)
   end
   return tostring(value)
-end
-
--- Control characters, quotes and backslashes; an error's text may hold anything.
-local ESCAPES = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
-
-local function quote(text)
-  return '"' .. text:gsub('[%c"\\\127]', function(c)
-    return ESCAPES[c] or ("\\u%04x"):format(c:byte())
-  end) .. '"'
-end
-
---- JSON is UTF-8 (RFC 8259, 8.1); what a client sent need not be.
-local function as_utf8(text)
-  local parts, at = {}, 1
-  local ok, bad = utf8.len(text)
-  while not ok do
-    parts[#parts + 1] = text:sub(at, bad - 1)
-    at = bad + 1
-    ok, bad = utf8.len(text, at)
-  end
-  parts[#parts + 1] = text:sub(at)
-  return table.concat(parts, "\u{fffd}")
 end
 
 --- The fields that it has, in their order.
@@ -102,11 +81,11 @@ end
 function record.logfmt(of)
   local out = {}
   for name, value in fields(of) do
-    local text = text_of(value)
-    if text == "" or text:find('[%s%c"=\\]') then
-      text = quote(text)
+    local shown = text_of(value)
+    if shown == "" or shown:find('[\0- "=\\\x7F]') then
+      shown = text.quote(shown)
     end
-    out[#out + 1] = name .. "=" .. text
+    out[#out + 1] = name .. "=" .. shown
   end
   return table.concat(out, " ")
 end
@@ -118,7 +97,7 @@ function record.json(of)
   local out = {}
   for name, value in fields(of) do
     out[#out + 1] = ('"%s":%s'):format(name,
-      type(value) == "number" and text_of(value) or quote(as_utf8(tostring(value))))
+      type(value) == "number" and text_of(value) or text.quote(tostring(value)))
   end
   return "{" .. table.concat(out, ",") .. "}"
 end

@@ -6,6 +6,7 @@
 --- never to zero, which the one may read as "over" and the other as "without end".
 local core = require "ctx.core"
 local fields = require "ctx.fields"
+local want = require "ctx.want"
 
 local deadline = {}
 
@@ -41,7 +42,7 @@ end
 local function decode_grpc(text)
   local digits, unit = text:match("^(%d+)([HMSmun])$")
   if digits and #digits <= 8 then
-    return (tonumber(digits) + 0.0) * GRPC_NS[unit] / 1e6
+    return tonumber(digits) * 1.0 * GRPC_NS[unit] / 1e6
   end
 end
 
@@ -54,10 +55,11 @@ local function encode_plain(ns, unit)
   return ("%d"):format(math.max(ns // UNIT_NS[unit], 1))
 end
 
+--- By its digits alone, as tonumber reads the point of the locale.
 local function decode_plain(text, unit)
-  local digits = text:match("^%d+$") or text:match("^%d+%.%d+$")
-  if digits and #digits <= 20 then
-    return (tonumber(digits) + 0.0) * UNIT_NS[unit] / 1e6
+  local whole, point, fraction = text:match("^(%d+)(%.?)(%d*)$")
+  if whole and #text <= 20 and (point == "") == (fraction == "") then
+    return tonumber(whole .. fraction) / 10.0 ^ #fraction * UNIT_NS[unit] / 1e6
   end
 end
 
@@ -75,21 +77,24 @@ function deadline.new(header, unit)
   return setmetatable({ _header = header, _unit = unit }, metatable)
 end
 
---- The value of the header for so many ms; nil for what is no time, or none that is left, or no
---- limit.
----@param ms number
----@return string?
-function Deadline:encode(ms)
+local function encode(self, ms)
   if ms > 0 and ms < LONGEST then
     local ns = math.max(math.floor(ms * 1e6), 1)
     return self._unit == "grpc" and encode_grpc(ns) or encode_plain(ns, self._unit)
   end
 end
 
---- The ms that the value of a header means; nil if it is malformed, or more than a clock can show.
----@param value any
----@return number?
-function Deadline:decode(value)
+--- The value of the header for so many ms; nil when no time is left, or for math.huge, no limit.
+---@param ms number
+---@return string?
+function Deadline:encode(ms)
+  want.self(self, metatable, "encode")
+  want.argument(type(ms) == "number" and ms == ms, "encode", 1, "ms", "a number", ms)
+  local value = encode(self, ms)
+  return value
+end
+
+local function decode(self, value)
   local text = fields.single(value)
   local ms
   if text and self._unit == "grpc" then
@@ -100,13 +105,22 @@ function Deadline:decode(value)
   return ms and ms < LONGEST and ms or nil
 end
 
+--- The ms that the value of a header means; nil if it is malformed, or more than a clock can show.
+---@param value any
+---@return number?
+function Deadline:decode(value)
+  want.self(self, metatable, "decode")
+  local ms = decode(self, value)
+  return ms
+end
+
 --- The ms that these headers leave; nil if they do not say.
 ---@param codec ctx.propagate.Deadline
 ---@param headers table
 ---@return number?
 function deadline.extract(codec, headers)
   local value = headers[codec._header]
-  return value ~= nil and codec:decode(value) or nil
+  return value ~= nil and decode(codec, value) or nil
 end
 
 --- What is left now, for the header; nil without a deadline.
@@ -115,7 +129,7 @@ end
 ---@return string?
 function deadline.left(codec, c)
   local at = c:deadline()
-  return at and codec:encode(at - core.now())
+  return at and encode(codec, at - core.now())
 end
 
 return deadline

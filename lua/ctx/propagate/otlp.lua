@@ -106,7 +106,10 @@ local Otlp = {}
 local metatable = { __name = "ctx.propagate.otlp", __index = Otlp }
 
 local function resource_of(options)
-  local resource = { ["telemetry.sdk.name"] = "ctx", ["telemetry.sdk.language"] = "lua" }
+  local resource = {
+    ["telemetry.sdk.name"] = "ctx", ["telemetry.sdk.language"] = "lua",
+    ["telemetry.sdk.version"] = core._VERSION:match("[%d.]+"),
+  }
   for key, value in pairs(options.resource or {}) do
     resource[key] = value
   end
@@ -140,6 +143,7 @@ end
 -- -- One batch -----------------------------------------------------------------------------------
 
 ---@class ctx.propagate.otlp.Refusal
+---@field status any
 ---@field text string
 ---@field transient boolean
 ---@field wait_ms number?
@@ -154,7 +158,8 @@ local function refusal(response)
   -- A date instead of seconds is not worth a clock that may be wrong.
   local seconds = tostring(headers["retry-after"]):match("^%d+$")
   return setmetatable({
-    text = "status " .. tostring(response.status), transient = TRANSIENT[response.status] or false,
+    status = response.status, text = "status " .. tostring(response.status),
+    transient = TRANSIENT[response.status] or false,
     wait_ms = seconds and #seconds < 9 and tonumber(seconds) * 1000.0 or nil,
   }, refusal_metatable)
 end
@@ -189,17 +194,16 @@ local function attempt(c, self, body)
   return response
 end
 
---- Takes spans from the queue; returns them as JSON, and how many they are. One that cannot be
---- encoded is dropped.
+--- Takes spans from the queue: each as JSON. One that cannot be encoded is dropped.
 local function take(c, self)
   local parts, bytes, taken = {}, 0, 0
   while taken < self._batch and self._first <= self._last and bytes < MAX_BODY do
     local span = self._queue[self._first]
     self._queue[self._first] = nil
     self._first, taken = self._first + 1, taken + 1
-    local ok, text = pcall(encode.span, span)
+    local ok, json = pcall(encode.span, span)
     if ok then
-      parts[#parts + 1], bytes = text, bytes + #text
+      parts[#parts + 1], bytes = json, bytes + #json
       self._in_hand = #parts
     else
       self._dropped = self._dropped + 1
@@ -208,11 +212,11 @@ local function take(c, self)
       core.sleep(c, 0)
     end
   end
-  return self._before .. table.concat(parts, ",") .. self._after, #parts
+  return parts
 end
 
 local function note(self, count, response, err)
-  self._in_hand = 0
+  self._in_hand = self._in_hand - count
   if response then
     local rejected = math.min(encode.rejected(response.body), count)
     self._sent, self._rejected = self._sent + count - rejected, self._rejected + rejected
@@ -228,6 +232,31 @@ local function note(self, count, response, err)
   end
 end
 
+local function is_too_large(err)
+  return getmetatable(err) == refusal_metatable and err.status == 413
+end
+
+--- Sends all spans at once, or, to a receiver for which that is too much, as many as it takes:
+--- after each 413 half as many, so only a span that is too large alone is lost.
+local function send_parts(c, self, parts)
+  local from, most = 1, #parts
+  while from <= #parts do
+    local to = math.min(from + most - 1, #parts)
+    local count = to - from + 1
+    local body = self._before .. table.concat(parts, ",", from, to) .. self._after
+    local ok, response, err = pcall(retry.call, c, RETRY, attempt, self, body)
+    if not ok then
+      response, err = nil, response
+    end
+    if count > 1 and is_too_large(err) then
+      most = count // 2
+    else
+      note(self, count, response, err)
+      from = to + 1
+    end
+  end
+end
+
 --- A trace that is not recorded, so that sending spans makes none.
 local UNTRACED = { traceparent = ("00-%032x-%016x-00"):format(1, 1) }
 
@@ -235,14 +264,7 @@ local function send_batch(self)
   local background = propagate.extract(core.background(), UNTRACED)
   local c, cancel <close> = core.with_timeout(background, self._timeout, "otlp: timeout")
   self._cancel = cancel
-  local body, count = take(c, self)
-  if count > 0 then
-    local ok, response, err = pcall(retry.call, c, RETRY, attempt, self, body)
-    if not ok then
-      response, err = nil, response
-    end
-    note(self, count, response, err)
-  end
+  send_parts(c, self, take(c, self))
   self._cancel = nil
 end
 

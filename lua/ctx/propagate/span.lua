@@ -56,7 +56,8 @@ span.none = setmetatable({ recording = false, _finished = true }, metatable)
 --- nobody steps.
 local function unix_ns()
   local seconds, microseconds = loop.uv.gettimeofday()
-  return seconds * 1000000000 + microseconds * 1000
+  -- On 32 bits luv gives floats, which are too coarse for ns.
+  return math.tointeger(seconds) * 1000000000 + math.tointeger(microseconds) * 1000
 end
 
 ---@param fields table

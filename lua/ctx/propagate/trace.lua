@@ -14,6 +14,8 @@ local KNOWN = trace.SAMPLED | trace.RANDOM
 local LENGTH = 55 -- of a traceparent of version 00
 local MAX_MEMBERS, MAX_STATE, LONG_MEMBER = 32, 512, 128
 local MAX_KEY, MAX_VALUE = 256, 256
+-- Of a tracestate that is looked at: 32 members of full length, with as many blanks.
+local MAX_HEADER = 2 * MAX_MEMBERS * (MAX_KEY + MAX_VALUE + 2)
 
 --- Where a trace stands: what the caller sent, or the current span. Nothing changes after creation.
 ---@class ctx.propagate.Trace
@@ -59,7 +61,7 @@ local PARENT = "^(%x%x)%-(%x+)%-(%x+)%-(%x%x)()"
 --- trace id, span id, flags, and the header itself where it may go on as it is; nil if it is no
 --- traceparent. Digits in upper case, which %x takes, are malformed.
 local function split(header)
-  if header:sub(1, LENGTH):find("%u") then
+  if header:sub(1, LENGTH):find("[A-Z]") then
     return nil
   end
   local version, trace_id, span_id, flags, after = header:match(PARENT)
@@ -74,20 +76,25 @@ local function split(header)
 end
 
 --- Puts the state on one line and in its limits; nil if it is malformed or holds nothing.
---- Two members with one key are the sender's business: they go on as they are.
+--- Two members with one key are the sender's business: they go on as they are. Empty members are
+--- allowed, and count as the others do.
 ---@param header any
 ---@return string?
 function trace.state(header)
-  header = fields.joined(header)
-  if not header then
+  header = fields.joined(header, MAX_HEADER)
+  if not header or #header > MAX_HEADER then
     return nil
   end
-  local members, length = {}, -1
+  local members, length, pieces = {}, -1, 0
   for piece in header:gmatch("[^,]+") do
+    pieces = pieces + 1
+    if pieces > MAX_MEMBERS then
+      return nil
+    end
     local member = fields.trim(piece)
     if member ~= "" then
-      local key, value = member:match("^([%l%d][%l%d_%-*/@]*)=([ -+%-.-<>-~]+)$")
-      if not key or #key > MAX_KEY or #value > MAX_VALUE or #members == MAX_MEMBERS then
+      local key, value = member:match("^([a-z0-9][a-z0-9_%-*/@]*)=([ -+%-.-<>-~]+)$")
+      if not key or #key > MAX_KEY or #value > MAX_VALUE then
         return nil
       end
       members[#members + 1] = member

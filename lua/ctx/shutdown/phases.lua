@@ -3,6 +3,7 @@
 local core = require "ctx.core"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
+local text = require "ctx.text"
 
 local phases = {}
 
@@ -212,7 +213,8 @@ local function run_phase(s, phase, cause)
   local ms = s._timeouts[name]
   if ms then
     local c, cancel <close> = ctx.with_timeout(s._base, ms,
-      errors.new(("shutdown: the phase '%s' took longer than %g ms"):format(name, ms)))
+      errors.new(("shutdown: the phase '%s' took longer than %s ms"):format(name,
+        text.number("%g", ms))))
     c:name("shutdown." .. name)
     run_hooks(s._hooks[name] or {}, phase, c)
     in_time = name ~= "wait" or action(s, c)

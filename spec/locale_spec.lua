@@ -1,0 +1,98 @@
+-- SPDX-License-Identifier: MIT
+-- Cause: numbers were written by string.format, tostring or a JSON library, all of which ask the
+-- locale for the decimal point; a host program that had set one got "ms":1,500 in its logs, and a
+-- collector refused its spans. Cure: numbers with a fraction become text in ctx.text alone.
+local collector = require "spec.support.collector"
+local ctx = require "ctx"
+local locale = require "spec.support.locale"
+local otlp = require "ctx.propagate.otlp"
+local propagate = require "ctx.propagate"
+local record = require "ctx.http.record"
+local text = require "ctx.text"
+local testing = require "ctx.testing"
+local uv = require "luv"
+
+local root = ctx.background()
+
+--- What a collector is sent of a span with this attribute.
+local function sent(value)
+  local body
+  testing.run(function(c)
+    local exporter = otlp.new { post = function(_, _, _, json)
+      body = json
+      return collector.OK
+    end, resource = { ratio = value } }
+    exporter:export(collector.span("work", { attributes = { value = value } }))
+    exporter:shutdown(c)
+  end)
+  return body
+end
+
+for name, point in pairs { ["a comma"] = ",", ["a sign of two bytes"] = "\u{066B}" } do
+  describe("under a locale whose decimal point is " .. name .. ",", function()
+    it("numbers become text with a point", function()
+      locale.with_point(point, function()
+        assert.equal("1.500", text.number("%.3f", 1.5))
+        assert.equal("-1.5e-07", text.number("%g", -1.5e-7))
+        assert.equal("17.25", text.exact(17.25))
+        assert.equal("0.33333333333333331", text.exact(1 / 3))
+        assert.equal("-1.2345678901234568e-300", text.exact(-1.2345678901234567e-300))
+        assert.equal("3", text.exact(3.0))
+      end)
+    end)
+
+    it("a span's attributes are JSON", function()
+      locale.with_point(point, function()
+        local body = sent(17.25)
+        assert.equal(2, select(2, body:gsub('{"doubleValue":17%.25}', "")), body)
+      end)
+    end)
+
+    it("a line of the access log is JSON, and logfmt", function()
+      locale.with_point(point, function()
+        local of = { time = 5, ms = 1.5, left = 0.25 }
+        assert.equal('{"time":5,"ms":1.500,"left":0.250}', record.json(of))
+        assert.equal("time=5 ms=1.500 left=0.250", record.logfmt(of))
+      end)
+    end)
+
+    it("c:why() names its deadline with a point", function()
+      locale.with_point(point, function()
+        local clock <close> = testing.clock()
+        local before = ctx.debug(true)
+        local c, cancel <close> = ctx.with_timeout(root, 0.5)
+        ctx.debug(before)
+        clock:advance(1)
+        assert.matches("0.5 ms", tostring(c:why()), 1, true)
+      end)
+    end)
+
+    it("a deadline in seconds is written and read with a point", function()
+      locale.with_point(point, function()
+        local seconds = propagate.deadline { header = "x-timeout", unit = "s" }
+        assert.equal("1.500", seconds:encode(1500))
+        assert.equal(1500, seconds:decode("1.500"))
+        assert.is_nil(seconds:decode("1" .. point .. "500"))
+        assert.equal(1500, (select(2, propagate.extract(root, { ["x-timeout"] = "1.5" }, seconds))))
+      end)
+    end)
+  end)
+end
+
+-- A new format of a fraction anywhere else would be one that follows the locale.
+it("no module writes a fraction by itself", function()
+  local function search(folder)
+    for name, kind in uv.fs_scandir_next, assert(uv.fs_scandir(folder)) do
+      local path = folder .. "/" .. name
+      if kind == "directory" then
+        search(path)
+      elseif path ~= "lua/ctx/text.lua" then
+        for line in io.lines(path) do
+          local digits = line:match("format") and line:match("%%[-+ #0]*%d*(%.?%d*)[eEfFgG]")
+          assert.is_true(not digits or digits == ".0", path .. ": " .. line)
+        end
+      end
+    end
+  end
+  search("lua/ctx")
+end)
