@@ -22,18 +22,30 @@ description = {
 
 supported_platforms = { "unix" }
 
+-- The two rocks share internals, so they are of the same version.
 dependencies = {
   "lua >= 5.4, < 5.6",
   "luv",
   "ctx",
+  "luv >= 1.44",
+  "ctx == scm-1",
+  "lua-cjson", -- for JSON bodies and ctx.propagate.otlp
 }
 
--- llhttp comes as a library or as C sources, by system: CMake finds which (cmake/http.cmake), and
--- says what is missing. .ci/walls compares the list of Lua files with the tree.
+-- For LuaRocks' variables CURL_DIR and LLHTTP_DIR. Nothing is checked here: llhttp comes as a library or
+-- as C sources, by system, and libcurl's headers stand in a folder that LuaRocks does not know on
+-- some. CMake finds them (cmake/http.cmake), or says what is missing.
+external_dependencies = {
+  CURL = {},
+  LLHTTP = {},
+}
+
+-- .ci/walls compares the list of Lua files with the tree.
 build = {
   type = "command",
   build_command = "cmake -S . -B build-rock -DCMAKE_BUILD_TYPE=Release -DCTX_HTTP=ON -DCTX_TESTS=OFF"
-    .. " -DLUA_INCDIR=$(LUA_INCDIR)"
+    .. ' -DCMAKE_C_COMPILER="$(CC)" -DCMAKE_C_FLAGS="$(CFLAGS)" -DLUA_INCDIR="$(LUA_INCDIR)"'
+    .. ' -DCMAKE_PREFIX_PATH="$(CURL_DIR)" -DLLHTTP_DIR="$(LLHTTP_DIR)"'
     .. " && cmake --build build-rock --target ctx_http_wire ctx_http_curl",
   install = {
     lib = {
@@ -73,4 +85,5 @@ build = {
       ["ctx.propagate.otlp.encode"] = "lua/ctx/propagate/otlp/encode.lua",
     },
   },
+  copy_directories = { "docs", "examples", "types" },
 }

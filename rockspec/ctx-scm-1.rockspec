@@ -23,7 +23,7 @@ supported_platforms = { "unix" }
 
 dependencies = {
   "lua >= 5.4, < 5.6",
-  "luv",
+  "luv >= 1.44",
 }
 
 -- .ci/walls compares these lists with the tree.
@@ -121,4 +121,5 @@ build = {
     ["ctx.waitgroup"] = "lua/ctx/waitgroup.lua",
     ["ctx.why"] = "lua/ctx/why.lua",
   },
+  copy_directories = { "docs", "examples", "types" },
 }
