@@ -114,7 +114,7 @@ static curl_socket_t on_open_socket(void* data, curlsocktype purpose, struct cur
   t->connecting = true;
   t->handshaking = t->connected = false;
   if (t->watched || t->looks_up) hcurl_changed(t);
-#ifdef SOCK_CLOEXEC
+#if defined(SOCK_CLOEXEC) && !defined(CTX_PORTABLE)
   curl_socket_t fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
 #else
   curl_socket_t fd = socket(a->family, a->socktype, a->protocol);

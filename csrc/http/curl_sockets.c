@@ -2,7 +2,7 @@
 /* The descriptors that libcurl wants watched. */
 #include "curl_module.h"
 
-#ifdef __linux__
+#if defined(__linux__) && !defined(CTX_PORTABLE)
 #include <errno.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -53,7 +53,7 @@ static void write_down(hcurl_pool* p, curl_socket_t fd, int what) {
 
 /* -- In one ------------------------------------------------------------------------------------ */
 
-#ifdef __linux__
+#if defined(__linux__) && !defined(CTX_PORTABLE)
 static void gather(hcurl_pool* p, curl_socket_t fd, int what) {
   struct epoll_event e = {.data.fd = fd};
   if (what & CURL_POLL_IN) e.events |= EPOLLIN;
@@ -116,7 +116,7 @@ int hcurl_on_socket(CURL* easy, curl_socket_t fd, int what, void* data, void* un
 }
 
 void hcurl_close_sockets(hcurl_pool* p) {
-#ifdef __linux__
+#if defined(__linux__) && !defined(CTX_PORTABLE)
   if (p->epoll_fd >= 0) (void)close(p->epoll_fd);
 #endif
   p->epoll_fd = -1;

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
-#ifdef __linux__
+#if defined(__linux__) && !defined(CTX_PORTABLE)
 #include <linux/filter.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -180,7 +180,7 @@ static int close_reader(lua_State* L) {
  * prints that it is bad. */
 static int hangup_fd(lua_State* L) {
   int of = (int)luaL_checkinteger(L, 1);
-#ifdef __linux__
+#if defined(__linux__) && !defined(CTX_PORTABLE)
   int fd = epoll_create1(EPOLL_CLOEXEC);
   struct epoll_event event = {.events = EPOLLRDHUP};
   if (fd >= 0 && epoll_ctl(fd, EPOLL_CTL_ADD, of, &event)) {
@@ -215,7 +215,7 @@ static int accept_fd(lua_State* L) {
 static int deafen_fd(lua_State* L) {
   int fd = (int)luaL_checkinteger(L, 1);
   bool under_way = false;
-#ifdef __linux__
+#if defined(__linux__) && !defined(CTX_PORTABLE)
   struct sockaddr_storage address = {0};
   socklen_t size = sizeof address;
   struct sock_filter no_syn[] = {

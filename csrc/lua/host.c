@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
-#ifdef __linux__
+#if defined(__linux__) && !defined(CTX_PORTABLE)
 #include <sys/eventfd.h>
 #endif
 #include <fcntl.h>
@@ -32,7 +32,7 @@ static uint64_t host_now(void* data) {
   return S->fake ? S->fake_ns : read_clock(S, CLOCK_MONOTONIC);
 }
 
-#ifdef CLOCK_MONOTONIC_COARSE
+#if defined(CLOCK_MONOTONIC_COARSE) && !defined(CTX_PORTABLE)
 static uint64_t host_now_coarse(void* data) {
   const lctx_state* S = (const lctx_state*)data;
   return S->fake ? S->fake_ns : read_clock(S, CLOCK_MONOTONIC_COARSE);
@@ -66,7 +66,7 @@ static void host_wake_soon(void* data) {
 }
 
 static bool open_fds(lctx_state* S) {
-#ifdef __linux__
+#if defined(__linux__) && !defined(CTX_PORTABLE)
   S->wake_fd = S->poll_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   return S->poll_fd >= 0;
 #else

@@ -30,7 +30,7 @@ static uint64_t host_now(void* data) {
   return uv_hrtime();
 }
 
-#ifdef CLOCK_MONOTONIC_COARSE
+#if defined(CLOCK_MONOTONIC_COARSE) && !defined(CTX_PORTABLE)
 /* uv_hrtime's clock as of the kernel's last tick, at a quarter of the price. (uv_now is cheaper yet
  * but stands still in a loop that computes, where ctx_err must see time pass.) */
 static uint64_t host_now_coarse(void* data) {
