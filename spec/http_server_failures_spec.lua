@@ -159,7 +159,7 @@ describe("a handler that fails", function()
     with(http.chain(function() way() end, http.timeout(60000)), function(client, b)
       way = function() error(nil) end
       assert.equal(500, client:get().status)
-      assert.equal("nil", b.errors[1].err)
+      assert.equal("an error without a value", tostring(b.errors[1].err))
       way = deep
       assert.equal(500, client:get().status)
       assert.truthy(b.errors[2].trace:find("in upvalue 'deep'") or

@@ -73,7 +73,7 @@ describe("a report", function()
     assert.matches("nobody waited for it: an object", list[1].message, 1, true)
     assert.matches("cannot be printed", list[2].message, 1, true)
     assert.matches("cannot be printed", list[3].message, 1, true)
-    assert.matches("nobody waited for it: nil", list[4].message, 1, true)
+    assert.matches("nobody waited for it: an error without a value", list[4].message, 1, true)
     assert.matches("nobody waited for it: table: ", list[5].message, 1, true)
   end)
 

@@ -237,6 +237,46 @@ describe("when all tasks are asleep, run", function()
     assert.matches("ctx.run: all tasks are asleep", list[1].message, 1, true)
   end)
 
+  -- Cause: run raised main's error only when all other tasks were over, and said nothing before.
+  -- Cure: it is reported when others go on, once.
+  it("after main has failed, that is told at once if others go on, and once", function()
+    for _, err in ipairs { "why", errors.new("an object") } do
+      local clock <close> = testing.clock()
+      local began, told = clock:elapsed(), nil
+      local ok, raised
+      local list = reports(function(list)
+        ok, raised = pcall(ctx.run, function()
+          ctx.go(function()
+            ctx.sleep(background, 10)
+            told = #list
+            ctx.sleep(background, 10000)
+          end)
+          error(err, 0)
+        end)
+      end)
+      assert.is_false(ok)
+      assert.matches("^" .. tostring(err), tostring(raised))
+      assert.equal(1, told)
+      assert.equal(1, #list)
+      assert.equal("run", list[1].kind)
+      assert.matches("ctx.run: main failed, and other tasks go on: " .. tostring(err) .. "\nstack",
+        list[1].message, 1, true)
+      assert.equal(10010, clock:elapsed() - began)
+    end
+  end)
+
+  it("after main has failed, nothing is told if the others end with their context", function()
+    local list = reports(function()
+      local ok, raised = pcall(ctx.run, function(root)
+        ctx.go(function() ctx.sleep(root, 10000) end)
+        error("why", 0)
+      end)
+      assert.is_false(ok)
+      assert.matches("^why\nstack traceback:", raised)
+    end)
+    assert.same({}, list)
+  end)
+
   it("reports none of them once more", function()
     local list = reports(function()
       asleep(function()

@@ -55,7 +55,7 @@ static void keep_error(lua_State* L, lctx_group* g) {
   int group = lua_gettop(L) - 1;
   if (!g->g.failed) {
     lua_pushnil(L);
-    g->failure = lctx_push_failure(L, lctx_stateof_group(g), "group_failed");
+    g->failure = lctx_push_failure(L, lctx_stateof_group(g), "group_failed", group, &g->waiters);
     lua_setiuservalue(L, group, LCTX_GROUP_FAILURE);
   } else {
     lua_pushcfunction(L, append);
@@ -102,7 +102,7 @@ bool lctx_group_hear(lua_State* L, lctx_group* g, int index) {
   lua_getiuservalue(L, index, LCTX_GROUP_FAILURE);
   lctx_open_up(L, g->failure, LCTX_FAILURE_ERROR);
   bool unheard = g->failure != NULL && !g->failure->heard;
-  if (unheard) g->failure->heard = true;
+  lctx_hear(L, lctx_stateof_group(g), g->failure);
   return unheard;
 }
 

@@ -191,14 +191,18 @@ static enum turn turn(lua_State* L, lctx_state* S, bool block) {
   return result;
 }
 
+/* A timer that was set for a deadline that is gone keeps the loop alive: whether anything can happen
+ * would be known only then. */
+static void disarm(lua_State* L, lctx_state* S) {
+  if (S->alarm_ns != CTX_NEVER || S->armed_ns == CTX_NEVER) return;
+  if (lctx_hook(L, S, "disarm", 0, 0)) S->armed_ns = CTX_NEVER;
+}
+
 /* Nothing is ready. Lets the next thing happen: with a hand-moved clock that is the next deadline,
  * and time jumps there, unless something outside is waited for and can still come. False when
  * nothing can. */
 static enum turn let_happen(lua_State* L, lctx_state* S) {
-  if (S->alarm_ns == CTX_NEVER && S->armed_ns != CTX_NEVER) {
-    /* Set for a deadline that is gone: whether anything can happen would be known only then. */
-    if (lctx_hook(L, S, "disarm", 0, 0)) S->armed_ns = CTX_NEVER;
-  }
+  disarm(L, S);
   bool outside =
       !S->fake || S->alarm_ns == CTX_NEVER || (S->external > 0 && S->alarm_ns > S->jump_ns);
   enum turn result = turn(L, S, outside);
@@ -318,6 +322,19 @@ static int core_drive(lua_State* L) {
   return 1;
 }
 
+/* core.run_ready() → whether tasks are left that something may still wake: for the end of ctx.run, which
+ * then waits for them. Runs what is ready, and lets the loop turn once. */
+static int core_run_ready(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  (void)lctx_drain(L, S);
+  (void)lctx_settle(L, S);
+  disarm(L, S);
+  bool alive = turn(L, S, false) == ALIVE;
+  lctx_turned(S);
+  lua_pushboolean(L, S->tasks > 0 && (alive || !lctx_idle(S) || S->alarm_ns != CTX_NEVER));
+  return 1;
+}
+
 /* core.fake_clock(on) → whether it was on. A clock that is moved by hand begins now; a real one
  * goes on from there. */
 static int core_fake_clock(lua_State* L) {
@@ -379,11 +396,11 @@ static int core_advance(lua_State* L) {
 
 void lctx_open_host(lua_State* L, lctx_state* S) {
   static const luaL_Reg functions[] = {
-      {"turn", core_turn},   {"forget_handles", core_forget_handles},
-      {"rang", core_rang},   {"reserve", core_reserve},
-      {"woken", core_woken}, {"may_drive", core_may_drive},
-      {"drive", core_drive}, {"fake_clock", core_fake_clock},
-      {"jump", core_jump},   {"advance", core_advance},
-      {NULL, NULL}};
+      {"turn", core_turn},           {"forget_handles", core_forget_handles},
+      {"rang", core_rang},           {"reserve", core_reserve},
+      {"woken", core_woken},         {"may_drive", core_may_drive},
+      {"drive", core_drive},         {"fake_clock", core_fake_clock},
+      {"run_ready", core_run_ready}, {"jump", core_jump},
+      {"advance", core_advance},     {NULL, NULL}};
   lctx_register(L, S, functions);
 }

@@ -42,6 +42,8 @@ enum lctx_ref {
   LCTX_REF_CANCEL,
   LCTX_REF_TASK,
   LCTX_REF_FAILURE,
+  LCTX_REF_FAILURES_FIRST, /* the queue of those that nobody has heard of */
+  LCTX_REF_FAILURES_LAST,
   LCTX_REF_KEY,
   LCTX_REF_AFTER,
   LCTX_REF_QUEUE,
@@ -249,6 +251,11 @@ struct lctx_state {
   size_t parked;       /* coroutines that wait */
   size_t external;     /* of these, on something outside (await) */
   bool draining;
+
+  /* failure.c */
+  ctx_timer_t failures_timer;        /* for the first in the queue */
+  bool failures_timed, failures_due; /* it runs; it has rung */
+  uint64_t failures;                 /* that have been reported */
 
   /* live.c */
   uintptr_t* slots; /* see live.c */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "enter.h"
+#include "failure.h"
 #include "gone.h"
 #include "lctx.h"
 #include "place.h"
@@ -388,6 +389,7 @@ static int drain(lua_State* L) {
       S->alarm_ns = CTX_NEVER;
       ctx_tree_run(&S->tree);
     }
+    if (S->failures_due) lctx_tell_failures(L, S, false);
     lctx_wake_turn(S);
     if (S->fake && ++rounds > FAKE_ROUNDS) break;
   } while (!lctx_list_empty(&S->run) && run_round(L, S));

@@ -247,6 +247,7 @@ static int core_counters(lua_State* L) {
       {"tasks", S->tasks},
       {"parked", S->parked},
       {"external", S->external},
+      {"failures", S->failures},
   };
   lua_createtable(L, 0, sizeof rows / sizeof *rows);
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

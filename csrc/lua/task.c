@@ -85,10 +85,22 @@ static void wake_waiters(lctx_handle* h) {
 
 /* Stack: the handle, the error, the traceback; pops the last two. */
 static void fail(lua_State* L, lctx_state* S, lctx_handle* h) {
-  h->failure = lctx_push_failure(L, S, "task_failed");
+  h->failure = lctx_push_failure(L, S, "task_failed", -3, NULL);
   lua_setiuservalue(L, -2, UV_RESULTS);
   h->failed = true;
-  if (h->failure != NULL) h->failure->heard = !lctx_list_empty(&h->waiters);
+  if (!lctx_list_empty(&h->waiters)) lctx_hear(L, S, h->failure);
+}
+
+/* Pushes the error of a task that raised, and its traceback. There is always an error: whoever waits
+ * must be able to tell `error(nil)` from a task that returned nil. */
+static void push_error(lua_State* L, lctx_task* t) {
+  lua_xmove(t->co, L, 1);
+  lctx_push_trace(L, t);
+  if (!lua_isnil(L, -2)) return;
+  lua_pushvalue(L, -2);
+  lua_pushvalue(L, -2);
+  if (!lctx_hook(L, t->S, "raised", 2, 1)) lctx_pushtext(L, "nil");
+  lua_replace(L, -3);
 }
 
 void lctx_task_over(lua_State* L, lctx_task* t, int nresults) {
@@ -98,8 +110,7 @@ void lctx_task_over(lua_State* L, lctx_task* t, int nresults) {
   lctx_handle* h = (lctx_handle*)lua_touserdata(L, -1);
   if (h != NULL) h->task = NULL;
   if (t->failed) {
-    lua_xmove(t->co, L, 1);
-    lctx_push_trace(L, t);
+    push_error(L, t);
     if (h != NULL) {
       fail(L, S, h);
     } else {
@@ -118,9 +129,9 @@ void lctx_task_over(lua_State* L, lctx_task* t, int nresults) {
 
 /* -- Waiting for it ------------------------------------------------------------------------- */
 
-static int push_results(lua_State* L, lctx_handle* h, int handle) {
+static int push_results(lua_State* L, lctx_state* S, lctx_handle* h, int handle) {
   if (h->failed) {
-    if (h->failure != NULL) h->failure->heard = true;
+    lctx_hear(L, S, h->failure);
     lua_pushnil(L);
     lua_getiuservalue(L, handle, UV_RESULTS);
     lctx_open_up(L, h->failure, LCTX_FAILURE_ERROR);
@@ -147,7 +158,7 @@ static bool is_over(lua_State* L, const lctx_handle* h) {
 
 static int task_waited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   lctx_handle* h = check(L, 1);
-  if (outcome == LCTX_DUE) return push_results(L, h, 1);
+  if (outcome == LCTX_DUE) return push_results(L, S, h, 1);
   return lctx_pushended(L, S, 2);
 }
 
@@ -156,7 +167,7 @@ static int task_wait(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   lctx_handle* h = check(L, 1);
   lctx_context* c = lua_isnoneornil(L, 2) ? NULL : lctx_checkcontext(L, 2, "c");
-  if (is_over(L, h)) return push_results(L, h, 1);
+  if (is_over(L, h)) return push_results(L, S, h, 1);
   if (h->task == S->current && h->task->co == L) {
     return lctx_error(L, S, "a task cannot wait for itself: it would wait for ever");
   }

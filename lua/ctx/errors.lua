@@ -179,13 +179,16 @@ function errors.ended(sentinel, cause)
   return err
 end
 
+-- What prints for `error(nil)`, and for `error()`.
+local NOTHING = "an error without a value"
+
 --- Internal: an error that a task raised, with the traceback of where it did. It prints as `err`,
 --- and is `err`.
 ---@param err any
 ---@param traceback? string
 ---@return ctx.Error
 function errors.raised(err, traceback)
-  local object = make({ err, _message = err == nil and "nil" or nil, _separator = "" }, 3)
+  local object = make({ err, _message = err == nil and NOTHING or nil, _separator = "" }, 3)
   object.traceback = traceback
   return object
 end

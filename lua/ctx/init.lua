@@ -54,13 +54,8 @@ function ctx.with(c, cancel, fn)
   want.context(c, "with")
   want.argument(core.kind(cancel) == "cancel", "with", 2, "cancel", "a cancel", cancel)
   want.fn(fn, "with", 3)
-  local results = table.pack(pcall(fn, c))
-  if not results[1] then
-    cancel(results[2])
-    error(results[2], 0)
-  end
-  cancel()
-  return table.unpack(results, 2, results.n)
+  local _ <close> = cancel
+  return fn(c)
 end
 
 --- The error with every stack. It is also that of the tasks which are given up for it, and told by
@@ -71,15 +66,22 @@ local function asleep()
   return err
 end
 
---- The error of main with its traceback: in the message of a plain one; an object keeps its
---- identity, so its traceback goes to the report.
-local function raise(err, trace)
+--- Raises the error of main with its traceback: in the message of a plain one; an object keeps its
+--- identity, so its traceback goes to the report, unless it was told there before.
+local function raise(err, trace, told)
   if type(err) == "string" then
     error(err .. "\n" .. (trace or ""), 0)
-  elseif trace then
-    report.send("ctx.run: " .. report.describe(err) .. "\n" .. trace, "run")
+  elseif trace and not told then
+    report.send("ctx.run: " .. report.full(err, trace), "run")
   end
   error(err, 0)
+end
+
+--- What main failed with, once it has; nil, if it has not.
+local function failure_of(task)
+  if task:status() == "failed" then
+    return select(2, task:wait()), task:traceback()
+  end
 end
 
 --- Runs main(root, …) as a task and drives the loop until it returns; then cancels root, and waits
@@ -107,23 +109,30 @@ function ctx.run(main, ...)
     cancel(stuck)
   end
   cancel()
-  local main_stuck = stuck ~= nil
+  -- A worker may live on for as long as it likes: this is not for then.
+  local err, trace = failure_of(task)
+  local told = err ~= nil and not stuck and core.run_ready()
+  if told then
+    report.send("ctx.run: main failed, and other tasks go on: " .. report.full(err, trace), "run")
+  end
   -- Whoever waited for a task that was abandoned goes on, and may end in another dead end.
   while not core.drive() do
     stuck = stuck or asleep()
     core.abandon(false, stuck)
+    core.tell_failures()
   end
   -- Handles that are being closed need one more turn: luv 1.44 does not survive a state that is
   -- closed before they are.
   loop.uv.run("nowait")
+  core.tell_failures()
   report.tell_counts()
-  if stuck and (main_stuck or task:status() ~= "failed") then
-    error(stuck, 0)
-  elseif task:status() == "failed" then
+  if err ~= nil then
     if stuck then
       report.send("ctx.run: " .. tostring(stuck), "run")
     end
-    raise(select(2, task:wait()), task:traceback())
+    raise(err, trace, told)
+  elseif stuck then
+    error(stuck, 0)
   end
   return task:wait()
 end

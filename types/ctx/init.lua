@@ -35,6 +35,7 @@ local Task = {}
 ---@field tasks integer      tasks that are not over
 ---@field parked integer     coroutines that wait
 ---@field external integer   of these, in `ctx.await`
+---@field failures integer   tasks and groups that failed, of which nobody heard in time
 
 -- ---- contexts -----------------------------------------------------------------------------------
 
