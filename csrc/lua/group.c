@@ -225,11 +225,12 @@ static int ended(lua_State* L, lctx_state* S, lctx_group* g) {
   return lctx_pushended(L, S, 2);
 }
 
-/* Another task may have begun since the word of the last one's end: that is waited for, too. */
+/* Another task may have begun since the word of the last one's end: that is waited for, too. When all
+ * are over that is the result, also if the last of them has ended the context of the wait. */
 static int waited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   lctx_group* g = lctx_checkgroup(L, 1);
-  if (outcome != LCTX_DUE) return ended(L, S, g);
   if (!listen(g)) return result(L, g);
+  if (outcome != LCTX_DUE) return ended(L, S, g);
   lctx_context* c = lctx_tocontext(L, 2);
   if (c != NULL && ctx_err(c->c) != 0) return ended(L, S, g);
   static const lctx_wait_kind kind = {.waited = waited, .undo = leave, .joins = true};
@@ -246,8 +247,15 @@ static int waited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
 /* g:wait([c]) → true, or nil and the first error; or nil and c's, if that is done before */
 static int group_wait(lua_State* L) {
   lctx_group* g = lctx_checkgroup(L, 1);
-  if (!lua_isnoneornil(L, 2)) (void)lctx_checkcontext(L, 2, "c");
+  const lctx_context* c = lua_isnoneornil(L, 2) ? NULL : lctx_checkcontext(L, 2, "c");
   lua_settop(L, 2);
+  if (c != NULL && g->own != NULL && c->c == &g->own->node) {
+    /* The group ends its own context when a task fails: what bounds the wait is the one above. */
+    lua_getiuservalue(L, 1, LCTX_GROUP_CONTEXT);
+    lua_getiuservalue(L, 3, 1);
+    lua_replace(L, 2);
+    lua_settop(L, 2);
+  }
   return waited(L, lctx_stateof_group(g), LCTX_DUE);
 }
 

@@ -277,7 +277,8 @@ function Pool:drain(c)
   self._close(pool.closed)
   while self._taken > 0 do
     local _, err = self._drainers:wait(c, "pool:drain")
-    if err ~= nil then
+    -- The last item may have ended c as its last act.
+    if err ~= nil and self._taken > 0 then
       return nil, err
     end
   end

@@ -122,7 +122,7 @@ local function left(self)
   self._leaving = self._leaving - 1
 end
 
---- Waits until all is done, or c ends. When both come in one turn, what came first counts.
+--- Waits until all is done, or c ends. When both come in one turn, all is done.
 ---@async
 ---@param c? ctx.Context
 ---@return true? ok
@@ -142,7 +142,12 @@ function WaitGroup:wait(c)
     return true
   end
   waiter:join(self._waiters)
-  return waiter:wait(WAIT)
+  err = select(2, waiter:wait(WAIT))
+  -- What was waited for may have ended c as its last act.
+  if err ~= nil and self._count > 0 then
+    return nil, err
+  end
+  return true
 end
 
 return waitgroup
