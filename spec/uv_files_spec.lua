@@ -180,7 +180,7 @@ describe("uv.fs_readdir", function()
         local stream = assert(uv.fs_opendir(root, dir, 200))
         local entries, err = cancelled(root, function(c)
           return uv.fs_readdir(c, stream)
-        end)
+        end, coroutine.yield) -- so that the read has begun
         assert.is_nil(entries)
         assert.equal("context canceled: enough", tostring(err))
         local c, cancel = ctx.with_cancel(root)

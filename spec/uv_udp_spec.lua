@@ -109,9 +109,9 @@ describe("uv.udp", function()
     run(function(root)
       local socket <close> = assert(uv.udp("127.0.0.1"))
       for _, port in ipairs { 70000, -1, 1.5 } do
-        misuse.raises(function() uv.udp("127.0.0.1", port) end, "a port number")
-        misuse.raises(function() socket:send(root, "x", "127.0.0.1", port) end, "a port number")
-        misuse.raises(function() socket:connect("127.0.0.1", port) end, "a port number")
+        misuse.raises(function() uv.udp("127.0.0.1", port) end, "a port, a whole")
+        misuse.raises(function() socket:send(root, "x", "127.0.0.1", port) end, "a port, a whole")
+        misuse.raises(function() socket:connect("127.0.0.1", port) end, "a port, a whole")
       end
       misuse.raises(function() uv.udp("127.0.0.1", 0, { reusadr = true }) end, '"reusadr"')
       assert.is_true(errors.is(select(2, uv.udp("127.0.0.01", 0)), uv.EINVAL))

@@ -159,10 +159,10 @@ typedef void (*lctx_abort_fn)(lua_State* L, lctx_state* S);
 /* What all waits in one function have in common. */
 typedef struct {
   lctx_waited_fn waited;
-  lctx_undo_fn undo;   /* called if the coroutine will not go on; may be NULL */
-  lctx_abort_fn abort; /* called if the wait cannot begin; may be NULL */
-  bool joins;          /* what is waited for is the end of tasks */
-  bool external;       /* what is waited for is neither a context nor a task */
+  lctx_undo_fn undo;    /* called if the coroutine will not go on; may be NULL */
+  lctx_abort_fn abort;  /* called if the wait cannot begin; may be NULL */
+  bool joins;           /* what is waited for is the end of tasks */
+  bool external, looks; /* on neither a context nor a task; woken without a value, it looks again */
 } lctx_wait_kind;
 
 typedef struct {

@@ -5,13 +5,13 @@
 #include "lctx.h"
 #include "results.h"
 
-enum { WAIT_QUEUE = 1, WAIT_C, WAIT_WHAT, WAIT_TOP = WAIT_WHAT };
+enum { WAIT_QUEUE = 1, WAIT_C, WAIT_WHAT, WAIT_TOP = WAIT_WHAT, WAIT_OUTSIDE };
 
 typedef struct {
   const void* tag;
   lctx_link waiters;
-  bool entered; /* somebody is about to wait: to make its record may run finalizers, */
-  bool called;  /* and one has woken it */
+  unsigned entered; /* so many are about to wait: to make a record may run finalizers, */
+  unsigned called;  /* and these have woken so many of them */
 } queue_t;
 
 static const char queue_tag = 0;
@@ -41,25 +41,28 @@ static int waited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   return lctx_pushended(L, S, WAIT_C);
 }
 
-/* q:wait(c, what) → the values of the wake that took it, or nil and an error. `c` may be nil; `what`
- * is a literal, the public function's name. */
+/* q:wait(c, what [, outside]) → the values of the wake that took it, or nil and an error. `c` may be
+ * nil; `what` is a literal, the public function's name. With `outside` something other than a task
+ * wakes it, and core.look_again() may, too, with no values. */
 static int queue_wait(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   queue_t* q = check(L);
   lctx_context* c = lua_isnil(L, WAIT_C) ? NULL : lctx_checkcontext(L, WAIT_C, "c");
   const char* what = luaL_checkstring(L, WAIT_WHAT);
+  bool outside = lua_toboolean(L, WAIT_OUTSIDE);
   lua_settop(L, WAIT_TOP);
   if (c != NULL && ctx_err(c->c) != 0) return lctx_pushended(L, S, WAIT_C);
-  q->entered = true;
+  q->entered++;
   lctx_task* t = lctx_waiter(L, S, what);
-  q->entered = false;
-  if (q->called) {
-    q->called = false;
+  q->entered--;
+  if (q->called > 0) {
+    q->called--;
     lctx_leave(t);
     return 0;
   }
-  static const lctx_wait_kind kind = {.waited = waited};
-  lctx_wait wait = {.kind = &kind,
+  static const lctx_wait_kind kinds[] = {{.waited = waited},
+                                         {.waited = waited, .external = true, .looks = true}};
+  lctx_wait wait = {.kind = &kinds[outside],
                     .what = what,
                     .c = c,
                     .context = WAIT_C,
@@ -90,8 +93,8 @@ static int queue_wake(lua_State* L) {
     lctx_wake(t, LCTX_VALUES);
     if (!S->draining) lctx_settle(L, S);
   }
-  bool called = t == NULL && q->entered && !q->called;
-  if (called) q->called = true;
+  bool called = t == NULL && q->entered > q->called;
+  if (called) q->called++;
   lua_pushboolean(L, t != NULL || called);
   return 1;
 }
@@ -99,7 +102,7 @@ static int queue_wake(lua_State* L) {
 /* q:empty() → whether nobody waits; nor will one that could not */
 static int queue_empty(lua_State* L) {
   queue_t* q = check(L);
-  q->entered = q->called = false;
+  q->entered = q->called = 0;
   lua_pushboolean(L, first_of(L, q) == NULL);
   return 1;
 }

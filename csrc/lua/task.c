@@ -6,6 +6,7 @@
 #include "gone.h"
 #include "lctx.h"
 #include "place.h"
+#include "results.h"
 #include "traceback.h"
 #include "where.h"
 
@@ -322,12 +323,33 @@ static int core_abandon(lua_State* L) {
   return 0;
 }
 
+static void look_again(lua_State* L, lctx_task* t) {
+  reclaim(L, t);
+  if (t->kind == LCTX_FREE || t->state != LCTX_PARKED || !t->wait->looks) return;
+  lctx_hand_over(L, t, 0);
+  lctx_wake(t, LCTX_VALUES);
+}
+
+/* core.look_again(): wakes everybody who waits in a queue for something outside. They look again for
+ * it: luv's handle that was to bring it may have been closed by others. */
+static int core_look_again(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  luaL_checkstack(L, 8, "ctx");
+  lua_settop(L, 0);
+  each_record(L, S, look_again);
+  if (!S->draining) lctx_settle(L, S);
+  return 0;
+}
+
 static const luaL_Reg methods[] = {
     {"wait", task_wait}, {"status", task_status}, {"traceback", task_traceback}, {NULL, NULL}};
 
 void lctx_open_task(lua_State* L, lctx_state* S) {
-  static const luaL_Reg functions[] = {
-      {"go", task_go}, {"tasks", core_tasks}, {"abandon", core_abandon}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"go", task_go},
+                                       {"tasks", core_tasks},
+                                       {"look_again", core_look_again},
+                                       {"abandon", core_abandon},
+                                       {NULL, NULL}};
   static const luaL_Reg metamethods[] = {{"__tostring", task_tostring}, {NULL, NULL}};
   static const lctx_class class = {
       .name = "ctx.task", .ref = LCTX_REF_TASK, .methods = methods, .metamethods = metamethods};

@@ -1,10 +1,14 @@
 -- SPDX-License-Identifier: MIT
---- Internal: lines of coroutines that wait for one another, first come first served. Wait groups,
---- mutexes and channels are made of these.
+--- Internal: how coroutines wait for what others bring, and are woken. What is not one request of
+--- luv's (ctx.await) and no context is waited for in one of these:
 ---
---- Who must wait makes a waiter, looks once more whether it must, joins one line or several, and
---- parks. Who has something for a line grants it to the first there that can still take it. That
---- cannot go wrong, because
+--- * a gate lets all who wait go on when it opens, and they look again for what they want;
+--- * a line grants to one waiter at a time, first come first served, what is then its own. Wait
+---   groups, mutexes and channels are made of lines.
+---
+--- To wait in a line: make a waiter, look again whether the wait is needed, join one line or
+--- several, and park. To give something to a line: grant it to the first waiter that can still take
+--- it. This is safe, because
 ---
 --- * to make a waiter may run finalizers, and these may give what it is to wait for; from the look
 ---   on nothing does, until C's queue knows of it;
@@ -12,6 +16,9 @@
 ---   C's queue wakes, it wakes once, and never when its coroutine was closed;
 --- * a waiter is a <close> variable: on every way out of the wait, an error, a closed or abandoned
 ---   coroutine included, it leaves its lines, and what it was granted and did not take goes back.
+---
+--- Both may have a handle of luv's. It keeps the loop alive while somebody waits, and only then: it
+--- is referenced with the first waiter, and a <close> takes that back with the last one.
 local core = require "ctx.core"
 
 local line = {}
@@ -33,9 +40,78 @@ function line.name(what)
   return what
 end
 
+-- -- Gates ----------------------------------------------------------------------------------------
+
+---@class ctx.Gate
+---@field waiting integer          so many are in a wait
+---@field _queue userdata          C's
+---@field _outside boolean
+---@field _handle userdata|false   luv's
+local Gate = {}
+local gate_metatable = { __name = "ctx.gate", __index = Gate }
+
+--- A gate that nobody waits at. What opens it is other tasks; or, with "outside" or a handle of
+--- luv's, what luv brings, and then no hand-moved clock takes these waits for an idle program. Who
+--- waits "outside" may be woken though nothing came, so that it sees a handle that others closed.
+---@param opener? "outside"|userdata
+---@return ctx.Gate
+function line.gate(opener)
+  return setmetatable({
+    waiting = 0, _queue = core.queue(), _outside = opener ~= nil,
+    _handle = type(opener) == "userdata" and opener or false,
+  }, gate_metatable)
+end
+
+--- Waits until the gate opens. Then look again: that somebody opened it is all that true says.
+---@async
+---@param c ctx.Context?
+---@param what string      from line.name
+---@return true? opened
+---@return any? err        c has ended, even if the gate opened before
+function Gate:wait(c, what)
+  local _ <close> = self -- the count's and the handle's
+  local waiting, handle = self.waiting + 1, self._handle
+  self.waiting = waiting
+  if handle and waiting == 1 and not handle:is_closing() then
+    handle:ref()
+  end
+  local _, err = queue_wait(self._queue, c, what, self._outside)
+  if err == nil and c then
+    err = c:ended()
+  end
+  if err == nil then
+    return true
+  end
+  return nil, err
+end
+
+function gate_metatable.__close(self, err)
+  local waiting, handle = self.waiting - 1, self._handle
+  self.waiting = waiting
+  if handle and waiting == 0 and not handle:is_closing() then
+    handle:unref()
+  end
+  if err ~= nil then
+    queue_empty(self._queue) -- which forgets one that was about to wait, and could not
+  end
+end
+
+--- Lets everybody go on who waits now.
+---@return boolean anybody
+function Gate:open()
+  if self.waiting == 0 or not queue_wake(self._queue) then
+    return false
+  end
+  while queue_wake(self._queue) do end
+  return true
+end
+
+-- -- Lines ----------------------------------------------------------------------------------------
+
 ---@class ctx.Line
 ---@field first ctx.LineEntry|false
 ---@field last ctx.LineEntry|false
+---@field handle userdata|false  luv's
 
 --- A place in a line. A waiter that stands in one line only is its own entry.
 ---@class ctx.LineEntry
@@ -44,9 +120,10 @@ end
 ---@field before ctx.LineEntry|false
 ---@field after ctx.LineEntry|false
 
+---@param handle? userdata  luv's, that brings what is waited for
 ---@return ctx.Line
-function line.new()
-  return { first = false, last = false }
+function line.new(handle)
+  return { first = false, last = false, handle = handle or false }
 end
 
 local function leave(entry)
@@ -58,6 +135,10 @@ local function leave(entry)
   if before then before.after = after else from.first = after end
   if after then after.before = before else from.last = before end
   entry.line, entry.before, entry.after = false, false, false
+  local handle = from.handle
+  if handle and not from.first and not handle:is_closing() then
+    handle:unref()
+  end
 end
 
 --- Wakes the first in line and leaves `value` with it. Those that cannot take it any more are
@@ -138,6 +219,10 @@ function Waiter:join(to, entry)
   entry.line, entry.before, entry.after = to, last, false
   if last then last.after = entry else to.first = entry end
   to.last = entry
+  local handle = to.handle
+  if handle and not last and not handle:is_closing() then
+    handle:ref()
+  end
 end
 
 --- Parks until something is granted, or its context ends. What was granted stays so, even if the
@@ -157,14 +242,18 @@ end
 --- The same, but what was granted counts only if the context still lives; else it is given back.
 ---@async
 ---@param what string
----@return true? taken
+---@param outside? boolean  it is luv that brings it: the waiter may be woken with nothing granted
+---@return boolean? taken    false: woken with nothing granted
 ---@return any? err
-function Waiter:take(what)
-  local _, err = queue_wait(self._queue, self._c or nil, what)
-  err = err or line.ended(self._c)
+function Waiter:take(what, outside)
+  local _, err = queue_wait(self._queue, self._c or nil, what, outside)
+  if err == nil and self._c then
+    err = self._c:ended()
+  end
   if err == nil then
+    local granted = self.granted ~= false
     self.granted = false
-    return true
+    return granted
   end
   return nil, err
 end

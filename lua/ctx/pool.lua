@@ -15,8 +15,11 @@
 local core = require "ctx.core"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
+local line = require "ctx.line"
 local report = require "ctx.report"
 local semaphore = require "ctx.semaphore"
+
+local DRAIN, CLOSE = line.name("pool:drain"), line.name("pool:close")
 
 local pool = {}
 
@@ -89,7 +92,7 @@ function pool.new(c, options, fn)
     _active = 0, -- workers that are there
     _taken = 0,  -- items that were taken, and are not done with
     _items = {}, _first = 1, _last = 0,
-    _drainers = core.queue(),
+    _drainers = line.gate(),
     _errors = {}, _failed = 0, _done = 0,
     _dropped = {},
   }, metatable)
@@ -132,7 +135,7 @@ local function leave(self)
   self._taken = self._taken - 1
   self._places:release()
   if self._taken == 0 then
-    while self._drainers:wake() do end
+    self._drainers:open()
   end
 end
 
@@ -276,9 +279,9 @@ function Pool:drain(c)
   end
   self._close(pool.closed)
   while self._taken > 0 do
-    local _, err = self._drainers:wait(c, "pool:drain")
+    local ok, err = self._drainers:wait(c, DRAIN)
     -- The last item may have ended c as its last act.
-    if err ~= nil and self._taken > 0 then
+    if not ok and self._taken > 0 then
       return nil, err
     end
   end
@@ -297,7 +300,7 @@ end
 function metatable:__close(err)
   self:cancel(err)
   while self._taken > 0 do
-    self._drainers:wait(nil, "pool:close")
+    self._drainers:wait(nil, CLOSE)
   end
 end
 

@@ -15,8 +15,11 @@
 local core = require "ctx.core"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
+local line = require "ctx.line"
 local signal = require "ctx.signal"
 local phases = require "ctx.shutdown.phases"
+
+local WAIT = line.name("shutdown:wait")
 
 local shutdown = {}
 
@@ -180,7 +183,7 @@ function shutdown.new(parent, options)
     _workers = {},
     _failed = {},
     _waiting = {}, -- the coroutines that wait for the report
-    _silence = core.queue(), -- where they wait for the beginning; nobody is ever called out of it
+    _silence = line.gate(), -- where they wait for the beginning; nobody ever opens it
   }, metatable)
   self._root, self._cancel = ctx.with_cancel(self._base)
   self._stopping, self._soften = ctx.with_cancel(self._root)
@@ -327,11 +330,11 @@ end
 --- Waits until it begins, or c is done; the error, if that comes first.
 local function wait_for_beginning(self, c)
   if not c then
-    self._silence:wait(self._beginning, "shutdown:wait")
+    self._silence:wait(self._beginning, WAIT)
     return nil
   end
   local either, cancel <close> = ctx.any(c, self._beginning)
-  local _, err = self._silence:wait(either, "shutdown:wait")
+  local _, err = self._silence:wait(either, WAIT)
   return not self._beginning:done() and err or nil
 end
 

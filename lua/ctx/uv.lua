@@ -17,13 +17,12 @@ local dns = require "ctx.uv.dns"
 local failure = require "ctx.uv.failure"
 local fs = require "ctx.uv.fs"
 local host = require "ctx.uv.host"
-local want = require "ctx.want"
-local known = require "ctx.uv.options"
 local listener = require "ctx.uv.listener"
 local process = require "ctx.uv.process"
 local spawn = require "ctx.uv.spawn"
 local stream = require "ctx.uv.stream"
 local udp = require "ctx.uv.udp"
+local want = require "ctx.want"
 local watch = require "ctx.uv.watch"
 local work = require "ctx.uv.work"
 
@@ -50,15 +49,23 @@ for name, fn in pairs(fs) do
   uv[name] = fn
 end
 
+local STREAM_OPTIONS = stream.options()
+
+--- A stream of luv's that nobody has closed: all its functions are there.
+local LUV_STREAM = want.rule("luv's stream, open,", function(handle)
+  local metatable = type(handle) == "userdata" and debug.getmetatable(handle)
+  local methods = type(metatable) == "table" and metatable.__index
+  return type(methods) == "table" and methods.read_start ~= nil and methods.is_closing ~= nil
+    and not handle:is_closing()
+end, "handle")
+
 --- Takes over one of luv's streams, connected or open.
 ---@param handle userdata
 ---@param options? ctx.uv.StreamOptions
 ---@return ctx.uv.Stream
 function uv.stream(handle, options)
-  want.argument(type(handle) == "userdata", "stream", 1, "handle", "luv's stream", handle)
-  if options ~= nil then
-    want.options(options, "stream", 2, known.stream)
-  end
+  LUV_STREAM(handle, "stream", 1)
+  options = want.options(options, "stream", 2, STREAM_OPTIONS)
   local made = stream.new(handle, options)
   return made
 end
@@ -69,10 +76,8 @@ end
 ---@return ctx.uv.Stream|nil
 ---@return any? err
 function uv.open(fd, options)
-  want.argument(math.type(fd) == "integer" and fd >= 0, "open", 1, "fd", "a descriptor", fd)
-  if options ~= nil then
-    want.options(options, "open", 2, known.stream)
-  end
+  fd = want.descriptor(fd, "open", 1)
+  options = want.options(options, "open", 2, STREAM_OPTIONS)
   local kind = host.uv.guess_handle(fd)
   local what = ("open descriptor %d"):format(fd)
   if kind == "tty" then
@@ -84,7 +89,7 @@ function uv.open(fd, options)
   elseif kind ~= "pipe" and kind ~= "tcp" then
     return nil, failure.new("ENOTSUP", what, "not a terminal, a pipe or a socket")
   end
-  local handle = kind == "tcp" and host.uv.new_tcp() or host.uv.new_pipe(false)
+  local handle = assert(kind == "tcp" and host.uv.new_tcp() or host.uv.new_pipe(false))
   local ok, said = handle:open(fd)
   if not ok then
     host.close(handle)

@@ -27,17 +27,28 @@ function loopback.pair(c, options)
   return client, assert(listener:accept(c))
 end
 
---- Runs fn(c) in a task, and cancels c for the reason "enough" as soon as the task waits. Returns
---- what fn returned.
-function loopback.cancelled(root, fn)
+--- Runs fn(c) in a coroutine until it waits, and then cancels c for the reason "enough", at once:
+--- what it waits for has no turn of the loop to come in. Returns what fn returned.
+---@param root ctx.Context
+---@param fn fun(c: ctx.Context): ...
+---@param before? fun()  called before the cancel
+function loopback.cancelled(root, fn, before)
   local c, cancel <close> = ctx.with_cancel(root)
-  local task = ctx.go(fn, c)
-  repeat
-    ctx.sleep(root, 0)
-  until task:status() ~= "ready"
-  assert(task:status() == "waiting", "it did not wait")
+  local over, finish <close> = ctx.with_cancel(root)
+  local results
+  local co = coroutine.create(function()
+    results = table.pack(pcall(fn, c))
+    finish()
+  end)
+  assert(coroutine.resume(co))
+  assert(not results, "it did not wait")
+  if before then
+    before()
+  end
   cancel("enough")
-  return task:wait(root)
+  over:wait()
+  assert(table.unpack(results, 1, results.n))
+  return table.unpack(results, 2, results.n)
 end
 
 return loopback

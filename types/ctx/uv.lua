@@ -72,7 +72,7 @@ local uv = {}
 ---@class ctx.uv.ListenOptions: ctx.uv.StreamOptions
 ---@field backlog? integer   128
 ---@field ipv6only? boolean
----@field reuseport? boolean  several processes on one port; libuv 1.49 and newer
+---@field reuseport? boolean  several processes on one port, where luv and the system can
 
 ---Tries all addresses of the name within the deadline of c.
 ---@async
@@ -279,9 +279,11 @@ function Udp:handle() end
 ---@field cwd? string
 ---@field uid? integer
 ---@field gid? integer
----@field stdin? any     "pipe", "inherit", a descriptor or a stream; for spawn, the text to read
+---@field stdin? any     "pipe", "inherit", a descriptor, a stream or a listener; for spawn, the
+---                      text to read
 ---@field stdout? any
 ---@field stderr? any
+---@field fds? table<integer, any>  its descriptors from 3 on: a descriptor, a stream or a listener
 ---@field grace? number  ms from SIGTERM to SIGKILL; 2000
 
 ---@class ctx.uv.SpawnOptions: ctx.uv.ProcessOptions

@@ -4,8 +4,9 @@
 --- The connection pushes what it reads, and stops reading while more than HIGH_WATER bytes wait
 --- here.
 local errors = require "ctx.errors"
-local gate = require "ctx.uv.gate"
+local line = require "ctx.line"
 
+local READ = line.name("req:read")
 local HIGH_WATER = 65536
 
 ---@class ctx.http.Body
@@ -15,7 +16,7 @@ local HIGH_WATER = 65536
 ---@field _size integer           bytes that wait here
 ---@field _over boolean           all of it has come
 ---@field _failed any?            why the rest will not come
----@field _readers ctx.uv.Gate    opens when there is more
+---@field _readers ctx.Gate    opens when there is more
 ---@field _wanted fun()           tells the connection to read on
 ---@field trailers ctx.Fields?
 local Body = {}
@@ -28,7 +29,7 @@ local body = {}
 ---@return ctx.http.Body
 function body.new(wanted)
   return setmetatable({ _parts = {}, _first = 1, _last = 0, _size = 0, _wanted = wanted,
-    _over = false, _readers = gate.new() }, Body)
+    _over = false, _readers = line.gate("outside") }, Body)
 end
 
 --- Adds bytes; false: no more for now.
@@ -98,7 +99,7 @@ function Body:read(c)
     elseif self._failed then
       return nil, self._failed
     end
-    local ok, err = self._readers:wait(c)
+    local ok, err = self._readers:wait(c, READ)
     if not ok then
       return nil, err
     end

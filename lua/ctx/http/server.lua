@@ -4,7 +4,7 @@ local causes = require "ctx.http.causes"
 local connection = require "ctx.http.connection"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
-local gate = require "ctx.uv.gate"
+local line = require "ctx.line"
 local listener = require "ctx.uv.listener"
 local failure = require "ctx.uv.failure"
 local want = require "ctx.want"
@@ -15,6 +15,7 @@ local sweep = require "ctx.http.sweep"
 
 local check, check_context = want.argument, want.context
 
+local SERVE, SHUTDOWN = line.name("server:serve"), line.name("server:shutdown")
 local BATCH = 64 -- connections that are accepted in one turn of the loop, if so many are there
 local TURNED_AWAY = 256 -- connections over the limit that are told so, and not just closed
 -- A handshake that has begun gets so much time when the server shuts down. In that time no other
@@ -35,7 +36,7 @@ local ENDED = "the server shuts down" -- why a listener is closed
 ---@field _turned_away integer
 ---@field _in_flight integer
 ---@field _counts table
----@field _changed ctx.uv.Gate       opens when a connection has ended
+---@field _changed ctx.Gate          opens when a connection has ended
 ---@field _state "new"|"serving"|"draining"|"closed"
 ---@field _has_served boolean       serve was called
 ---@field _base ctx.Context          what connections hang on
@@ -56,7 +57,8 @@ function server.new(options)
     handler = options.handler, limits = settings.limits(options), _log = options.access_log,
     _extract = settings.extractor(options), _on_error = options.on_error,
     _listeners = {}, _accepting = 0, _connections = {}, _connected = 0, _turned_away = 0,
-    _in_flight = 0, _counts = { served = 0, refused = 0, cut = 0 }, _changed = gate.new(),
+    _in_flight = 0, _counts = { served = 0, refused = 0, cut = 0 },
+    _changed = line.gate("outside"),
     _state = "new", _has_served = false,
   }, metatable)
   self._base, self._cancel_base = ctx.with_cancel(ctx.background())
@@ -350,7 +352,7 @@ function Server:shutdown(c)
   check_context(c, "shutdown")
   begin_drain(self, causes.server_shutdown)
   while is_busy(self) do
-    local ok, err = self._changed:wait(c)
+    local ok, err = self._changed:wait(c, SHUTDOWN)
     if not ok then
       cut(self, err)
     end
@@ -393,7 +395,7 @@ local function end_with(self, c)
   begin_drain(self, err)
   retire(self)
   while is_busy(self) do
-    self._changed:wait(ctx.background())
+    self._changed:wait(nil, SERVE)
   end
   finish(self)
   return nil, err
@@ -430,7 +432,7 @@ function Server:serve(c)
     return end_with(self, c)
   end
   while is_busy(self) or self._state ~= "closed" and not self._error do
-    if not self._changed:wait(c) then
+    if not self._changed:wait(c, SERVE) then
       return end_with(self, c)
     end
   end

@@ -1,16 +1,13 @@
 -- SPDX-License-Identifier: MIT
 --- Connecting: a name has several addresses, and one deadline covers them all.
 local core = require "ctx.core"
-local ctx = require "ctx"
 local dns = require "ctx.uv.dns"
 local failure = require "ctx.uv.failure"
 local host = require "ctx.uv.host"
-local want = require "ctx.want"
 local paths = require "ctx.uv.path"
-local known = require "ctx.uv.options"
 local stream = require "ctx.uv.stream"
+local want = require "ctx.want"
 
-local check, check_context = want.argument, want.context
 local uv = host.uv
 
 local dial = {}
@@ -21,7 +18,7 @@ local MIN_SHARE_MS = 2000
 
 --- Waits until begin(callback) has connected the handle; closes it if that fails.
 local function connect(c, handle, what, options, begin)
-  local ok, err = ctx.await(c, function(resolve)
+  local ok, err = core.await(c, function(resolve)
     local request, refused = begin(host.guarded(function(said)
       resolve(not said, said)
     end))
@@ -30,14 +27,19 @@ local function connect(c, handle, what, options, begin)
     end
     return handle -- closing it is the only way to stop it
   end)
-  if ok and not c:err() then
+  if ok == false then
+    err = handle:is_closing() and not c:err() and failure.closed(what, failure.ROBBED)
+      or failure.of(c, err, what)
+  end
+  err = err or c:ended()
+  if not err and handle:is_closing() then
+    err = failure.closed(what, failure.ROBBED)
+  end
+  if not err then
     return stream.new(handle, options)
   end
   host.close(handle)
-  if ok then
-    return nil, failure.ended(c)
-  end
-  return nil, ok == false and failure.of(c, err, what) or err
+  return nil, err
 end
 
 local function connect_tcp(c, address, port, options)
@@ -56,7 +58,7 @@ local function connect_tcp(c, address, port, options)
   return connected, err
 end
 
---- The part of the time left that the next of `left` addresses may take (C63).
+--- The part of the time left that the next of `left` addresses may take.
 local function share(c, left, least)
   local remaining = c:remaining()
   return math.min(remaining, math.max(remaining / left, least))
@@ -68,30 +70,41 @@ local function parts_of(address, port)
   if type(address) == "table" then
     ip, port = address.addr, address.port or port
   end
-  local ok = type(ip) == "string" and dns.is_numeric(ip)
-    and math.type(port) == "integer" and port >= 0 and port < 65536
+  port = type(port) == "number" and math.tointeger(port)
+  local ok = type(ip) == "string" and dns.is_numeric(ip) and port and port >= 0 and port < 65536
   return ok and ip, port
+end
+
+--- Tries one of the addresses, with `left` of them to go.
+local function try(c, address, port, left, options, what)
+  local ip, at = parts_of(address, port)
+  if not ip then
+    return nil, failure.new("EINVAL", what, "the resolver gave an address that is not numeric")
+  elseif left == 1 then
+    return connect_tcp(c, ip, at, options)
+  end
+  local turn, cancel <close> = core.with_timeout(c,
+    share(c, left, options.min_share or MIN_SHARE_MS))
+  local connected, err = connect_tcp(turn, ip, at, options)
+  if not connected and turn:err() and not c:err() then
+    err = failure.new("ETIMEDOUT", ("connect to %s"):format(ip))
+  end
+  return connected, err
 end
 
 --- Tries the addresses in their order.
 local function try_all(c, addresses, port, options, what)
   local failures = {}
   for i, address in ipairs(addresses) do
-    local ip, at = parts_of(address, port)
-    local turn, cancel <close> = ctx.with_timeout(c,
-      share(c, #addresses - i + 1, options.min_share or MIN_SHARE_MS))
-    local connected, err
-    if ip then
-      connected, err = connect_tcp(turn, ip, at, options)
-    else
-      err = failure.new("EINVAL", what, "the resolver gave what is no numeric address with a port")
-    end
+    local connected, err = try(c, address, port, #addresses - i + 1, options, what)
     if connected then
       return connected
-    elseif c:err() then
-      return nil, failure.ended(c)
     end
-    failures[i] = turn:err() and failure.new("ETIMEDOUT", ("connect to %s"):format(ip)) or err
+    local ended = c:ended()
+    if ended then
+      return nil, ended
+    end
+    failures[i] = err
   end
   if #failures == 1 then
     return nil, failures[1]
@@ -103,6 +116,41 @@ local function try_all(c, addresses, port, options, what)
   return nil, failure.new(failures[1].code, what, table.concat(texts, "; "),
     table.unpack(failures))
 end
+
+--- The addresses of the name; nil and an error if there is none.
+local function addresses_of(c, name, options, what)
+  local found, err
+  if options.resolve then
+    found, err = options.resolve(c, name)
+  elseif dns.is_numeric(name) then
+    local family = name:find(":", 1, true) and "inet6" or "inet"
+    found = family == (options.family or family) and { name } or {}
+  else
+    found, err = dns.getaddrinfo(c, name, nil, { family = options.family })
+  end
+  if not found then
+    return nil, err ~= nil and err or failure.new("EAI_NODATA", what)
+  elseif type(found) ~= "table" then
+    return nil, failure.new("EINVAL", what,
+      ("the resolver gave a %s, which is not a list of addresses"):format(type(found)))
+  end
+  local list = {} -- of its own: what is counted is what is tried
+  for i, address in ipairs(found) do
+    list[i] = address
+  end
+  if #list == 0 then
+    return nil, failure.new("EAI_NODATA", what)
+  end
+  return list
+end
+
+local OPTIONS = stream.options {
+  bind = want.rule("a numeric address", function(value)
+    return type(value) == "string" and dns.is_numeric(value)
+  end),
+  family = want.one_of("inet", "inet6"), min_share = want.duration, resolve = want.fn,
+}
+local PIPE_OPTIONS = stream.options()
 
 ---@class ctx.uv.ConnectOptions: ctx.uv.StreamOptions
 ---@field bind? string       a numeric address of this machine to come from
@@ -121,30 +169,18 @@ end
 ---@return ctx.uv.Stream|nil socket  close it
 ---@return any? err                  is each of the attempts' errors; its code is the first one's
 function dial.connect(c, name, port, options)
-  check_context(c, "connect")
-  check(type(name) == "string", "connect", 2, "host", "a string", name)
-  check(math.type(port) == "integer" and port >= 0 and port < 65536, "connect", 3, "port",
-    "a port number", port)
-  options = options == nil and {} or options
-  want.options(options, "connect", 4, known.connect)
+  want.context(c, "connect")
+  want.string(name, "connect", 2, "name")
+  port = want.port(port, "connect", 3)
+  options = want.options(options, "connect", 4, OPTIONS)
   core.check_wait(c, "uv.connect")
   local what = ("connect to %s:%d"):format(name, port)
-  if c:err() then
-    return nil, failure.ended(c)
-  end
-  local addresses, err
-  if options.resolve then
-    addresses, err = options.resolve(c, name)
-  elseif dns.is_numeric(name) then
-    local family = name:find(":", 1, true) and "inet6" or "inet"
-    addresses = family == (options.family or family) and { name } or {}
-  else
-    addresses, err = dns.getaddrinfo(c, name, nil, { family = options.family })
+  local err, addresses = c:ended(), nil
+  if not err then
+    addresses, err = addresses_of(c, name, options, what)
   end
   if not addresses then
     return nil, err
-  elseif #addresses == 0 then
-    return nil, failure.new("EAI_NODATA", what)
   end
   local connected
   connected, err = try_all(c, addresses, port, options, what)
@@ -159,17 +195,12 @@ end
 ---@return ctx.uv.Stream|nil pipe
 ---@return any? err
 function dial.connect_pipe(c, path, options)
-  check_context(c, "connect_pipe")
-  check(type(path) == "string", "connect_pipe", 2, "path", "a string", path)
-  if options ~= nil then
-    want.options(options, "connect_pipe", 3, known.stream)
-  end
+  want.context(c, "connect_pipe")
+  want.string(path, "connect_pipe", 2, "path")
+  options = want.options(options, "connect_pipe", 3, PIPE_OPTIONS)
   core.check_wait(c, "uv.connect_pipe")
-  if c:err() then
-    return nil, failure.ended(c)
-  end
   local what = "connect to " .. path
-  local wrong = paths.pipe_fault(path, what)
+  local wrong = c:ended() or paths.pipe_fault(path, what)
   if wrong then
     return nil, wrong
   end

@@ -91,13 +91,16 @@ function failure.of(c, said, what)
   end
   if CANCELED[code] then
     if c and c:err() then
-      return failure.ended(c)
+      return c:ended()
     end
     return failure.new("ECANCELED", what)
   end
   -- An error that libuv has no code for has none of its words either.
   return failure.new(code or "UNKNOWN", what, code and text or not code and said or nil)
 end
+
+--- Why something is closed whose handle of luv's others closed, as uv.walk(close) does.
+failure.ROBBED = "luv's handle was closed"
 
 --- The error of an operation on something that was closed on this side.
 ---@param what string

@@ -19,6 +19,37 @@ function host.guarded(fn)
   end
 end
 
+--- Waits at the gate for `ms` of real time at most, or math.huge: for what other processes do,
+--- which know no hand-moved clock. Look afterwards: the end of the time opens it, too, for all who
+--- wait.
+---@async
+---@param at ctx.Gate
+---@param c ctx.Context?
+---@param name string  from line.name
+---@param ms number
+---@return true|nil ok
+---@return any? err    c has ended
+function host.wait_ms(at, c, name, ms)
+  if ms == math.huge then
+    return at:wait(c, name)
+  end
+  local alarm <close> = host.owned(assert(host.uv.new_timer()))
+  host.uv.update_time()
+  alarm.handle:start(math.ceil(ms), 0, host.guarded(function()
+    at:open()
+  end))
+  return at:wait(c, name)
+end
+
+local owned = { __close = function(self) host.close(self.handle) end }
+
+--- Something to close with a scope, which closes the handle.
+---@param handle userdata
+---@return { handle: userdata }
+function host.owned(handle)
+  return setmetatable({ handle = handle }, owned)
+end
+
 --- Closes a luv handle, unless somebody has.
 function host.close(handle)
   if not handle:is_closing() then

@@ -1,80 +1,172 @@
 -- SPDX-License-Identifier: MIT
---- What a handle brings by itself, datagrams or changes, kept in order until somebody asks. The
---- handle keeps luv's loop alive only while somebody waits.
+--- What a handle brings by itself, connections, datagrams or changes, kept in order until a task
+--- takes it. The task that waited longest is first; the handle keeps luv's loop alive while one
+--- waits.
+---
+--- What comes wakes one waiter and stays here until that one runs: so it can neither be lost nor
+--- overtaken when the waiter's context ends meanwhile, or its coroutine is closed. Then the turn
+--- goes to the next.
 local core = require "ctx.core"
 local failure = require "ctx.uv.failure"
-local gate = require "ctx.uv.gate"
 local host = require "ctx.uv.host"
+local line = require "ctx.line"
 
---- The base of what has one.
 ---@class ctx.uv.Inbox
+---@field count integer            what is here
+---@field closed string|false      why nothing comes any more
+---@field _items table<integer, any>  from _first on; `{ said = … }` is an error in luv's words
+---@field _first integer
 ---@field _handle userdata
----@field _queue table[]      what has come; with `said`, an error in luv's words
----@field _gate ctx.uv.Gate   opens when something has
----@field _closed any?
+---@field _line ctx.Line           those who wait
+---@field _turns integer           waiters that were woken, and have not taken yet
+---@field _drop fun(item: any)     for what nobody will take
 local Inbox = {}
+Inbox.__index = Inbox
 
-local inbox = { methods = Inbox }
+local inbox = {}
+
+local function nothing() end
 
 ---@param handle userdata
----@param metatable table  its index has the methods of this module
-function inbox.new(handle, metatable)
+---@param drop? fun(item: any)
+---@return ctx.uv.Inbox
+function inbox.new(handle, drop)
   handle:unref()
-  return setmetatable({ _handle = handle, _queue = {}, _gate = gate.new() }, metatable)
+  return setmetatable({
+    count = 0, closed = false, _items = {}, _first = 1, _handle = handle,
+    _line = line.new(handle), _turns = 0, _drop = drop or nothing,
+  }, Inbox)
 end
 
-local function wait(self, c)
-  local handle = self._handle
-  handle:ref()
-  local ok, err = self._gate:wait(c)
-  if #self._gate == 0 and not handle:is_closing() then
-    handle:unref()
+--- Gives the next waiter a turn.
+local function call(self)
+  local called = line.grant(self._line) ~= nil
+  if called then
+    self._turns = self._turns + 1
   end
-  return ok, err
+  return called
+end
+
+--- Adds what has come, and wakes the first who waits.
+---@param item any
+---@return boolean called  somebody waited for it
+function Inbox:give(item)
+  if self.closed then
+    self._drop(item)
+    return false
+  end
+  self._items[self._first + self.count] = item
+  self.count = self.count + 1
+  return call(self)
+end
+
+---@return boolean
+function Inbox:is_awaited()
+  return self._line.first ~= false
+end
+
+--- What came last, and has not been taken.
+function Inbox:last()
+  return self._items[self._first + self.count - 1]
+end
+
+local function pop(self)
+  local first = self._first
+  local item = self._items[first]
+  self._items[first] = nil
+  self.count = self.count - 1
+  self._first = self.count > 0 and first + 1 or 1
+  return item
+end
+
+--- Takes what is here and no waiter has been woken for; nil if there is none.
+---@return any? item
+function Inbox:try_take()
+  if self.count > self._turns then
+    return pop(self)
+  end
+end
+
+--- A waiter was woken and leaves with nothing.
+local function pass_on(self)
+  self._turns = self._turns - 1
+  if self.count > self._turns then
+    call(self)
+  end
+end
+
+--- Waits for a turn: the item; nil when there was none.
+local function wait(self, c, what)
+  local waiter <close> = line.waiter(c, pass_on, self)
+  local item = self:try_take() -- to make a waiter may have run finalizers
+  if item ~= nil then
+    return item
+  end
+  waiter:join(self._line)
+  local taken, err = waiter:take(what, true)
+  if taken then
+    self._turns = self._turns - 1
+    return self.count > 0 and pop(self) or nil
+  end
+  return nil, err
 end
 
 --- Takes the next that has come, or will.
 ---@async
 ---@param c ctx.Context
----@param what string                           for the errors
----@param begin? fun(self): any, string?  called before a wait; answers as luv does
----@return table|nil item
+---@param name string   of the wait, from line.name
+---@param what string   for the errors
+---@param begin? fun(owner: any): any, string?  called before a wait; answers as luv does
+---@param owner? any
+---@return any? item
 ---@return any? err
-function Inbox:_take(c, what, begin)
-  if c:err() then
-    return nil, failure.ended(c)
-  end
-  while not self._closed do
-    local item = table.remove(self._queue, 1)
-    if item and item.said then
-      return nil, failure.of(c, item.said, what)
-    elseif item then
-      return item
+function Inbox:take(c, name, what, begin, owner)
+  local item, err = nil, c:ended()
+  while item == nil and err == nil do
+    self:check()
+    if self.closed then
+      return nil, failure.closed(what, self.closed)
     end
-    core.check_wait(c, what)
-    local ok, err = true, nil
-    if begin then
-      ok, err = begin(self)
-    end
-    if not ok then
-      return nil, failure.of(c, err, what)
-    end
-    ok, err = wait(self, c)
-    if not ok then
-      return nil, err
+    item = self:try_take()
+    if item == nil then
+      core.check_wait(c, name)
+      local ok, said = true, nil
+      if begin then
+        ok, said = begin(owner)
+      end
+      if not ok then
+        return nil, failure.of(c, said, what)
+      end
+      item, err = wait(self, c, name)
     end
   end
-  return nil, failure.closed(what, self._closed)
+  if type(item) == "table" and item.said then
+    return nil, failure.of(c, item.said, what)
+  end
+  return item, err
 end
 
---- Closes it; whoever waits is woken with an error of code ECLOSED. Again: nothing.
-function Inbox:close()
-  if not self._closed then
-    self._closed = "by its owner"
-    self._queue = {}
-    host.close(self._handle)
-    self._gate:open()
+--- Sees a handle that others closed, as uv.walk(close) does: nothing comes any more, and many of
+--- luv's functions end the process when they are called for it.
+function Inbox:check()
+  if not self.closed and self._handle:is_closing() then
+    self:close(failure.ROBBED)
   end
+end
+
+--- Closes the handle; those who wait are woken with an error of code ECLOSED. Calling it again does
+--- nothing.
+---@param why string
+function Inbox:close(why)
+  if self.closed then
+    return
+  end
+  self.closed = why
+  host.close(self._handle)
+  while self.count > 0 do
+    self._drop(pop(self))
+  end
+  while call(self) do end
 end
 
 return inbox

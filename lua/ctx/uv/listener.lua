@@ -3,25 +3,21 @@
 ---
 --- A connection goes to the task that has waited longest. With nobody waiting luv takes one from
 --- the kernel and stops; the others stay in the kernel's backlog, so a slow server makes its peers
---- wait. A socket that was handed to a task whose context had ended in the same turn comes back,
---- and goes to the next (L15).
-local core = require "ctx.core"
-local ctx = require "ctx"
+--- wait. A socket that came for a task whose context ended in the same turn goes to the next.
 local dns = require "ctx.uv.dns"
 local failure = require "ctx.uv.failure"
 local host = require "ctx.uv.host"
-local known = require "ctx.uv.options"
-local want = require "ctx.want"
+local inbox = require "ctx.uv.inbox"
+local line = require "ctx.line"
 local paths = require "ctx.uv.path"
 local report = require "ctx.report"
 local stream = require "ctx.uv.stream"
+local want = require "ctx.want"
 
-local check, check_context = want.argument, want.context
 local uv = host.uv
 
+local ACCEPT = line.name("listener:accept")
 local BACKLOG = 128
--- The version of libuv from which on a port can be shared.
-local REUSEPORT = 1 << 16 | 49 << 8
 -- libuv 1.44 asks again and again, within one turn, about a connection that it cannot take.
 local MANY = 1000
 
@@ -29,12 +25,10 @@ local MANY = 1000
 ---@field _handle userdata
 ---@field _new fun(): userdata    a handle for one connection
 ---@field _options ctx.uv.ListenOptions
----@field _waiting fun(...)[]     tasks in accept, in order
----@field _returned userdata[]    connections that came back
+---@field _inbox ctx.uv.Inbox     of connections
 ---@field _pending boolean        luv holds a connection for us
 ---@field _errors integer         that came one after the other
 ---@field _spare integer?         a descriptor to give up when there are none left
----@field _closed any?
 ---@field inherited boolean?      other processes may have the socket, too
 local Listener = {}
 local metatable = { __name = "ctx.uv.Listener", __index = Listener }
@@ -45,18 +39,6 @@ local listener = { class = Listener }
 
 local function open_spare()
   return (uv.fs_open("/dev/null", "r", 0))
-end
-
---- Hands a connection to the first who waits, or keeps it. In await, `free` gives it back here.
-local function give(self, handle)
-  local waiter = table.remove(self._waiting, 1)
-  if self._closed then
-    host.close(handle)
-  elseif waiter then
-    waiter(handle)
-  else
-    self._returned[#self._returned + 1] = handle
-  end
 end
 
 --- Takes the connection that luv holds.
@@ -85,9 +67,8 @@ local function on_error(self, said)
   if self._errors > MANY then
     return self:close(said)
   end
-  local waiter = table.remove(self._waiting, 1)
-  if waiter then
-    waiter(nil, failure.of(nil, said, "accept"))
+  if self._inbox:is_awaited() then
+    self._inbox:give({ said = said })
   end
 end
 
@@ -103,10 +84,10 @@ local function on_connection(self, said)
       host.close(handle)
     end
     self._spare = open_spare()
-  elseif #self._waiting > 0 then
+  elseif self._inbox:is_awaited() then
     local handle = take(self)
     if handle then
-      give(self, handle)
+      self._inbox:give(handle)
     end
   else
     self._pending = true
@@ -115,42 +96,16 @@ end
 
 -- -- Accepting ------------------------------------------------------------------------------------
 
-local function wait(self, c)
-  core.check_wait(c, "listener:accept")
-  local handle = self._handle
-  handle:ref()
-  local found, err = ctx.await(c, function(resolve)
-    self._waiting[#self._waiting + 1] = resolve
-    return function()
-      for i, waiter in ipairs(self._waiting) do
-        if waiter == resolve then
-          return table.remove(self._waiting, i)
-        end
-      end
-    end
-  end, function(connection)
-    if connection then
-      give(self, connection)
-    end
-  end)
-  if #self._waiting == 0 and not handle:is_closing() then
-    handle:unref()
-  end
-  if found and c:err() then
-    give(self, found)
-    return nil, failure.ended(c)
-  end
-  return found, err
-end
-
---- A connection that is here already, if there is one.
-local function held(self)
-  local handle = table.remove(self._returned, 1)
-  if not handle and self._pending then
+--- Takes in what luv holds already.
+local function take_pending(self)
+  if self._pending then
     self._pending = false
-    handle = take(self)
+    local handle = take(self)
+    if handle then
+      self._inbox:give(handle)
+    end
   end
-  return handle
+  return true
 end
 
 --- The next connection. When descriptors have run out, the peer's connection is closed at once, as
@@ -161,16 +116,8 @@ end
 ---@return any? err                      code ECLOSED after close
 function Listener:accept(c)
   want.self(self, metatable, "accept")
-  check_context(c, "accept")
-  if c:err() then
-    return nil, failure.ended(c)
-  elseif self._closed then
-    return nil, failure.closed("accept", self._closed)
-  end
-  local handle, err = held(self), nil
-  if not handle then
-    handle, err = wait(self, c)
-  end
+  want.context(c, "accept")
+  local handle, err = self._inbox:take(c, ACCEPT, "accept", take_pending, self)
   if not handle then
     return nil, err
   end
@@ -180,7 +127,10 @@ end
 --- Internal: what accept would return without a wait, or nil.
 ---@return ctx.uv.Stream?
 function Listener:_held()
-  local handle = held(self)
+  if not self:is_closed() then
+    take_pending(self)
+  end
+  local handle = self._inbox:try_take()
   return handle and stream.new(handle, self._options)
 end
 
@@ -194,35 +144,23 @@ function Listener:_adopt(fd)
   return stream.new(handle, self._options)
 end
 
---- Stops listening; connections that nobody has accepted are closed, and whoever waits in accept is
---- woken with an error of code ECLOSED. Again: nothing.
+--- Stops listening; connections that nobody has accepted are closed, and tasks that wait in accept
+--- are woken with an error of code ECLOSED. Calling it again does nothing.
 ---@param why? string
 function Listener:close(why)
   want.self(self, metatable, "close")
-  if self._closed then
-    return
-  end
-  self._closed = type(why) == "string" and why or "by its owner"
-  host.close(self._handle)
+  self._inbox:close(type(why) == "string" and why or "by its owner")
   if self._spare then
     uv.fs_close(self._spare)
     self._spare = nil
-  end
-  for _, handle in ipairs(self._returned) do
-    host.close(handle)
-  end
-  local waiting = self._waiting
-  self._returned, self._waiting = {}, {}
-  for _, waiter in ipairs(waiting) do
-    waiter(nil, failure.closed("accept", self._closed))
   end
 end
 
 --- Where it listens: `{ ip, port, family }`, or the path of a pipe.
 function Listener:address()
   want.self(self, metatable, "address")
-  if self._closed then
-    return nil, failure.closed("address", self._closed)
+  if self:is_closed() then
+    return nil, failure.closed("address", self._inbox.closed)
   end
   local found, said = self._handle:getsockname()
   if not found then
@@ -234,7 +172,8 @@ end
 ---@return boolean
 function Listener:is_closed()
   want.self(self, metatable, "is_closed")
-  return self._closed ~= nil
+  self._inbox:check()
+  return self._inbox.closed ~= false
 end
 
 --- luv's own handle.
@@ -247,8 +186,13 @@ metatable.__close = function(self)
   self:close()
 end
 metatable.__tostring = function(self)
-  local state = self._closed and ", closed" or ""
+  local state = self._inbox.closed and ", closed" or ""
   return ("ctx.uv.Listener (%s%s)"):format(tostring(self._handle), state)
+end
+
+--- Whether the value is such a listener.
+function listener.is(value)
+  return getmetatable(value) == metatable
 end
 
 -- -- Opening --------------------------------------------------------------------------------------
@@ -256,7 +200,7 @@ end
 --- Finishes a bound handle; closes it when that fails.
 local function open(handle, new, options, what)
   local self = setmetatable({
-    _handle = handle, _new = new, _options = options, _waiting = {}, _returned = {},
+    _handle = handle, _new = new, _options = options, _inbox = inbox.new(handle, host.close),
     _pending = false, _errors = 0,
   }, metatable)
   local ok, said = handle:listen(options.backlog or BACKLOG, host.guarded(function(err)
@@ -267,14 +211,38 @@ local function open(handle, new, options, what)
     return nil, failure.of(nil, said, what)
   end
   self._spare = open_spare()
-  handle:unref()
   return self
 end
 
 ---@class ctx.uv.ListenOptions: ctx.uv.StreamOptions
 ---@field backlog? integer     128
 ---@field ipv6only? boolean
----@field reuseport? boolean    several processes on one port; with libuv 1.49 and newer
+---@field reuseport? boolean    several processes on one port, where luv and the system can
+
+local OPTIONS = stream.options {
+  backlog = want.whole(0, 0x7fffffff), ipv6only = want.flag, reuseport = want.flag,
+}
+local FLAG = { reuseport = true }
+local shares -- whether luv knows the flag, once that has been tried
+
+local function nothing() end
+
+--- Whether two sockets can share a port: a luv or a libuv that is too old takes the flag and drops
+--- it, and their versions do not tell.
+local function can_share(ip)
+  if shares == nil then
+    local first, second = assert(uv.new_tcp()), assert(uv.new_tcp())
+    -- A reason of another kind is for the socket itself to tell.
+    local listens = first:bind(ip, 0, FLAG) and first:listen(1, nothing)
+    if listens then
+      local ok = second:bind(ip, first:getsockname().port, FLAG) and second:listen(1, nothing)
+      shares = ok ~= nil
+    end
+    host.close(first)
+    host.close(second)
+  end
+  return shares ~= false
+end
 
 --- Listens on an address of this machine; nothing here waits. Port 0: any that is free.
 ---@param address string  numeric; or "localhost", 127.0.0.1; or "*", all of both families
@@ -283,18 +251,15 @@ end
 ---@return ctx.uv.Listener|nil
 ---@return any? err
 function listener.listen(address, port, options)
-  check(type(address) == "string", "listen", 1, "host", "a string", address)
-  check(math.type(port) == "integer" and port >= 0 and port < 65536, "listen", 2, "port",
-    "a port number", port)
-  options = options == nil and {} or options
-  want.options(options, "listen", 3, known.listen)
+  want.string(address, "listen", 1, "address")
+  port = want.port(port, "listen", 2)
+  options = want.options(options, "listen", 3, OPTIONS)
   local what = ("listen on %s:%d"):format(address, port)
   local ip = ({ localhost = "127.0.0.1", ["*"] = "::" })[address] or address
   if not dns.is_numeric(ip) then
     return nil, failure.new("EINVAL", what, "not a numeric address")
-  elseif options.reuseport and uv.version() < REUSEPORT then
-    -- Older ones take no notice: the second process would get EADDRINUSE.
-    return nil, failure.new("ENOTSUP", what, "reuseport takes libuv 1.49 or newer")
+  elseif options.reuseport and not can_share(ip) then
+    return nil, failure.new("ENOTSUP", what, "this luv does not know reuseport")
   end
   local handle = assert(uv.new_tcp())
   local flags = { ipv6only = options.ipv6only, reuseport = options.reuseport }
@@ -316,9 +281,8 @@ end
 ---@return ctx.uv.Listener|nil
 ---@return any? err
 function listener.listen_pipe(path, options)
-  check(type(path) == "string", "listen_pipe", 1, "path", "a string", path)
-  options = options == nil and {} or options
-  want.options(options, "listen_pipe", 2, known.listen)
+  want.string(path, "listen_pipe", 1, "path")
+  options = want.options(options, "listen_pipe", 2, OPTIONS)
   local what = "listen on " .. path
   local wrong = paths.pipe_fault(path, what)
   if wrong then
@@ -340,9 +304,8 @@ end
 ---@return ctx.uv.Listener|nil
 ---@return any? err
 function listener.listen_fd(fd, options)
-  check(math.type(fd) == "integer" and fd >= 0, "listen_fd", 1, "fd", "a descriptor", fd)
-  options = options == nil and {} or options
-  want.options(options, "listen_fd", 2, known.listen)
+  fd = want.descriptor(fd, "listen_fd", 1)
+  options = want.options(options, "listen_fd", 2, OPTIONS)
   local kind = uv.guess_handle(fd)
   local what = ("listen on descriptor %d"):format(fd)
   if kind ~= "tcp" and kind ~= "pipe" then

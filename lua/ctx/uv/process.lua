@@ -6,19 +6,19 @@
 --- if the leader has ended before; then the leader has been reaped, and its children are init's.
 --- The grace is real time, also under a hand-moved clock: processes know no other.
 local core = require "ctx.core"
-local ctx = require "ctx"
 local failure = require "ctx.uv.failure"
-local gate = require "ctx.uv.gate"
 local group = require "ctx.uv.group"
 local host = require "ctx.uv.host"
-local known = require "ctx.uv.options"
-local want = require "ctx.want"
+local launch = require "ctx.uv.launch"
+local line = require "ctx.line"
 local paths = require "ctx.uv.path"
-local stream = require "ctx.uv.stream"
+local want = require "ctx.want"
 
-local check, check_context = want.argument, want.context
 local uv = host.uv
 
+local WAIT, CLOSE = line.name("process:wait"), line.name("process:close")
+local END = line.name("the end of a process")
+local CHANNELS = { "stdin", "stdout", "stderr" }
 local GRACE_MS = 2000
 local LOOK_MS = 10 -- between two looks at whether a group is gone, of which nothing tells us
 
@@ -33,8 +33,8 @@ local LOOK_MS = 10 -- between two looks at whether a group is gone, of which not
 ---@field _handle userdata
 ---@field _group ctx.uv.Group
 ---@field _grace number          ms
----@field _ended ctx.uv.Gate     opens when it has ended, and when all is over
----@field _ending boolean?       its group is being ended
+---@field _ended ctx.Gate        opens when it has ended, and when all is over
+---@field _terminator ctx.Task?  ends its group
 ---@field _over boolean          nobody is left, or after a SIGKILL it makes no difference
 ---@field _stop fun(): boolean   stops watching the context
 local Process = {}
@@ -43,6 +43,11 @@ local metatable = { __name = "ctx.uv.Process", __index = Process }
 local process = { class = Process }
 
 -- -- Ending ---------------------------------------------------------------------------------------
+
+--- Whether luv will not tell of its end, since others closed the handle, as uv.walk(close) does.
+local function is_robbed(self)
+  return self.code == nil and self._handle:is_closing()
+end
 
 --- Waits until the group is gone, or the grace over. Of the leader's end libuv tells; of its
 --- children's nobody does.
@@ -53,7 +58,8 @@ local function outlast(self)
     if left <= 0 then
       return
     end
-    self._ended:wait_ms(ctx.background(), self.code and math.min(left, LOOK_MS) or left)
+    local watched = self.code or is_robbed(self)
+    host.wait_ms(self._ended, nil, END, watched and math.min(left, LOOK_MS) or left)
   end
 end
 
@@ -63,21 +69,28 @@ local function over(self)
   self._ended:open()
 end
 
+--- A task of its own runs this: between the two signals it must wait, and whoever asks for the end
+--- may be in a place that cannot wait, or be closed while it does.
 local function terminate(self)
-  if self._ending or self._over then
-    return
-  end
-  self._ending = true
-  if self.code == nil then
-    self._handle:ref()
-  end
   self._group:signal(self._grace > 0 and "sigterm" or "sigkill")
   outlast(self)
   self._group:signal("sigkill")
-  while self.code == nil do
-    self._ended:wait(ctx.background())
+  while self.code == nil and not is_robbed(self) do
+    self._ended:wait(nil, END)
   end
   over(self)
+end
+
+--- Whether its group is being ended, and no lack of memory has stopped that.
+local function is_ending(self)
+  return self._terminator ~= nil and self._terminator:status() ~= "failed"
+end
+
+--- Begins to end its group, unless that has begun.
+local function begin_end(self)
+  if not self._over and not is_ending(self) then
+    self._terminator = core.go(terminate, self)
+  end
 end
 
 local function on_exit(self, code, by)
@@ -85,74 +98,43 @@ local function on_exit(self, code, by)
   self._group:orphan()
   host.close(self._handle)
   self._ended:open()
-  if not self._ending and self._group:is_gone() then
+  if not is_ending(self) and self._group:is_gone() then
     over(self)
   end
 end
 
 -- -- Starting -------------------------------------------------------------------------------------
 
---- One entry of luv's stdio list, and the stream for our end if it is a pipe.
-local function channel(what, fd)
-  if what == "pipe" then
-    local handle = assert(uv.new_pipe(false))
-    return handle, handle
-  elseif what == "inherit" then
-    return fd
-  elseif stream.is(what) then
-    return what:handle()
-  elseif math.type(what) == "integer" then
-    return what
+--- Internal: start, once the arguments have been checked.
+---@param c ctx.Context
+---@param file string
+---@param options ctx.uv.ProcessOptions
+---@return ctx.uv.Process|nil
+---@return any? err
+function process.run(c, file, options)
+  local err = c:ended() or paths.fault(file, "start " .. file)
+  if err then
+    return nil, err
   end
-end
-
---- luv's list of "NAME=value", from that or from a table by name.
-local function environment(env)
-  if not env or #env > 0 then
-    return env
-  end
-  local list = {}
-  for name, value in pairs(env) do
-    list[#list + 1] = name .. "=" .. tostring(value)
-  end
-  return list
-end
-
-local CHANNELS = { "stdin", "stdout", "stderr" }
-
----@class ctx.uv.ProcessOptions
----@field args? string[]                   without the name of the file in front
----@field env? table<string, any>|string[] all of its environment; by default ours
----@field cwd? string
----@field uid? integer
----@field gid? integer
----@field stdin? "pipe"|"inherit"|integer|ctx.uv.Stream   by default nothing, /dev/null
----@field stdout? "pipe"|"inherit"|integer|ctx.uv.Stream
----@field stderr? "pipe"|"inherit"|integer|ctx.uv.Stream
----@field grace? number                    ms from SIGTERM to SIGKILL; 2000; 0: SIGKILL at once
-
-local function spawn(self, file, options)
-  local stdio, pipes = {}, {}
-  for i, name in ipairs(CHANNELS) do
-    stdio[i], pipes[name] = channel(options[name], i - 1)
-  end
-  local handle, pid = uv.spawn(file, {
-    args = options.args, env = environment(options.env), cwd = options.cwd,
-    uid = options.uid, gid = options.gid, stdio = stdio, detached = true,
-  }, host.guarded(function(code, by)
+  host.ignore_sigpipe()
+  local self = setmetatable({
+    interrupted = false, _grace = options.grace or GRACE_MS, _over = false,
+  }, metatable)
+  local handle, pid, pipes = launch.launch(c, file, options, function(code, by)
     on_exit(self, code, by)
-  end))
+  end)
   if not handle then
-    for _, pipe in pairs(pipes) do
-      host.close(pipe)
-    end
     return nil, pid
   end
-  for name, pipe in pairs(pipes) do
-    self[name] = stream.new(pipe)
+  for _, name in ipairs(CHANNELS) do
+    self[name] = pipes[name]
   end
-  self._handle, self.pid, self._group = handle, pid, group.new(pid)
+  self._handle, self.pid, self._group, self._ended = handle, pid, group.new(pid), line.gate(handle)
   handle:unref()
+  self._stop = core.after_func(c, function()
+    self.interrupted = not self._over
+    begin_end(self)
+  end)
   return self
 end
 
@@ -164,38 +146,33 @@ end
 ---@return ctx.uv.Process|nil
 ---@return any? err
 function process.start(c, file, options)
-  check_context(c, "start")
-  check(type(file) == "string", "start", 2, "file", "a string", file)
-  options = options == nil and {} or options
-  want.options(options, "start", 3, known.start)
-  if c:err() then
-    return nil, failure.ended(c)
-  end
-  local wrong = paths.fault(file, "start " .. file)
-  if wrong then
-    return nil, wrong
-  end
-  for _, name in ipairs(CHANNELS) do
-    if stream.is(options[name]) and options[name]:is_closed() then
-      return nil, failure.closed("start " .. file, options[name]._closed)
-    end
-  end
-  host.ignore_sigpipe()
-  local self = setmetatable({
-    interrupted = false, _grace = options.grace or GRACE_MS, _ended = gate.new(), _over = false,
-  }, metatable)
-  local ok, said = spawn(self, file, options)
-  if not ok then
-    return nil, failure.of(c, said, "start " .. file)
-  end
-  self._stop = ctx.after_func(c, function()
-    self.interrupted = not self._over
-    terminate(self)
-  end)
-  return self
+  want.context(c, "start")
+  want.string(file, "start", 2, "file")
+  options = want.options(options, "start", 3, launch.options)
+  local started, err = process.run(c, file, options)
+  return started, err
 end
 
 -- -- Using it -------------------------------------------------------------------------------------
+
+--- Whether it has ended, and so has its group if that is being ended.
+local function is_over(self)
+  return self._over or self.code ~= nil and not is_ending(self)
+end
+
+--- Waits for that.
+local function outwait(self, c, name)
+  while not is_over(self) do
+    if is_robbed(self) and not is_ending(self) then
+      return nil, failure.closed(name, failure.ROBBED)
+    end
+    local ok, err = self._ended:wait(c, name)
+    if not ok and not is_over(self) then
+      return nil, err
+    end
+  end
+  return true
+end
 
 ---@class ctx.uv.Exit
 ---@field code integer
@@ -209,31 +186,27 @@ end
 ---@return any? err
 function Process:wait(c)
   want.self(self, metatable, "wait")
-  check_context(c, "wait")
-  while not self._over and (self._ending or not self.code) do
-    core.check_wait(c, "process:wait")
-    if not self.code then
-      self._handle:ref()
-    end
-    local ok, err = self._ended:wait(c)
-    if not ok then
-      if #self._ended == 0 and not self.code then
-        self._handle:unref()
-      end
-      return nil, err
-    end
+  want.context(c, "wait")
+  local ok, err = outwait(self, c, WAIT)
+  if not ok then
+    return nil, err
+  elseif not self.code then
+    return nil, failure.closed("wait", failure.ROBBED)
   end
   return { code = self.code, signal = self.signal }
 end
 
---- What luv calls the signal: it takes what it does not know for none at all.
-local function signal_of(name)
-  if math.type(name) == "integer" then
-    return name >= 0 and name < 65 and name or nil
-  end
+--- What luv calls a signal: it takes a name that it does not know for none at all.
+local SIGNAL = want.rule('the name of a signal, such as "sigterm"', function(name)
+  local number = type(name) == "number" and math.tointeger(name)
   name = type(name) == "string" and name:lower()
-  return name and name:find("^sig") and uv.constants[name:upper()] and name or nil
-end
+  if number and number >= 0 and number < 65 then
+    return true, number
+  elseif name and name:find("^sig") and uv.constants[name:upper()] then
+    return true, name
+  end
+  return false
+end, "name")
 
 --- Sends a signal to its whole group, which may be there when it has ended.
 ---@param name? string|integer  as for ctx.signal; "sigterm" unless told otherwise
@@ -241,8 +214,7 @@ end
 ---@return any? err  code ESRCH when nobody is left
 function Process:kill(name)
   want.self(self, metatable, "kill")
-  local found = signal_of(name == nil and "sigterm" or name)
-  check(found, "kill", 1, "name", 'the name of a signal, such as "sigterm"', name)
+  local found = name == nil and "sigterm" or SIGNAL(name, "kill", 1)
   if self._over then
     return nil, failure.new("ESRCH", "kill")
   end
@@ -253,21 +225,7 @@ function Process:kill(name)
   return true
 end
 
---- Ends its group as the end of its context would, and waits for that.
----@private
----@async
-function Process:_end()
-  terminate(self)
-  if not self._over then
-    self:wait(ctx.background())
-  end
-end
-
---- Ends its group as the end of its context would, waits for that, and closes the pipes.
----@async
-function Process:close()
-  want.self(self, metatable, "close")
-  self:_end()
+local function close_pipes(self)
   for _, name in ipairs(CHANNELS) do
     if self[name] then
       self[name]:close()
@@ -275,7 +233,41 @@ function Process:close()
   end
 end
 
-metatable.__close = Process.close
+--- Whether nobody of its group is left.
+---@private
+---@return boolean
+function Process:_is_gone()
+  return self._over or self._group:is_gone()
+end
+
+--- Ends its group as the end of its context would, and waits for that.
+---@private
+---@async
+function Process:_end()
+  begin_end(self)
+  outwait(self, nil, CLOSE)
+end
+
+--- Ends its group as the end of its context would, waits for that, and closes the pipes.
+---@async
+function Process:close()
+  want.self(self, metatable, "close")
+  if not self._over then
+    core.check_wait(nil, CLOSE)
+  end
+  self:_end()
+  close_pipes(self)
+end
+
+--- Leaving the scope does the same; in a coroutine that is being closed, and in luv's callbacks,
+--- where nothing can wait, it begins that and does not wait for it.
+metatable.__close = function(self)
+  begin_end(self)
+  if pcall(core.check_wait, nil, CLOSE) then
+    outwait(self, nil, CLOSE)
+  end
+  close_pipes(self)
+end
 metatable.__tostring = function(self)
   return ("ctx.uv.Process %d%s"):format(self.pid, self.code and " (ended)" or "")
 end

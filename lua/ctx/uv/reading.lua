@@ -5,21 +5,31 @@
 --- the kernel's buffer makes the peer wait. What has come and was not taken stays for the next.
 local core = require "ctx.core"
 local failure = require "ctx.uv.failure"
+local line = require "ctx.line"
 local metatable = require "ctx.uv.stream_class"
 local want = require "ctx.want"
 
-local check, check_context = want.argument, want.context
+local READ = line.name("stream:read")
+local READ_EXACTLY = line.name("stream:read_exactly")
+local READ_LINE = line.name("stream:read_line")
 
 ---@class ctx.uv.Stream
 local Stream = metatable.__index
 
+local whole = want.whole(0)
 local reading = {}
+
+--- Adds what was read.
+local function append(self, bytes)
+  local last = self._last + 1
+  self._last, self._parts[last] = last, bytes
+  self._size = self._size + #bytes
+end
 
 --- What luv calls back.
 function reading.on_read(self, err, chunk)
   if chunk then
-    self._parts[#self._parts + 1] = chunk
-    self._size = self._size + #chunk
+    append(self, chunk)
   else
     self._end = err and failure.of(nil, err, "read") or false
   end
@@ -29,28 +39,9 @@ function reading.on_read(self, err, chunk)
   end
 end
 
---- Waits until there is more to read than before. nil alone: there will be no more.
-local function more(self, c)
-  core.check_wait(c, "stream:read")
-  local handle = self._handle
-  if not self._reading then
-    local ok, said = handle:read_start(self._on_read)
-    if not ok then
-      return nil, failure.of(c, said, "read")
-    end
-    self._reading = true
-  end
-  handle:ref()
-  local ok, err = self:_wait(self._readers, c)
-  if #self._readers == 0 and not handle:is_closing() then
-    handle:unref()
-  end
-  return ok, err
-end
-
 --- Why a read cannot go on: false, there is more to come; true, that is the end; or an error.
 local function stopped(self)
-  if self._closed then
+  if self:is_closed() then
     return failure.closed("read", self._closed)
   elseif self._end == false then
     return true
@@ -58,24 +49,40 @@ local function stopped(self)
   return self._end or false
 end
 
---- Waits until enough(self) gives a result: that, or nil at the end of the stream, or nil, err.
-local function read_until(self, c, enough, argument)
-  if c:err() then
-    return nil, failure.ended(c)
-  elseif self._closed then
-    return nil, failure.closed("read", self._closed)
+--- Makes luv read on; nil and an error if it cannot.
+local function start(self, c, name)
+  core.check_wait(c, name)
+  local ok, said = self._handle:read_start(self._on_read)
+  if not ok then
+    return nil, failure.of(c, said, "read")
   end
-  local result, err = enough(self, argument)
+  self._reading = true
+  return true
+end
+
+--- Waits until enough(self) gives a result: that, or nil at the end of the stream, or nil, err.
+local function read_until(self, c, name, enough, argument)
+  local result, err = nil, c:ended()
+  if not err and self._closed then
+    err = failure.closed("read", self._closed)
+  elseif not err then
+    result, err = enough(self, argument)
+  end
   while not result and not err do
     local why = stopped(self)
     if why then
       return nil, why ~= true and why or nil
     end
-    local ok, ended = more(self, c)
+    local ok = self._reading
     if not ok then
-      return nil, ended
+      ok, err = start(self, c, name)
     end
-    result, err = enough(self, argument)
+    if ok then
+      ok, err = self:_wait(self._readers, c, name)
+    end
+    if ok then
+      result, err = enough(self, argument)
+    end
   end
   if result then
     return result
@@ -83,44 +90,40 @@ local function read_until(self, c, enough, argument)
   return nil, err
 end
 
---- What is left of the first part, and how many bytes that is. Short lines are taken from one long
---- part by moving along it: to cut each off would copy the rest every time.
-local function first_part(self)
-  local first = self._parts[1]
-  return first, #first - self._taken
-end
-
---- Takes the first n bytes, which are there.
+--- Takes the first n bytes, which are there. Short lines are taken from one long part by moving
+--- along it: to cut each off would copy the rest every time. A part that is over leaves its place,
+--- and the others stay in theirs.
 local function take(self, n)
-  local first, left = first_part(self)
-  self._size = self._size - n
-  if n < left then
-    local from = self._taken + 1
+  local parts, first, from = self._parts, self._first, self._taken + 1
+  local part = parts[first]
+  self._size, self._searched, self._unmatched = self._size - n, 0, 0
+  if n < #part - from + 1 then
     self._taken = self._taken + n
-    return first:sub(from, self._taken)
+    return part:sub(from, self._taken)
   end
-  local parts, pieces, missing = self._parts, { first:sub(self._taken + 1) }, n - left
-  local used = 1
-  self._taken = 0
+  local pieces, missing = { part:sub(from) }, n - (#part - from + 1)
+  parts[first] = nil
+  first = first + 1
+  local taken = 0
   while missing > 0 do
-    local part = parts[used + 1]
-    pieces[used + 1] = missing < #part and part:sub(1, missing) or part
+    part = parts[first]
     if missing < #part then
-      self._taken = missing
+      pieces[#pieces + 1], taken = part:sub(1, missing), missing
       break
     end
-    missing = missing - #part
-    used = used + 1
+    pieces[#pieces + 1], parts[first] = part, nil
+    missing, first = missing - #part, first + 1
   end
-  self._parts = table.move(parts, used + 1, #parts, 1, {})
+  self._first, self._taken = first, taken
+  if first > self._last then
+    self._first, self._last = 1, 0
+  end
   return #pieces == 1 and pieces[1] or table.concat(pieces)
 end
 
 local function any(self)
-  if self._parts[1] then
-    local _, left = first_part(self)
-    return take(self, left)
-  end
+  local part = self._parts[self._first]
+  return part and take(self, #part - self._taken)
 end
 
 --- The next bytes, as many as have come. nil alone is the end of the stream; it comes again when
@@ -131,8 +134,9 @@ end
 ---@return any? err
 function Stream:read(c)
   want.self(self, metatable, "read")
-  check_context(c, "read")
-  return read_until(self, c, any)
+  want.context(c, "read")
+  local chunk, err = read_until(self, c, READ, any)
+  return chunk, err
 end
 
 local function exactly(self, n)
@@ -151,9 +155,9 @@ end
 ---@return any? err
 function Stream:read_exactly(c, n)
   want.self(self, metatable, "read_exactly")
-  check_context(c, "read_exactly")
-  check(math.type(n) == "integer" and n >= 0, "read_exactly", 2, "n", "a whole number", n)
-  local bytes, err = read_until(self, c, exactly, n)
+  want.context(c, "read_exactly")
+  n = whole(n, "read_exactly", 2)
+  local bytes, err = read_until(self, c, READ_EXACTLY, exactly, n)
   if bytes then
     return bytes
   elseif not err and self._size > 0 then
@@ -163,18 +167,29 @@ function Stream:read_exactly(c, n)
   return nil, err
 end
 
+--- The first line, if all of it is here. Each part is searched once: how far it looked stays for
+--- the next time, until something is taken.
 local function line_of(self, max)
-  local before = -self._taken
-  for i, part in ipairs(self._parts) do
-    local at = part:find("\n", i == 1 and self._taken + 1 or 1, true)
-    if before + (at or #part + 1) - 1 > max then
-      return nil, failure.new("EMSGSIZE", "read_line", ("line longer than %d bytes"):format(max))
-    elseif at then
-      -- By sub: gsub would try "\r?\n$" at every byte of a long line.
-      local line = take(self, before + at)
-      return line:sub(1, line:sub(-2, -2) == "\r" and -3 or -2)
+  local before, from = self._unmatched, self._taken + 1
+  for i = math.max(self._searched + 1, self._first), self._last do
+    local part = self._parts[i]
+    if i > self._first then
+      from = 1
     end
-    before = before + #part
+    local at = part:find("\n", from, true)
+    local length = before + (at or #part + 1) - from
+    if at and length <= max then
+      -- By sub: gsub would try "\r?\n$" at every byte of a long line.
+      local text = take(self, length + 1)
+      return text:sub(1, text:sub(-2, -2) == "\r" and -3 or -2)
+    elseif length > max then
+      before = length
+      break
+    end
+    before, self._searched, self._unmatched = length, i, length
+  end
+  if before > max then
+    return nil, failure.new("EMSGSIZE", "read_line", ("line longer than %d bytes"):format(max))
   end
 end
 
@@ -188,12 +203,11 @@ end
 ---@return any? err
 function Stream:read_line(c, max)
   want.self(self, metatable, "read_line")
-  check_context(c, "read_line")
-  check(max == nil or math.type(max) == "integer" and max > 0, "read_line", 2, "max",
-    "a positive whole number", max)
-  local line, err = read_until(self, c, line_of, max or 65536)
-  if line then
-    return line
+  want.context(c, "read_line")
+  max = max == nil and 65536 or want.count(max, "read_line", 2, "max")
+  local text, err = read_until(self, c, READ_LINE, line_of, max)
+  if text then
+    return text
   elseif not err and self._size > 0 then
     err = failure.new("EOF", "read_line", "end of file in the middle of a line")
   end
@@ -204,8 +218,7 @@ end
 ---@private
 ---@param bytes string
 function Stream:_unread(bytes)
-  self._parts[#self._parts + 1] = bytes
-  self._size = self._size + #bytes
+  append(self, bytes)
 end
 
 return reading

@@ -1,20 +1,25 @@
 -- SPDX-License-Identifier: MIT
 --- Runs a program to its end and brings what it wrote.
 local core = require "ctx.core"
-local ctx = require "ctx"
 local failure = require "ctx.uv.failure"
-local gate = require "ctx.uv.gate"
 local host = require "ctx.uv.host"
-local known = require "ctx.uv.options"
-local want = require "ctx.want"
+local launch = require "ctx.uv.launch"
+local line = require "ctx.line"
 local process = require "ctx.uv.process"
+local stream = require "ctx.uv.stream"
+local want = require "ctx.want"
 
-local check, check_context = want.argument, want.context
+local SPAWN = line.name("uv.spawn")
 
 local spawn = {}
 
 local LIMIT = 16 * 1024 * 1024
 local LINGER_MS = 1000
+
+local OPTIONS = { stdin = want.string, limit = stream.bytes, linger = want.duration }
+for name, rule in pairs(launch.options) do
+  OPTIONS[name] = OPTIONS[name] or rule
+end
 
 ---@class ctx.uv.SpawnOptions: ctx.uv.ProcessOptions
 ---@field stdin? string      what it reads from its standard input
@@ -47,10 +52,10 @@ end
 --- Starts the tasks that move what goes in and comes out. Returns a table of them, by name, with a
 --- gate that opens as each is done, and the number of those that are left.
 local function start_pump(c, running, options, full)
-  local pump = { left = 0, moved = gate.new() }
+  local pump = { left = 0, moved = line.gate("outside") }
   local function start(name, fn, ...)
     pump.left = pump.left + 1
-    pump[name] = ctx.go(function(...)
+    pump[name] = core.go(function(...)
       local _ <close> = setmetatable({}, { __close = function()
         pump.left = pump.left - 1
         pump.moved:open()
@@ -59,7 +64,7 @@ local function start_pump(c, running, options, full)
     end, ...)
   end
   if running.stdin then
-    ctx.go(function()
+    core.go(function()
       running.stdin:write(c, options.stdin) -- a program may end without having read it
       running.stdin:close()
     end)
@@ -72,9 +77,9 @@ local function start_pump(c, running, options, full)
   return pump
 end
 
---- Waits for the end of the pipes, which grandchildren may hold open, but not for ever (C69). When
---- c ends meanwhile, they are ended, and what they write until then still comes; those that have
---- left the group are not waited for.
+--- Waits for the end of the pipes, which grandchildren may hold open, but not for ever. When c ends
+--- meanwhile, they are ended, and what they wrote until then still comes; those that have left the
+--- group are not waited for.
 local function settle(c, running, pump, linger_ms)
   local uv = host.uv
   local until_ms = uv.hrtime() / 1e6 + linger_ms
@@ -83,14 +88,15 @@ local function settle(c, running, pump, linger_ms)
     if left <= 0 then
       return false
     end
-    local _, err = pump.moved:wait_ms(running.interrupted and ctx.background() or c, left)
+    local _, err = host.wait_ms(pump.moved, not running.interrupted and c or nil, SPAWN, left)
     if err then
-      local left_behind = running._over
+      local left_behind = running:_is_gone()
       running.interrupted = true
       running:_end()
       if left_behind then
         return false
       end
+      until_ms = math.min(until_ms, uv.hrtime() / 1e6 + LINGER_MS)
     end
   end
   return true
@@ -105,13 +111,13 @@ local function start(c, file, options)
   own.stdin = options.stdin and "pipe" or nil
   own.stdout = options.stdout or "pipe"
   own.stderr = options.stderr or "pipe"
-  return process.start(c, file, own)
+  return process.run(c, file, own)
 end
 
 --- Why the run failed, if it did.
 local function verdict(c, running, file, overflow)
   if running.interrupted then
-    return failure.ended(c)
+    return c:ended()
   elseif overflow then
     return failure.new("ENOBUFS", "spawn " .. file, "more output than the limit allows")
   end
@@ -128,24 +134,27 @@ end
 ---@return any? err     code ENOBUFS: it wrote more than `limit`, and was ended for that
 ---@return ctx.uv.Result? partial  with an error, once it had been started
 function spawn.spawn(c, file, options)
-  check_context(c, "spawn")
-  check(type(file) == "string", "spawn", 2, "file", "a string", file)
-  options = options == nil and {} or options
-  want.options(options, "spawn", 3, known.spawn)
-  core.check_wait(c, "uv.spawn")
+  want.context(c, "spawn")
+  want.string(file, "spawn", 2, "file")
+  options = want.options(options, "spawn", 3, OPTIONS)
+  core.check_wait(c, SPAWN)
   local running, err = start(c, file, options)
   if not running then
     return nil, err
   end
   local _ <close> = running
   -- The pipes live as long as the process, which c ends, and a little longer.
-  local pipes, close_pipes <close> = ctx.with_cancel(ctx.without_cancel(c))
+  local pipes, close_pipes <close> = core.with_cancel(core.without_cancel(c))
   local overflow = false
   local pump = start_pump(pipes, running, options, function()
     overflow = true
     running:kill("sigkill")
   end)
-  local exit = running:wait(pipes)
+  local exit
+  exit, err = running:wait(pipes)
+  if not exit then
+    return nil, err
+  end
   local whole = settle(c, running, pump, options.linger or LINGER_MS)
   close_pipes()
   local result = {

@@ -3,27 +3,29 @@
 ---
 --- How it reads and writes is in files of their own. The handle keeps the loop alive only while a
 --- task waits on it.
-local ctx = require "ctx"
+local core = require "ctx.core"
 local failure = require "ctx.uv.failure"
-local gate = require "ctx.uv.gate"
 local host = require "ctx.uv.host"
+local line = require "ctx.line"
 local want = require "ctx.want"
 local metatable = require "ctx.uv.stream_class"
 local reading = require "ctx.uv.reading"
 require "ctx.uv.writing"
 
-local check = want.argument
-
 ---@class ctx.uv.Stream
 ---@field _handle userdata        luv's stream
----@field _parts string[]         what was read and nobody has taken yet, `_size` bytes
----@field _taken integer       bytes of the first of these that are gone
----@field _size integer
+---@field _parts table<integer, string>  from _first to _last, what was read and nobody has taken
+---@field _first integer
+---@field _last integer
+---@field _taken integer          bytes of the first part that are gone
+---@field _size integer           bytes that are left in all
+---@field _searched integer       the last part in which no end of a line was found, and so many
+---@field _unmatched integer      bytes are in the parts until there
 ---@field _end any?               why there will be no more to read: false for the end of the stream
 ---@field _reading boolean        luv reads
 ---@field _on_read fun(...)
----@field _readers ctx.uv.Gate    opens when there is more to read, or the end
----@field _writers ctx.uv.Gate    opens when a queued write is through
+---@field _readers ctx.Gate       opens when there is more to read, or the end
+---@field _writers ctx.Gate       opens when a queued write is through
 ---@field _broken any?            why nothing can be written any more
 ---@field _closed any?            the error of all operations after close
 ---@field _streak integer         bytes written without giving the others a turn
@@ -40,6 +42,18 @@ local stream = { class = Stream }
 ---@field high_water? integer    bytes that a write may leave in the queue; 0
 ---@field nodelay? boolean       TCP only: send small pieces at once; true
 
+--- A rule: so many bytes, or math.huge.
+stream.bytes = want.either("a whole number of bytes", want.whole(0), want.one_of(math.huge))
+
+--- The rules of these options and `own`, for others that make streams.
+---@param own? table<string, ctx.want.Rule>
+---@return table<string, ctx.want.Rule>
+function stream.options(own)
+  own = own or {}
+  own.idle, own.high_water, own.nodelay = want.positive_ms, stream.bytes, want.flag
+  return own
+end
+
 --- Takes over one of luv's streams, connected or open.
 ---@param handle userdata
 ---@param options? ctx.uv.StreamOptions
@@ -47,8 +61,9 @@ local stream = { class = Stream }
 function stream.new(handle, options)
   host.ignore_sigpipe()
   local self = setmetatable({
-    _handle = handle, _parts = {}, _taken = 0, _size = 0, _reading = false, _streak = 0,
-    _readers = gate.new(), _writers = gate.new(),
+    _handle = handle, _parts = {}, _first = 1, _last = 0, _taken = 0, _size = 0, _searched = 0,
+    _unmatched = 0, _reading = false, _streak = 0,
+    _readers = line.gate(handle), _writers = line.gate("outside"),
     _high_water = options and options.high_water or 0,
   }, metatable)
   self._on_read = host.guarded(function(err, chunk)
@@ -70,27 +85,35 @@ end
 ---@param ms? number
 function Stream:set_idle(ms)
   want.self(self, metatable, "set_idle")
-  check(ms == nil or type(ms) == "number" and ms > 0, "set_idle", 1, "ms", "a positive number", ms)
+  if ms ~= nil then
+    want.positive_ms(ms, "set_idle", 1)
+  end
   self._idle = ms ~= math.huge and ms or nil
 end
 
 --- Waits at the gate under c, and under the idle time.
 ---@async
----@param at ctx.uv.Gate
+---@param at ctx.Gate
 ---@param c ctx.Context
-function Stream:_wait(at, c)
+---@param name string  from line.name
+function Stream:_wait(at, c, name)
   local idle = self._idle
   if not idle then
-    return at:wait(c)
+    return at:wait(c, name)
   end
-  local timed, cancel <close> = ctx.with_timeout(c, idle, failure.idle)
-  return at:wait(timed)
+  local timed, cancel <close> = core.with_timeout(c, idle, failure.idle)
+  return at:wait(timed, name)
 end
 
 -- -- The rest -------------------------------------------------------------------------------------
 
---- Closes it at once, with whatever is still queued; whoever waits on it is woken with an error of
---- code ECLOSED. Again: nothing.
+local function empty(self)
+  self._parts, self._first, self._last, self._taken, self._size = {}, 1, 0, 0, 0
+  self._searched, self._unmatched = 0, 0
+end
+
+--- Closes it at once, with whatever is still queued; tasks that wait on it are woken with an error
+--- of code ECLOSED. Calling it again does nothing.
 ---@param why? string  for the errors of those who still use it
 function Stream:close(why)
   want.self(self, metatable, "close")
@@ -98,34 +121,37 @@ function Stream:close(why)
     return
   end
   self._closed = type(why) == "string" and why or "by its owner"
-  self._parts, self._taken, self._size = {}, 0, 0
+  empty(self)
   host.close(self._handle)
   self._readers:open()
   self._writers:open()
 end
 
---- For who goes on with luv's stream: nothing reads here any more, what was read and not taken is
---- his, and a write waits until the kernel has all of it, as a queue would be lost at the close.
+--- Hands the raw stream over: stops reading, and returns what was read and not taken. From now on a
+--- write waits until the kernel has all of it, as a queue would be lost at the close.
 ---@private
 ---@return string[]? parts
 function Stream:_hand_over()
-  local parts = self._parts
   if self._reading then
     self._reading = false
     self._handle:read_stop()
   end
   self._high_water = 0
-  if not parts[1] then
+  if self._size == 0 then
     return nil
   end
+  local parts = table.move(self._parts, self._first, self._last, 1, {})
   parts[1] = parts[1]:sub(self._taken + 1)
-  self._parts, self._taken, self._size = {}, 0, 0
+  empty(self)
   return parts
 end
 
 ---@return boolean
 function Stream:is_closed()
   want.self(self, metatable, "is_closed")
+  if not self._closed and self._handle:is_closing() then
+    self:close(failure.ROBBED) -- by others, as uv.walk(close) does
+  end
   return self._closed ~= nil
 end
 
@@ -137,7 +163,9 @@ end
 
 local function address(self, method)
   local handle = self._handle
-  if handle:is_closing() or not handle[method] then
+  if self:is_closed() then
+    return nil, failure.closed(method, self._closed)
+  elseif not handle[method] then
     return nil, failure.new("EBADF", method)
   end
   local found, said = handle[method](handle)

@@ -2,25 +2,27 @@
 --- Datagrams. What arrives while nobody waits is kept, as far as there is room; the rest is lost in
 --- the kernel, as datagrams are.
 local core = require "ctx.core"
-local ctx = require "ctx"
 local dns = require "ctx.uv.dns"
 local failure = require "ctx.uv.failure"
 local host = require "ctx.uv.host"
 local inbox = require "ctx.uv.inbox"
-local known = require "ctx.uv.options"
+local line = require "ctx.line"
 local want = require "ctx.want"
 
-local check, check_context = want.argument, want.context
 local uv = host.uv
+
+local RECV = line.name("udp:recv")
 
 local KEPT = 64 -- datagrams, until luv is told to stop
 
----@class ctx.uv.Udp: ctx.uv.Inbox
+---@class ctx.uv.Udp
+---@field _handle userdata
+---@field _inbox ctx.uv.Inbox  of datagrams
 ---@field _receiving boolean
 ---@field _on_receive fun(...)
 ---@field _family? string  of the names that it can send to; nil: of both
-local Udp = { close = inbox.methods.close, _take = inbox.methods._take }
-local metatable = { __name = "ctx.uv.Udp", __index = Udp, __close = Udp.close }
+local Udp = {}
+local metatable = { __name = "ctx.uv.Udp", __index = Udp }
 
 local udp = { class = Udp }
 
@@ -28,17 +30,15 @@ local function on_receive(self, said, data, from, flags)
   if not said and not from then
     return -- luv's way to say that there is nothing more for now
   end
-  local queue = self._queue
-  queue[#queue + 1] = { said = said, data = data, from = from, partial = flags and flags.partial }
-  if not self._gate:open() and #queue >= KEPT then
+  local called = self._inbox:give({ said = said, data = data, from = from,
+    partial = flags and flags.partial })
+  if not called and self._inbox.count >= KEPT then
     self._receiving = false
     self._handle:recv_stop()
   end
 end
 
-local function is_port(value)
-  return math.type(value) == "integer" and value >= 0 and value < 65536
-end
+local OPTIONS = { reuseaddr = want.flag, ipv6only = want.flag }
 
 ---@class ctx.uv.UdpOptions
 ---@field reuseaddr? boolean
@@ -51,28 +51,29 @@ end
 ---@return ctx.uv.Udp|nil
 ---@return any? err
 function udp.udp(address, port, options)
-  check(address == nil or type(address) == "string", "udp", 1, "address", "a string", address)
-  check(port == nil or is_port(port), "udp", 2, "port", "a port number", port)
-  if options ~= nil then
-    want.options(options, "udp", 3, known.udp)
+  if address ~= nil then
+    want.string(address, "udp", 1, "address")
   end
+  port = port == nil and 0 or want.port(port, "udp", 2)
+  options = want.options(options, "udp", 3, OPTIONS)
   local ip = (address == nil or address == "*") and "0.0.0.0"
     or address == "localhost" and "127.0.0.1" or address
-  local what = ("bind %s:%d"):format(ip, port or 0)
+  local what = ("bind %s:%d"):format(ip, port)
   if not dns.is_numeric(ip) then
     return nil, failure.new("EINVAL", what, "not a numeric address")
   end
   local handle = assert(uv.new_udp())
-  local ok, said = handle:bind(ip, port or 0, options)
+  local ok, said = handle:bind(ip, port, options)
   if not ok then
     host.close(handle)
     return nil, failure.of(nil, said, what)
   end
-  local self = inbox.new(handle, metatable)
-  self._receiving = false
+  local self = setmetatable({
+    _handle = handle, _inbox = inbox.new(handle), _receiving = false,
+  }, metatable)
   if not ip:find(":", 1, true) then
     self._family = "inet"
-  elseif ip ~= "::" or options and options.ipv6only then
+  elseif ip ~= "::" or options.ipv6only then
     self._family = "inet6"
   end
   self._on_receive = host.guarded(function(...)
@@ -100,8 +101,8 @@ end
 ---@return any from_or_err
 function Udp:recv(c)
   want.self(self, metatable, "recv")
-  check_context(c, "recv")
-  local got, err = self:_take(c, "recv", receive)
+  want.context(c, "recv")
+  local got, err = self._inbox:take(c, RECV, "recv", receive, self)
   if not got then
     return nil, err
   end
@@ -109,10 +110,19 @@ function Udp:recv(c)
   return got.data, got.from
 end
 
+--- Why nothing can be done with it; nil while it is open. To be asked before each call into luv:
+--- libuv opens a socket for a handle that was closed, and then ends the process.
+local function fault(self, what)
+  self._inbox:check()
+  if self._inbox.closed then
+    return failure.closed(what, self._inbox.closed)
+  end
+end
+
 --- Sends what the kernel would not take at once.
 local function send(self, c, data, ip, port)
   core.check_wait(c, "udp:send")
-  local ok, err = ctx.await(c, function(resolve)
+  local ok, err = core.await(c, function(resolve)
     local request, refused = self._handle:send(data, ip, port, host.guarded(function(said)
       resolve(not said, said)
     end))
@@ -123,10 +133,19 @@ local function send(self, c, data, ip, port)
   end)
   if ok then
     return true
-  elseif ok == false and self._closed then
-    return nil, failure.closed("send", self._closed)
+  elseif ok == false then
+    return nil, fault(self, "send") or failure.of(c, err, "send")
   end
-  return nil, ok == false and failure.of(c, err, "send") or err
+  return nil, err
+end
+
+--- The numeric address of a name, of the socket's family.
+local function address_of(self, c, name)
+  if dns.is_numeric(name) then
+    return name
+  end
+  local found, err = dns.getaddrinfo(c, name, nil, { socktype = "dgram", family = self._family })
+  return found and found[1].addr, err
 end
 
 --- Sends one datagram. A name is looked up each time.
@@ -139,23 +158,19 @@ end
 ---@return any? err
 function Udp:send(c, data, name, port)
   want.self(self, metatable, "send")
-  check_context(c, "send")
-  check(type(data) == "string", "send", 2, "data", "a string", data)
-  check(name == nil or type(name) == "string", "send", 3, "host", "a string", name)
-  check((port == nil) == (name == nil) and (port == nil or is_port(port)), "send",
-    4, "port", "a port number for a host", port)
-  if c:err() then
-    return nil, failure.ended(c)
-  elseif name and not dns.is_numeric(name) then
-    local found, err = dns.getaddrinfo(c, name, nil,
-      { socktype = "dgram", family = self._family })
-    if not found then
-      return nil, err
-    end
-    name = found[1].addr
+  want.context(c, "send")
+  want.string(data, "send", 2, "data")
+  if name ~= nil or port ~= nil then
+    want.string(name, "send", 3, "name")
+    port = want.port(port, "send", 4)
   end
-  if self._closed then
-    return nil, failure.closed("send", self._closed)
+  local err = c:ended() or fault(self, "send")
+  if not err and name then
+    name, err = address_of(self, c, name)
+    err = err or fault(self, "send")
+  end
+  if err then
+    return nil, err
   end
   local sent, said, code = self._handle:try_send(data, name, port)
   if sent then
@@ -163,7 +178,8 @@ function Udp:send(c, data, name, port)
   elseif code ~= "EAGAIN" then
     return nil, failure.of(c, said, "send")
   end
-  local ok, err = send(self, c, data, name, port)
+  local ok
+  ok, err = send(self, c, data, name, port)
   return ok, err
 end
 
@@ -174,10 +190,11 @@ end
 ---@return any? err
 function Udp:connect(ip, port)
   want.self(self, metatable, "connect")
-  check(type(ip) == "string", "connect", 1, "ip", "a string", ip)
-  check(is_port(port), "connect", 2, "port", "a port number", port)
-  if self._closed then
-    return nil, failure.closed("connect", self._closed)
+  want.string(ip, "connect", 1, "ip")
+  port = want.port(port, "connect", 2)
+  local err = fault(self, "connect")
+  if err then
+    return nil, err
   elseif not dns.is_numeric(ip) then
     return nil, failure.new("EINVAL", "connect", "not a numeric address")
   end
@@ -189,13 +206,29 @@ function Udp:connect(ip, port)
 end
 
 --- Where it is: `{ ip, port, family }`.
+---@return { ip: string, port: integer, family: string }|nil
+---@return any? err
 function Udp:address()
   want.self(self, metatable, "address")
-  if self._closed then
-    return nil, failure.closed("address", self._closed)
+  local err = fault(self, "address")
+  if err then
+    return nil, err
   end
-  return self._handle:getsockname()
+  local found, said = self._handle:getsockname()
+  if not found then
+    return nil, failure.of(nil, said, "address")
+  end
+  return found
 end
+
+--- Closes it; tasks that wait are woken with an error of code ECLOSED. Calling it again does
+--- nothing.
+function Udp:close()
+  want.self(self, metatable, "close")
+  self._inbox:close("by its owner")
+end
+
+metatable.__close = Udp.close
 
 --- luv's own handle.
 function Udp:handle()

@@ -1,17 +1,18 @@
 -- SPDX-License-Identifier: MIT
 --- Waiting for descriptors, and for changes of files.
 local core = require "ctx.core"
-local ctx = require "ctx"
 local failure = require "ctx.uv.failure"
 local host = require "ctx.uv.host"
 local inbox = require "ctx.uv.inbox"
-local known = require "ctx.uv.options"
+local line = require "ctx.line"
+local paths = require "ctx.uv.path"
 local want = require "ctx.want"
 
-local check, check_context = want.argument, want.context
 local uv = host.uv
 
 local watch = {}
+
+local POLL, NEXT = line.name("uv.poll"), line.name("watcher:next")
 
 --- luv 1.44 keeps what it has begun of a handle that it then cannot make, and trips over it when
 --- the state closes. So what cannot be polled must not get that far.
@@ -25,9 +26,18 @@ local function new_poll(fd)
   return uv.new_poll(fd)
 end
 
-local EVENTS = {}
-for _, events in ipairs { "r", "w", "rw", "d", "rd", "wd", "rwd" } do
-  EVENTS[events] = true
+local EVENTS = want.rule('"r", "w" or "rw", with or without "d"', function(value)
+  return type(value) == "string" and ("r w rw d rd wd rwd "):find(value .. " ", 1, true) ~= nil
+    and value:find("^%a+$") ~= nil
+end, "events")
+
+--- Begins to watch for the events; what luv answers goes to tell(err, events).
+local function begin(handle, events, tell)
+  local started, refused = handle:start(events, host.guarded(function(err, came)
+    host.close(handle)
+    tell(err, came)
+  end))
+  return started, refused
 end
 
 --- Waits until one of the events is there.
@@ -38,42 +48,51 @@ end
 ---@return string|nil events  those that are
 ---@return any? err
 function watch.poll(c, fd, events)
-  check_context(c, "poll")
-  check(math.type(fd) == "integer" and fd >= 0, "poll", 2, "fd", "a descriptor", fd)
-  check(events == nil or EVENTS[events], "poll", 3, "events",
-    '"r", "w" or "rw", with or without "d"', events)
-  core.check_wait(c, "uv.poll")
-  if c:err() then
-    return nil, failure.ended(c)
+  want.context(c, "poll")
+  fd = want.descriptor(fd, "poll", 2)
+  events = events == nil and "r" or EVENTS(events, "poll", 3)
+  core.check_wait(c, POLL)
+  local err = c:ended()
+  if err then
+    return nil, err
   end
-  local ok, found = ctx.await(c, function(resolve)
-    local handle, said = new_poll(fd)
-    if not handle then
-      return resolve(false, said)
-    end
-    local started, refused = handle:start(events or "r", host.guarded(function(err, came)
-      host.close(handle)
-      resolve(not err, err or came)
-    end))
-    if not started then
-      host.close(handle)
-      resolve(false, refused)
-    end
-    return handle
+  local handle, refused = new_poll(fd)
+  if not handle then
+    return nil, failure.of(c, refused, "poll")
+  end
+  local _ <close> = host.owned(handle)
+  local gate, said, came = line.gate(handle), nil, nil
+  local ok
+  ok, refused = begin(handle, events, function(...)
+    said, came = ...
+    gate:open()
   end)
-  if ok then
-    return found
+  if not ok then
+    return nil, failure.of(c, refused, "poll")
   end
-  return nil, ok == false and failure.of(c, found, "poll") or found
+  while not said and not came do
+    if handle:is_closing() then
+      return nil, failure.closed("poll", failure.ROBBED)
+    end
+    ok, err = gate:wait(c, POLL)
+    if not ok then
+      return nil, err
+    end
+  end
+  if said then
+    return nil, failure.of(c, said, "poll")
+  end
+  return came
 end
 
 -- -- Files ----------------------------------------------------------------------------------------
 
 local KEPT = 1024 -- changes that nobody has asked for yet
 
----@class ctx.uv.Watcher: ctx.uv.Inbox
-local Watcher = { close = inbox.methods.close, _take = inbox.methods._take }
-local metatable = { __name = "ctx.uv.Watcher", __index = Watcher, __close = Watcher.close }
+---@class ctx.uv.Watcher
+---@field _inbox ctx.uv.Inbox  of changes
+local Watcher = {}
+local metatable = { __name = "ctx.uv.Watcher", __index = Watcher }
 watch.class = Watcher
 
 ---@class ctx.uv.Change
@@ -83,15 +102,15 @@ watch.class = Watcher
 ---@field lost? boolean    and others before this one, for which there was no room
 
 local function on_change(self, said, name, events)
-  local queue = self._queue
-  if #queue >= KEPT then
-    queue[#queue].lost = true
+  if self._inbox.count >= KEPT then
+    self._inbox:last().lost = true
   else
-    queue[#queue + 1] = said and { said = said }
-      or { name = name, rename = events.rename or false, change = events.change or false }
+    self._inbox:give(said and { said = said }
+      or { name = name, rename = events.rename or false, change = events.change or false })
   end
-  self._gate:open()
 end
+
+local OPTIONS = { recursive = want.flag }
 
 --- Begins to watch a file or a directory; changes from now on are kept until `next` asks for them.
 ---@param path string
@@ -99,17 +118,21 @@ end
 ---@return ctx.uv.Watcher|nil
 ---@return any? err
 function watch.watch(path, options)
-  check(type(path) == "string", "watch", 1, "path", "a string", path)
-  options = options == nil and {} or options
-  want.options(options, "watch", 2, known.watch)
+  want.string(path, "watch", 1, "path")
+  options = want.options(options, "watch", 2, OPTIONS)
+  local what = "watch " .. path
+  local wrong = paths.fault(path, what)
+  if wrong then
+    return nil, wrong
+  end
   local handle = assert(uv.new_fs_event())
-  local self = inbox.new(handle, metatable)
+  local self = setmetatable({ _inbox = inbox.new(handle) }, metatable)
   local ok, said = handle:start(path, options, host.guarded(function(...)
     on_change(self, ...)
   end))
   if not ok then
     host.close(handle)
-    return nil, failure.of(nil, said, "watch " .. path)
+    return nil, failure.of(nil, said, what)
   end
   return self
 end
@@ -121,8 +144,18 @@ end
 ---@return any? err
 function Watcher:next(c)
   want.self(self, metatable, "next")
-  check_context(c, "next")
-  return self:_take(c, "watch")
+  want.context(c, "next")
+  local change, err = self._inbox:take(c, NEXT, "watch")
+  return change, err
 end
+
+--- Stops watching; tasks that wait are woken with an error of code ECLOSED. Calling it again does
+--- nothing.
+function Watcher:close()
+  want.self(self, metatable, "close")
+  self._inbox:close("by its owner")
+end
+
+metatable.__close = Watcher.close
 
 return watch

@@ -3,16 +3,15 @@
 ---
 --- What the kernel takes at once needs no wait. The rest is queued, and the writer waits until no
 --- more than `high_water` bytes are left. A write that is cut short leaves half a message behind,
---- so it closes the stream (C62).
+--- so it closes the stream.
 local core = require "ctx.core"
-local ctx = require "ctx"
 local failure = require "ctx.uv.failure"
-local gate = require "ctx.uv.gate"
 local host = require "ctx.uv.host"
+local line = require "ctx.line"
 local metatable = require "ctx.uv.stream_class"
 local want = require "ctx.want"
 
-local check, check_context = want.argument, want.context
+local WRITE, SHUTDOWN = line.name("stream:write"), line.name("stream:shutdown")
 
 -- How much a task may write before the others get a turn, though the kernel takes it all.
 local STREAK = 1024 * 1024
@@ -27,6 +26,14 @@ local function cannot_write(self)
   return self._broken
 end
 
+--- The error for what luv refused: of a handle that others have closed, that it is closed.
+local function refusal(self, c, said, what)
+  if self:is_closed() then
+    return failure.closed(what, self._closed)
+  end
+  return failure.of(c, said, what)
+end
+
 --- Half a message has been written, or may have: nobody can use this stream any more.
 local function break_off(self, why)
   self._broken = failure.closed("write", "a write was cut short: " .. tostring(why))
@@ -37,11 +44,11 @@ end
 --- the idle time; only luv's queue tells progress within one write.
 local function drained(self, c, is_through)
   local handle = self._handle
-  while not is_through() and not self._closed
+  while not is_through() and not self:is_closed()
     and handle:get_write_queue_size() > self._high_water do
     local before = handle:get_write_queue_size()
-    local ok, err = self:_wait(self._writers, c)
-    local moved = not self._closed and handle:get_write_queue_size() < before
+    local ok, err = self:_wait(self._writers, c, WRITE)
+    local moved = not self:is_closed() and handle:get_write_queue_size() < before
     if not ok and not is_through() and (c:err() or not moved) then
       return nil, err
     end
@@ -70,7 +77,7 @@ local function write_queued(self, c, data, started)
     self._writers:open()
   end))
   if not request then
-    return nil, failure.of(c, refused, "write")
+    return nil, refusal(self, c, refused, "write")
   end
   ok, err = drained(self, c, function() return through end)
   if not ok then
@@ -87,20 +94,22 @@ local function breathe(self, c, bytes)
   self._streak = self._streak + bytes
   if self._streak > STREAK then
     self._streak = 0
-    ctx.sleep(c, 0) -- all is written: an end of the context is for the next call
+    core.sleep(c, 0) -- all is written: an end of the context is for the next call
   end
 end
 
---- The bytes of what somebody wants to write; raises at its line if that is none.
+local DATA = "a string or a list of strings"
+
+--- The bytes of what somebody wants to write; raises at its line if it is something else.
 local function length(data)
   if type(data) == "string" then
     return #data
   end
-  check(type(data) == "table", "write", 2, "data", "a string or a list of strings", data, 1)
+  want.argument(type(data) == "table", "write", 2, "data", DATA, data, 1)
   local n = 0
   for i = 1, #data do
     local piece = data[i]
-    check(type(piece) == "string", "write", 2, "data", "a list of strings", piece, 1)
+    want.argument(type(piece) == "string", "write", 2, "data", "a list of strings", piece, 1)
     n = n + #piece
   end
   return n
@@ -116,14 +125,15 @@ end
 ---@return any? err
 function Stream:write(c, data)
   want.self(self, metatable, "write")
-  check_context(c, "write")
+  want.context(c, "write")
   local bytes = length(data)
-  if c:err() then
-    return nil, failure.ended(c)
+  local err = c:ended()
+  if err then
+    return nil, err
   end
   -- Also where the kernel will take it all: when that is known, half a message may be out.
-  core.check_wait(c, "stream:write")
-  local err = cannot_write(self)
+  core.check_wait(c, WRITE)
+  err = cannot_write(self)
   if err then
     return nil, err
   elseif bytes == 0 then
@@ -136,7 +146,7 @@ function Stream:write(c, data)
       breathe(self, c, n)
       return true
     elseif not n and code ~= "EAGAIN" then
-      self._broken = failure.of(c, said, "write")
+      self._broken = refusal(self, c, said, "write")
       return nil, self._broken
     end
     sent = n or 0
@@ -155,31 +165,33 @@ end
 ---@return any? err
 function Stream:shutdown(c)
   want.self(self, metatable, "shutdown")
-  check_context(c, "shutdown")
-  if c:err() then
-    return nil, failure.ended(c)
-  end
-  local err = cannot_write(self)
+  want.context(c, "shutdown")
+  local err = c:ended()
   if err then
     return nil, err
   end
-  core.check_wait(c, "stream:shutdown")
-  self._broken = failure.new("ESHUTDOWN", "write")
-  local done = gate.new()
-  local said
+  core.check_wait(c, SHUTDOWN)
+  err = cannot_write(self)
+  if err then
+    return nil, err
+  end
+  local done, over, said = line.gate("outside"), false, nil
   local request, refused = self._handle:shutdown(host.guarded(function(status)
-    said = status
+    over, said = true, status
     done:open()
   end))
   if not request then
-    return nil, failure.of(c, refused, "shutdown")
+    return nil, refusal(self, c, refused, "shutdown")
   end
-  local ok, ended = self:_wait(done, c)
-  if not ok then
-    return nil, ended
-  elseif said then
-    return nil, self._closed and failure.closed("shutdown", self._closed)
-      or failure.of(c, said, "shutdown")
+  self._broken = failure.new("ESHUTDOWN", "write")
+  local ok = true
+  while ok and not over and not self:is_closed() do
+    ok, err = self:_wait(done, c, SHUTDOWN)
   end
-  return true
+  if over and not said then
+    return true
+  elseif over or ok then
+    err = refusal(self, c, said, "shutdown")
+  end
+  return nil, err
 end
