@@ -159,12 +159,24 @@ static int task_body(lua_State* co) {
   return after_task(co, status, context);
 }
 
+/* A debug hook belongs to one coroutine. So that tools that count lines, debuggers and limits see what
+ * runs in tasks, a task has that of the coroutine that starts it. Those of Lua are told apart by their
+ * thread, which is the debug library's business. */
+static void inherit_hook(lua_State* L, lctx_task* t) {
+  lua_sethook(t->co, lua_gethook(L), lua_gethookmask(L), lua_gethookcount(L));
+  lua_pushthread(L);
+  lua_pushthread(t->co);
+  lua_xmove(t->co, L, 1);
+  (void)lctx_hook(L, t->S, "inherit_hook", 2, 0);
+}
+
 lctx_task* lctx_task_prepare(lua_State* L, lctx_state* S, int nargs) {
   lctx_task* t = lctx_task_new(L, S, LCTX_TASK);
   if (!lua_checkstack(t->co, nargs + 4)) {
     lctx_task_free(t);
     luaL_error(L, "too many arguments for a task");
   }
+  if (lua_gethook(L) != NULL) inherit_hook(L, t);
   return t;
 }
 

@@ -176,6 +176,14 @@ core.hook("drop", function(free, ...)
   end
 end)
 
+--- Gives one coroutine the debug hook of another; a hook that C made it has already.
+core.hook("inherit_hook", function(from, to)
+  local fn, mask, count = debug.gethook(from)
+  if type(fn) == "function" then
+    debug.sethook(to, fn, mask, count)
+  end
+end)
+
 core.hook("foreign_cause", errors.new)
 core.hook("ended", errors.ended)
 core.hook("raised", errors.raised)
