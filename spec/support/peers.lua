@@ -18,23 +18,53 @@ end
 
 -- -- Certificates ---------------------------------------------------------------------------------
 
---- A key and a certificate for it, both in files of this name, signed by the folder's ca unless
---- `days` is nil: then by itself.
-local function certify(c, dir, name, subject_alternative, days)
+--- What `openssl ca` must be told. Other commands of OpenSSL take no date before today.
+local AUTHORITY = [[
+[ca]
+default_ca = ours
+[ours]
+database = %sindex.txt
+new_certs_dir = %s
+certificate = %sca.pem
+private_key = %sca.key
+rand_serial = yes
+default_md = sha256
+policy = any
+copy_extensions = copy
+[any]
+commonName = supplied
+]]
+
+--- Signs a request with dates that are over.
+local function sign_expired(c, dir, request, pem)
+  local config = assert(io.open(dir .. "ca.cnf", "w"))
+  config:write((AUTHORITY:gsub("%%s", dir)))
+  config:close()
+  assert(io.open(dir .. "index.txt", "w")):close()
+  command(c, "openssl", "ca", "-batch", "-notext", "-config", dir .. "ca.cnf", "-in", request,
+    "-startdate", "20200101000000Z", "-enddate", "20200102000000Z", "-out", pem)
+end
+
+--- A key and a certificate for it, both in files of this name, signed by "itself", by the folder's
+--- "ca", or by that with dates that are over: "expired".
+local function certify(c, dir, name, subject_alternative, by)
   local key, request, pem = dir .. name .. ".key", dir .. name .. ".csr", dir .. name .. ".pem"
   local new = { "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
     "-keyout", key, "-subj", "/CN=" .. name }
   if subject_alternative then
     table.move({ "-addext", "subjectAltName=" .. subject_alternative }, 1, 2, #new + 1, new)
   end
-  if not days then
+  if by == "itself" then
     table.move({ "-x509", "-days", "2", "-out", pem }, 1, 5, #new + 1, new)
     return command(c, "openssl", table.unpack(new))
   end
   table.move({ "-out", request }, 1, 2, #new + 1, new)
   command(c, "openssl", table.unpack(new))
+  if by == "expired" then
+    return sign_expired(c, dir, request, pem)
+  end
   command(c, "openssl", "x509", "-req", "-in", request, "-CA", dir .. "ca.pem", "-CAkey",
-    dir .. "ca.key", "-CAcreateserial", "-days", tostring(days), "-copy_extensions", "copy",
+    dir .. "ca.key", "-CAcreateserial", "-days", "2", "-copy_extensions", "copy",
     "-out", pem)
 end
 
@@ -44,12 +74,12 @@ end
 function peers.certificates(c)
   local dir = folder.new() .. "/"
   local us = "DNS:localhost,IP:127.0.0.1"
-  certify(c, dir, "ca")
-  certify(c, dir, "good", us, 2)
-  certify(c, dir, "wrong", "DNS:other.example", 2)
-  certify(c, dir, "expired", us, -1)
-  certify(c, dir, "self", us)
-  certify(c, dir, "client", "DNS:client", 2)
+  certify(c, dir, "ca", nil, "itself")
+  certify(c, dir, "good", us, "ca")
+  certify(c, dir, "wrong", "DNS:other.example", "ca")
+  certify(c, dir, "expired", us, "expired")
+  certify(c, dir, "self", us, "itself")
+  certify(c, dir, "client", "DNS:client", "ca")
   return dir
 end
 
