@@ -268,7 +268,7 @@ end)
 describe("an error that nobody waits for", function()
   local function raises_here() error("nobody hears this", 0) end
 
-  it("is reported at once when the handle is gone already", function()
+  it("is reported when nobody holds the handle", function()
     local clock <close> = testing.clock()
     local list = reports(function()
       ctx.go(raises_here)

@@ -2,7 +2,7 @@
 /* The class of groups (errgroup), over the core's: tasks that fail and stop together. */
 #include "group.h"
 #include "enter.h"
-#include "place.h"
+#include "record.h"
 
 /* What a g:go that is blocked at the limit needs beside its task's record. */
 typedef struct {
@@ -68,7 +68,7 @@ static void start(lua_State* L, lctx_group* g, lctx_task* t, int nargs) {
   t->group = g;
   g->over = false;
   lua_pushvalue(L, 1);
-  lctx_put(L, t, LCTX_PLACE_GROUP);
+  lctx_put(L, t, LCTX_PLACE_OWNER);
   lctx_task_start(L, t, nargs);
   if (!S->draining) lctx_rouse(L, S);
 }

@@ -2,7 +2,7 @@
 /* What becomes of the errors of a group's tasks. */
 #include "enter.h"
 #include "group.h"
-#include "place.h"
+#include "record.h"
 
 /* Whether a task that is over has failed: raised, or returned nil or false and an error. */
 static bool has_failed(lctx_task* t, int nresults) {
@@ -89,13 +89,13 @@ void lctx_group_task_over(lua_State* L, lctx_task* t, int nresults) {
     g->canceled++;
     ctx_group_end(&g->g, true, NULL);
   } else {
-    (void)lctx_pushplace(L, t, LCTX_PLACE_GROUP);
+    (void)lctx_pushplace(L, t, LCTX_PLACE_OWNER);
     push_error(L, t, nresults);
     fail(L, g);
     lua_pop(L, 1);
   }
   lctx_group_unheed(g);
-  lctx_empty(t, LCTX_PLACE_GROUP);
+  lctx_empty(t, LCTX_PLACE_OWNER);
 }
 
 bool lctx_group_hear(lua_State* L, lctx_group* g, int index) {

@@ -55,9 +55,7 @@ enum lctx_ref {
   LCTX_REF_NAMES,      /* context -> its name; weak keys */
   LCTX_REF_CANCELLERS, /* context -> where it was cancelled, under debug; weak keys */
   LCTX_REF_BUDGETS,    /* context -> the ms its deadline was away; the same */
-  LCTX_REF_BLOCKS,     /* the memory of task records */
-  LCTX_REF_ALARMS,     /* the memory of alarms */
-  LCTX_REF_SHELF,      /* the thread whose stack holds the tables of place.h */
+  LCTX_REF_SHELF,      /* the thread whose stack holds the tables of record.h */
   LCTX_REF_RESULTS,    /* slot -> packed results that could not go on a stack */
   LCTX_REF_TRACES,     /* slot -> traceback of the error that ended it */
   LCTX_REF_SPAWNS,     /* slot -> where the task was started, under debug */
@@ -186,13 +184,12 @@ struct lctx_alarm {
 
 /* What stands in the run queue begins with a link and a kind: a task's record, or an lctx_after. */
 struct lctx_task {
-  lctx_link link; /* in the run queue, a list of waiters, or the list of free records */
+  lctx_link link; /* in the run queue, a list of waiters, or a list of records that are not used */
   uint8_t kind, state, outcome;
   /* Bits: the record is part of what a parked task costs. */
   bool failed : 1, packed : 1;
   bool anchored : 1; /* has what it waits on at LCTX_PLACE_ANCHOR */
   bool listed : 1;   /* has something at LCTX_PLACE_LIST */
-  bool handled : 1;  /* has, or had, a handle at LCTX_PLACE_HANDLE */
   uint32_t slot;
   lua_State* co;
   ctx_watcher_t watcher;
@@ -228,7 +225,7 @@ typedef struct {
 struct lctx_state {
   ctx_tree_t tree;
   lua_State* main;
-  lua_State* shelf;     /* see place.h */
+  lua_State* shelf;     /* see record.h */
   const void* canceled; /* the address of that sentinel */
   int ref[LCTX_REF_COUNT];
 
@@ -241,15 +238,18 @@ struct lctx_state {
   uint64_t turned_ns;  /* when the loop last had its turn, on the coarse clock */
   bool turned;         /* what stands in `turn` may go on */
   uint32_t refusals;   /* waits in a row that ended at once with their context */
-  lctx_link spare;     /* free records that have a thread */
-  lctx_link bare;      /* free records that have none */
+  lctx_link spare;     /* records that are not used and have a thread */
+  lctx_link bare;      /* and those that have none */
   uint32_t spares;
-  uint32_t records;
+  uint32_t records;    /* used or not */
+  uint32_t free_block; /* no block has a lower number than this to give */
+  uint32_t idle;       /* blocks of which no record is used */
   uint32_t reclaim_at; /* so many of them: time to look for closed coroutines */
   size_t tasks;        /* alive, made by ctx.go */
   lctx_alarm* alarms;  /* not in use */
-  size_t parked;       /* coroutines that wait */
-  size_t external;     /* of these, on something outside (await) */
+  uint32_t spare_alarms;
+  size_t parked;   /* coroutines that wait */
+  size_t external; /* of these, on something outside (await) */
   bool draining;
 
   /* failure.c */
@@ -367,8 +367,6 @@ lctx_task* lctx_waiter(lua_State* L, lctx_state* S, const char* what);
 int lctx_park_task(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* wait);
 void lctx_leave(lctx_task* t);
 int lctx_leave_error(lua_State* L, lctx_task* t, const char* what, int err);
-/* Gives back the alarm of a coroutine that has one. */
-void lctx_disarm(lctx_task* t);
 int lctx_context_wait(lua_State* L); /* c:wait() */
 /* why.c: c:why(), and what it is told under debug of the context at `index` */
 int lctx_context_why(lua_State* L);
@@ -390,11 +388,6 @@ lctx_task* lctx_task_prepare(lua_State* L, lctx_state* S, int nargs);
 void lctx_task_start(lua_State* L, lctx_task* t, int nargs);
 /* Under debug: notes where `t` was started. */
 void lctx_note_spawn(lua_State* L, lctx_task* t);
-/* Both in one: pops a function and its `nargs` arguments and makes a task of them, ready to run. */
-lctx_task* lctx_spawn(lua_State* L, lctx_state* S, int nargs);
-/* A record for a coroutine that waits; anchored until lctx_task_free. */
-lctx_task* lctx_task_new(lua_State* L, lctx_state* S, enum lctx_task_kind kind);
-void lctx_task_free(lctx_task* t);
 /* Puts a parked coroutine into the run queue; the first call counts, until it parks again. */
 void lctx_wake(lctx_task* t, enum lctx_outcome outcome);
 /* Puts the value on top into the table of this reference, at the slot; pops it. May raise. */

@@ -88,6 +88,9 @@ static int queue_wake(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   queue_t* q = check(L);
   lctx_task* t = first_of(L, q);
+  /* To make room may run finalizers, which wake, too, or end the wait. */
+  while (t != NULL && lctx_needs_packing(t) && lctx_make_room(L, t, lua_gettop(L) - 1))
+    t = first_of(L, q);
   if (t != NULL) {
     lctx_hand_over(L, t, lua_gettop(L) - 1);
     lctx_wake(t, LCTX_VALUES);

@@ -2,16 +2,25 @@
 /* See results.h. The table is the record's, and made once: each result of a file is packed. */
 #include "results.h"
 #include "enter.h"
+#include "record.h"
+
+bool lctx_make_room(lua_State* L, lctx_task* t, int n) {
+  lctx_pushref(L, t->S, LCTX_REF_RESULTS);
+  bool there = lua_rawgeti(L, -1, t->slot) == LUA_TTABLE;
+  if (!there) {
+    uint32_t slot = t->slot;
+    lctx_block_of(t)->packed = true;
+    lua_createtable(L, n + 1, 1);
+    lua_rawseti(L, -3, slot);
+  }
+  lua_pop(L, 2);
+  return !there;
+}
 
 void lctx_pack(lua_State* L, lctx_task* t, int n) {
   int first = lua_gettop(L) - n;
   lctx_pushref(L, t->S, LCTX_REF_RESULTS);
-  if (lua_rawgeti(L, -1, t->slot) != LUA_TTABLE) {
-    lua_pop(L, 1);
-    lua_createtable(L, n + 1, 1);
-    lua_pushvalue(L, -1);
-    lua_rawseti(L, -3, t->slot);
-  }
+  lua_rawgeti(L, -1, t->slot);
   lua_replace(L, -2);
   lua_insert(L, first);
   for (int i = n + 1; i >= 1; i--) lua_rawseti(L, first, i);
@@ -66,8 +75,12 @@ void lctx_drop_packed(lua_State* L, lctx_state* S) {
   }
 }
 
+bool lctx_needs_packing(const lctx_task* t) {
+  return t->state != LCTX_PARKED || t->kind == LCTX_MAIN;
+}
+
 void lctx_hand_over(lua_State* L, lctx_task* t, int n) {
-  if (t->state == LCTX_PARKED && t->kind != LCTX_MAIN) {
+  if (!lctx_needs_packing(t)) {
     if (!lua_checkstack(t->co, n + LUA_MINSTACK)) luaL_error(L, "resolve: too many values");
     lua_xmove(L, t->co, n);
     t->nargs = n;

@@ -8,9 +8,15 @@
 
 #pragma GCC visibility push(hidden)
 
-/* Moves the `n` values on top to where the waiting coroutine will find them. */
+/* Whether values for `t` must be packed: its stack is in use. */
+bool lctx_needs_packing(const lctx_task* t);
+/* Sees to it that there is a table to pack `n` values for `t` in. True if it had to be made: then
+ * finalizers may have run, and the caller looks once more whether `t` still waits. May raise. */
+bool lctx_make_room(lua_State* L, lctx_task* t, int n);
+/* Moves the `n` values on top to where the waiting coroutine will find them. With room, if they must
+ * be packed. */
 void lctx_hand_over(lua_State* L, lctx_task* t, int n);
-/* Packs the `n` values on top, and above these what frees them, or nil; pops all. */
+/* With room: packs the `n` values on top, and above these what frees them, or nil; pops all. */
 void lctx_pack(lua_State* L, lctx_task* t, int n);
 /* Pushes the table of what was packed for `t`, if anything was. Raises no error: the record must be
  * left before anything can fail. */

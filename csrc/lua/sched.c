@@ -1,133 +1,27 @@
 /* SPDX-License-Identifier: MIT */
-/* The scheduler: records of coroutines, the run queue, and the only place that resumes any.
+/* The scheduler: the run queue, and the only place that resumes any.
  *
  * Nothing is resumed from within a task or from within a cancel: whatever wakes a coroutine puts it
  * into the run queue, and lctx_drain, called from the bottom of the loop, takes it from there. */
-#include <string.h>
-
+#include "alarm.h"
 #include "enter.h"
 #include "failure.h"
 #include "gone.h"
 #include "lctx.h"
-#include "place.h"
+#include "record.h"
 #include "traceback.h"
 #include "turn.h"
 #include "where.h"
 
-enum { BLOCK = 64 };    /* records in one piece of memory */
-enum { SPARES = 1024 }; /* threads kept for later tasks: a wave of a million is let go */
 /* A hand-moved clock stands still while tasks run: then so many rounds of the run queue, the same in
  * each run of a test, before the loop has its turn. */
 enum { FAKE_ROUNDS = 64 };
-
-/* -- Records ------------------------------------------------------------------------------- */
-
-/* Makes a block of records. They are Lua's memory, so that whatever still points to one when the
- * state closes points to something. */
-static void grow(lua_State* L, lctx_state* S) {
-  lctx_pushref(L, S, LCTX_REF_BLOCKS);
-  lctx_task* block = (lctx_task*)lua_newuserdatauv(L, BLOCK * sizeof *block, 0);
-  lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
-  lua_pop(L, 1);
-  memset(block, 0, BLOCK * sizeof *block);
-  for (int i = 0; i < BLOCK; i++) {
-    block[i].S = S;
-    block[i].slot = ++S->records;
-    lctx_list_append(&S->bare, &block[i].link);
-  }
-}
 
 void lctx_set_at(lua_State* L, lctx_state* S, enum lctx_ref ref, uint32_t slot) {
   lctx_pushref(L, S, ref);
   lua_pushvalue(L, -2);
   lua_rawseti(L, -2, slot);
   lua_pop(L, 2);
-}
-
-/* Makes the place, empty. May raise: on L, so not by lctx_empty, as nobody would catch it there. */
-static void make_place(lua_State* L, lctx_task* t, enum lctx_place place) {
-  lua_pushvalue(t->S->shelf, place);
-  lua_xmove(t->S->shelf, L, 1);
-  lua_pushboolean(L, 0);
-  lua_rawseti(L, -2, t->slot);
-  lua_pop(L, 1);
-}
-
-static void forget_spawn(lua_State* L, lctx_task* t) {
-  if (!t->S->debug) return;
-  lua_pushboolean(L, 0);
-  lctx_set_at(L, t->S, LCTX_REF_SPAWNS, t->slot);
-}
-
-/* A record from the list of those without a thread; `co` is the value on top, which is popped. */
-static lctx_task* take_bare(lua_State* L, lctx_state* S) {
-  if (lctx_list_empty(&S->bare) && S->records >= S->reclaim_at) {
-    /* Rarer than the records are many, so that it costs each of them next to nothing. */
-    S->reclaim_at = S->records * 2;
-    lctx_reclaim(L, S);
-  }
-  if (lctx_list_empty(&S->bare)) grow(L, S);
-  lctx_task* t = LCTX_CONTAINER(S->bare.next, lctx_task, link);
-  lua_State* co = lua_tothread(L, -1);
-  /* They are filled where nothing may fail: they must be there from now on. */
-  for (int place = 1; place <= LCTX_PLACES; place++) make_place(L, t, place);
-  forget_spawn(L, t);
-  lctx_put(L, t, LCTX_PLACE_THREAD);
-  lctx_list_remove(&t->link);
-  t->co = co;
-  return t;
-}
-
-/* A record from the list of those that have one. */
-static lctx_task* take_spare(lua_State* L, lctx_state* S) {
-  lctx_task* t = LCTX_CONTAINER(S->spare.next, lctx_task, link);
-  /* The weak table has lost the place if a handle was collected while its task ran. */
-  if (t->handled) make_place(L, t, LCTX_PLACE_HANDLE);
-  t->handled = false;
-  forget_spawn(L, t);
-  lctx_list_remove(&t->link);
-  S->spares--;
-  return t;
-}
-
-static lctx_task* ready_made(lctx_task* t, enum lctx_task_kind kind) {
-  t->kind = (uint8_t)kind;
-  t->state = LCTX_RUNNING;
-  t->outcome = LCTX_NOTHING;
-  t->nargs = 0;
-  t->failed = t->packed = false;
-  t->what = NULL;
-  t->group = NULL;
-  return t;
-}
-
-lctx_task* lctx_task_new(lua_State* L, lctx_state* S, enum lctx_task_kind kind) {
-  if (kind == LCTX_TASK) {
-    if (!lctx_list_empty(&S->spare)) return ready_made(take_spare(L, S), kind);
-    lua_newthread(L);
-  } else {
-    lua_pushthread(L);
-  }
-  return ready_made(take_bare(L, S), kind);
-}
-
-void lctx_task_free(lctx_task* t) {
-  lctx_state* S = t->S;
-  bool keep = t->kind == LCTX_TASK && S->spares < SPARES && lua_status(t->co) == LUA_OK;
-  t->kind = LCTX_FREE;
-  t->ticket++;
-  if (t->anchored) lctx_empty(t, LCTX_PLACE_ANCHOR);
-  t->anchored = false;
-  lctx_unlist(t);
-  if (keep) {
-    if (lua_gethook(t->co) != NULL) lua_sethook(t->co, NULL, 0, 0);
-    S->spares++;
-    lctx_list_prepend(&S->spare, &t->link); /* the one used last is the one in the cache */
-  } else {
-    lctx_empty(t, LCTX_PLACE_THREAD);
-    t->co = NULL;
-    lctx_list_append(&S->bare, &t->link);
-  }
 }
 
 /* -- Tasks -------------------------------------------------------------------------------------- */
@@ -207,12 +101,6 @@ void lctx_note_spawn(lua_State* L, lctx_task* t) {
   if (lctx_enter_plain(L, 1, 0) != LUA_OK) lua_pop(L, 1);
 }
 
-lctx_task* lctx_spawn(lua_State* L, lctx_state* S, int nargs) {
-  lctx_task* t = lctx_task_prepare(L, S, nargs);
-  lctx_task_start(L, t, nargs);
-  return t;
-}
-
 /* Brings what a task returned, or raised, to whoever holds its handle. */
 static void finish(lua_State* L, lctx_task* t, int nresults) {
   lctx_state* S = t->S;
@@ -250,7 +138,7 @@ void lctx_undo(lua_State* L, lctx_task* t) {
 
 void lctx_unpark(lctx_task* t) {
   (void)ctx_unwatch(&t->watcher);
-  if (t->alarm != NULL) lctx_disarm(t);
+  lctx_disarm(t);
   lctx_list_remove(&t->link);
   t->state = LCTX_RUNNING; /* until the caller knows better */
   t->S->parked--;
@@ -320,6 +208,7 @@ bool lctx_is_gone(const lctx_task* t) {
 /* Its owner closed the coroutine of `t` while that waited, or does so now: then it is one of its own
  * <close> variables that asks, on the stack that is being closed. The task ends when that is empty. */
 void lctx_task_closed(lua_State* L, lctx_task* t) {
+  lctx_state* S = t->S;
   lua_Debug ar;
   if (t->state == LCTX_PARKED) lctx_unpark(t);
   lctx_undo(L, t);
@@ -327,13 +216,13 @@ void lctx_task_closed(lua_State* L, lctx_task* t) {
     lctx_task_free(t);
   } else if (lua_status(t->co) == LUA_OK && lua_getstack(t->co, 0, &ar)) {
     t->state = LCTX_READY;
-    lctx_list_append(&t->S->run, &t->link);
+    lctx_list_append(&S->run, &t->link);
   } else {
     (void)lua_resetthread(t->co);
     lctx_pushtext(L, "the task's coroutine was closed, or resumed to its end, by someone else");
     end_task(L, t);
   }
-  lctx_settle(L, t->S);
+  lctx_settle(L, S);
 }
 
 void lctx_task_abandon(lua_State* L, lctx_task* t) {

@@ -8,7 +8,8 @@
 #elif LUA_VERSION_NUM < 504
 #error "ctx needs Lua 5.4.4 or later; is LUA_INCDIR the folder of another Lua's headers?"
 #endif
-#include "place.h"
+#include "alarm.h"
+#include "record.h"
 #include "traceback.h"
 #include "turn.h"
 #include "where.h"
@@ -70,6 +71,8 @@ static void close_state(lua_State* L, lctx_state* S) {
   if (S->closed) return;
   S->closed = true;
   ctx_tree_close(&S->tree);
+  lctx_close_records(S);
+  lctx_close_alarms(S);
   lctx_close_host(S);
   void* data;
   lua_Alloc alloc = lua_getallocf(L, &data);
@@ -128,24 +131,14 @@ static void make_tables(lua_State* L, lctx_state* S) {
       {LCTX_REF_QUEUE, NULL},   {LCTX_REF_SEMAPHORE, NULL}, {LCTX_REF_GROUP, NULL},
       {LCTX_REF_AFTER, NULL},   {LCTX_REF_LIVE, "v"},       {LCTX_REF_KNOWN, "v"},
       {LCTX_REF_LINES, NULL},   {LCTX_REF_NAMES, "k"},      {LCTX_REF_CANCELLERS, "k"},
-      {LCTX_REF_BUDGETS, "k"},  {LCTX_REF_BLOCKS, NULL},    {LCTX_REF_ALARMS, NULL},
-      {LCTX_REF_RESULTS, NULL}, {LCTX_REF_TRACES, NULL},    {LCTX_REF_SPAWNS, NULL},
-      {LCTX_REF_AFTERS, NULL},  {LCTX_REF_SHARED, NULL},    {LCTX_REF_HOOKS, NULL},
+      {LCTX_REF_BUDGETS, "k"},  {LCTX_REF_RESULTS, NULL},   {LCTX_REF_TRACES, NULL},
+      {LCTX_REF_SPAWNS, NULL},  {LCTX_REF_AFTERS, NULL},    {LCTX_REF_SHARED, NULL},
+      {LCTX_REF_HOOKS, NULL},
   };
   for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
     lua_newtable(L);
     if (tables[i].weak != NULL) set_weak(L, tables[i].weak);
     lctx_setref(L, S, tables[i].ref);
-  }
-}
-
-static void make_shelf(lua_State* L, lctx_state* S) {
-  S->shelf = lua_newthread(L);
-  lctx_setref(L, S, LCTX_REF_SHELF);
-  for (int place = 1; place <= LCTX_PLACES; place++) {
-    lua_newtable(L);
-    if (place == LCTX_PLACE_HANDLE) set_weak(L, "v");
-    lua_xmove(L, S->shelf, 1);
   }
 }
 
@@ -155,8 +148,6 @@ static lctx_state* make_state(lua_State* L) {
   for (int i = 0; i < LCTX_REF_COUNT; i++) S->ref[i] = LUA_NOREF;
   lctx_list_init(&S->run);
   lctx_list_init(&S->turn);
-  lctx_list_init(&S->spare);
-  lctx_list_init(&S->bare);
   lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
   S->main = lua_tothread(L, -1);
   lua_pop(L, 1);
@@ -166,7 +157,7 @@ static lctx_state* make_state(lua_State* L) {
   lua_setfield(L, -2, "__gc");
   lua_setmetatable(L, -2);
   make_tables(L, S);
-  make_shelf(L, S);
+  lctx_open_record(L, S);
   return S;
 }
 

@@ -5,7 +5,7 @@
 #include "failure.h"
 #include "gone.h"
 #include "lctx.h"
-#include "place.h"
+#include "record.h"
 #include "results.h"
 #include "traceback.h"
 #include "where.h"
@@ -34,12 +34,12 @@ static int task_go(lua_State* L) {
   lctx_pushref(L, S, LCTX_REF_TASK);
   lua_setmetatable(L, -2);
   lua_insert(L, 1);
-  lctx_task* t = lctx_spawn(L, S, nargs);
-  h->task = t;
+  lctx_task* t = lctx_task_prepare(L, S, nargs);
   lctx_note_spawn(L, t);
+  h->task = t;
   lua_pushvalue(L, 1);
-  lctx_put(L, t, LCTX_PLACE_HANDLE);
-  t->handled = true;
+  lctx_put(L, t, LCTX_PLACE_OWNER);
+  lctx_task_start(L, t, nargs);
   if (!S->draining) lctx_rouse(L, S);
   return 1;
 }
@@ -107,8 +107,9 @@ static void push_error(lua_State* L, lctx_task* t) {
 void lctx_task_over(lua_State* L, lctx_task* t, int nresults) {
   lctx_state* S = t->S;
   int base = lua_gettop(L);
-  (void)lctx_pushplace(L, t, LCTX_PLACE_HANDLE);
-  lctx_handle* h = (lctx_handle*)lua_touserdata(L, -1);
+  (void)lctx_pushplace(L, t, LCTX_PLACE_OWNER);
+  lctx_empty(t, LCTX_PLACE_OWNER);
+  lctx_handle* h = (lctx_handle*)lua_touserdata(L, -1); /* NULL: an after-func's */
   if (h != NULL) h->task = NULL;
   if (t->failed) {
     push_error(L, t);
@@ -249,24 +250,8 @@ static void push_report(lua_State* L, lctx_task* t) {
   lua_setfield(L, -2, "traceback");
 }
 
-/* Calls fn for every record that is in use. */
-static void each_record(lua_State* L, lctx_state* S, void (*fn)(lua_State* L, lctx_task* t)) {
-  lctx_pushref(L, S, LCTX_REF_BLOCKS);
-  int blocks = lua_gettop(L);
-  for (lua_Integer b = 1; lua_rawgeti(L, blocks, b) == LUA_TUSERDATA; b++) {
-    lctx_task* block = (lctx_task*)lua_touserdata(L, -1);
-    size_t count = lua_rawlen(L, -1) / sizeof *block;
-    for (size_t i = 0; i < count; i++) {
-      if (block[i].kind != LCTX_FREE) fn(L, &block[i]);
-    }
-    lua_settop(L, blocks);
-  }
-  lua_settop(L, blocks - 1);
-}
-
 void lctx_reclaim(lua_State* L, lctx_state* S) {
-  luaL_checkstack(L, 8, "ctx");
-  each_record(L, S, reclaim);
+  if (S->parked > 0) lctx_each_record(L, S, reclaim);
 }
 
 static void add_report(lua_State* L, lctx_task* t) {
@@ -279,7 +264,7 @@ static int core_tasks(lua_State* L) {
   lctx_reclaim(L, lctx_upstate(L));
   lua_settop(L, 0);
   lua_newtable(L);
-  each_record(L, lctx_upstate(L), add_report);
+  lctx_each_record(L, lctx_upstate(L), add_report);
   return 1;
 }
 
@@ -313,19 +298,21 @@ static int core_abandon(lua_State* L) {
   bool all = lua_toboolean(L, 1);
   lua_settop(L, 2);
   if (all) {
-    each_record(L, S, abandon_any);
+    lctx_each_record(L, S, abandon_any);
     lctx_after_forget(L, S);
     return 0;
   }
   size_t before = S->tasks;
-  each_record(L, S, abandon_leaf);
-  if (S->tasks == before) each_record(L, S, abandon_task);
+  lctx_each_record(L, S, abandon_leaf);
+  if (S->tasks == before) lctx_each_record(L, S, abandon_task);
   return 0;
 }
 
 static void look_again(lua_State* L, lctx_task* t) {
-  reclaim(L, t);
-  if (t->kind == LCTX_FREE || t->state != LCTX_PARKED || !t->wait->looks) return;
+  do {
+    reclaim(L, t);
+    if (t->kind == LCTX_FREE || t->state != LCTX_PARKED || !t->wait->looks) return;
+  } while (lctx_needs_packing(t) && lctx_make_room(L, t, 0));
   lctx_hand_over(L, t, 0);
   lctx_wake(t, LCTX_VALUES);
 }
@@ -336,7 +323,7 @@ static int core_look_again(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   luaL_checkstack(L, 8, "ctx");
   lua_settop(L, 0);
-  each_record(L, S, look_again);
+  lctx_each_record(L, S, look_again);
   if (!S->draining) lctx_settle(L, S);
   return 0;
 }

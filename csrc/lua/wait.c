@@ -5,10 +5,11 @@
  * runs the loop instead. The way back is one: a function that turns the outcome into results. */
 #include <string.h>
 
+#include "alarm.h"
 #include "enter.h"
 #include "gone.h"
 #include "lctx.h"
-#include "place.h"
+#include "record.h"
 #include "results.h"
 #include "turn.h"
 #include "where.h"
@@ -74,10 +75,11 @@ static int core_check_wait(lua_State* L) {
   return 0;
 }
 
-/* A record that was taken for one wait only. */
+/* Nothing of a wait stays when it is over; nor does a record that was taken for it only. */
 void lctx_leave(lctx_task* t) {
   t->ticket++;
-  lctx_unlist(t);
+  t->what = NULL;
+  lctx_let_go(t);
   if (t->kind != LCTX_TASK) lctx_task_free(t);
 }
 
@@ -93,43 +95,9 @@ static void on_done(ctx_watcher_t* w) {
   lctx_wake(LCTX_CONTAINER(w, lctx_task, watcher), LCTX_ENDED);
 }
 
-static void on_due(ctx_timer_t* timer) {
-  lctx_wake(LCTX_CONTAINER(timer, lctx_alarm, timer)->t, LCTX_DUE);
-}
-
-/* Sees to it that there is an alarm to take. They are apart from the records since most of what waits
- * does not sleep. Lua's memory, as the records are. */
-static void reserve_alarm(lua_State* L, lctx_state* S) {
-  enum { BLOCK = 64 };
-  if (S->alarms != NULL) return;
-  lctx_pushref(L, S, LCTX_REF_ALARMS);
-  lctx_alarm* block = (lctx_alarm*)lua_newuserdatauv(L, BLOCK * sizeof *block, 0);
-  lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
-  lua_pop(L, 1);
-  for (int i = 0; i < BLOCK; i++) {
-    block[i] = (lctx_alarm){.next = S->alarms};
-    S->alarms = &block[i];
-  }
-}
-
-static int arm(lctx_state* S, lctx_task* t, uint64_t due_ns) {
-  int err = ctx_timer_start(&S->tree, &S->alarms->timer, due_ns, on_due);
-  if (err != 0) return err;
-  t->alarm = S->alarms;
-  S->alarms = t->alarm->next;
-  t->alarm->t = t;
-  return 0;
-}
-
-void lctx_disarm(lctx_task* t) {
-  (void)ctx_timer_stop(&t->alarm->timer);
-  t->alarm->next = t->S->alarms;
-  t->S->alarms = t->alarm;
-  t->alarm = NULL;
-}
-
 /* Somebody other than the scheduler resumed this coroutine while it waited: an error, in it. */
 static int intruded(lua_State* L, lctx_task* t) {
+  lctx_state* S = t->S;
   const char* what = t->what;
   if (t->state == LCTX_PARKED) lctx_unpark(t);
   lctx_list_remove(&t->link);
@@ -139,12 +107,11 @@ static int intruded(lua_State* L, lctx_task* t) {
   if (t->kind == LCTX_TASK) {
     /* The scheduler gets it back, or learns that it has ended meanwhile. */
     t->state = LCTX_READY;
-    lctx_list_append(&t->S->run, &t->link);
+    lctx_list_append(&S->run, &t->link);
   }
   lctx_leave(t);
-  lctx_settle(L, t->S);
-  return lctx_error(L, t->S, "%s: this coroutine was resumed by someone else while it waited",
-                    what);
+  lctx_settle(L, S);
+  return lctx_error(L, S, "%s: this coroutine was resumed by someone else while it waited", what);
 }
 
 static int resumed(lua_State* L, int status, lua_KContext context) {
@@ -189,7 +156,7 @@ static int listen(lctx_state* S, lctx_task* t, const lctx_wait* wait) {
   int err = 0;
   if (wait->c != NULL) err = ctx_watch(wait->c->c, &t->watcher, on_done);
   if (err == 0 && wait->due_ns != CTX_NEVER) {
-    err = arm(S, t, wait->due_ns);
+    err = lctx_arm(t, wait->due_ns);
     if (err != 0) (void)ctx_unwatch(&t->watcher);
   }
   if (err != 0) return err;
@@ -287,17 +254,19 @@ static int wait_sleep(lua_State* L) {
                     .context = 1,
                     .due_ns = CTX_NEVER,
                     .turn = ns == 0};
-  if (ns > 0) {
-    reserve_alarm(L, S);
-    wait.due_ns = ctx_time_add(ctx_now(&S->tree), ns);
-  }
+  if (ns > 0) wait.due_ns = ctx_time_add(ctx_now(&S->tree), ns);
   return lctx_park(L, S, &wait);
 }
 
 /* -- ctx.await: the wait for anything else ---------------------------------------------------------- */
 
 enum { AWAIT_C = 1, AWAIT_START, AWAIT_FREE, AWAIT_TOP = AWAIT_FREE };
-enum { RESOLVE_TASK = 1, RESOLVE_TICKET, RESOLVE_FREE };
+/* Of resolve: the block of the task's record, its ticket and its index in that, what frees a value. */
+enum { RESOLVE_BLOCK = 1, RESOLVE_TICKET, RESOLVE_FREE };
+
+static lua_Integer ticket_of(const lctx_task* t) {
+  return (lua_Integer)(t->ticket * LCTX_BLOCK + lctx_index(t));
+}
 
 /* Whether the `n` arguments of resolve must not get lost with the stack of a coroutine that is closed
  * before it runs on: somebody frees them, or they may be luv's handles. */
@@ -310,8 +279,9 @@ static bool are_precious(lua_State* L, int n) {
 }
 
 static bool is_late(lua_State* L, lctx_task* t) {
-  lua_Integer ticket = lua_tointeger(L, lua_upvalueindex(RESOLVE_TICKET));
-  if ((lua_Integer)t->ticket != ticket || t->outcome != LCTX_NOTHING) return true;
+  if (ticket_of(t) != lua_tointeger(L, lua_upvalueindex(RESOLVE_TICKET)) ||
+      t->outcome != LCTX_NOTHING)
+    return true;
   if (t->state < LCTX_PARKING) return false; /* in start, which is free to end the context, too */
   if (lctx_is_gone(t)) {
     lctx_task_closed(L, t);
@@ -324,15 +294,21 @@ static bool is_late(lua_State* L, lctx_task* t) {
 /* resolve(…): ends the wait with these values. What comes too late is dropped, and what it brought
  * is freed (traps L15). */
 static int resolve(lua_State* L) {
-  lctx_task* t = (lctx_task*)lua_touserdata(L, lua_upvalueindex(RESOLVE_TASK));
+  lctx_block* block = (lctx_block*)lua_touserdata(L, lua_upvalueindex(RESOLVE_BLOCK));
+  lua_Integer ticket = lua_tointeger(L, lua_upvalueindex(RESOLVE_TICKET));
+  lctx_task* t = &block->tasks[ticket % LCTX_BLOCK];
   lctx_state* S = t->S;
   if (S->closed) return 0;
   int n = lua_gettop(L);
-  if (is_late(L, t)) {
+  bool precious = are_precious(L, n), late = is_late(L, t);
+  /* To make room may run finalizers, which resolve, too, or end the wait. */
+  while (!late && (precious || lctx_needs_packing(t)) && lctx_make_room(L, t, n))
+    late = is_late(L, t);
+  if (late) {
     lua_pushvalue(L, lua_upvalueindex(RESOLVE_FREE));
     lua_insert(L, 1);
     lctx_hook(L, S, "drop", n + 1, 0);
-  } else if (are_precious(L, n)) {
+  } else if (precious) {
     lua_pushvalue(L, lua_upvalueindex(RESOLVE_FREE));
     lctx_pack(L, t, n);
     lctx_wake(t, LCTX_VALUES);
@@ -383,9 +359,9 @@ static void push_start(lua_State* L) {
 }
 
 static void set_resolve(lua_State* L, lctx_task* t) {
-  lua_pushlightuserdata(L, t);
-  lua_setupvalue(L, -2, RESOLVE_TASK);
-  lua_pushinteger(L, (lua_Integer)t->ticket);
+  lctx_pushblock(L, t);
+  lua_setupvalue(L, -2, RESOLVE_BLOCK);
+  lua_pushinteger(L, ticket_of(t));
   lua_setupvalue(L, -2, RESOLVE_TICKET);
 }
 

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LCTX_ALARM_H
+#define LCTX_ALARM_H
+
+/* Alarms: the timers of coroutines that sleep. They are apart from the records, since most of what
+ * waits does not sleep, and they are no objects of Lua's: taking one runs no finalizer, which could
+ * take it, too. */
+#include "lctx.h"
+
+#pragma GCC visibility push(hidden)
+
+/* Wakes the coroutine at `due_ns`. 0, or the core's error. */
+int lctx_arm(lctx_task* t, uint64_t due_ns);
+/* Takes the alarm of a coroutine back, if it has one. */
+void lctx_disarm(lctx_task* t);
+/* Frees those that are kept for later. */
+void lctx_close_alarms(lctx_state* S);
+
+#pragma GCC visibility pop
+
+#endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LCTX_RECORD_H
+#define LCTX_RECORD_H
+
+/* Records: what the scheduler knows of a coroutine, and what that keeps alive while it needs it.
+ *
+ * Records come in blocks. A block is a userdata, and its records' places, which hold Lua values, are
+ * in one table, which also holds the block. The tables stand on the stack of a thread of their own,
+ * the shelf, by the number of their block. So they are at hand in any function, without a look into
+ * the registry; and since a table is made with all its places, filling one allocates nothing and
+ * raises no error, which on the shelf nobody would catch.
+ *
+ * Invariants. A record is used, or in one of two lists by its link: S->spare with a thread, S->bare
+ * without. A block of which no record is used is idle. Few of these are kept: what a wave of tasks
+ * needed is given back when it is over, and a walk over the records costs what is there, not what once
+ * was. So nothing may keep a raw pointer to a record that is not used, but for who keeps the block,
+ * too, and compares the ticket. */
+#include "lctx.h"
+
+#pragma GCC visibility push(hidden)
+
+enum { LCTX_BLOCK = 64 }; /* bits of `used` */
+
+typedef struct {
+  uint32_t number; /* on the shelf */
+  bool packed;     /* a record of it has, or had, results at LCTX_REF_RESULTS */
+  uint64_t used;   /* a bit for each record that is */
+  lctx_task tasks[LCTX_BLOCK];
+} lctx_block;
+
+enum lctx_place {
+  LCTX_PLACE_THREAD,
+  LCTX_PLACE_ANCHOR, /* what the coroutine waits on */
+  LCTX_PLACE_LIST,   /* the owner of the list that it stands in; or what aborts an await */
+  LCTX_PLACE_OWNER,  /* the task's handle, or its group, until it is over */
+  LCTX_PLACES
+};
+enum { LCTX_PLACE_BLOCK = LCTX_PLACES * LCTX_BLOCK + 1 };
+
+static inline uint32_t lctx_index(const lctx_task* t) {
+  return (t->slot - 1) % LCTX_BLOCK;
+}
+static inline lctx_block* lctx_block_of(lctx_task* t) {
+  return LCTX_CONTAINER(t - lctx_index(t), lctx_block, tasks);
+}
+/* Where on the shelf the record's table is, and where in that the place. */
+static inline int lctx_shelf_index(const lctx_task* t) {
+  return (int)((t->slot - 1) / LCTX_BLOCK + 1);
+}
+static inline lua_Integer lctx_place_index(const lctx_task* t, enum lctx_place place) {
+  return (lua_Integer)(lctx_index(t) * LCTX_PLACES + place + 1);
+}
+
+/* Puts the value on top into the record's place; pops it. */
+static inline void lctx_put(lua_State* L, lctx_task* t, enum lctx_place place) {
+  lua_State* shelf = t->S->shelf;
+  lua_xmove(L, shelf, 1);
+  lua_rawseti(shelf, lctx_shelf_index(t), lctx_place_index(t, place));
+}
+/* Pushes what is in the record's place; returns its type. */
+static inline int lctx_pushplace(lua_State* L, lctx_task* t, enum lctx_place place) {
+  lua_State* shelf = t->S->shelf;
+  int type = lua_rawgeti(shelf, lctx_shelf_index(t), lctx_place_index(t, place));
+  lua_xmove(shelf, L, 1);
+  return type;
+}
+static inline void lctx_empty(lctx_task* t, enum lctx_place place) {
+  lua_State* shelf = t->S->shelf;
+  lua_pushnil(shelf);
+  lua_rawseti(shelf, lctx_shelf_index(t), lctx_place_index(t, place));
+}
+/* Lets go of what the coroutine waited on, and of the owner of the list that it stood in. */
+static inline void lctx_let_go(lctx_task* t) {
+  if (t->anchored) lctx_empty(t, LCTX_PLACE_ANCHOR);
+  if (t->listed) lctx_empty(t, LCTX_PLACE_LIST);
+  t->anchored = t->listed = false;
+}
+/* Pushes the block of the record: who keeps that may look at the record's ticket for ever. */
+static inline void lctx_pushblock(lua_State* L, const lctx_task* t) {
+  lua_State* shelf = t->S->shelf;
+  lua_rawgeti(shelf, lctx_shelf_index(t), LCTX_PLACE_BLOCK);
+  lua_xmove(shelf, L, 1);
+}
+
+/* A used record for the running coroutine, or for a task, which then has a thread. May raise. */
+lctx_task* lctx_task_new(lua_State* L, lctx_state* S, enum lctx_task_kind kind);
+/* Afterwards the record may belong to another, or be gone as soon as anything is allocated. */
+void lctx_task_free(lctx_task* t);
+/* Calls fn for every record that is used, also if fn frees some. */
+typedef void (*lctx_record_fn)(lua_State* L, lctx_task* t);
+void lctx_each_record(lua_State* L, lctx_state* S, lctx_record_fn fn);
+/* What is not Lua's memory goes; the records stay, since what waits may still be met. */
+void lctx_close_records(lctx_state* S);
+void lctx_open_record(lua_State* L, lctx_state* S);
+
+#pragma GCC visibility pop
+
+#endif
