@@ -12,7 +12,7 @@ find_path(CTX_LLHTTP_INCLUDE llhttp.h HINTS ${LLHTTP_DIR} ${LLHTTP_DIR}/include
 find_path(CTX_LLHTTP_SOURCES NAMES llhttp.c HINTS ${LLHTTP_DIR} ${LLHTTP_DIR}/src
   PATHS /usr/share/llhttp NO_DEFAULT_PATH)
 find_library(CTX_LLHTTP_LIBRARY NAMES llhttp)
-find_package(CURL 7.68 QUIET)
+find_package(CURL 7.80 QUIET) # the first that calls back before a request goes out
 
 function(ctx_http_missing module what)
   if(CTX_HTTP)
@@ -81,12 +81,12 @@ else()
 endif()
 
 if(CURL_FOUND)
-  ctx_http_module(curl curl.c curl_buffer.c curl_callbacks.c curl_options.c curl_sockets.c curl_text.c curl_transfer.c)
+  ctx_http_module(curl curl.c curl_buffer.c curl_callbacks.c curl_connections.c curl_options.c curl_sockets.c curl_text.c curl_transfer.c strict.c)
   target_link_libraries(ctx_http_curl PRIVATE CURL::libcurl)
   if(NOT APPLE)
     # A thread of libcurl's resolver may outlive a lua_close: its code must stay.
     target_link_options(ctx_http_curl PRIVATE -Wl,-z,nodelete)
   endif()
 else()
-  ctx_http_missing(ctx.http.curl "libcurl 7.68 or newer (Debian: libcurl4-openssl-dev)")
+  ctx_http_missing(ctx.http.curl "libcurl 7.80 or newer (Debian: libcurl4-openssl-dev)")
 endif()

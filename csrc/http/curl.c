@@ -25,20 +25,32 @@ void hcurl_changed(hcurl_transfer* t) {
 
 /* -- Pools ------------------------------------------------------------------------------------- */
 
+/* Closes libcurl's side of it, and so all connections. */
+static void close_connections(hcurl_pool* p) {
+  if (p->multi != NULL) (void)curl_multi_cleanup(p->multi);
+  p->multi = NULL;
+  hcurl_free_connections(p);
+}
+
+/* The same and what descriptors there are besides. */
+static void close_multi(hcurl_pool* p) {
+  close_connections(p);
+  hcurl_close_sockets(p);
+  p->timeout_ms = -1;
+}
+
 /* Frees all that the pool has, which is at index 1; its transfers end with it. Calling it again does
  * nothing. */
 static void close_pool(lua_State* L, hcurl_pool* p) {
+  p->closed = true;
   while (p->transfers != NULL) {
     hcurl_transfer* t = p->transfers;
     hcurl_free(t);
     t->pool = NULL;
   }
-  if (p->multi != NULL) {
-    CURLM* multi = p->multi;
-    (void)curl_multi_cleanup(multi);
-    p->multi = NULL;
-  }
-  hcurl_close_sockets(p);
+  close_multi(p);
+  if (p->share != NULL) (void)curl_share_cleanup(p->share);
+  p->share = NULL;
   p->changed = NULL;
   p->changed_end = &p->changed;
   lua_pushnil(L);
@@ -47,7 +59,7 @@ static void close_pool(lua_State* L, hcurl_pool* p) {
 
 hcurl_pool* hcurl_check_pool(lua_State* L, int index) {
   hcurl_pool* p = luaL_checkudata(L, index, HCURL_POOL);
-  if (p->multi == NULL) luaL_argerror(L, index, "the pool is closed");
+  if (p->closed) luaL_argerror(L, index, "the pool is closed");
   return p;
 }
 
@@ -59,7 +71,7 @@ static long opt_count(lua_State* L, const char* name) {
 }
 
 /* curl.pool{ max_idle =, max_per_host =, max_total =, apart = }: 0 or nil is libcurl's own choice.
- * `apart`: the descriptors are not gathered in one */
+ * `apart`: the descriptors are not gathered in one. A pool that has nothing to do has none. */
 static int new_pool(lua_State* L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   hcurl_pool* p = lua_newuserdatauv(L, sizeof *p, 1);
@@ -71,23 +83,46 @@ static int new_pool(lua_State* L) {
   luaL_setmetatable(L, HCURL_POOL);
   lua_newtable(L);
   lua_setiuservalue(L, -2, 1);
-  long idle = opt_count(L, "max_idle"), host = opt_count(L, "max_per_host"),
-       total = opt_count(L, "max_total");
+  p->max_idle = opt_count(L, "max_idle");
+  p->max_per_host = opt_count(L, "max_per_host");
+  p->max_total = opt_count(L, "max_total");
   lua_getfield(L, 1, "apart");
-  if (!lua_toboolean(L, -1)) hcurl_open_sockets(p);
+  p->apart = lua_toboolean(L, -1);
   lua_pop(L, 1);
-  p->multi = curl_multi_init();
-  if (p->multi == NULL) return luaL_error(L, "not enough memory");
-  CURLMcode code = curl_multi_setopt(p->multi, CURLMOPT_SOCKETFUNCTION, hcurl_on_socket);
-  if (!code) code = curl_multi_setopt(p->multi, CURLMOPT_SOCKETDATA, p);
-  if (!code) code = curl_multi_setopt(p->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-  if (!code) code = curl_multi_setopt(p->multi, CURLMOPT_TIMERDATA, p);
-  if (!code) code = curl_multi_setopt(p->multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX);
-  if (!code && idle > 0) code = curl_multi_setopt(p->multi, CURLMOPT_MAXCONNECTS, idle);
-  if (!code && host > 0) code = curl_multi_setopt(p->multi, CURLMOPT_MAX_HOST_CONNECTIONS, host);
-  if (!code && total > 0) code = curl_multi_setopt(p->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, total);
-  if (code) return luaL_error(L, "libcurl: %s", curl_multi_strerror(code));
+  p->share = curl_share_init();
+  if (p->share == NULL) return luaL_error(L, "not enough memory");
+  /* Names are known for a while, also when everything else has been closed. */
+  if (curl_share_setopt(p->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS) != CURLSHE_OK)
+    return luaL_error(L, "libcurl: names cannot be shared");
   return 1;
+}
+
+static CURLMcode set_multi(hcurl_pool* p) {
+  CURLM* m = p->multi;
+  CURLMcode code = curl_multi_setopt(m, CURLMOPT_SOCKETFUNCTION, hcurl_on_socket);
+  if (!code) code = curl_multi_setopt(m, CURLMOPT_SOCKETDATA, p);
+  if (!code) code = curl_multi_setopt(m, CURLMOPT_TIMERFUNCTION, on_timer);
+  if (!code) code = curl_multi_setopt(m, CURLMOPT_TIMERDATA, p);
+  if (!code) code = curl_multi_setopt(m, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX);
+  if (!code && p->max_idle > 0) code = curl_multi_setopt(m, CURLMOPT_MAXCONNECTS, p->max_idle);
+  if (!code && p->max_per_host > 0)
+    code = curl_multi_setopt(m, CURLMOPT_MAX_HOST_CONNECTIONS, p->max_per_host);
+  if (!code && p->max_total > 0)
+    code = curl_multi_setopt(m, CURLMOPT_MAX_TOTAL_CONNECTIONS, p->max_total);
+  return code;
+}
+
+/* Opens libcurl's side of it, if that is not open. */
+static CURLMcode open_multi(hcurl_pool* p) {
+  hcurl_guard guard;
+  if (p->multi != NULL) return CURLM_OK;
+  if (!p->apart && p->epoll_fd < 0) hcurl_open_sockets(p);
+  hcurl_expect_descriptors(&guard);
+  p->multi = curl_multi_init();
+  hcurl_guard_descriptors(&guard); /* the pair by which another thread could wake it */
+  CURLMcode code = p->multi == NULL ? CURLM_OUT_OF_MEMORY : set_multi(p);
+  if (code != CURLM_OK) close_multi(p);
+  return code;
 }
 
 /* The transfers that libcurl is through with. */
@@ -99,8 +134,11 @@ static void hear_ends(hcurl_pool* p) {
     if (message->msg != CURLMSG_DONE) continue;
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &found);
     hcurl_transfer* t = (hcurl_transfer*)(void*)found;
+    if (t == NULL) continue; /* that of hcurl_sweep */
     t->done = true;
     t->code = message->data.result;
+    hcurl_conclude(t);
+    hcurl_leave_connection(t);
     hcurl_changed(t);
   }
 }
@@ -108,6 +146,8 @@ static void hear_ends(hcurl_pool* p) {
 /* → true, or nil and what makes it impossible to go on with this pool */
 static int outcome(lua_State* L, hcurl_pool* p, CURLMcode code) {
   if (code == CURLM_OK) hear_ends(p);
+  hcurl_guard_descriptors(&p->guard);
+  hcurl_settle(p);
   if (code == CURLM_OK && !p->lost) {
     lua_pushboolean(L, 1);
     return 1;
@@ -126,7 +166,8 @@ static int pool_add(lua_State* L) {
   lua_getiuservalue(L, 2, HCURL_HANDLE_BLOCK);
   lua_getiuservalue(L, 2, HCURL_HANDLE_OWNER);
   lua_setiuservalue(L, -2, HCURL_BLOCK_OWNER); /* is found from an event, and stays */
-  CURLMcode code = curl_multi_add_handle(p->multi, t->easy);
+  CURLMcode code = open_multi(p);
+  if (code == CURLM_OK) code = curl_multi_add_handle(p->multi, t->easy);
   t->added = code == CURLM_OK;
   return outcome(L, p, code);
 }
@@ -137,10 +178,46 @@ static int pool_action(lua_State* L) {
   hcurl_pool* p = hcurl_check_pool(L, 1);
   lua_Integer fd = luaL_optinteger(L, 2, -1);
   int events = (int)luaL_optinteger(L, 3, 0), running;
+  hcurl_connection* c = hcurl_connection_of(p, (curl_socket_t)fd);
   if (fd >= 0 && fd == p->epoll_fd) return outcome(L, p, hcurl_poll(p));
+  if (c != NULL && c->idle) {
+    hcurl_spoil(c);
+    return outcome(L, p, CURLM_OK);
+  }
   return outcome(L, p,
                  curl_multi_socket_action(
                      p->multi, fd < 0 ? CURL_SOCKET_TIMEOUT : (curl_socket_t)fd, events, &running));
+}
+
+/* pool:kept() → how many connections are idle, and how many are not used again and still open */
+static int pool_kept(lua_State* L) {
+  hcurl_pool* p = luaL_checkudata(L, 1, HCURL_POOL);
+  hcurl_settle(p);
+  lua_pushinteger(L, (lua_Integer)p->idle);
+  lua_pushinteger(L, (lua_Integer)p->spoiled);
+  return 2;
+}
+
+/* pool:sweep(): closes those, but for the ones of the last second */
+static int pool_sweep(lua_State* L) {
+  hcurl_pool* p = hcurl_check_pool(L, 1);
+  return outcome(L, p, hcurl_sweep(p));
+}
+
+/* pool:rest(): closes the connections and all descriptors, until the next transfer begins. Nothing while
+ * there is one. */
+static int pool_rest(lua_State* L) {
+  hcurl_pool* p = hcurl_check_pool(L, 1);
+  if (p->transfers == NULL) close_multi(p);
+  return 0;
+}
+
+/* pool:abandon(): closes the connections of a client that nobody has any more, but not the descriptor
+ * that the loop watches, if it watches one */
+static int pool_abandon(lua_State* L) {
+  hcurl_pool* p = luaL_checkudata(L, 1, HCURL_POOL);
+  if (p->transfers == NULL && p->epoll_fd >= 0) close_connections(p);
+  return 0;
 }
 
 /* pool:fd() → the descriptor to watch, to read; nil: see socket() */
@@ -214,7 +291,10 @@ static void open_pool(lua_State* L) {
                                      {"again", pool_again},
                                      {"event", pool_event},
                                      {"fd", pool_fd},
-
+                                     {"kept", pool_kept},
+                                     {"sweep", pool_sweep},
+                                     {"rest", pool_rest},
+                                     {"abandon", pool_abandon},
                                      {"close", pool_close},
                                      {NULL, NULL}};
   luaL_newmetatable(L, HCURL_POOL);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* What libcurl calls for a transfer: bytes that come and go, and how far it has come. */
+/* What libcurl calls for a transfer: bytes that come and go, and how far it has come. What came is
+ * checked in strict.c, whatever libcurl made of it. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "curl_module.h"
 
@@ -12,19 +13,41 @@ static size_t fail(hcurl_transfer* t, enum hcurl_failure failure, size_t size) {
   return size == 0 ? 1 : 0;
 }
 
-static bool is_blank(const char* line, size_t size) {
-  return (size == 2 && line[0] == '\r' && line[1] == '\n') || (size == 1 && line[0] == '\n');
+/* The connection serves this transfer and no other. */
+static void give_up_connection(hcurl_transfer* t) {
+  (void)curl_easy_setopt(t->easy, CURLOPT_FORBID_REUSE, 1L);
 }
 
-/* The number after the first blank of a status line. */
-static int status_of(const char* line, size_t size) {
-  const char* blank = memchr(line, ' ', size);
-  int status = 0;
-  for (const char* at = blank; at != NULL && ++at < line + size && *at >= '0' && *at <= '9';) {
-    status = status * 10 + (*at - '0');
-    if (status > 999) break;
+/* -- What has come ----------------------------------------------------------------------------- */
+
+static enum hcurl_failure failure_of(enum http_strict_fault fault) {
+  return fault == STRICT_TOO_LARGE ? HCURL_HEAD_TOO_LARGE : HCURL_WRONG;
+}
+
+/* A head tells whether the connection may be kept. libcurl is asked to show what it takes for itself:
+ * the frames of chunks, and what comes behind an empty body. */
+static void take_head(hcurl_transfer* t) {
+  const struct http_strict* s = &t->strict;
+  bool is_empty = s->body == STRICT_NO_BODY || (s->body == STRICT_LENGTH && s->length == 0);
+  t->head_done = true;
+  if (!s->keep) give_up_connection(t);
+  if (s->major == 1 && (is_empty || s->body == STRICT_CHUNKED)) {
+    t->shows_raw = true;
+    (void)curl_easy_setopt(t->easy, CURLOPT_VERBOSE, 1L);
   }
-  return status;
+  hcurl_changed(t);
+}
+
+/* One line of a head or of the trailers. Those of a chunked body have been checked as they came. */
+static bool take_line(hcurl_transfer* t, const char* line, size_t size) {
+  struct http_strict* s = &t->strict;
+  if (t->head_done && s->body == STRICT_CHUNKED) return true;
+  size_t used = http_strict_read(s, line, size);
+  if (s->events & STRICT_HEAD) take_head(t);
+  if (s->status != 0) t->status = s->status;
+  if (!(s->events & STRICT_FAILED) && used == size) return true;
+  t->failure = s->fault != STRICT_FINE ? failure_of(s->fault) : HCURL_WRONG;
+  return false;
 }
 
 /* Interim responses come first; of those nothing is kept. What comes after the final one's head are
@@ -33,29 +56,19 @@ static size_t on_header(char* line, size_t one, size_t size, void* data) {
   hcurl_transfer* t = data;
   (void)one;
   if (t->watched) hcurl_changed(t);
-  if (t->head_done) {
-    if (is_blank(line, size)) return size;
-    if (t->trailers.size + size > t->max_head) return fail(t, HCURL_HEAD_TOO_LARGE, size);
-    if (!hcurl_append(t->pool, &t->trailers, line, size)) return fail(t, HCURL_NO_MEMORY, size);
-    return size;
-  }
-  if (size > 5 && memcmp(line, "HTTP/", 5) == 0) {
-    t->head.size = 0;
-    t->status = status_of(line, size);
-  }
-  if (is_blank(line, size)) {
-    t->head_done = t->status >= 200 || t->status == 101;
-    if (t->head_done) hcurl_changed(t);
-    return size;
-  }
-  if (t->head.size + size > t->max_head) return fail(t, HCURL_HEAD_TOO_LARGE, size);
-  if (!hcurl_append(t->pool, &t->head, line, size)) return fail(t, HCURL_NO_MEMORY, size);
-  return size;
+  if (t->failure != HCURL_FINE) return fail(t, t->failure, size);
+  hcurl_buffer* lines = t->head_done ? &t->trailers : &t->head;
+  if (!t->head_done && !t->strict.began) lines->size = 0;
+  if (!take_line(t, line, size)) return fail(t, t->failure, size);
+  if (size > 0 && (line[0] == '\r' || line[0] == '\n')) return size;
+  if (lines->size + size > t->max_head) return fail(t, HCURL_HEAD_TOO_LARGE, size);
+  return hcurl_append(t->pool, lines, line, size) ? size : fail(t, HCURL_NO_MEMORY, size);
 }
 
 static size_t on_body(char* bytes, size_t one, size_t size, void* data) {
   hcurl_transfer* t = data;
   (void)one;
+  if (t->failure != HCURL_FINE) return fail(t, t->failure, size);
   if (size == 0) return 0;
   if (t->body.size >= t->high_water) {
     t->receive_paused = true;
@@ -69,6 +82,116 @@ static size_t on_body(char* bytes, size_t one, size_t size, void* data) {
   if (t->watched) hcurl_changed(t);
   return size;
 }
+
+/* The body as it came, before libcurl makes anything of it. There is no way to stop libcurl from here,
+ * and it may wait for more: so the transfer is done. What is behind the end spoils the connection. */
+static void take_raw(hcurl_transfer* t, const char* bytes, size_t size) {
+  struct http_strict* s = &t->strict;
+  while (size > 0 && !s->over && t->failure == HCURL_FINE) {
+    size_t used = http_strict_read(s, bytes, size);
+    bytes += used;
+    size -= used;
+    if (s->events & STRICT_FAILED) t->failure = failure_of(s->fault);
+  }
+  if (size > 0) give_up_connection(t);
+  if (t->failure == HCURL_FINE || t->done) return;
+  t->done = true;
+  t->code = CURLE_WEIRD_SERVER_REPLY;
+  hcurl_changed(t);
+}
+
+/* The number behind the word, or 0. */
+static unsigned number_after(const char* text, const char* word) {
+  const char* at = strstr(text, word);
+  return at == NULL ? 0 : (unsigned)strtoul(at + strlen(word), NULL, 10);
+}
+
+/* What libcurl says of HTTP/2 in words only. A version that says it in others is not understood, which
+ * is safe: then it is not known that a request was not processed. */
+static void take_text(hcurl_transfer* t, const char* text) {
+  hcurl_connection* c = t->connection;
+  unsigned stream = number_after(text, "Using Stream ID: ");
+  if (stream == 0 && strstr(text, "OPENED stream") != NULL) {
+    stream = number_after(text, "[HTTP/2] [");
+  }
+  if (stream > 0) t->stream = stream;
+  if (stream > 0 && c != NULL) c->multiplexed = true;
+  if (c != NULL && strstr(text, "GOAWAY, error=") != NULL) {
+    c->going_away = true;
+    c->last_stream = number_after(text, "last_stream=");
+  }
+  if (strncmp(text, "REFUSED_STREAM", 14) == 0) t->refused = true;
+  if (strncmp(text, "Excess found", 12) == 0) give_up_connection(t);
+  /* HTTP_1_1_REQUIRED (RFC 9113, 7): it was not processed, and libcurl begins as the server wants. */
+  if (strncmp(text, "Downgrades to HTTP/1.1", 22) == 0) t->begun = false;
+}
+
+static int on_debug(CURL* easy, curl_infotype what, char* bytes, size_t size, void* data) {
+  hcurl_transfer* t = data;
+  char text[256];
+  (void)easy;
+  if (what == CURLINFO_DATA_IN && t->shows_raw) take_raw(t, bytes, size);
+  if (what != CURLINFO_TEXT) return 0;
+  if (size >= sizeof text) size = sizeof text - 1;
+  memcpy(text, bytes, size);
+  text[size] = '\0';
+  take_text(t, text);
+  return 0;
+}
+
+/* -- The end ----------------------------------------------------------------------------------- */
+
+/* Whether the server says that it has not processed the request (RFC 9113, 6.8 and 8.7): by a GOAWAY
+ * that names an earlier stream, or because no stream was opened at all. */
+static bool is_refused(const hcurl_transfer* t) {
+  const hcurl_connection* c = t->connection;
+  if (t->refused) return true;
+  if (c == NULL || !c->multiplexed) return false;
+  return t->stream == 0 || (c->going_away && t->stream > c->last_stream);
+}
+
+/* libcurl begins once more, as it does when a kept connection dies without a response. The server may
+ * have done what was asked for, and the headers are old: whether that may be is for Lua to say. On a
+ * connection of HTTP/2 that lives, and without an error, only a refused stream makes libcurl do so. */
+static enum hcurl_failure again(const hcurl_transfer* t) {
+  const hcurl_connection* c = t->connection;
+  if (t->status >= 200) return HCURL_AGAIN;
+  if (is_refused(t)) return HCURL_REFUSED;
+  bool lives = c != NULL && c->multiplexed && t->error[0] == '\0' && !hcurl_has_ended(c);
+  return lives ? HCURL_REFUSED : HCURL_LOST;
+}
+
+/* libcurl's own count, as the last check of a length. */
+static bool is_whole(const hcurl_transfer* t) {
+  const struct http_strict* s = &t->strict;
+  curl_off_t size = 0;
+  if (s->body == STRICT_CHUNKED) return s->over;
+  if (s->body != STRICT_LENGTH) return true;
+  return curl_easy_getinfo(t->easy, CURLINFO_SIZE_DOWNLOAD_T, &size) == CURLE_OK &&
+         size == s->length;
+}
+
+static bool is_loss(CURLcode code) {
+  return code == CURLE_HTTP2 || code == CURLE_HTTP2_STREAM || code == CURLE_SEND_ERROR ||
+         code == CURLE_RECV_ERROR || code == CURLE_GOT_NOTHING || code == CURLE_PARTIAL_FILE;
+}
+
+void hcurl_conclude(hcurl_transfer* t) {
+  if (t->failure != HCURL_FINE) return;
+  if (t->code == CURLE_OK) {
+    if (!t->head_done || !is_whole(t)) t->failure = HCURL_CUT;
+  } else if (t->code == CURLE_PARTIAL_FILE && t->status != 0 && !t->head_done) {
+    t->failure = HCURL_CUT;
+  } else if (t->begun && t->status == 0 && is_loss(t->code)) {
+    if (is_refused(t)) {
+      t->failure = HCURL_REFUSED;
+    } else if (t->kept) {
+      t->failure = HCURL_DROPPED;
+    }
+  }
+}
+
+/* -- What goes, and how far it is -------------------------------------------------------------- */
 
 static size_t on_upload(char* into, size_t one, size_t n, void* data) {
   hcurl_transfer* t = data;
@@ -97,28 +220,35 @@ static int on_progress(void* data, curl_off_t down_total, curl_off_t down, curl_
   return 0;
 }
 
-/* libcurl has no address for the name in its cache, and no connection to it. */
+/* libcurl has no address for the name in its cache, and no connection to it. The thread has a pair of
+ * sockets, which libcurl opens right behind this. */
 static int on_lookup(void* resolver, void* unused, void* data) {
   hcurl_transfer* t = data;
   (void)resolver;
   (void)unused;
   t->looks_up = t->may_look_up;
-  if (!t->may_look_up) t->failure = HCURL_NO_LOOKUP;
-  return t->may_look_up ? 0 : 1;
+  if (t->begun) {
+    t->failure = again(t);
+  } else if (!t->may_look_up) {
+    t->failure = HCURL_NO_LOOKUP;
+  } else {
+    hcurl_expect_descriptors(&t->pool->guard);
+  }
+  return t->failure == HCURL_FINE ? 0 : 1;
 }
 
-/* libcurl's own way, but children must not inherit the connection. */
+/* Not for a request that was sent: see `again`. */
 static curl_socket_t on_open_socket(void* data, curlsocktype purpose, struct curl_sockaddr* a) {
   hcurl_transfer* t = data;
   (void)purpose;
+  if (t->begun) {
+    t->failure = again(t);
+    return CURL_SOCKET_BAD;
+  }
   t->connecting = true;
   t->handshaking = t->connected = false;
   if (t->watched || t->looks_up) hcurl_changed(t);
-#if defined(SOCK_CLOEXEC) && !defined(CTX_PORTABLE)
-  curl_socket_t fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
-#else
-  curl_socket_t fd = socket(a->family, a->socktype, a->protocol);
-#endif
+  curl_socket_t fd = hcurl_open_connection(t->pool, a);
   t->no_socket = fd < 0 ? errno : 0;
   return fd;
 }
@@ -133,25 +263,22 @@ static CURLcode on_tls(CURL* easy, void* tls, void* data) {
   return CURLE_OK;
 }
 
-#if LIBCURL_VERSION_NUM >= 0x075000
-/* The request will be sent now. When a kept connection dies without a response, libcurl would send
- * it once more, as it was: the server may have done what it asks for, and its headers are old. Whether
- * that may be is for Lua to say. */
+/* The request will be sent now. */
 static int on_connected(void* data, char* ip, char* local, int port, int local_port) {
   hcurl_transfer* t = data;
   (void)ip;
   (void)local;
   (void)port;
-  (void)local_port;
-  if (t->begun && t->status == 0) {
-    t->failure = HCURL_LOST;
-    return CURL_PREREQFUNC_ABORT;
+  if (t->begun) {
+    t->failure = again(t);
+  } else if (!hcurl_take_connection(t, local_port)) {
+    t->failure = HCURL_STALE;
   }
+  if (t->failure != HCURL_FINE) return CURL_PREREQFUNC_ABORT;
   t->begun = t->connected = true;
   if (t->watched) hcurl_changed(t);
   return CURL_PREREQFUNC_OK;
 }
-#endif
 
 CURLcode hcurl_set_callbacks(hcurl_transfer* t) {
   CURL* e = t->easy;
@@ -170,10 +297,12 @@ CURLcode hcurl_set_callbacks(hcurl_transfer* t) {
   /* Not every TLS library has this. */
   (void)curl_easy_setopt(e, CURLOPT_SSL_CTX_FUNCTION, on_tls);
   (void)curl_easy_setopt(e, CURLOPT_SSL_CTX_DATA, t);
-#if LIBCURL_VERSION_NUM >= 0x075000
   if (!code) code = curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, on_connected);
   if (!code) code = curl_easy_setopt(e, CURLOPT_PREREQDATA, t);
-#endif
+  if (!code) code = curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, hcurl_on_close);
+  if (!code) code = curl_easy_setopt(e, CURLOPT_CLOSESOCKETDATA, t->pool);
+  if (!code) code = curl_easy_setopt(e, CURLOPT_DEBUGFUNCTION, on_debug);
+  if (!code) code = curl_easy_setopt(e, CURLOPT_DEBUGDATA, t);
   if (!code && t->watched) {
     code = curl_easy_setopt(e, CURLOPT_XFERINFOFUNCTION, on_progress);
     if (!code) code = curl_easy_setopt(e, CURLOPT_XFERINFODATA, t);

@@ -30,6 +30,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "strict.h"
+
 #pragma GCC visibility push(hidden)
 
 #define HCURL_POOL     "ctx.http.curl.Pool"
@@ -37,6 +39,7 @@
 
 typedef struct hcurl_pool hcurl_pool;
 typedef struct hcurl_transfer hcurl_transfer;
+typedef struct hcurl_connection hcurl_connection;
 
 typedef struct {
   char* data;
@@ -51,14 +54,51 @@ typedef struct {
   bool renewed; /* libcurl let go of it since: what was watched may be another file by now */
 } hcurl_socket;
 
+/* A connection that libcurl has opened. It is found by its descriptor, and by its port. */
+struct hcurl_connection {
+  hcurl_pool* pool;
+  hcurl_connection *next, **at; /* in a list of the pool's, while it is open */
+  hcurl_connection* next_restless;
+  curl_socket_t fd; /* -1: closed */
+  int port;         /* on our side; 0: not known so far, or none */
+  unsigned users;   /* transfers that have it */
+  bool used;        /* has had one */
+  bool wanted;      /* libcurl watches it */
+  bool registered;  /* in the epoll descriptor */
+  bool idle;        /* nobody has it: whatever comes spoils it */
+  bool spoiled;     /* shut down by us: it is not used again */
+  bool restless;    /* in the pool's list of those to settle */
+  bool multiplexed; /* HTTP/2: of several transfers, and bytes may come at any time */
+  bool ended;       /* the peer had ended it when it was closed; of a multiplexed one */
+  bool going_away;  /* HTTP/2: GOAWAY has come; streams beyond `last_stream` were not processed */
+  unsigned last_stream;
+};
+
+enum { HCURL_PORTS = 256, HCURL_GUARDED = 4 };
+
+/* Descriptors that libcurl is about to open for itself. */
+typedef struct {
+  int fds[HCURL_GUARDED];
+  int count; /* 0: none are expected */
+} hcurl_guard;
+
 /* User value 1: the blocks of its transfers, by slot. A free slot holds the number of the next free
  * one: unlike in a table by address, no key is ever new, so none rebuilds the table. */
 struct hcurl_pool {
-  CURLM* multi; /* NULL: closed */
-  int epoll_fd; /* -1: the loop watches each descriptor */
+  bool closed, apart;
+  long max_idle, max_per_host, max_total;
+  CURLSH* share; /* the names that are known */
+  CURLM* multi;  /* NULL: there is nothing to do */
+  int epoll_fd;  /* -1: the loop watches each descriptor */
   hcurl_transfer* transfers;
   lua_Integer slots, free_slot; /* of the table of blocks; 0: none is free */
   hcurl_transfer *changed, **changed_end;
+  hcurl_connection** by_fd; /* by descriptor; NULL: not a connection */
+  size_t descriptors;
+  hcurl_connection *nameless, *by_port[HCURL_PORTS]; /* the open ones */
+  hcurl_connection* restless;
+  size_t idle, spoiled; /* how many of the open ones */
+  hcurl_guard guard;    /* of a lookup's descriptors */
   hcurl_socket* sockets;
   size_t count, capacity;
   size_t dirty;     /* sockets that are */
@@ -75,7 +115,13 @@ enum hcurl_failure {
   HCURL_HEAD_TOO_LARGE,
   HCURL_BODY_TOO_LARGE,
   HCURL_LOST,      /* a kept connection died with the request */
+  HCURL_DROPPED,   /* the same, and libcurl's code tells how */
+  HCURL_STALE,     /* a kept connection was spoiled before the request was sent */
+  HCURL_REFUSED,   /* the server says that it has not processed the request */
+  HCURL_AGAIN,     /* libcurl would send the request once more after a response, a 417 */
   HCURL_NO_LOOKUP, /* it may not look a name up */
+  HCURL_WRONG,     /* no response looks like this: strict.reason */
+  HCURL_CUT,       /* the connection ended before the response did */
 };
 
 /* The object that Lua code holds. */
@@ -93,7 +139,7 @@ struct hcurl_transfer {
   lua_Integer slot;           /* in the pool's table of blocks */
   hcurl_transfer* next_changed;
   CURL* easy; /* NULL: closed */
-  struct curl_slist *headers, *resolve;
+  struct curl_slist *headers, *connect_to;
   hcurl_buffer head; /* of the final response; then `trailers` */
   hcurl_buffer trailers;
   hcurl_buffer body;   /* that has come and Lua has not taken */
@@ -101,6 +147,9 @@ struct hcurl_transfer {
   size_t uploaded;     /* bytes of `upload` that are gone */
   size_t high_water;   /* of `body`: then the transfer is paused */
   size_t max_head;
+  struct http_strict strict;
+  hcurl_connection* connection; /* NULL: none so far, or no more */
+  unsigned stream;              /* HTTP/2: its number, if libcurl has told; or 0 */
   curl_off_t max_body, received;
   curl_off_t progress; /* bytes moved, by libcurl's count */
   curl_off_t to_send;  /* -1: not known */
@@ -114,6 +163,9 @@ struct hcurl_transfer {
   bool handshaking; /* has begun with TLS, where the TLS library tells */
   bool connected;   /* has a connection to send on */
   bool begun;       /* has sent its request, or a part of it, once */
+  bool kept;        /* on a connection that had another before */
+  bool refused;     /* libcurl says that the server refused the stream */
+  bool shows_raw;   /* libcurl shows the body as it was sent */
   bool secure;      /* the URL says https */
   bool may_look_up; /* a name, in a thread that nobody can stop */
   bool looks_up;    /* has begun with that: that it is over is news */
@@ -147,6 +199,53 @@ void hcurl_close_sockets(hcurl_pool* p);
 /* Tells libcurl what has happened on them. */
 CURLMcode hcurl_poll(hcurl_pool* p);
 
+/* Watches a connection that libcurl does not watch, if it is idle, and otherwise no more. */
+void hcurl_watch_idle(hcurl_pool* p, hcurl_connection* c);
+
+/* -- Connections (curl_connections.c) ---------------------------------------------------------- */
+
+/* The law: a kept connection is used again only if nothing has come on it since. While it is idle it
+ * is watched, and right before a request it is looked at; what came, bytes or an end, spoils it, and
+ * nothing is sent on it. libcurl 7.88 takes such bytes for the next answer. */
+
+/* The open connection with this descriptor, or NULL. */
+hcurl_connection* hcurl_connection_of(const hcurl_pool* p, curl_socket_t fd);
+
+/* Opens a socket for libcurl; CURL_SOCKET_BAD with errno. */
+curl_socket_t hcurl_open_connection(hcurl_pool* p, const struct curl_sockaddr* a);
+
+/* The callback for libcurl; its data is the pool. */
+int hcurl_on_close(void* pool, curl_socket_t fd);
+
+/* The transfer is about to send on the connection with this port on our side. False: that one must
+ * not be used. */
+bool hcurl_take_connection(hcurl_transfer* t, int port);
+
+/* The transfer has no connection any more. */
+void hcurl_leave_connection(hcurl_transfer* t);
+
+/* Shuts an idle connection down. */
+void hcurl_spoil(hcurl_connection* c);
+
+/* Whether the peer has ended it, or may have. */
+bool hcurl_has_ended(const hcurl_connection* c);
+
+/* libcurl watches it, or no more. */
+void hcurl_wanted(hcurl_connection* c, bool wanted);
+
+/* After each call of libcurl's: watches what has become idle. */
+void hcurl_settle(hcurl_pool* p);
+
+/* Lets libcurl close the connections that are spoiled; it does so once a second at most. */
+CURLMcode hcurl_sweep(hcurl_pool* p);
+
+/* Frees what is kept about them, once libcurl has closed all. */
+void hcurl_free_connections(hcurl_pool* p);
+
+/* Before and after libcurl opens descriptors of its own: children must not inherit them. */
+void hcurl_expect_descriptors(hcurl_guard* g);
+void hcurl_guard_descriptors(hcurl_guard* g);
+
 /* -- Pools (curl.c) ---------------------------------------------------------------------------- */
 
 /* The pool at this index; raises if it is none, or closed. */
@@ -175,6 +274,9 @@ void hcurl_open_transfer(lua_State* L);
 /* -- What libcurl calls (curl_callbacks.c) ------------------------------------------------------- */
 
 CURLcode hcurl_set_callbacks(hcurl_transfer* t);
+
+/* libcurl is through with it: looks whether the response is whole, and what the failure means. */
+void hcurl_conclude(hcurl_transfer* t);
 
 /* -- Options (curl_options.c) ------------------------------------------------------------------ */
 

@@ -6,7 +6,12 @@
 
 enum { TABLE = 3 };
 
-enum { DEFAULT_HIGH_WATER = 64 * 1024, DEFAULT_MAX_HEAD = 256 * 1024 };
+enum {
+  DEFAULT_HIGH_WATER = 64 * 1024,
+  DEFAULT_MAX_HEAD = 256 * 1024,
+  MOST_HEAD = 1 << 30,
+  MAX_FIELDS = 1000
+};
 
 static void must(lua_State* L, CURLcode code, const char* what) {
   if (code != CURLE_OK) luaL_error(L, "libcurl: %s: %s", what, curl_easy_strerror(code));
@@ -58,7 +63,9 @@ static void set_protocols(lua_State* L, CURL* e) {
 #endif
 }
 
-static void set_version(lua_State* L, CURL* e) {
+/* Where HTTP/2 may be agreed on, libcurl has to say what it hears there. */
+static void set_version(lua_State* L, hcurl_transfer* t) {
+  CURL* e = t->easy;
   static const char* const names[] = {"1.0", "1.1", "2", "2-prior-knowledge", NULL};
   static const long versions[] = {CURL_HTTP_VERSION_1_0, CURL_HTTP_VERSION_1_1,
                                   CURL_HTTP_VERSION_2TLS, CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE};
@@ -66,8 +73,12 @@ static void set_version(lua_State* L, CURL* e) {
   long version = versions[luaL_checkoption(L, -1, "2", names)];
   must(L, curl_easy_setopt(e, CURLOPT_HTTP_VERSION, version), "http_version");
   lua_pop(L, 1);
+  bool is_prior = version == CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
+  bool may_frame = is_prior || (t->secure && version == CURL_HTTP_VERSION_2TLS);
+  if (may_frame) must(L, curl_easy_setopt(e, CURLOPT_VERBOSE, 1L), "http_version");
+  http_strict_begin(&t->strict, (uint32_t)t->max_head, MAX_FIELDS, has(L, "no_body"), may_frame);
   /* libcurl begins anew on a connection that it has kept (seen with 7.88): the server hangs up. */
-  if (version == CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE) {
+  if (is_prior) {
     must(L, curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, 1L), "http_version");
     must(L, curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L), "http_version");
   }
@@ -75,13 +86,15 @@ static void set_version(lua_State* L, CURL* e) {
 
 /* What it never does: signals, waiting for a resolver's thread when it is stopped, netrc, following
  * by itself, and HTTP/0.9. */
-static void set_always(lua_State* L, CURL* e) {
+static void set_always(lua_State* L, hcurl_transfer* t) {
+  CURL* e = t->easy;
   must(L, curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L), "nosignal");
 #if LIBCURL_VERSION_NUM >= 0x075700
   must(L, curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L), "quick_exit");
 #endif
   must(L, curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L), "follow");
   must(L, curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L), "keepalive");
+  must(L, curl_easy_setopt(e, CURLOPT_SHARE, t->pool->share), "share");
   must(L, curl_easy_setopt(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L), "proxy");
   set_protocols(L, e);
 }
@@ -128,20 +141,21 @@ static void set_body(lua_State* L, hcurl_transfer* t) {
 void hcurl_set_up(lua_State* L, hcurl_transfer* t) {
   luaL_checkstack(L, LUA_MINSTACK, NULL);
   t->high_water = (size_t)number(L, "high_water", DEFAULT_HIGH_WATER);
-  t->max_head = (size_t)number(L, "max_head", DEFAULT_MAX_HEAD);
+  lua_Integer max_head = number(L, "max_head", DEFAULT_MAX_HEAD);
+  t->max_head = (size_t)(max_head < MOST_HEAD ? max_head : MOST_HEAD);
   t->max_body = (curl_off_t)number(L, "max_body", -1);
   t->watched = has(L, "watched");
-  set_always(L, t->easy);
+  set_always(L, t);
   set_text(L, t, "url", CURLOPT_URL);
   t->secure = has(L, "secure");
   t->may_look_up = has(L, "may_look_up");
   set_body(L, t);
   set_text(L, t, "method", CURLOPT_CUSTOMREQUEST);
   set_list(L, "headers", &t->headers);
-  set_list(L, "resolve", &t->resolve);
+  set_list(L, "connect_to", &t->connect_to);
   must(L, curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers), "headers");
-  must(L, curl_easy_setopt(t->easy, CURLOPT_RESOLVE, t->resolve), "resolve");
-  set_version(L, t->easy);
+  must(L, curl_easy_setopt(t->easy, CURLOPT_CONNECT_TO, t->connect_to), "resolve");
+  set_version(L, t);
   if (has(L, "fresh")) must(L, curl_easy_setopt(t->easy, CURLOPT_FRESH_CONNECT, 1L), "fresh");
   set_tls(L, t);
   set_text(L, t, "proxy", CURLOPT_PROXY);

@@ -54,11 +54,24 @@ static void write_down(hcurl_pool* p, curl_socket_t fd, int what) {
 /* -- In one ------------------------------------------------------------------------------------ */
 
 #if defined(__linux__) && !defined(CTX_PORTABLE)
+static void change(hcurl_pool* p, hcurl_connection* c, uint32_t events) {
+  struct epoll_event e = {.data.fd = c->fd, .events = events};
+  int how = events == 0 ? EPOLL_CTL_DEL : c->registered ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+  if (events == 0 && !c->registered) return;
+  if (epoll_ctl(p->epoll_fd, how, c->fd, &e) != 0 && events != 0) p->lost = true;
+  c->registered = events != 0;
+}
+
 static void gather(hcurl_pool* p, curl_socket_t fd, int what) {
   struct epoll_event e = {.data.fd = fd};
+  hcurl_connection* c = hcurl_connection_of(p, fd);
   if (what & CURL_POLL_IN) e.events |= EPOLLIN;
   if (what & CURL_POLL_OUT) e.events |= EPOLLOUT;
-  if (what == CURL_POLL_REMOVE) {
+  if (c != NULL) {
+    hcurl_wanted(c, what != CURL_POLL_REMOVE);
+    if (what != CURL_POLL_REMOVE) change(p, c, e.events);
+    return;
+  } else if (what == CURL_POLL_REMOVE) {
     (void)epoll_ctl(p->epoll_fd, EPOLL_CTL_DEL, fd, &e);
     return;
   }
@@ -77,6 +90,11 @@ CURLMcode hcurl_poll(hcurl_pool* p) {
   CURLMcode code = CURLM_OK;
   for (int i = 0; i < n && code == CURLM_OK; i++) {
     int bits = 0;
+    hcurl_connection* c = hcurl_connection_of(p, events[i].data.fd);
+    if (c != NULL && c->idle) {
+      hcurl_spoil(c);
+      continue;
+    }
     if (events[i].events & (EPOLLIN | EPOLLHUP)) bits |= CURL_CSELECT_IN;
     if (events[i].events & EPOLLOUT) bits |= CURL_CSELECT_OUT;
     if (events[i].events & EPOLLERR) bits |= CURL_CSELECT_ERR;
@@ -109,10 +127,23 @@ int hcurl_on_socket(CURL* easy, curl_socket_t fd, int what, void* data, void* un
   (void)unused;
   if (p->epoll_fd >= 0) {
     gather(p, fd, what);
-  } else {
-    write_down(p, fd, what);
+    return 0;
   }
+  hcurl_connection* c = hcurl_connection_of(p, fd);
+  if (c != NULL) hcurl_wanted(c, what != CURL_POLL_REMOVE);
+  if (c == NULL || c->wanted) write_down(p, fd, what);
   return 0;
+}
+
+/* What an idle one of HTTP/2 says is for libcurl, when it is used again; its end is for us. */
+void hcurl_watch_idle(hcurl_pool* p, hcurl_connection* c) {
+#if defined(__linux__) && !defined(CTX_PORTABLE)
+  if (p->epoll_fd >= 0) {
+    change(p, c, !c->idle ? 0 : c->multiplexed ? EPOLLRDHUP : EPOLLIN | EPOLLRDHUP);
+    return;
+  }
+#endif
+  write_down(p, c->fd, c->idle && !c->multiplexed ? CURL_POLL_IN : CURL_POLL_REMOVE);
 }
 
 void hcurl_close_sockets(hcurl_pool* p) {

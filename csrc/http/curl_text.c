@@ -24,11 +24,7 @@ static int url_gc(lua_State* L) {
 }
 
 static const char* url_error(CURLUcode code) {
-#if LIBCURL_VERSION_NUM >= 0x075000
   return curl_url_strerror(code);
-#else
-  return code == CURLUE_UNSUPPORTED_SCHEME ? "Unsupported URL scheme" : "Malformed URL";
-#endif
 }
 
 /* Sets field `name` of the table on top, if the URL has that part. */

@@ -35,12 +35,13 @@ void hcurl_stop(hcurl_transfer* t) {
 void hcurl_free(hcurl_transfer* t) {
   if (t->pool == NULL || t->at == NULL) return;
   hcurl_stop(t);
+  hcurl_leave_connection(t);
   forget_changed(t);
   if (t->easy != NULL) curl_easy_cleanup(t->easy);
   t->easy = NULL;
   curl_slist_free_all(t->headers);
-  curl_slist_free_all(t->resolve);
-  t->headers = t->resolve = NULL;
+  curl_slist_free_all(t->connect_to);
+  t->headers = t->connect_to = NULL;
   hcurl_release(t->pool, &t->head);
   hcurl_release(t->pool, &t->trailers);
   hcurl_release(t->pool, &t->body);
@@ -125,7 +126,7 @@ hcurl_transfer* hcurl_check_handle(lua_State* L, int index) {
 
 static hcurl_transfer* check(lua_State* L) {
   hcurl_transfer* t = hcurl_check_handle(L, 1);
-  if (t == NULL || t->easy == NULL || t->pool == NULL || t->pool->multi == NULL) {
+  if (t == NULL || t->easy == NULL || t->pool == NULL || t->pool->closed) {
     luaL_argerror(L, 1, "the transfer is closed");
   }
   return t;
@@ -232,13 +233,9 @@ static bool is_sent(const hcurl_transfer* t) {
 }
 
 static const char* phase(hcurl_transfer* t) {
-  curl_off_t connected_at = 0, began_at = 0;
+  curl_off_t connected_at = 0;
   if (t->head_done) return "reading body";
   curl_easy_getinfo(t->easy, CURLINFO_CONNECT_TIME_T, &connected_at);
-  curl_easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &began_at);
-#if LIBCURL_VERSION_NUM < 0x075000
-  t->connected = began_at > 0;
-#endif
   if (t->connected) return is_sent(t) ? "awaiting headers" : "sending the request";
   if (!t->connecting) return "resolving";
   if (t->handshaking || (t->secure && connected_at > 0)) return "TLS handshake";
@@ -258,9 +255,11 @@ static int transfer_is_looking_up(lua_State* L) {
   return 1;
 }
 
-/* t:result() → libcurl's code, what it says, the system's errno, the certificate's verdict, ours */
+/* t:result() → libcurl's code, what it says, the system's errno, the certificate's verdict, ours, and what
+ * is wrong with the response */
 static int transfer_result(lua_State* L) {
-  static const char* const failures[] = {"", "memory", "head", "body", "lost", "lookup"};
+  static const char* const failures[] = {"",      "memory",  "head",  "body",   "lost",  "dropped",
+                                         "stale", "refused", "again", "lookup", "wrong", "cut"};
   const hcurl_transfer* t = check(L);
   long number = 0, verdict = 0;
   curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &number);
@@ -270,7 +269,8 @@ static int transfer_result(lua_State* L) {
   lua_pushinteger(L, t->no_socket ? t->no_socket : number);
   lua_pushinteger(L, verdict);
   lua_pushstring(L, failures[t->failure]);
-  return 5;
+  lua_pushstring(L, t->strict.reason);
+  return 6;
 }
 
 /* t:info() → the address and port of the peer, and how many connections this needed */

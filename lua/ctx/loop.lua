@@ -14,6 +14,10 @@ local loop = core.shared("ctx.loop")
 if not loop.uv then
   local uv = require "luv"
 
+  --- Handles that a module keeps open between two uses, without keeping the loop alive by them:
+  --- those for an HTTP client's idle connections. They are no leak of a test's.
+  loop.standing = setmetatable({}, { __mode = "k" })
+
   --- The handle of this name, made on first use, and again if someone closed it under us, as
   --- programs do that end with `uv.walk(function(h) h:close() end)`.
   local function handle(name, make, ...)

@@ -89,7 +89,7 @@ end
 
 local function our_handle(handle)
   return handle == loop.timer or handle == loop.idle or handle == loop.poll
-    or handle == signals.pipe
+    or handle == signals.pipe or loop.standing[handle]
 end
 
 --- luv's open handles, as a set, without the scheduler's own.

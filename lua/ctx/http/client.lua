@@ -33,6 +33,16 @@ local GRACE_MS = 1000   -- libcurl's own deadline comes so much after the contex
 
 -- -- Trace and deadline ---------------------------------------------------------------------------
 
+--- The headers with one that differs.
+local function with_header(headers, name, value)
+  local changed = {}
+  for each, given in pairs(headers) do
+    changed[each] = given
+  end
+  changed[name] = value
+  return changed
+end
+
 --- The headers of one attempt: the hop's, with trace and remaining time as they are now (C79).
 local function headers_now(c, hop, request)
   if request.propagate == false then
@@ -66,7 +76,7 @@ local function location_of(one, request)
   local status, list = response.head(one)
   if REDIRECTS[status] and request.follow ~= 0 then
     for _, field in ipairs(list) do
-      if field[1] == "location" then
+      if field[1] == "location" and field[2] ~= "" then
         return field[2], status
       end
     end
@@ -99,7 +109,10 @@ local function send(self, c, traced, hop, request)
   end })
   local headers = headers_now(traced, hop, request)
   local wanted = options.for_curl(hop, headers, request, connect_ms(c, request))
-  local body = type(hop.body) == "function" and hop.body or nil
+  local body = type(hop.body) == "function" and function(within)
+    hop.body_begun = true
+    return hop.body(within)
+  end or nil
   local ok, err = one:run(c, wanted, body, request.stream)
   local location, status
   if ok then
@@ -135,12 +148,36 @@ end
 local IDEMPOTENT = { GET = true, HEAD = true, OPTIONS = true, TRACE = true, PUT = true,
   DELETE = true }
 
---- The same, and once more on a new connection if a kept one ended with the request: as such do,
---- which the server closes at that moment. Not for what should not be done twice.
+--- Whether its body can be sent from its beginning: from a function only as long as that gave
+--- nothing.
+local function can_begin_anew(hop)
+  return type(hop.body) ~= "function" or not hop.body_begun
+end
+
+--- RFC 9110, 10.1.1: the servers on the way do not know the expectation, which says nothing about
+--- the request.
+local function refuses_expectation(hop, status)
+  return status == 417 and hop.headers.expect and can_begin_anew(hop)
+end
+
+local MOST_REPEATS = 2
+
+--- The same, and once more on a new connection if a kept one ended with the request, or the server
+--- says that it has not processed it; and once more without an expectation that is refused. Streams
+--- that were refused together share the new connection.
 local function send_surely(self, c, hop, request)
   local one, location, status = send_traced(self, c, hop, request)
-  if not one and location.lost and IDEMPOTENT[hop.method] and type(hop.body) ~= "function" then
-    hop.fresh = true
+  for repeats = 1, MOST_REPEATS do
+    if one or not failing.may_repeat(location, IDEMPOTENT[hop.method])
+      or not can_begin_anew(hop) then
+      break
+    end
+    hop.fresh = repeats == MOST_REPEATS or not location.refused
+    one, location, status = send_traced(self, c, hop, request)
+  end
+  if one and not location and refuses_expectation(hop, status) then
+    one:finish()
+    hop.headers = with_header(hop.headers, "expect", false)
     return send_traced(self, c, hop, request)
   end
   return one, location, status

@@ -1,13 +1,22 @@
 -- SPDX-License-Identifier: MIT
 --- Internal: drives a pool of libcurl's transfers by luv's handles.
 ---
---- libcurl wants descriptors watched and a timer; C writes down which, and `settle` hands that
---- to luv, then tells each transfer with news. Where C gathers the descriptors in one, that is
---- watched. The handles exist only while there are transfers, and keep the loop alive only while a
---- task waits for one.
+--- libcurl wants descriptors watched and a timer; C writes down which, and `settle` hands that to
+--- luv, then tells each transfer with news. Where C gathers the descriptors in one, that is
+--- watched. The handles exist while there are transfers or kept connections, and a second longer;
+--- they keep the loop alive only while a task waits for a transfer. A connection that its server
+--- has closed is closed soon, whether or not another request comes; without connections there are
+--- no descriptors.
+---
+--- A handle's callback must not be what keeps a client that nobody has any more: it finds the
+--- engine by a weak table, and holds the pool, whose descriptor it watches. A finalizer closes the
+--- client's connections. Its handles it leaves to the next engine that has something to do: luv
+--- 1.44 does not survive a state that is closed while handles are being closed.
+local core = require "ctx.core"
 local curl = require "ctx.http.curl"
 local errors = require "ctx.errors"
 local host = require "ctx.uv.host"
+local loop = require "ctx.loop"
 
 local uv = host.uv
 
@@ -19,15 +28,22 @@ local uv = host.uv
 ---@field _waiting integer           tasks that wait for one
 ---@field _polls table<integer, userdata>
 ---@field _timer userdata?
+---@field _sweeper userdata?         a timer, while spoiled connections are open
+---@field _on_timer fun()?           its callback, as long as the timer is the same
+---@field _weak table                has the engine, for callbacks
 ---@field _held table                closing it ends a wait
 ---@field limited boolean            a transfer may have to wait for others' connections
 local Engine = {}
 Engine.__index = Engine
 
+local shared = core.shared("ctx.http.engine")
+shared.orphans = shared.orphans or {} -- lists of handles
+
 local engine = {}
 
 local READ, WRITE, ERROR = 1, 2, 4
 local EVENTS = { "r", "w", "rw" }
+local SWEEP_MS = 1000 -- libcurl looks for dead connections no more often
 
 ---@param options { max_idle?: integer, max_per_host?: integer, max_total?: integer }
 ---@return ctx.http.Engine
@@ -37,10 +53,35 @@ function engine.new(options)
     _pool = curl.pool(options), _options = options, _live = {}, _running = 0, _waiting = 0,
     _polls = {}, limited = (options.max_per_host or options.max_total) ~= nil,
   }, Engine)
+  self._weak = setmetatable({ engine = self }, { __mode = "v" })
   self._held = setmetatable({}, { __close = function()
     self:_let_go()
   end })
   return self
+end
+
+Engine.__gc = function(self)
+  if self._pool then
+    local handles = {}
+    for _, name in ipairs { "_timer", "_sweeper" } do
+      handles[#handles + 1] = self[name]
+    end
+    for _, poll in pairs(self._polls) do
+      handles[#handles + 1] = poll
+    end
+    self._pool:abandon()
+    shared.orphans[#shared.orphans + 1] = handles
+  end
+end
+
+local function close_orphans()
+  local orphans = shared.orphans
+  shared.orphans = {}
+  for _, handles in ipairs(orphans) do
+    for _, handle in ipairs(handles) do
+      host.close(handle)
+    end
+  end
 end
 
 -- -- What keeps the loop alive --------------------------------------------------------------------
@@ -89,23 +130,25 @@ local function stop_watching(self, fd)
   end
 end
 
---- Without transfers there is nothing to watch.
-local function rest(self)
-  for fd in pairs(self._polls) do
-    stop_watching(self, fd)
-  end
-  if self._timer then
-    host.close(self._timer)
-    self._timer = nil
-  end
-end
-
 --- Handles that are being closed need a turn of the loop: luv 1.44 does not survive a state that is
 --- closed before. A program that ends after a request on its main thread would give them none.
 local function see_closed()
   local _, is_main = coroutine.running()
   if is_main and not uv.loop_mode() then
     uv.run("nowait")
+  end
+end
+
+--- Without transfers and connections there is nothing to watch.
+local function rest(self)
+  for fd in pairs(self._polls) do
+    stop_watching(self, fd)
+  end
+  for _, name in ipairs { "_timer", "_sweeper" } do
+    if self[name] then
+      host.close(self[name])
+      self[name] = nil
+    end
   end
 end
 
@@ -130,13 +173,19 @@ local function step(self, fd, events)
   end
 end
 
---- A function for luv to call back. What it raises, for want of memory say, ends the transfers:
---- nobody would hear of their events again.
-local function callback(self, fn)
+--- A function for luv to call back, with the engine. What it raises, for want of memory say, ends
+--- the transfers: nobody would hear of their events again. Without an engine the handle is of no
+--- use.
+local function callback(self, handle, fn)
+  local weak, pool = self._weak, self._pool
   return host.guarded(function(...)
-    local ok, err = pcall(fn, ...)
+    local owner = weak.engine
+    if not owner or owner._pool ~= pool then
+      return host.close(handle)
+    end
+    local ok, err = pcall(fn, owner, ...)
     if not ok then
-      break_down(self, err)
+      break_down(owner, err)
     end
   end)
 end
@@ -151,53 +200,102 @@ local function watch(self, fd, want, renewed)
     return
   elseif not poll then
     poll = assert(uv.new_poll(fd))
-    self._polls[fd] = poll
+    self._polls[fd], loop.standing[poll] = poll, true
     set_ref(self, poll)
   end
-  poll:start(EVENTS[want], callback(self, function(said, events)
-    if self._polls[fd] ~= poll then
+  poll:start(EVENTS[want], callback(self, poll, function(owner, said, events)
+    if owner._polls[fd] ~= poll then
       return
     end
     local bits = said and ERROR or 0
     if events and events:find("r", 1, true) then bits = bits | READ end
     if events and events:find("w", 1, true) then bits = bits | WRITE end
-    step(self, fd, bits)
+    step(owner, fd, bits)
   end))
+end
+
+local function on_timer(owner)
+  step(owner, -1, 0)
 end
 
 local function arm(self, ms)
   local timer = self._timer
   if ms < 0 then
-    if timer then timer:stop() end
+    timer:stop()
     return
   end
   uv.update_time()
-  timer:start(ms, 0, callback(self, function()
-    step(self, -1, 0)
-  end))
+  self._on_timer = self._on_timer or callback(self, timer, on_timer)
+  timer:start(ms, 0, self._on_timer)
+end
+
+--- Has libcurl close the connections that are not used again; and closes everything if that was
+--- all.
+local function sweep(owner)
+  host.close(owner._sweeper)
+  owner._sweeper = nil
+  local ok, said = true, nil
+  if select(2, owner._pool:kept()) > 0 then
+    ok, said = owner._pool:sweep()
+  end
+  if not ok then
+    break_down(owner, errors.new(said))
+  elseif owner:_is_at_rest() then
+    rest(owner)
+    owner._pool:rest()
+  else
+    owner:settle()
+  end
+end
+
+local function sweep_later(self)
+  if not self._sweeper or self._sweeper:is_closing() then
+    self._sweeper = assert(uv.new_timer())
+    loop.standing[self._sweeper] = true
+    uv.update_time()
+    self._sweeper:start(SWEEP_MS, 0, callback(self, self._sweeper, sweep))
+    self._sweeper:unref()
+  end
+end
+
+function Engine:_is_at_rest()
+  local idle, spoiled = self._pool:kept()
+  return self._running + idle + spoiled == 0
+end
+
+--- The handles that there are always, besides one for each descriptor.
+local function open_handles(self)
+  if shared.orphans[1] then
+    close_orphans()
+  end
+  self._timer, self._on_timer = assert(uv.new_timer()), nil
+  loop.standing[self._timer] = true
+  set_ref(self, self._timer)
+  self._pool:again()
+  local fd = self._pool:fd()
+  if fd then
+    watch(self, fd, READ, true)
+  end
 end
 
 --- Does what libcurl has asked for since the last time, and tells the transfers with news.
 function Engine:settle()
-  if self._running == 0 then
-    return rest(self)
-  elseif is_robbed(self) then
-    self._timer = assert(uv.new_timer())
-    set_ref(self, self._timer)
-    self._pool:again()
-    local fd = self._pool:fd()
-    if fd then
-      watch(self, fd, READ, true)
-    end
-  end
   local pool = self._pool
+  local idle, spoiled = pool:kept()
+  local at_rest = self._running + idle + spoiled == 0
+  if is_robbed(self) and not at_rest then
+    open_handles(self)
+  end
+  if spoiled > 0 or at_rest and self._timer then
+    sweep_later(self)
+  end
   local fd, want, renewed = pool:socket()
   while fd do
     watch(self, fd, want, renewed)
     fd, want, renewed = pool:socket()
   end
   local ms = pool:timeout()
-  if ms then
+  if ms and not is_robbed(self) then
     arm(self, ms)
   end
   local transfer = pool:event()
@@ -237,9 +335,6 @@ function Engine:finish(owner)
       owner.curl:close()
     end
     self:settle()
-    if self._running == 0 then
-      see_closed()
-    end
   end
 end
 

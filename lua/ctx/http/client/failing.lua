@@ -24,7 +24,7 @@ failing.ETLS = shared.ETLS ---@type ctx.uv.Error
 -- libcurl's numbers, which never change.
 local RESOLVE_PROXY, RESOLVE_HOST, CONNECT, WEIRD, HTTP2, PARTIAL = 5, 6, 7, 8, 16, 18
 local NO_MEMORY, TIMED_OUT, TLS, SEND, RECEIVE, NOTHING = 27, 28, 35, 55, 56, 52
-local CERTIFICATE, CA_FILE, REWIND, STREAM = 60, 77, 65, 92
+local CERTIFICATE, CA_FILE, REWIND, STREAM, TOO_LARGE = 60, 77, 65, 92, 100
 
 local CODES = {
   [1] = "EPROTO", [3] = "EINVAL", [RESOLVE_PROXY] = "EAI_NONAME",
@@ -48,6 +48,7 @@ local REASONS = {
 local TEXTS = {
   [PARTIAL] = "the connection ended in the middle of the body",
   [NOTHING] = "the connection ended before a response",
+  head = "the connection ended in the middle of the head",
 }
 
 --- Marks the error with the phase, and returns it.
@@ -106,29 +107,63 @@ local function reason_of(verdict, text)
   return REASONS[verdict]
 end
 
+-- libcurl has limits of its own for what it takes: 100 kB for a line, 300 kB for a head. What is
+-- over them it calls a lack of memory, or of luck.
+local function is_too_large(number, text, has_begun)
+  return number == TOO_LARGE or number == NO_MEMORY and has_begun
+    or number == RECEIVE and (text:find("Too large response", 1, true)
+      or text:find("Out of memory in chunked", 1, true)) ~= nil
+end
+
+-- What our own checks say, and the code for it.
+local CHECKS = { head = "EMSGSIZE", wrong = "EPROTO", memory = "ENOMEM" }
+
+--- A server that closes a kept connection at the very moment at which a request arrives: `lost`,
+--- and nobody knows whether it was heard; or `unheard`, and it is known that it was not.
+local LOSSES = {
+  lost = "the kept connection ended before a response: the server may have got the request or not",
+  stale = "the kept connection had ended",
+  refused = "the server closes the connection, and has not processed the request",
+}
+
+--- Whether a request that failed so may be made again, by RFC 9110, 9.2.2, and RFC 9113, 8.7: of
+--- those that the server has heard, perhaps, only such as may be made twice.
+---@param err any
+---@param is_idempotent boolean
+---@return boolean
+function failing.may_repeat(err, is_idempotent)
+  return type(err) == "table" and (err.unheard or err.lost and is_idempotent) or false
+end
+
+local function loss(limit, what)
+  local err = failing.new("ECONNRESET", what, "awaiting headers", LOSSES[limit])
+  err.lost, err.unheard, err.refused = true, limit ~= "lost", limit == "refused"
+  return err
+end
+
 --- The error of a transfer that is done and has failed; nil if it has not.
 ---@param transfer userdata
 ---@param what string
 ---@param phase string
 ---@param max_body integer
 function failing.of(transfer, what, phase, max_body)
-  local number, text, system, verdict, limit = transfer:result()
-  if number == 0 then
+  local number, text, system, verdict, limit, reason = transfer:result()
+  if limit == "again" or number == 0 and limit == "" then
     return nil
   elseif limit == "body" then
     return failing.new("EMSGSIZE", what, "reading body",
       ("the body has more than %d bytes"):format(max_body))
-  elseif limit == "head" then
-    return failing.new("EMSGSIZE", what, phase, "the response's head is too large")
-  elseif limit == "memory" then
-    return failing.new("ENOMEM", what, phase)
-  elseif limit == "lost" or number == REWIND then
-    local err = failing.new("ECONNRESET", what, "awaiting headers",
-      "the kept connection ended before a response: the server may have got the request or not")
-    err.lost = true
-    return err
+  elseif limit == "cut" then
+    return failing.new("EOF", what, phase, TEXTS[phase == "reading body" and PARTIAL or "head"])
+  elseif CHECKS[limit] then
+    return failing.new(CHECKS[limit], what, phase, limit ~= "memory" and reason or nil)
+  elseif LOSSES[limit] or number == REWIND then
+    return loss(LOSSES[limit] and limit or "lost", what)
+  elseif is_too_large(number, text, phase == "awaiting headers" or phase == "reading body") then
+    return failing.new("EMSGSIZE", what, phase, "a line of the response is too large")
   end
   local err = failing.new(code_of(number, text, system), what, phase, TEXTS[number] or text)
+  err.lost = limit == "dropped" or nil
   if err.code == "ECERT" then
     err.reason = reason_of(verdict, text)
   end

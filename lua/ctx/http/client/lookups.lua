@@ -6,8 +6,6 @@
 --- hangs would cost threads at the rate of the requests. So each lookup has a permit, and one that
 --- was given up keeps its permit for the time in which resolvers usually answer.
 local core = require "ctx.core"
-local ctx = require "ctx"
-local failure = require "ctx.uv.failure"
 local host = require "ctx.uv.host"
 local semaphore = require "ctx.semaphore"
 
@@ -25,14 +23,25 @@ local function now()
   return host.uv.hrtime() / 1e6
 end
 
---- Gives back what is due; then the ms until the next one is, if there is one.
-local function settle()
+--- Gives back what is due, and sets a timer for the next: whoever waits for a permit gets it then,
+--- whether or not anybody asks again.
+local function give_back()
   local late, at = shared.late, now()
   while late[1] and late[1] <= at do
     table.remove(late, 1)
     shared.permits:release()
   end
-  return late[1] and late[1] - at
+  if not late[1] then
+    if shared.timer then
+      host.close(shared.timer)
+      shared.timer = nil
+    end
+    return
+  end
+  host.uv.update_time()
+  shared.timer = shared.timer or assert(host.uv.new_timer())
+  shared.timer:start(math.ceil(late[1] - at), 0, host.guarded(give_back))
+  shared.timer:unref()
 end
 
 --- Waits for a permit.
@@ -41,20 +50,11 @@ end
 ---@return true|nil ok
 ---@return any? err
 function lookups.acquire(c)
-  while true do
-    local ms = settle()
-    if shared.permits:try_acquire() then
-      return true
-    elseif not ms then
-      return shared.permits:acquire(c)
-    end
-    local until_due, cancel <close> = ctx.with_timeout(c, ms)
-    if shared.permits:acquire(until_due) then
-      return true
-    elseif c:err() then
-      return nil, failure.ended(c)
-    end
+  if shared.timer and shared.timer:is_closing() then -- by a program that closes all handles
+    shared.timer = nil
+    give_back()
   end
+  return shared.permits:acquire(c)
 end
 
 --- The lookup is over.
@@ -65,6 +65,9 @@ end
 --- Nobody waits for it any more, and it is not over.
 function lookups.give_up()
   shared.late[#shared.late + 1] = now() + LATE_MS
+  if #shared.late == 1 then
+    give_back()
+  end
 end
 
 return lookups

@@ -30,16 +30,39 @@ local function is_size(value)
   return value == math.huge or want.is_whole(value, 0)
 end
 
-local function is_list(value)
+--- "host:port:address" as libcurl takes it: where to connect to, for this request alone. (Its
+--- option for addresses of names writes into the cache that all requests share.)
+local function pin(text)
+  local host, port, address = is_text(text) and text:match("^(%[[^%]]+%]):(%d+):(.+)$")
+  if not host and is_text(text) then
+    host, port, address = text:match("^([^:]+):(%d+):(.+)$")
+  end
+  address = address and (address:match("^%[(.*)%]$") or address)
+  if not address or not dns.is_numeric(address) then
+    return nil
+  end
+  return ("%s:%s:%s:%s"):format(host, port, address:find(":", 1, true) and "[" .. address .. "]"
+    or address, port)
+end
+
+local function is_list_of_pins(value)
   if type(value) ~= "table" then
     return false
   end
   for _, each in ipairs(value) do
-    if not is_string(each) then
+    if not pin(each) then
       return false
     end
   end
   return true
+end
+
+local function pins(list)
+  local pinned = {}
+  for i, each in ipairs(list or {}) do
+    pinned[i] = pin(each)
+  end
+  return pinned
 end
 
 local VERSIONS = { ["1.0"] = true, ["1.1"] = true, ["2"] = true, ["2-prior-knowledge"] = true }
@@ -70,7 +93,7 @@ options.known = {
   http_version = { '"1.0", "1.1", "2" or "2-prior-knowledge"', function(value)
     return VERSIONS[value]
   end },
-  resolve = { 'a list of "host:port:address"', is_list },
+  resolve = { 'a list of "host:port:address"', is_list_of_pins },
 }
 
 local function is_value(value)
@@ -180,6 +203,23 @@ local function limit(size, otherwise)
   return size ~= math.huge and size or nil
 end
 
+-- How many identities each certificate's file has had, and the number of each.
+local counts, numbers = {}, {}
+
+--- libcurl tells kept connections and TLS sessions apart by the name of the certificate's file, and
+--- not by the key: one that does not fit would not be noticed. So for each other key of a
+--- certificate the name is spelled in another way: a.pem, ./a.pem, ././a.pem.
+local function identity(cert, key, password)
+  local name = ("%s\0%s\0%s"):format(cert, key or "", password or "")
+  local number = numbers[name]
+  if not number then
+    number = counts[cert] or 0
+    numbers[name], counts[cert] = number, number + 1
+  end
+  local root, rest = cert:match("^(/?)(.*)$")
+  return root .. ("./"):rep(number) .. rest
+end
+
 --- What ctx.http.curl needs for one hop.
 ---@param hop table  method, url, parsed; body and length; `fresh`: not on a kept connection
 ---@param headers table
@@ -209,12 +249,35 @@ function options.for_curl(hop, headers, request, connect_ms)
     http_version = request.http_version, unix = request.unix,
     proxy = proxy, no_proxy = proxy and "", -- asked for is asked for, whatever the environment says
     unverified = request.verify == false, ca = request.ca, ca_path = request.ca_path,
-    cert = request.cert, key = request.key, key_password = request.key_password,
-    accept_encoding = request.decompress and "" or nil, resolve = request.resolve,
+    cert = request.cert and identity(request.cert, request.key, request.key_password),
+    key = request.key, key_password = request.key_password,
+    accept_encoding = request.decompress and "" or nil,
+    connect_to = request.resolve and pins(request.resolve),
     connect_ms = connect_ms,
   }
 end
 
-options.parse = curl.url
+-- -- URLs -----------------------------------------------------------------------------------------
+
+local NO_HOST = "No host part in the URL"
+
+--- The parts of a URL, or of a reference with its base; or nil and what is wrong. libcurl takes one
+--- slash or three for two; but then there is no host (RFC 9110, 4.2.1), and none may be found in
+--- the path.
+---@param text string
+---@param base? string
+---@return table|nil parts  as curl.url has them
+---@return string? wrong
+function options.parse(text, base)
+  local slashes, rest = text:match("^[Hh][Tt][Tt][Pp][Ss]?:(/*)(.?)")
+  if not slashes and base then
+    slashes, rest = text:match("^(//+)(.?)")
+  end
+  if slashes and (slashes ~= "//" or rest == "" or rest:find("[?#\\]")) then
+    return nil, NO_HOST
+  end
+  local parts, wrong = curl.url(text, base)
+  return parts, wrong
+end
 
 return options

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+/* The connections of a pool: which of them serve, which are kept, and which must not be used again. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "curl_module.h"
+
+enum { FIRST_DESCRIPTORS = 64, DRAINED = 4096, MOST_DRAINS = 64 };
+
+static hcurl_connection** chain_of(hcurl_pool* p, int port) {
+  return &p->by_port[(unsigned)port % HCURL_PORTS];
+}
+
+/* -- Their lists ------------------------------------------------------------------------------- */
+
+hcurl_connection* hcurl_connection_of(const hcurl_pool* p, curl_socket_t fd) {
+  return fd >= 0 && (size_t)fd < p->descriptors ? p->by_fd[fd] : NULL;
+}
+
+static bool reserve(hcurl_pool* p, size_t fd) {
+  size_t count = p->descriptors == 0 ? FIRST_DESCRIPTORS : p->descriptors;
+  while (count <= fd) count *= 2;
+  if (count == p->descriptors) return true;
+  hcurl_connection** grown =
+      p->alloc(p->alloc_data, p->by_fd, p->descriptors * sizeof *grown, count * sizeof *grown);
+  if (grown == NULL) return false;
+  memset(grown + p->descriptors, 0, (count - p->descriptors) * sizeof *grown);
+  p->by_fd = grown;
+  p->descriptors = count;
+  return true;
+}
+
+static void link_into(hcurl_connection** head, hcurl_connection* c) {
+  c->next = *head;
+  if (c->next != NULL) c->next->at = &c->next;
+  c->at = head;
+  *head = c;
+}
+
+static void unlink_one(hcurl_connection* c) {
+  *c->at = c->next;
+  if (c->next != NULL) c->next->at = c->at;
+}
+
+static bool enter(hcurl_pool* p, curl_socket_t fd) {
+  if (!reserve(p, (size_t)fd)) return false;
+  hcurl_connection* c = p->alloc(p->alloc_data, NULL, 0, sizeof *c);
+  if (c == NULL) return false;
+  *c = (hcurl_connection){.pool = p, .fd = fd};
+  link_into(&p->nameless, c);
+  p->by_fd[fd] = c;
+  return true;
+}
+
+static void free_unused(hcurl_connection* c) {
+  hcurl_pool* p = c->pool;
+  if (c->fd < 0 && c->users == 0 && !c->restless) (void)p->alloc(p->alloc_data, c, sizeof *c, 0);
+}
+
+/* libcurl has begun or ended something on it: see hcurl_settle. */
+static void make_restless(hcurl_connection* c) {
+  if (c->restless) return;
+  c->restless = true;
+  c->next_restless = c->pool->restless;
+  c->pool->restless = c;
+}
+
+static void set_idle(hcurl_connection* c, bool idle) {
+  if (c->idle == idle) return;
+  c->idle = idle;
+  if (idle) c->pool->idle++;
+  if (!idle) c->pool->idle--;
+}
+
+/* -- What libcurl calls ------------------------------------------------------------------------ */
+
+/* libcurl's own way, but children must not inherit the connection. */
+curl_socket_t hcurl_open_connection(hcurl_pool* p, const struct curl_sockaddr* a) {
+#if defined(SOCK_CLOEXEC) && !defined(CTX_PORTABLE)
+  curl_socket_t fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+#else
+  curl_socket_t fd = socket(a->family, a->socktype, a->protocol);
+  if (fd >= 0) (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+#endif
+  if (fd < 0 || enter(p, fd)) return fd;
+  (void)close(fd);
+  errno = ENOMEM;
+  return CURL_SOCKET_BAD;
+}
+
+/* Whether the peer has sent its end, or a reset. Where the system cannot say, it may have. */
+static bool has_ended(curl_socket_t fd) {
+#if defined(POLLRDHUP) && !defined(CTX_PORTABLE)
+  struct pollfd one = {.fd = fd, .events = POLLRDHUP};
+  return poll(&one, 1, 0) != 0;
+#else
+  (void)fd;
+  return true;
+#endif
+}
+
+int hcurl_on_close(void* data, curl_socket_t fd) {
+  hcurl_pool* p = data;
+  hcurl_connection* c = hcurl_connection_of(p, fd);
+  if (c != NULL) {
+    set_idle(c, false);
+    if (c->spoiled) p->spoiled--;
+    c->ended = c->multiplexed && has_ended(fd);
+    unlink_one(c);
+    p->by_fd[fd] = NULL;
+    hcurl_watch_idle(p, c);
+    c->fd = -1;
+    free_unused(c);
+  }
+  return close(fd);
+}
+
+/* -- Which one a transfer has ------------------------------------------------------------------ */
+
+/* Gives the new ones their ports. One that has none is of another family. */
+static void name_all(hcurl_pool* p) {
+  hcurl_connection* next;
+  for (hcurl_connection* c = p->nameless; c != NULL; c = next) {
+    struct sockaddr_storage name;
+    socklen_t size = sizeof name;
+    next = c->next;
+    if (getsockname(c->fd, (struct sockaddr*)&name, &size) != 0) continue;
+    if (name.ss_family == AF_INET) c->port = ntohs(((struct sockaddr_in*)&name)->sin_port);
+    if (name.ss_family == AF_INET6) c->port = ntohs(((struct sockaddr_in6*)&name)->sin6_port);
+    if (c->port == 0 && name.ss_family != AF_UNIX) continue; /* not bound so far */
+    unlink_one(c);
+    link_into(chain_of(p, c->port), c);
+  }
+}
+
+/* Nothing can be read from it or sent on it any more, and libcurl sees that. */
+void hcurl_spoil(hcurl_connection* c) {
+  char bytes[DRAINED];
+  if (c->spoiled) return;
+  c->spoiled = true;
+  c->pool->spoiled++;
+  set_idle(c, false);
+  make_restless(c);
+  (void)shutdown(c->fd, SHUT_RDWR);
+  for (int i = 0; i < MOST_DRAINS && recv(c->fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0;) i++;
+}
+
+/* RFC 9112, 9.2: what has come before the request is no answer to it. On HTTP/2 it may be anything
+ * that concerns the whole connection. */
+static bool is_good(const hcurl_connection* c) {
+  char byte;
+  if (c->spoiled) return false;
+  ssize_t n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  if (n >= 0) return n > 0 && c->multiplexed;
+  return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+}
+
+/* libcurl names a connection by its port on our side. Two may have the same, towards different
+ * peers, and those through the file system have none: then each of them has to be good. One that
+ * another transfer has may be through with that, or another one: it is not spoiled. */
+bool hcurl_take_connection(hcurl_transfer* t, int port) {
+  hcurl_pool* p = t->pool;
+  hcurl_connection *found = NULL, *next;
+  bool good = true;
+  if (port < 0) port = 0;
+  name_all(p);
+  hcurl_leave_connection(t);
+  for (hcurl_connection* c = *chain_of(p, port); c != NULL; c = next) {
+    next = c->next;
+    if (c->port != port) continue;
+    if (c->used && !is_good(c)) {
+      if (c->users == 0) hcurl_spoil(c);
+      good = false;
+    } else if (found == NULL || c->users == 0) {
+      found = c;
+    }
+  }
+  if (found == NULL || !good) return good;
+  t->connection = found;
+  t->kept = found->used;
+  found->users++;
+  found->used = true;
+  set_idle(found, false);
+  return true;
+}
+
+void hcurl_leave_connection(hcurl_transfer* t) {
+  hcurl_connection* c = t->connection;
+  t->connection = NULL;
+  if (c == NULL) return;
+  c->users--;
+  if (c->fd >= 0) make_restless(c);
+  free_unused(c);
+}
+
+bool hcurl_has_ended(const hcurl_connection* c) {
+  return c->fd < 0 ? c->ended : has_ended(c->fd);
+}
+
+/* -- Idle ones --------------------------------------------------------------------------------- */
+
+void hcurl_wanted(hcurl_connection* c, bool wanted) {
+  c->wanted = wanted;
+  if (wanted) set_idle(c, false);
+  if (!wanted) make_restless(c);
+}
+
+void hcurl_settle(hcurl_pool* p) {
+  while (p->restless != NULL) {
+    hcurl_connection* c = p->restless;
+    p->restless = c->next_restless;
+    c->restless = false;
+    if (c->fd >= 0 && !c->wanted) {
+      set_idle(c, c->used && c->users == 0 && !c->spoiled);
+      hcurl_watch_idle(p, c);
+    }
+    free_unused(c);
+  }
+}
+
+/* -- Letting them go --------------------------------------------------------------------------- */
+
+static curl_socket_t open_nothing(void* data, curlsocktype purpose, struct curl_sockaddr* a) {
+  (void)data;
+  (void)purpose;
+  (void)a;
+  return CURL_SOCKET_BAD;
+}
+
+/* libcurl has no call for it: it looks for dead connections, once a second at most, when a request
+ * begins. So one begins, which can open no socket. */
+CURLMcode hcurl_sweep(hcurl_pool* p) {
+  int running;
+  CURL* e = curl_easy_init();
+  if (e == NULL) return CURLM_OUT_OF_MEMORY;
+  CURLcode bad = curl_easy_setopt(e, CURLOPT_URL, "http://127.0.0.1:1/");
+  if (!bad) bad = curl_easy_setopt(e, CURLOPT_PROXY, "");
+  if (!bad) bad = curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+  if (!bad) bad = curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, 1L);
+  if (!bad) bad = curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_nothing);
+  CURLMcode code = bad ? CURLM_OUT_OF_MEMORY : curl_multi_add_handle(p->multi, e);
+  if (code == CURLM_OK) {
+    code = curl_multi_socket_action(p->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    (void)curl_multi_remove_handle(p->multi, e);
+  }
+  curl_easy_cleanup(e);
+  return code;
+}
+
+/* -- Descriptors of libcurl's own -------------------------------------------------------------- */
+
+/* The numbers that the next descriptors will have: libcurl is about to open some, for itself, and
+ * does not always mark them. A descriptor of another thread that gets such a number meanwhile is
+ * marked instead, which does no harm but to one that a child is to inherit. */
+void hcurl_expect_descriptors(hcurl_guard* g) {
+  int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  g->count = 0;
+  while (fd >= 0) {
+    g->fds[g->count++] = fd;
+    fd = g->count < HCURL_GUARDED ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+  }
+  for (int i = 0; i < g->count; i++) (void)close(g->fds[i]);
+}
+
+void hcurl_guard_descriptors(hcurl_guard* g) {
+  for (int i = 0; i < g->count; i++) {
+    int flags = fcntl(g->fds[i], F_GETFD);
+    if (flags >= 0 && !(flags & FD_CLOEXEC)) (void)fcntl(g->fds[i], F_SETFD, flags | FD_CLOEXEC);
+  }
+  g->count = 0;
+}
+
+void hcurl_free_connections(hcurl_pool* p) {
+  hcurl_settle(p);
+  if (p->by_fd != NULL) {
+    (void)p->alloc(p->alloc_data, p->by_fd, p->descriptors * sizeof *p->by_fd, 0);
+  }
+  p->by_fd = NULL;
+  p->descriptors = 0;
+}
