@@ -115,6 +115,7 @@ build = {
     ["ctx.uv.spawn"] = "lua/ctx/uv/spawn.lua",
     ["ctx.uv.stream"] = "lua/ctx/uv/stream.lua",
     ["ctx.uv.stream_class"] = "lua/ctx/uv/stream_class.lua",
+    ["ctx.uv.threads"] = "lua/ctx/uv/threads.lua",
     ["ctx.uv.udp"] = "lua/ctx/uv/udp.lua",
     ["ctx.uv.watch"] = "lua/ctx/uv/watch.lua",
     ["ctx.uv.work"] = "lua/ctx/uv/work.lua",

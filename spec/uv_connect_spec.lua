@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Connecting, listening and names, on real loopback sockets: C42, C63, L14, L15, L16.
+local core = require "ctx.core"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local loopback = require "spec.support.loopback"
@@ -311,10 +312,10 @@ describe("a listener", function()
 end)
 
 describe("names", function()
-  local await, look_up = ctx.await, luv.getaddrinfo
+  local await, look_up = core.await, luv.getaddrinfo
 
   after_each(function()
-    ctx.await, luv.getaddrinfo = await, look_up
+    core.await, luv.getaddrinfo = await, look_up
   end)
 
   it("have addresses, and addresses names", function()
@@ -359,13 +360,13 @@ describe("names", function()
   -- has a finalizer.
   it("have their permits back after whatever goes wrong (L16)", function()
     run(function(root)
-      ctx.await = function() error("not enough memory", 0) end
+      core.await = function() error("not enough memory", 0) end
       for _ = 1, 10 do
         local ok, err = pcall(uv.getaddrinfo, root, "localhost")
         assert.is_false(ok)
         assert.equal("not enough memory", err)
       end
-      ctx.await = await
+      core.await = await
       luv.getaddrinfo = function() return true end -- and nobody is called back
       for _ = 1, 2 do
         assert.is_nil((cancelled(root, function(c)

@@ -93,7 +93,8 @@ if not loop.uv then
     return uv.loop_mode() ~= nil
   end)
 
-  --- Sees whether a handle was closed under us; what it was to do is then told to a new one.
+  --- Sees whether a handle was closed under us; what it was to do is then told to a new one. Those
+  --- of others may have been closed with it: their waiters look.
   local function check()
     local timer, idle, poll = loop.timer, loop.idle, loop.poll
     local closed = timer and timer:is_closing() or idle and idle:is_closing()
@@ -110,6 +111,7 @@ if not loop.uv then
         end
       end
       core.forget_handles()
+      core.look_again()
     end
     return closed
   end

@@ -3,9 +3,9 @@
 ---
 --- Of one such, libuv has one buffer for what is read, and frees it with the directory, though a
 --- read that has begun cannot be stopped. So there is one read at a time, in a task of its own, and
---- whoever closes waits for it, also when its caller has left. What is closed is nobody's any more:
---- libuv would read it, and free it once more.
-local ctx = require "ctx"
+--- a close waits for it, also when the reader's caller has left. A directory that was closed is
+--- refused: libuv would read it, and free it once more.
+local core = require "ctx.core"
 local failure = require "ctx.uv.failure"
 local want = require "ctx.want"
 local mutex = require "ctx.mutex"
@@ -13,12 +13,12 @@ local mutex = require "ctx.mutex"
 local directory = {}
 
 ---@class ctx.uv.Directory
----@field lock ctx.Mutex  who reads or closes it has this
+---@field lock ctx.Mutex  held while it is read or closed
 ---@field closed boolean
 ---@type table<userdata, ctx.uv.Directory>
 local directories = setmetatable({}, { __mode = "k" })
 
---- What we know of luv's directory; raises at the caller's caller if it is none.
+--- What we know of luv's directory; raises at the caller's caller if it is something else.
 local function of(dir, name)
   want.argument(want.kind(dir) == "uv_dir", name, 2, "dir", "a directory", dir, 1)
   local self = directories[dir]
@@ -35,8 +35,9 @@ end
 
 --- Makes these of fs safe.
 ---@param fs { fs_readdir: function, fs_closedir: function }
-function directory.guard(fs)
-  local read, close = fs.fs_readdir, fs.fs_closedir
+---@param read fun(c: ctx.Context, caller: ctx.Context, dir: userdata): table|nil, any
+function directory.guard(fs, read)
+  local close = fs.fs_closedir
 
   local function read_alone(self, c, dir)
     local lock <close>, err = self.lock:hold(c)
@@ -46,21 +47,24 @@ function directory.guard(fs)
       return nil, closed("fs_readdir")
     end
     local entries
-    entries, err = read(ctx.without_cancel(c), dir)
+    entries, err = read(core.without_cancel(c), c, dir)
     return entries, err
   end
 
   function fs.fs_readdir(c, dir)
     want.context(c, "fs_readdir")
-    local task = ctx.go(read_alone, of(dir, "fs_readdir"), c, dir)
-    local entries, err = task:wait(c)
+    local self = of(dir, "fs_readdir")
+    core.check_wait(c, "uv.fs_readdir")
+    local caller, cancel <close> = core.with_cancel(c)
+    local entries, err = core.go(read_alone, self, caller, dir):wait(c)
     return entries, err
   end
 
   function fs.fs_closedir(c, dir)
     want.context(c, "fs_closedir")
     local self = of(dir, "fs_closedir")
-    local _ <close> = self.lock:hold(ctx.without_cancel(c))
+    core.check_wait(c, "uv.fs_closedir")
+    local _ <close> = self.lock:hold(core.without_cancel(c))
     if self.closed then
       return nil, closed("fs_closedir")
     end

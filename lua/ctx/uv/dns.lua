@@ -3,75 +3,37 @@
 ---
 --- A lookup blocks one of the few threads that files and work also need, and cannot be stopped once
 --- it runs. So fewer run at a time than there are threads; the others wait, with their contexts;
---- and a caller whose context ends leaves at once, while its thread finishes (L16).
+--- and a caller whose context ends leaves at once, while its thread finishes.
 local core = require "ctx.core"
-local ctx = require "ctx"
 local failure = require "ctx.uv.failure"
 local host = require "ctx.uv.host"
+local threads = require "ctx.uv.threads"
 local want = require "ctx.want"
-local semaphore = require "ctx.semaphore"
 
-local check, check_context = want.argument, want.context
 local uv = host.uv
 
 local dns = {}
 
-local POOL = math.max(1, math.tointeger(tonumber(os.getenv("UV_THREADPOOL_SIZE"))) or 4)
-
 --- How many lookups run at a time.
-dns.LIMIT = math.max(1, POOL // 2)
-
--- The threads are the process's, so the permits are, too.
-local shared = core.shared("ctx.uv.dns")
-shared.permits = shared.permits or semaphore.new(dns.LIMIT)
-
---- A permit of a caller: its own until the lookup runs, and then the lookup's.
----@class ctx.uv.Permit
----@field held boolean
-local Permit = {}
-Permit.__index = Permit
-
-function Permit:release()
-  if self.held then
-    shared.permits:release()
-    self.held = false
-  end
-end
-
--- The last resort: there was no memory to leave a scope, or for luv to call back. So it must be a
--- metatable with this before the first permit is made.
-Permit.__gc = Permit.release
-
---- Leaving the scope gives it back, unless a lookup has it.
-Permit.__close = function(self)
-  if not self.running then
-    self:release()
-  end
-end
+dns.LIMIT = math.max(1, threads.COUNT // 2)
 
 --- Runs start(callback), which begins a lookup, under a permit that comes back with the callback,
---- and not before. Who gives it back is made before it is taken: there may be no memory after.
+--- and not before.
 local function look_up(c, what, start)
-  local permit <close> = setmetatable({ held = false, running = false }, Permit)
-  local err
-  permit.held, err = shared.permits:acquire(c)
-  if not permit.held then
+  local permit <close>, err = threads.permit(c, "lookups", dns.LIMIT)
+  if not permit then
     return nil, err
   end
-  local found, first, second = ctx.await(c, function(resolve)
-    local request, refused = start(host.guarded(function(said, ...)
+  local found, first, second = threads.await(c, function(callback)
+    local ok, request, refused = pcall(start, function(...)
       permit:release()
-      if said then
-        resolve(false, said)
-      else
-        resolve(true, ...)
-      end
-    end))
-    permit.running = request ~= nil
-    if not permit.running then
-      resolve(false, refused)
+      callback(...)
+    end)
+    if not ok then
+      return nil, "EINVAL: " .. tostring(request)
     end
-    return request
+    permit.running = request ~= nil
+    return request, refused
   end)
   if not found then
     return nil, found == false and failure.of(c, first, what) or first
@@ -88,6 +50,9 @@ end
 ---@param text string
 ---@return boolean
 function dns.is_numeric(text)
+  if text:find("\0", 1, true) then
+    return false -- the system would take it for a shorter one
+  end
   local a, b, e, d = text:match("^(%d+)%.(%d+)%.(%d+)%.(%d+)$")
   if a then
     return is_octet(a) and is_octet(b) and is_octet(e) and is_octet(d)
@@ -99,10 +64,24 @@ end
 
 ---@class ctx.uv.AddressHints
 ---@field family? string    "inet" or "inet6"
----@field socktype? string  "stream" unless told otherwise
----@field protocol? string
+---@field socktype? string  "stream" unless told otherwise; or "dgram", "raw", "rdm", "seqpacket"
+---@field protocol? string|integer  by its name or number
+---@field addrconfig? boolean
+---@field v4mapped? boolean
+---@field all? boolean
+---@field numerichost? boolean
 ---@field passive? boolean
+---@field numericserv? boolean
 ---@field canonname? boolean
+
+local HINTS = {
+  family = want.one_of("inet", "inet6"),
+  socktype = want.one_of("stream", "dgram", "raw", "rdm", "seqpacket"),
+  protocol = want.either("the name or the number of a protocol", want.whole(0, 255), want.text),
+  addrconfig = want.flag, v4mapped = want.flag, all = want.flag, numerichost = want.flag,
+  passive = want.flag, numericserv = want.flag, canonname = want.flag,
+}
+local SERVICE = want.either("the name or the number of a service", want.port, want.text)
 
 ---@class ctx.uv.AddressInfo
 ---@field addr string
@@ -115,41 +94,49 @@ end
 --- The addresses of a name, in the resolver's order of preference.
 ---@async
 ---@param c ctx.Context
----@param name string?
+---@param name string?           nil, and a service: this machine
 ---@param service string|integer|nil
 ---@param hints? ctx.uv.AddressHints
 ---@return ctx.uv.AddressInfo[]|nil addresses
 ---@return any? err
 function dns.getaddrinfo(c, name, service, hints)
-  check_context(c, "getaddrinfo")
-  check(name == nil or type(name) == "string", "getaddrinfo", 2, "name", "a string", name)
+  want.context(c, "getaddrinfo")
+  if name ~= nil or service == nil then
+    want.string(name, "getaddrinfo", 2, "name")
+  end
+  service = service ~= nil and tostring(SERVICE(service, "getaddrinfo", 3, "service")) or nil
+  hints = want.options(hints, "getaddrinfo", 4, HINTS)
+  hints.socktype = hints.socktype or "stream"
   core.check_wait(c, "uv.getaddrinfo")
   local what = "look up " .. tostring(name)
   if name and name:find("\0", 1, true) then
     return nil, failure.new("EAI_NONAME", what) -- the resolver would take it for a shorter one
   end
-  local full = { socktype = "stream" }
-  for key, value in pairs(hints or {}) do
-    full[key] = value
-  end
   local found, err = look_up(c, what, function(callback)
-    return uv.getaddrinfo(name, service and tostring(service), full, callback)
+    return uv.getaddrinfo(name, service, hints, callback)
   end)
   return found, err
 end
 
+local IP = want.rule("a numeric address", function(value)
+  return type(value) == "string" and dns.is_numeric(value)
+end)
+
 --- The name of an address, and that of its port.
 ---@async
 ---@param c ctx.Context
----@param address { ip: string?, port: integer?, family: string? }
+---@param address { ip: string?, port: integer? }  other fields do not matter
 ---@return string|nil name
 ---@return any service_or_err
 function dns.getnameinfo(c, address)
-  check_context(c, "getnameinfo")
-  check(type(address) == "table", "getnameinfo", 2, "address", "a table", address)
+  want.context(c, "getnameinfo")
+  want.table(address, "getnameinfo", 2, "address")
+  local ip, port = address.ip, address.port
+  ip = ip == nil and "0.0.0.0" or IP(ip, "getnameinfo", 2, "address.ip")
+  port = port == nil and 0 or want.port(port, "getnameinfo", 2, "address.port")
   core.check_wait(c, "uv.getnameinfo")
-  local name, service = look_up(c, "name of " .. tostring(address.ip), function(callback)
-    return uv.getnameinfo(address, callback)
+  local name, service = look_up(c, "name of " .. ip, function(callback)
+    return uv.getnameinfo({ ip = ip, port = port }, callback)
   end)
   return name, service
 end

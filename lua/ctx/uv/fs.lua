@@ -2,15 +2,15 @@
 --- luv's fs_* functions with a context first: all of them, made from one list.
 ---
 --- A call that has not begun when its context ends is taken from the queue. One that runs is let
---- run; what it brings then is given back: a file is closed, a temporary one removed, too (L15).
+--- run; what it brings then is given back: a file is closed, a temporary one removed, too.
 --- What it did to the file system stays done. Closing is done in any case, and waited for.
 local core = require "ctx.core"
-local ctx = require "ctx"
 local directory = require "ctx.uv.directory"
 local failure = require "ctx.uv.failure"
 local host = require "ctx.uv.host"
-local want = require "ctx.want"
 local paths = require "ctx.uv.path"
+local threads = require "ctx.uv.threads"
+local want = require "ctx.want"
 
 local uv = host.uv
 
@@ -28,7 +28,35 @@ local ARGUMENTS = {
 local DEFAULTS = { fs_open = { [2] = "r", [3] = tonumber("644", 8) },
   fs_mkdir = { [2] = tonumber("755", 8) }, fs_access = { [2] = "r" } }
 
---- The error, if one of the paths among the arguments is none: luv would take a shorter one.
+-- What luv would take for something else: it cuts numbers to what the system uses.
+local FD, ID = want.descriptor, want.whole(-1, 0xfffffffe)
+local MODE, SIZE = want.whole(0, tonumber("7777", 8)), want.whole(0, 0x7fffffff)
+local ENTRIES = want.whole(1, 0xffff)
+local TIME = want.rule("a time in s", function(value)
+  return type(value) == "number" and math.abs(value) < 1e12
+end)
+local NAMES = { [FD] = "fd", [ID] = "id", [MODE] = "mode", [SIZE] = "size", [TIME] = "time",
+  [ENTRIES] = "entries" }
+local RULES = {
+  fs_chmod = { false, MODE }, fs_chown = { false, ID, ID }, fs_close = { FD },
+  fs_fchmod = { FD, MODE }, fs_fchown = { FD, ID, ID }, fs_fdatasync = { FD }, fs_fstat = { FD },
+  fs_fsync = { FD }, fs_ftruncate = { FD }, fs_futime = { FD, TIME, TIME },
+  fs_lchown = { false, ID, ID }, fs_lutime = { false, TIME, TIME }, fs_mkdir = { false, MODE },
+  fs_open = { false, false, MODE }, fs_opendir = { false, ENTRIES }, fs_read = { FD, SIZE },
+  fs_sendfile = { FD, FD, false, SIZE }, fs_utime = { false, TIME, TIME }, fs_write = { FD },
+}
+local OPTIONAL = { fs_mkdir = 2, fs_open = 3, fs_opendir = 2 } -- the one with such a rule
+
+--- Puts what is to be used into `given`, or raises at the line of the caller's caller.
+local function check(name, given, deeper)
+  for i, rule in ipairs(RULES[name] or {}) do
+    if rule and not (given[i] == nil and OPTIONAL[name] == i) then
+      given[i] = rule(given[i], name, i + 1, NAMES[rule], 1 + deeper)
+    end
+  end
+end
+
+--- The error, if one of the paths among the arguments is cut short at a zero byte by luv.
 local function fault(name, n, given)
   for i = 1, name ~= "fs_write" and n or 0 do
     local wrong = type(given[i]) == "string" and paths.fault(given[i], name)
@@ -70,7 +98,8 @@ local function arrange(name, n, given, callback)
   return arguments, n + 1
 end
 
---- Raises what luv raised, for its caller and in his terms: c was none of luv's arguments.
+--- Raises what luv raised, at the line of the caller and in its terms: c was none of luv's
+--- arguments.
 local function misused(name, said, level)
   if said == "not enough memory" then
     error(said, 0)
@@ -82,48 +111,60 @@ local function misused(name, said, level)
   error(("bad argument to '%s' (%s)"):format(name, said), level + 1)
 end
 
+--- Begins it; false if luv raised, with what it said in `raised`.
+local function begin(name, n, given, callback, raised)
+  local arguments, count = arrange(name, n, given, callback)
+  local ok, request, refused = pcall(uv[name], table.unpack(arguments, 1, count))
+  if not ok then
+    raised.said = request
+    return nil, request
+  end
+  return request, refused
+end
+
+--- What is to be done with one of them: what frees a late result, and the caller if that is another
+--- than c.
+local function operation_of(name, caller)
+  local free = FREE[name]
+  return { caller = caller, free = free and function(ok, ...)
+    if ok then
+      free(...)
+    end
+  end }
+end
+
+--- Turns what threads.await gave into results.
+local function finish(c, name, ok, ...)
+  local ended = ok and FREE[name] and c:ended()
+  if ended then
+    FREE[name](...)
+    return nil, ended
+  elseif ok then
+    return ...
+  end
+  local err = ...
+  return nil, ok == false and failure.of(c, err, name) or err
+end
+
 --- One of them. For a function that another calls for the user, `deeper` is 1.
 local function wrap(name, n, deeper)
-  local call, free, what = uv[name], FREE[name], "uv." .. name
-  local function late(ok, ...)
-    if ok and free then
-      free(...)
-    end
-  end
-  local function finish(c, ok, ...)
-    if ok and free and c:err() then
-      free(...)
-      return nil, failure.ended(c)
-    elseif ok then
-      return ...
-    end
-    local err = ...
-    return nil, ok == false and failure.of(c, err, name) or err
-  end
+  local what, operation = "uv." .. name, operation_of(name)
   return function(c, ...)
-    want.context(c, name)
+    want.context(c, name, 1, deeper)
     core.check_wait(c, what)
-    local given = table.pack(...)
+    local given, raised = table.pack(...), {}
+    check(name, given, deeper)
     local wrong = fault(name, n, given)
     if wrong then
       return nil, wrong
     end
-    return finish(c, ctx.await(c, function(resolve)
-      local arguments, count = arrange(name, n, given, host.guarded(function(said, ...)
-        if said then
-          resolve(false, said)
-        else
-          resolve(true, ...)
-        end
-      end))
-      local ok, request, refused = pcall(call, table.unpack(arguments, 1, count))
-      if not ok then
-        misused(name, request, 4 + deeper) -- in here, in await, in our function, and the caller
-      elseif request == nil then
-        resolve(false, refused)
-      end
-      return request
-    end, late))
+    local results = table.pack(threads.await(c, function(callback)
+      return begin(name, n, given, callback, raised)
+    end, operation))
+    if raised.said then
+      misused(name, raised.said, 2 + deeper)
+    end
+    return finish(c, name, table.unpack(results, 1, results.n))
   end
 end
 
@@ -135,16 +176,19 @@ for name, n in pairs(ARGUMENTS) do
   end
 end
 
--- Whoever closes is often at the end of its time; a descriptor must not be lost for that.
+-- A close often comes at the end of the caller's time, or when no thread is left; a descriptor must
+-- not be lost for that.
 local function close_anyway(name)
   local wait = wrap(name, 1, 1)
   fs[name] = function(c, thing)
     want.context(c, name)
-    if not c:err() then
-      local closed, err = wait(ctx.without_cancel(c), thing)
+    if not c:err() and not threads.are_taken() then
+      local closed, err = wait(core.without_cancel(c), thing)
       return closed, err
     end
-    local ok, done, said = pcall(uv[name], thing)
+    local given = { thing }
+    check(name, given, 0)
+    local ok, done, said = pcall(uv[name], given[1])
     if not ok then
       misused(name, done, 2)
     elseif not done then
@@ -154,10 +198,18 @@ local function close_anyway(name)
   end
 end
 
+--- Reads a directory to its end, though the caller's context ends before.
+local function read(c, caller, dir)
+  local results = table.pack(threads.await(c, function(callback)
+    return uv.fs_readdir(dir, callback)
+  end, operation_of("fs_readdir", caller)))
+  return finish(c, "fs_readdir", table.unpack(results, 1, results.n))
+end
+
 close_anyway("fs_close")
 if fs.fs_closedir then
   close_anyway("fs_closedir")
-  directory.guard(fs)
+  directory.guard(fs, read)
 end
 
 local scandir = fs.fs_scandir
@@ -170,7 +222,7 @@ local scandir = fs.fs_scandir
 ---@return any? err
 function fs.fs_scandir(c, path)
   want.context(c, "fs_scandir")
-  want.argument(type(path) == "string", "fs_scandir", 2, "path", "a string", path)
+  want.string(path, "fs_scandir", 2, "path")
   local request, err = scandir(c, path)
   if not request then
     return nil, err
