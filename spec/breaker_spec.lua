@@ -3,6 +3,7 @@ local breaker = require "ctx.breaker"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local misuse = require "spec.support.misuse"
+local reports = require "spec.support.reports"
 local testing = require "ctx.testing"
 
 local raises = misuse.raises
@@ -258,6 +259,98 @@ describe("a breaker's permit", function()
       local scope <close>, err = b:allow()
       assert.is_nil(scope)
       assert.equal(breaker.open, err)
+    end)
+  end)
+end)
+
+-- Cause: on_change ran where the outcome of a call was recorded, so what it raised took the place
+-- of the outcome. Cure: it only listens: its error is reported.
+describe("an error of on_change", function()
+  it("is reported, and takes nobody's place", function()
+    testing.run(function(root)
+      local b = breaker.new {
+        failures = 1, cooldown = 10,
+        on_change = function(_, to) error("no gauge for " .. to, 0) end,
+      }
+      local list = reports(function()
+        assert.same({ nil, down }, { b:call(root, fails) })
+        ctx.sleep(root, 10)
+        assert.equal("half-open", b:state())
+        assert.equal("ok", b:call(root, works))
+        assert.has_error(function()
+          b:call(root, function() error("the real trouble", 0) end)
+        end, "the real trouble")
+        ctx.sleep(root, 10)
+        assert.equal(0, b:retry_after())
+      end)
+      local told = {}
+      for i, each in ipairs(list) do
+        told[i] = each.message:match("^breaker: on_change failed: no gauge for ([%a-]+)\n")
+      end
+      assert.same({ "open", "half-open", "closed", "open", "half-open" }, told)
+    end)
+  end)
+end)
+
+-- Cause: a probe kept its place until it said how it went. One whose permit was dropped, or that
+-- hung, kept all others out for ever. Cure: it keeps its place for the time of a cooldown.
+describe("a breaker whose probe does not come back", function()
+  it("lets another one through after the cooldown's time", function()
+    testing.run(function(root)
+      local b = breaker.new { failures = 1, cooldown = 10 }
+      b:call(root, fails)
+      ctx.sleep(root, 10)
+      assert.truthy(b:allow()) -- and dropped
+      for _ = 1, 3 do
+        ctx.sleep(root, 9)
+        assert.equal(breaker.open, select(2, b:allow()))
+        ctx.sleep(root, 1)
+        assert.truthy(b:allow())
+      end
+      ctx.sleep(root, 10)
+      assert.equal("ok", b:call(root, works))
+      assert.equal("closed", b:state())
+    end)
+  end)
+
+  it("listens to one that comes late: it closes, or opens", function()
+    testing.run(function(root)
+      for _, fn in ipairs { works, fails } do
+        local b = breaker.new { failures = 1, cooldown = 10 }
+        b:call(root, fails)
+        ctx.sleep(root, 10)
+        local slow = ctx.go(function()
+          return b:call(root, function(c)
+            ctx.sleep(c, 35)
+            return fn()
+          end)
+        end)
+        ctx.sleep(root, 30)
+        assert.truthy(b:allow())
+        assert.is_nil((b:allow()))
+        slow:wait()
+        assert.equal(fn == works and "closed" or "open", b:state())
+      end
+    end)
+  end)
+
+  it("frees as many places as there are overdue probes", function()
+    testing.run(function(root)
+      local b = breaker.new { failures = 1, cooldown = 10, probes = 2 }
+      b:call(root, fails)
+      ctx.sleep(root, 10)
+      local first = b:allow()
+      ctx.sleep(root, 5)
+      local second = b:allow()
+      ctx.sleep(root, 5)
+      local third = b:allow()
+      assert.is_nil((b:allow()))
+      first:succeed() -- late: it counts, and frees no place once more
+      assert.is_nil((b:allow()))
+      second:succeed()
+      assert.equal("closed", b:state())
+      third:fail()
+      assert.equal("closed", b:state())
     end)
   end)
 end)

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 local ctx = require "ctx"
 local errors = require "ctx.errors"
+local out_of_memory = require "spec.support.memory"
 local pool = require "ctx.pool"
 local testing = require "ctx.testing"
 local misuse = require "spec.support.misuse"
@@ -196,7 +197,9 @@ describe("an item that fails", function()
       assert.same({ 2, 3 }, p:dropped())
       local ok, err = p:submit(root, 4)
       assert.is_nil(ok)
-      assert.equal(pool.closed, err)
+      assert.equal("pool: closed: disk full", tostring(err))
+      assert.is_true(errors.is(err, pool.closed))
+      assert.is_true(errors.is(err, "disk full"))
     end)
   end)
 
@@ -216,6 +219,39 @@ describe("an item that fails", function()
     assert.equal(2, #reports)
     assert.truthy(reports[1]:find("on_error failed: worse", 1, true))
     assert.truthy(reports[2]:find("on_error failed: (an error object", 1, true))
+  end)
+
+  -- Cause: Lua calls no message handler when it is out of memory, so the pool's own took no part,
+  -- and it looked for the error in nothing; error(nil) was an error that is nil. Cure: errors.call,
+  -- the one place where a caller's function runs.
+  it("is never nil: out of memory and error(nil) are errors, too", function()
+    testing.run(function(root)
+      local got = {}
+      local p <close> = pool.new(root, {
+        workers = 1, on_error = function(err, _, trace) got[#got + 1] = { err, trace } end,
+      }, function(_, fn) fn() end)
+      p:submit(root, error)
+      p:submit(root, out_of_memory)
+      p:drain(root)
+      assert.equal("an error without a value", tostring(got[1][1]))
+      assert.is_true(errors.as(got[1][1], getmetatable(ctx.canceled)) ~= nil)
+      assert.matches("stack traceback", got[1][2])
+      assert.equal("not enough memory", got[2][1])
+    end)
+  end)
+
+  -- Cause: a function that ends with a tail call leaves no line in a traceback.
+  it("ends with the place of the function, which a tail call leaves out of the stack", function()
+    testing.run(function(root)
+      local function fn(c) return ctx.sleep(c, "soon") end
+      local line = debug.getinfo(fn, "S").linedefined
+      local p <close> = pool.new(root, { workers = 1 }, fn)
+      p:submit(root, 1)
+      p:drain(root)
+      local trace = p:errors()[1].traceback
+      local place = ("\n\tin the pool's function, spec/pool_spec.lua:%d"):format(line)
+      assert.equal(place, trace:sub(-#place))
+    end)
   end)
 
   it("is kept up to the hundredth, and counted beyond", function()
@@ -295,6 +331,57 @@ describe("the scope of a pool", function()
     end)
   end)
 
+  -- Cause: the list of what was dropped was filled by the workers, as they ended, or by drain.
+  -- Cure: cancel fills it; after the end of the parent, the next that asks.
+  it("hands back at once what was not begun, also what a worker was to begin with", function()
+    testing.run(function(root)
+      local p <close> = pool.new(root, { workers = 2, queue = 5 }, sleeper())
+      for item = 1, 4 do
+        p:submit(root, item)
+      end
+      assert.same({ working = 2, queued = 2, done = 0, failed = 0 }, p:stats())
+      p:cancel("enough")
+      assert.same({ 1, 2, 3, 4 }, p:dropped())
+      local c, cancel = ctx.with_cancel(root)
+      local q <close> = pool.new(c, { workers = 1, queue = 5 }, sleeper())
+      for item = 100, 102 do
+        q:submit(root, item)
+      end
+      ctx.sleep(root, 1)
+      cancel()
+      assert.same({ 101, 102 }, q:dropped())
+      assert.is_true(q:drain(root))
+      assert.same({ 101, 102 }, q:dropped())
+    end)
+  end)
+
+  it("tells the cause of a cancel to those that come later, also to those that wait", function()
+    testing.run(function(root)
+      local p <close> = pool.new(root, { workers = 1 }, function(c) c:wait() end)
+      p:submit(root, 1)
+      local waiting = ctx.go(function() return p:submit(root, 2) end)
+      ctx.sleep(root, 1)
+      p:cancel("disk full")
+      for _, err in ipairs { select(2, p:submit(root, 3)), select(2, waiting:wait()) } do
+        assert.equal("context canceled: disk full", tostring(err))
+        assert.is_true(errors.is(err, "disk full"))
+      end
+    end)
+  end)
+
+  -- Cause: what woke the drain counted, and not how the pool stood when it went on.
+  it("is drained, though the last item's last act ends the context of the drain", function()
+    testing.run(function(root)
+      local c, cancel = ctx.with_cancel(root)
+      local p <close> = pool.new(root, { workers = 1 }, function(w)
+        ctx.sleep(w, 10)
+        cancel()
+      end)
+      p:submit(root, 1)
+      assert.is_true(p:drain(c))
+    end)
+  end)
+
   it("ends with its context as well", function()
     testing.run(function(root)
       local c, cancel <close> = ctx.with_cancel(root)
@@ -350,13 +437,13 @@ describe("misuse of ctx.pool", function()
     misuse.raises(function() pool.new(background, { workers = 0 }, fn) end, "got 0")
     misuse.raises(function() pool.new(background, { workers = 1, queue = -1 }, fn) end, "queue: ")
     misuse.raises(function() pool.new(background, { workers = 1, on_error = 1 }, fn) end,
-      "on_error: a function expected, got number")
+      "options.on_error: a function expected, got 1")
     misuse.raises(function() pool.new(background, { workers = 1, size = 1 }, fn) end,
-      "no option 'size'")
+      "the name of an option expected, got \"size\"")
     local p <close> = pool.new(background, { workers = 1 }, fn)
     misuse.raises(function() p:submit("item") end, "#1 to 'submit' (c: a context expected")
-    misuse.raises(function() p:submit(background, nil) end, "#2 to 'submit' (item: a value")
-    misuse.raises(function() p:try_submit(nil) end, "#1 to 'try_submit' (item: a value expected")
+    misuse.raises(function() p:submit(background, nil) end, "#2 to 'submit' (item: anything")
+    misuse.raises(function() p:try_submit(nil) end, "#1 to 'try_submit' (item: anything")
     misuse.raises(function() p:drain(1) end, "#1 to 'drain' (c: a context expected, got 1)")
   end)
 end)

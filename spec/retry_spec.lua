@@ -2,6 +2,7 @@
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local misuse = require "spec.support.misuse"
+local reports = require "spec.support.reports"
 local randoms = require "spec.support.random"
 local retry = require "ctx.retry"
 local testing = require "ctx.testing"
@@ -146,6 +147,52 @@ describe("the delays of retry.call", function()
     end
   end)
 
+  -- Cause: a delay that had grown beyond all numbers, times a random 0, is no number, and the sleep
+  -- raised from within. Cure: it grows to a finite limit, and what random returns is checked.
+  it("stay numbers when they grow beyond all bounds", function()
+    testing.run(function(root)
+      local attempts = 0
+      local _, err = retry.call(root, {
+        attempts = 1000, backoff = 1e-300, factor = 10, max_backoff = math.huge,
+        random = function() return 0 end,
+      }, function()
+        attempts = attempts + 1
+        return nil, "503"
+      end)
+      assert.equal(1000, attempts)
+      assert.equal("gave up after 1000 attempts: 503", tostring(err))
+      local c, cancel = ctx.with_timeout(root, 10)
+      for _, options in ipairs {
+        { backoff = math.huge, max_backoff = math.huge, jitter = false },
+        { backoff = 1, factor = math.huge, max_backoff = math.huge, jitter = false },
+        { backoff = function() return math.huge end },
+      } do
+        _, err = retry.call(c, options, function() return nil, "503" end)
+        assert.equal("budget", errors.as(err, retry.Stopped).reason)
+      end
+      cancel()
+    end)
+  end)
+
+  it("raise at the caller's line for an answer that is none", function()
+    testing.run(function(root)
+      local function call(options)
+        return function()
+          local _ = retry.call(root, options, function() return nil, "503" end)
+        end
+      end
+      for _, part in ipairs { 0 / 0, -1, 1.5, math.huge, "0.5" } do
+        raises(call { random = function() return part end },
+          "retry.call: options.random returned no number from 0 to 1: ")
+      end
+      raises(call { random = function() end }, "from 0 to 1: nil")
+      for _, ms in ipairs { 0 / 0, -1, 1e300, "5" } do
+        raises(call { backoff = function() return ms end },
+          "retry.call: options.backoff returned no time in ms: ")
+      end
+    end)
+  end)
+
   it("may be what a function says, as it says", function()
     assert.same({ 7, 14 }, delays { backoff = function(attempt, err)
       assert.equal(down, err)
@@ -251,6 +298,93 @@ describe("retry.call and the context", function()
         return nil, down
       end)
       assert.equal(500, errors.as(err, retry.Stopped).attempts)
+    end)
+  end)
+end)
+
+-- Cause: what woke the sleep counted, and not how the context stood when the task went on: a busy
+-- loop woke it after the end. Cure: it asks again before each attempt.
+describe("retry.call makes no attempt after the end", function()
+  --- Attempts, and those of them that began on a context that had ended.
+  local function count(c, options)
+    local attempts, late = 0, 0
+    retry.call(c, options, function(limited)
+      attempts = attempts + 1
+      late = late + (limited:done() and 1 or 0)
+      return nil, "503"
+    end)
+    return { attempts, late }
+  end
+
+  it("when on_retry ends the context", function()
+    testing.run(function(root)
+      local c, cancel = ctx.with_cancel(root)
+      assert.same({ 1, 0 }, count(c, { backoff = 0, on_retry = function() cancel() end }))
+    end)
+  end)
+
+  it("when the cancel comes between the end of the sleep and the attempt", function()
+    testing.run(function(root)
+      local c, cancel = ctx.with_cancel(root)
+      ctx.go(function()
+        ctx.sleep(root, 100)
+        cancel("the client hung up")
+      end)
+      ctx.sleep(root, 0)
+      assert.same({ 1, 0 }, count(c, { backoff = 100, factor = 1, jitter = false }))
+    end)
+  end)
+
+  it("when both times passed while the loop was held up", function()
+    ctx.run(function(root) -- time that passes in a computation is the real clock's
+      local c, cancel <close> = ctx.with_timeout(root, 20)
+      ctx.go(function()
+        while ctx.now() < c:deadline() do end
+      end)
+      assert.same({ 1, 0 }, count(c, { attempts = 5, backoff = 10, jitter = false }))
+    end)
+  end)
+end)
+
+describe("an error of on_retry", function()
+  it("is reported, and the attempts go on", function()
+    testing.run(function(root)
+      local attempts, answer = 0, nil
+      local list = reports(function()
+        answer = retry.call(root, {
+          backoff = 1, on_retry = function() error("no such counter", 0) end,
+        }, function()
+          attempts = attempts + 1
+          if attempts < 3 then return nil, "503" end
+          return "the answer"
+        end)
+      end)
+      assert.equal("the answer", answer)
+      assert.equal(2, #list)
+      assert.matches("^retry: on_retry failed: no such counter\n", list[1].message)
+    end)
+  end)
+end)
+
+-- Cause: what an error's class does when it is asked is called in the middle of the attempts.
+describe("an error whose class raises, whatever it is asked,", function()
+  it("is handed on as it is", function()
+    testing.run(function(root)
+      local function broken() error("asked") end
+      local strict = setmetatable({}, {
+        __tostring = broken, __index = broken, is = broken, unwrap = broken, __eq = broken,
+      })
+      local c, cancel = ctx.with_cancel(root)
+      local _, err = retry.call(c, { attempts = 2, backoff = 0 }, function() return nil, strict end)
+      assert.is_true(errors.is(err, strict))
+      assert.equal("gave up after 2 attempts: (an error object that cannot be printed)",
+        tostring(err))
+      _, err = retry.call(c, {}, function()
+        cancel()
+        return nil, strict
+      end)
+      assert.is_true(errors.is(err, ctx.canceled))
+      assert.matches("stopped after 1 attempt: (an error object", tostring(err), 1, true)
     end)
   end)
 end)

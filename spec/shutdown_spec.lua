@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 local ctx = require "ctx"
 local errors = require "ctx.errors"
+local reports = require "spec.support.reports"
 local shutdown = require "ctx.shutdown"
 local testing = require "ctx.testing"
 local misuse = require "spec.support.misuse"
@@ -288,40 +289,130 @@ describe("the report as text", function()
   end)
 end)
 
+describe("the report of a shutdown", function()
+  -- Cause: every task that was left came with its stack, though the shutdown was clean: servers,
+  -- which end with their context. Cure: tasks that are alike are one line, with a stack where it
+  -- matters.
+  it("is a line for tasks that are alike, without stacks when it is clean", function()
+    testing.run(function(root)
+      local c, cancel = ctx.with_cancel(root)
+      local s = shutdown.new(root, { signals = {} })
+      for _ = 1, 300 do
+        ctx.go(function() c:wait() end)
+      end
+      s:stop("deploy")
+      local report = s:run()
+      assert.is_true(report.clean)
+      assert.equal(300, #report.running)
+      local text = tostring(report)
+      assert.is_nil(text:find("stack traceback", 1, true))
+      assert.matches("still running: 300 times a task, in c:wait", text, 1, true)
+      cancel()
+    end)
+  end)
+
+  it("has the place of a hook in its traceback, which a tail call leaves out", function()
+    testing.run(function(root)
+      local s = shutdown.new(root, { signals = {} })
+      local function hook(c) return testing.run(c) end
+      s:on("drain", "http", hook)
+      s:stop()
+      local failed = s:run().phases.drain.hooks[1]
+      local place = ("\n\tin the hook 'http', spec/shutdown_spec.lua:%d")
+        :format(debug.getinfo(hook, "S").linedefined)
+      assert.equal(place, failed.traceback:sub(-#place))
+    end)
+  end)
+
+  it("tells errors that cannot be printed, and a cause that cannot", function()
+    testing.run(function(root)
+      local broken = setmetatable({}, { __tostring = error, __index = error, __name = 5 })
+      local s = shutdown.new(root, { signals = {} })
+      s:on("stop", "hook", function() error(broken) end)
+      s:on("drain", "hook", function() return nil, broken end)
+      local list = reports(function()
+        s:go(function() error(broken) end)
+        s:stop(broken)
+        local report = s:run()
+        assert.is_true(rawequal(broken, report.phases.stop.hooks[1].err))
+        local _, count = tostring(report):gsub("cannot be printed", "")
+        assert.equal(4, count)
+        collectgarbage()
+        collectgarbage()
+        ctx.sleep(root, 1000)
+      end)
+      assert.equal(1, #list)
+      assert.matches("cannot be printed", list[1].message, 1, true)
+    end)
+  end)
+end)
+
+describe("a shutdown's options hold later:", function()
+  it("the longest times that it takes", function()
+    testing.run(function(root)
+      local ran = 0
+      local longest = 8.9e12
+      local s = shutdown.new(root, {
+        signals = {}, grace = longest,
+        timeouts = { readiness = math.huge, stop = longest, drain = math.huge, wait = longest },
+      })
+      for _, phase in ipairs { "readiness", "stop", "drain", "cancel", "wait", "force" } do
+        s:on(phase, "hook", function() ran = ran + 1 end)
+      end
+      s:stop()
+      assert.is_true(s:run().clean)
+      assert.equal(6, ran)
+    end)
+  end)
+
+  it("none that would fail, or not be heard", function()
+    local background = ctx.background()
+    for _, ms in ipairs { 1e300, 9e12, -1, 0 / 0, "1" } do
+      misuse.raises(function() shutdown.new(background, { timeouts = { drain = ms } }) end,
+        "options.timeouts.drain: a time in ms")
+    end
+    misuse.raises(function() shutdown.new(background, { signals = { a = "sigint" } }) end,
+      "options.signals: a list of names of signals")
+    misuse.raises(function() shutdown.new(background, { signals = { "sigint", "term" } }) end,
+      "options.signals[2]: the name of a signal")
+  end)
+end)
+
 describe("misuse of ctx.shutdown", function()
   local background = ctx.background()
 
   it("raises in new, and says which option", function()
     misuse.raises(function() shutdown.new({}) end, "bad argument #1 to 'new' (parent: a context")
-    misuse.raises(function() shutdown.new(background, { dely = 5 }) end, "no option 'dely'")
-    misuse.raises(function() shutdown.new(background, { delay = "5" }) end, "delay: milliseconds")
-    misuse.raises(function() shutdown.new(background, { grace = -1 }) end, "grace: milliseconds")
-    misuse.raises(function() shutdown.new(background, { delay = 0 / 0 }) end, "delay: milliseconds")
-    misuse.raises(function() shutdown.new(background, 5) end, "a table expected, got number")
+    misuse.raises(function() shutdown.new(background, { dely = 5 }) end, "\"dely\"; the nearest is")
+    misuse.raises(function() shutdown.new(background, { delay = "5" }) end, "delay: a time in ms")
+    misuse.raises(function() shutdown.new(background, { grace = -1 }) end, "grace: a time in ms")
+    misuse.raises(function() shutdown.new(background, { delay = 0 / 0 }) end, "delay: a time in ms")
+    misuse.raises(function() shutdown.new(background, 5) end, "a table expected, got 5")
     misuse.raises(function() shutdown.new(background, { ready = 5 }) end, "ready: a boolean")
     misuse.raises(function() shutdown.new(background, { timeouts = 5 }) end, "timeouts: a table")
     misuse.raises(function() shutdown.new(background, { timeouts = { drian = 1 } }) end,
-      "no phase 'drian'")
+      "got \"drian\"; the nearest is \"drain\"")
     misuse.raises(function() shutdown.new(background, { timeouts = { drain = {} } }) end,
-      "timeouts.drain: milliseconds")
-    misuse.raises(function() shutdown.new(background, { signals = { "sigkill" } }) end, "'sigkill'")
+      "options.timeouts.drain: a time in ms")
+    misuse.raises(function() shutdown.new(background, { signals = { "sigkill" } }) end,
+      "signals[1]: the name")
     misuse.raises(function() shutdown.new(background, { signals = "sigterm" }) end,
       "signals: a list")
     misuse.raises(function() shutdown.new(background, { signals = { sigterm = true } }) end,
-      "signals: 'true'")
+      "signals: a list of names")
   end)
 
   it("raises for hooks that would never run", function()
     testing.run(function(root)
       local s = shutdown.new(root)
       local function hook() end
-      misuse.raises(function() s:on("delay", "x", hook) end, "no phase 'delay' that takes hooks")
+      misuse.raises(function() s:on("delay", "x", hook) end, "phase: \"readiness\", ")
       misuse.raises(function() s:on("stop", hook) end, "#2 to 'on' (name: a string expected")
       misuse.raises(function() s:on("stop", "x") end, "#3 to 'on' (fn: a function expected")
       s:stop()
       misuse.raises(function() s:on("force", "x", hook) end, "the shutdown has begun")
-      misuse.raises(function() s:wait("x") end, "#1 to 'wait' (c: a context expected, got string)")
-      misuse.raises(function() s:go("x") end, "#1 to 'go' (fn: a function expected, got string)")
+      misuse.raises(function() s:wait("x") end, "#1 to 'wait' (c: a context expected, got \"x\")")
+      misuse.raises(function() s:go("x") end, "#1 to 'go' (fn: a function expected, got \"x\")")
     end)
   end)
 end)

@@ -6,6 +6,7 @@
 --- library only. A page describes by a heading, or a table's first cell, that begins with code, but
 --- not under "Beside Go".
 local ctx = require "ctx"
+local raises = require("spec.support.misuse").raises
 local testing = require "ctx.testing"
 
 local top = (debug.getinfo(1, "S").source:match("^@(.*)[/\\][^/\\]+$") or ".") .. "/../"
@@ -16,8 +17,10 @@ local function methods_of(object)
 end
 
 -- Modules for the library's own use.
-local internal = { loop = true, report = true, line = true, want = true, fields = true,
-  text = true, why = true }
+local internal = {
+  loop = true, report = true, line = true, owner = true, fifo = true, registry = true,
+  want = true, fields = true, text = true, why = true,
+}
 
 --- What there is of the classes of a module, by the name of their variable in the stub.
 local classes = {
@@ -240,6 +243,38 @@ for path in modules:lines() do
   end
 end
 modules:close()
+
+-- Cause: a method that did not look at its self failed deep inside, with an index of nil, when it
+-- was called with a dot. Cure: each begins with want.self, or C's check.
+describe("a method that is called on something else than an object of its class", function()
+  local strangers = { {}, 5, "text", ctx.background, setmetatable({}, {}) }
+
+  --- Raises unless the method does, at the caller's line, and says that it is about the object.
+  local function check(name, method, ...)
+    local stranger = ...
+    local message = raises(function() method(stranger, {}, {}) end)
+    local about = message:find("bad self", 1, true) or message:find("#1 to", 1, true)
+    assert(about, name .. ": " .. message)
+  end
+
+  for name, variables in pairs(classes) do
+    for variable, methods in pairs(variables) do
+      -- Errors are what their methods are given: any value may be one.
+      if variable ~= "Error" and name ~= "ctx.http" then
+        it(("raises at the caller's line: %s, %s"):format(name, variable), function()
+          for method, fn in pairs(methods) do
+            if type(fn) == "function" and not method:find("^_") then
+              check(variable .. ":" .. method, fn, nil)
+              for _, stranger in ipairs(strangers) do
+                check(variable .. ":" .. method, fn, stranger)
+              end
+            end
+          end
+        end)
+      end
+    end
+  end
+end)
 
 describe("the numbers of ctx.counters()", function()
   it("are all declared and described", function()

@@ -67,7 +67,7 @@ static int after_stop(lua_State* L) {
 static int after_func(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   lctx_context* c = lctx_checkcontext(L, 1, "c");
-  if (lua_type(L, 2) != LUA_TFUNCTION) lctx_typeerror(L, 2, "fn", "a function");
+  lctx_checkfn(L, 2, "fn");
   lua_settop(L, 2);
   lctx_after* after = (lctx_after*)lua_newuserdatauv(L, sizeof *after, 2);
   *after = (lctx_after){.S = S, .kind = LCTX_AFTER};

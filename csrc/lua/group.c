@@ -56,7 +56,7 @@ static int group_with_context(lua_State* L) {
 /* The group that is to start the function at stack index 2. */
 static lctx_group* check_start(lua_State* L) {
   lctx_group* g = lctx_checkgroup(L, 1);
-  if (lua_type(L, 2) != LUA_TFUNCTION) lctx_typeerror(L, 2, "fn", "a function");
+  lctx_checkfn(L, 2, "fn");
   if (lctx_stateof_group(g)->closed) luaL_error(L, "cannot start a task: the Lua state is closing");
   return g;
 }

@@ -59,6 +59,7 @@ enum lctx_ref {
   LCTX_REF_RESULTS,    /* slot -> packed results that could not go on a stack */
   LCTX_REF_TRACES,     /* slot -> traceback of the error that ended it */
   LCTX_REF_SPAWNS,     /* slot -> where the task was started, under debug */
+  LCTX_REF_OWNERS,     /* coroutine -> what it does for whom; weak keys */
   LCTX_REF_TASK_BODY,
   LCTX_REF_ON_ERROR,
   LCTX_REF_AFTERS, /* address -> after-func that is registered */
@@ -318,6 +319,8 @@ static inline lctx_state* lctx_stateof_tree(ctx_tree_t* tree) {
 /* The context at `arg`, or an error at the caller's line that calls it by `name`. */
 lctx_context* lctx_checkcontext(lua_State* L, int arg, const char* name);
 int lctx_typeerror(lua_State* L, int arg, const char* name, const char* expected);
+/* At `arg` is a function or an object that can be called, as a cancel; or an error like that. */
+void lctx_checkfn(lua_State* L, int arg, const char* name);
 void lctx_pusherr(lua_State* L, lctx_state* S, int err); /* nil for 0 */
 /* What a wait returns that ended with the context at `arg`, also before it began: nil and an error,
  * the sentinel or where there is a cause one that is both. Use as `return lctx_pushended(…)`. */

@@ -31,7 +31,7 @@ static int on_error(lua_State* co) {
   lctx_state* S = (lctx_state*)lua_touserdata(co, lua_upvalueindex(1));
   lctx_task* t = S->current;
   if (t == NULL || t->co != co) return 1;
-  lctx_traceback(co, co, NULL, 1);
+  lctx_owned_traceback(co, S, 1);
   lctx_set_at(co, S, LCTX_REF_TRACES, t->slot);
   return 1;
 }

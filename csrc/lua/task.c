@@ -25,7 +25,7 @@ static lctx_handle* check(lua_State* L, int arg) {
 /* ctx.go(fn, …) → the task's handle */
 static int task_go(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
-  if (lua_type(L, 1) != LUA_TFUNCTION) lctx_typeerror(L, 1, "fn", "a function");
+  lctx_checkfn(L, 1, "fn");
   if (S->closed) return luaL_error(L, "cannot start a task: the Lua state is closing");
   int nargs = lua_gettop(L) - 1;
   lctx_handle* h = (lctx_handle*)lua_newuserdatauv(L, sizeof *h, 1);
@@ -234,11 +234,12 @@ static int task_tostring(lua_State* L) {
 
 /* -- Reports ------------------------------------------------------------------------------------ */
 
-/* Pushes {kind =, status =, what =, spawned =, traceback =} of one record. */
+/* Pushes {kind =, status =, what =, spawned =, owner =, co =, traceback =} of one record. The table of
+ * texts is at stack index 2. */
 static void push_report(lua_State* L, lctx_task* t) {
   static const char* const kinds[] = {"free", "task", "coroutine", "main"};
   lctx_handle as_handle = {.task = t};
-  lua_createtable(L, 0, 5);
+  lua_createtable(L, 0, 7);
   lua_pushstring(L, kinds[t->kind]);
   lua_setfield(L, -2, "kind");
   lua_pushstring(L, status_of(&as_handle));
@@ -246,8 +247,19 @@ static void push_report(lua_State* L, lctx_task* t) {
   lua_pushstring(L, t->what != NULL ? t->what : "");
   lua_setfield(L, -2, "what");
   if (push_spawn(L, t)) lua_setfield(L, -2, "spawned");
-  lctx_traceback(L, t->co, NULL, 0);
-  lua_setfield(L, -2, "traceback");
+  /* Held from here on: what is allocated may run finalizers, and these may end tasks. */
+  lctx_pushplace(L, t, LCTX_PLACE_THREAD);
+  lua_State* co = lua_tothread(L, -1);
+  if (co == NULL) {
+    lua_pop(L, 1);
+  } else {
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -3, "co");
+    (void)lctx_toowner(L, t->S);
+    lua_setfield(L, -2, "owner");
+    lctx_shared_traceback(L, co, 2);
+    lua_setfield(L, -2, "traceback");
+  }
 }
 
 void lctx_reclaim(lua_State* L, lctx_state* S) {
@@ -264,7 +276,9 @@ static int core_tasks(lua_State* L) {
   lctx_reclaim(L, lctx_upstate(L));
   lua_settop(L, 0);
   lua_newtable(L);
+  lua_newtable(L); /* texts */
   lctx_each_record(L, lctx_upstate(L), add_report);
+  lua_settop(L, 1);
   return 1;
 }
 

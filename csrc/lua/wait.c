@@ -390,12 +390,8 @@ static void call_start(lua_State* L, lctx_task* t) {
 static int wait_await(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   lctx_context* c = lctx_checkcontext(L, AWAIT_C, "c");
-  if (lua_type(L, AWAIT_START) != LUA_TFUNCTION) {
-    lctx_typeerror(L, AWAIT_START, "start", "a function");
-  }
-  if (!lua_isnoneornil(L, AWAIT_FREE) && lua_type(L, AWAIT_FREE) != LUA_TFUNCTION) {
-    lctx_typeerror(L, AWAIT_FREE, "free", "a function or nil");
-  }
+  lctx_checkfn(L, AWAIT_START, "start");
+  if (!lua_isnoneornil(L, AWAIT_FREE)) lctx_checkfn(L, AWAIT_FREE, "free");
   lua_settop(L, AWAIT_TOP);
   if (ctx_err(c->c) != 0) return lctx_pushended(L, S, AWAIT_C);
   push_start(L);

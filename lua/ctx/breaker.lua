@@ -7,7 +7,8 @@
 ---     if errors.is(err, breaker.open) then … end
 local core = require "ctx.core"
 local errors = require "ctx.errors"
-local line = require "ctx.line"
+local fifo = require "ctx.fifo"
+local report = require "ctx.report"
 local want = require "ctx.want"
 
 local breaker = {}
@@ -31,32 +32,20 @@ local BUCKETS = 10 -- the window of a rate moves on in steps of a tenth
 ---@field is_failure? fun(err: any): any  whether an error counts; by default each does
 ---@field on_change? fun(from: string, to: string)
 
-local function is_count(value)
-  return want.is_whole(value, 1)
-end
-
-local function is_function(value)
-  return type(value) == "function"
-end
-
-local function is_duration(value)
-  return want.is_ms(value) and value > 0
-end
-
 local OPTIONS = {
-  name = { "a string", function(value) return type(value) == "string" end },
-  failures = { "a whole number of 1 or more", is_count },
-  rate = { "a number above 0, at most 1", function(value)
+  name = want.string,
+  failures = want.count,
+  rate = want.rule("a number above 0, at most 1,", function(value)
     return type(value) == "number" and value > 0 and value <= 1
-  end },
-  window = { "a time in ms", function(value)
-    return is_duration(value) and value < math.huge
-  end },
-  minimum = { "a whole number of 1 or more", is_count },
-  cooldown = { "a time in ms", is_duration },
-  probes = { "a whole number of 1 or more", is_count },
-  is_failure = { "a function", is_function },
-  on_change = { "a function", is_function },
+  end),
+  window = want.rule("a positive number of ms, and not math.huge,", function(value)
+    return want.is_ms(value) and value > 0 and value < math.huge
+  end),
+  minimum = want.count,
+  cooldown = want.positive_ms,
+  probes = want.count,
+  is_failure = want.fn,
+  on_change = want.fn,
 }
 
 ---@class ctx.Breaker
@@ -65,8 +54,9 @@ local OPTIONS = {
 ---@field _in_a_row integer failures, while closed
 ---@field _buckets table    { step =, calls =, failed = } for the window of a rate
 ---@field _until number     while open: when it will let probes through
----@field _probing integer  while half-open: probes under way
----@field _passed integer   and those that have succeeded
+---@field _probing integer  while half-open: probes under way, but for overdue ones
+---@field _waiting ctx.Fifo of their permits, and of some that are settled
+---@field _passed integer   probes that have succeeded
 local Breaker = {}
 local metatable = { __name = "ctx.breaker", __index = Breaker }
 
@@ -74,8 +64,7 @@ local metatable = { __name = "ctx.breaker", __index = Breaker }
 ---@param options? ctx.breaker.Options
 ---@return ctx.Breaker
 function breaker.new(options)
-  options = options == nil and {} or options
-  want.options(options, "new", 1, OPTIONS)
+  options = want.options(options, "new", 1, OPTIONS)
   local failures = options.failures or (options.rate and math.huge or 5)
   return setmetatable({
     _name = options.name, _failures = failures, _rate = options.rate,
@@ -83,7 +72,7 @@ function breaker.new(options)
     _cooldown = options.cooldown or 30000, _probes = options.probes or 1,
     _is_failure = options.is_failure, _on_change = options.on_change,
     _state = "closed", _era = 0, _in_a_row = 0, _buckets = {}, _until = 0, _probing = 0,
-    _passed = 0,
+    _waiting = fifo.new(), _passed = 0,
   }, metatable)
 end
 
@@ -92,16 +81,17 @@ end
 local function change(self, state)
   local from = self._state
   self._state, self._era = state, self._era + 1
-  self._in_a_row, self._buckets, self._probing, self._passed = 0, {}, 0, 0
+  self._in_a_row, self._buckets, self._passed = 0, {}, 0
+  self._probing, self._waiting = 0, fifo.new()
   if state == "open" then
     self._until = core.now() + self._cooldown
   end
   if self._on_change then
-    self._on_change(from, state)
+    report.guard("breaker", "on_change", self._on_change, from, state)
   end
 end
 
---- Time alone ends the open state; it is looked at when somebody asks.
+--- Time alone ends the open state; the next call looks at it.
 local function current(self)
   if self._state == "open" and core.now() >= self._until then
     change(self, "half-open")
@@ -137,18 +127,12 @@ local function record_closed(self, is_failure)
   end
 end
 
---- What became of a call: true failed, false did not, nil says nothing.
-local function record(self, era, is_failure)
-  if era ~= self._era then
-    return
-  elseif self._state == "closed" then
-    if is_failure ~= nil then
-      record_closed(self, is_failure)
-    end
-    return
+--- What became of a probe, which counts also when it took longer than it held its place.
+local function record_probe(self, permit, is_failure)
+  if permit._due then
+    permit._due = false
+    self._probing = self._probing - 1
   end
-  -- Half-open: nothing is let through in the open state.
-  self._probing = self._probing - 1
   if is_failure then
     change(self, "open")
   elseif is_failure == false then
@@ -164,15 +148,21 @@ end
 ---@class ctx.breaker.Permit
 ---@field _breaker ctx.Breaker?
 ---@field _era integer
+---@field _due number|false  of a probe: until then it keeps others out
 ---@field _c ctx.Context?
 local Permit = {}
 local permit_metatable = { __name = "ctx.breaker.permit", __index = Permit }
 
+--- What became of a call: true failed, false did not, nil says nothing.
 local function settle(permit, is_failure)
   local of = permit._breaker
-  if of then
-    permit._breaker = nil
-    record(of, permit._era, is_failure)
+  permit._breaker = nil
+  if not of or permit._era ~= of._era then
+    return
+  elseif of._state == "half-open" then -- nothing is let through in the open state
+    record_probe(of, permit, is_failure)
+  elseif is_failure ~= nil then
+    record_closed(of, is_failure)
   end
 end
 
@@ -188,7 +178,7 @@ function Permit:fail()
   settle(self, true)
 end
 
---- Whether the call was given up by who made it: that says nothing about what was called.
+--- Whether the caller gave up: that says nothing about the called service.
 local function given_up(c)
   return c ~= nil and c:err() == errors.canceled
 end
@@ -198,21 +188,43 @@ function permit_metatable.__close(permit, err)
   settle(permit, err ~= nil and not given_up(permit._c) or nil)
 end
 
+--- Lets go of probes that are settled, or overdue: a probe that hangs, or whose permit was dropped,
+--- would keep all others out for ever.
+local function expire(self)
+  local now, oldest = core.now(), fifo.peek(self._waiting)
+  while oldest and not (oldest._due and oldest._due > now) do
+    fifo.pop(self._waiting)
+    if oldest._due then
+      oldest._due = false
+      self._probing = self._probing - 1
+    end
+    oldest = fifo.peek(self._waiting)
+  end
+end
+
 local function allow(self, c)
   local state = current(self)
+  if state == "half-open" then
+    expire(self)
+  end
   local refused = state == "open"
     or state == "half-open" and self._probing + self._passed >= self._probes
   if refused then
     return nil, self._name and errors.wrap(breaker.open, self._name) or breaker.open
   end
+  local permit = setmetatable({ _breaker = self, _era = self._era, _due = false, _c = c },
+    permit_metatable)
   if state == "half-open" then
+    fifo.push(self._waiting, permit)
+    permit._due = core.now() + self._cooldown
     self._probing = self._probing + 1
   end
-  return setmetatable({ _breaker = self, _era = self._era, _c = c }, permit_metatable)
+  return permit
 end
 
 --- A permit to make one call, to be closed: `local permit <close>, err = b:allow()`. Say
---- permit:succeed() or permit:fail(); without, it says nothing, as when the caller gave up.
+--- permit:succeed() or permit:fail(); without either it says nothing, as when the caller gave up. A
+--- probe that has said nothing after the cooldown's time lets another one through.
 ---@return ctx.breaker.Permit? permit
 ---@return ctx.Error? err  is breaker.open
 function Breaker:allow()
@@ -246,7 +258,7 @@ function Breaker:call(c, fn, ...)
   want.self(self, metatable, "call")
   want.context(c, "call")
   want.fn(fn, "call", 2)
-  local err = line.ended(c)
+  local err = c:ended()
   if err ~= nil then
     return nil, err
   end

@@ -7,9 +7,11 @@
 ---     for job in jobs:iter(c) do … end      -- until the channel is closed, or c ends
 ---
 --- Nil is no value: it would end such a loop, and could not be told from the end.
+local fifo = require "ctx.fifo"
 local line = require "ctx.line"
-local want = require "ctx.want"
+local returned = require "ctx.channel.returned"
 local select = require "ctx.channel.select"
+local want = require "ctx.want"
 
 local channel = { select = select.select }
 
@@ -21,80 +23,76 @@ local CLOSED = select.CLOSED
 
 ---@class ctx.Channel
 ---@field _capacity integer
----@field _buffer table     values, from _first on
----@field _first integer
----@field _count integer    more than _capacity only when a value came back
----@field _granted integer  values that were given to one who waited
----@field _orders table|false  of the values that came back, the number of the grant
+---@field _buffer ctx.Fifo
+---@field _granted integer  values that were given to a waiting receiver
+---@field _returned ctx.channel.Returned|false  those of them that came back, before the buffer's
 ---@field _closed boolean
 ---@field _receivers ctx.Line
 ---@field _senders ctx.Line  of entries with an `offer`
 local Channel = {}
 local metatable = { __name = select.CHANNEL, __index = Channel }
 
+local CAPACITY = want.whole(0)
+
 --- A channel that buffers `capacity` values. With none, the default, a send and a recv meet.
 ---@param capacity? integer
 ---@return ctx.Channel
 function channel.new(capacity)
-  capacity = capacity == nil and 0 or capacity
-  want.argument(want.is_whole(capacity, 0), "new", 1, "capacity",
-    "a whole number of 0 or more", capacity)
+  capacity = CAPACITY(capacity == nil and 0 or capacity, "new", 1, "capacity")
   return setmetatable({
-    _capacity = math.tointeger(capacity), _buffer = {}, _first = 1, _count = 0, _closed = false,
-    _granted = 0, _orders = false,
+    _capacity = capacity, _buffer = fifo.new(), _granted = 0, _returned = false, _closed = false,
     _receivers = line.new(), _senders = line.new(),
   }, metatable)
 end
 
 -- -- What changes hands --------------------------------------------------------------------------
 
-local function append(self, value)
-  self._buffer[self._first + self._count] = value
-  self._count = self._count + 1
+--- How many values there are: more than its capacity only when some came back.
+local function count(self)
+  local back = self._returned
+  return self._buffer.count + (back and back.count or 0)
 end
 
---- Gives the value away without waiting: to the first who waits for one, else into the buffer.
+--- Gives the value away without waiting: to the first that waits for one, else into the buffer.
 function Channel:_offer(value)
   local receiver = line.grant(self._receivers, value)
   if receiver then
     self._granted = self._granted + 1
     receiver.waiter.order = self._granted
     return true
-  elseif self._count < self._capacity then
-    append(self, value)
+  elseif count(self) < self._capacity then
+    fifo.push(self._buffer, value)
     return true
   end
   return false
 end
 
---- Takes a value without waiting; nil if there is none. What leaves the buffer makes room for the
---- first who waits to send. Only without a buffer, and with it empty, can a sender's value be taken
---- from its hands.
+--- Takes a value without waiting; nil if there is none. A value that leaves makes room for the
+--- first that waits to send. Only without a buffer, and when none came back, can a sender's value
+--- be taken from its hands.
 function Channel:_receive()
-  if self._count == 0 then
+  local back, buffer = self._returned, self._buffer
+  local value
+  if back and back.count > 0 then
+    value = returned.pop(back)
+  elseif buffer.count > 0 then
+    value = fifo.pop(buffer)
+  else
     local sender = line.grant(self._senders)
     return sender and sender.offer
   end
-  local first = self._first
-  local value = self._buffer[first]
-  self._buffer[first] = nil
-  if self._orders then
-    self._orders[first] = nil
-  end
-  self._count = self._count - 1
-  self._first = self._count > 0 and first + 1 or 1
-  if self._count < self._capacity then
+  if count(self) < self._capacity then
     local sender = line.grant(self._senders)
     if sender then
-      append(self, sender.offer)
+      fifo.push(buffer, sender.offer)
     end
   end
   return value
 end
 
 --- A value was granted to a receiver that will not take it: the next one gets it, or it goes back
---- to the front, behind those that were granted before it. Its sender has gone on, so this may be
---- one more than there is room for.
+--- before those that were granted later, and before the buffer. Its sender has gone on, so this may
+--- be one more than there is room for.
 function Channel:_put_back(waiter)
   local value, order = waiter.value, waiter.order
   if value == CLOSED then
@@ -105,13 +103,8 @@ function Channel:_put_back(waiter)
     receiver.waiter.order = order
     return
   end
-  local buffer, orders, place = self._buffer, self._orders or {}, self._first - 1
-  self._orders, self._first, self._count = orders, place, self._count + 1
-  while orders[place + 1] and orders[place + 1] < order do
-    buffer[place], orders[place] = buffer[place + 1], orders[place + 1]
-    place = place + 1
-  end
-  buffer[place], orders[place] = value, order
+  self._returned = self._returned or returned.new()
+  returned.push(self._returned, value, order)
 end
 
 local function refuse_nil(name, position, value)
@@ -132,7 +125,7 @@ function Channel:send(c, value)
   want.self(self, metatable, "send")
   want.context(c, "send")
   refuse_nil("send", 2, value)
-  local err = line.ended(c)
+  local err = c:ended()
   if err ~= nil then
     return nil, err
   elseif self._closed then
@@ -151,7 +144,7 @@ function Channel:send(c, value)
   local ok
   ok, err = waiter:wait(SEND)
   if ok and waiter.value == CLOSED then
-    ok, err = nil, line.ended(c)
+    ok, err = nil, c:ended()
     if err == nil then
       error("channel:send: the channel was closed while this waited", 2)
     end
@@ -169,7 +162,7 @@ end
 function Channel:recv(c)
   want.self(self, metatable, "recv")
   want.context(c, "recv")
-  local err = line.ended(c)
+  local err = c:ended()
   if err ~= nil then
     return nil, err
   end
@@ -220,8 +213,9 @@ function Channel:try_recv()
   return value
 end
 
---- No more values: receivers get what is left, then `channel.closed`. Whoever waits to send raises,
---- so let the only sender close, or one task that waits for all senders. Closing twice raises.
+--- No more values: receivers get what is left, then `channel.closed`. A task that waits to send
+--- raises, so let the only sender close, or one task that waits for all senders. Closing twice
+--- raises.
 function Channel:close()
   want.self(self, metatable, "close")
   if self._closed then
@@ -249,7 +243,7 @@ end
 ---@return integer capacity
 function Channel:len()
   want.self(self, metatable, "len")
-  return self._count, self._capacity
+  return count(self), self._capacity
 end
 
 ---@return boolean

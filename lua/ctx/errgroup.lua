@@ -26,22 +26,16 @@ errgroup.with_context = core.group_with_context
 ---@return ctx.Group g
 errgroup.new = core.group
 
-local function with_traceback(err)
-  return errors.raised(err, debug.traceback(nil, 2))
-end
-
 --- One task of collect: what it returns is stored, what it fails with begins with its name.
 local function run(results, name, fn, gctx)
-  local returned, value, err = xpcall(fn, with_traceback, gctx)
-  if not returned then
-    local raised = value
-    err = errors.wrap(raised, tostring(name))
-    err.traceback = raised.traceback
-    return nil, err
-  elseif not value and err ~= nil then
-    return nil, errors.wrap(err, tostring(name))
+  local returned, value, err = errors.call(fn, gctx)
+  if returned and (value or err == nil) then
+    results[name] = value
+    return nil
   end
-  results[name] = value
+  local failure = errors.wrap(returned and err or value, errors.describe(name))
+  failure.traceback = not returned and err or failure.traceback
+  return nil, failure
 end
 
 --- Runs all functions at once, each as fn(gctx), and collects what they return under their names.
@@ -56,10 +50,10 @@ function errgroup.collect(c, functions)
   want.argument(type(functions) == "table", "collect", 2, "functions", "a table of functions",
     functions)
   for _, fn in pairs(functions) do
-    want.argument(type(fn) == "function", "collect", 2, "functions", "a table of functions", fn)
+    want.argument(want.fn[2](fn), "collect", 2, "functions", "a table of functions", fn)
   end
   if c:done() then
-    return nil, errors.ended(c:err(), c:cause())
+    return nil, c:ended()
   end
   core.check_wait(c, "errgroup.collect")
   local results = {}

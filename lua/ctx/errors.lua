@@ -35,15 +35,19 @@ local function make(object, level)
 end
 
 --- The list of what `err` wraps, with its length; nil if it wraps nothing. Classes other than ours
---- take part by a metamethod `unwrap(err)` that returns the wrapped errors.
+--- take part by a metamethod `unwrap(err)` that returns the wrapped errors; when it raises, there
+--- are none.
 local function wrapped_by(err)
   if getmetatable(err) == Error then
     return err, #err
   end
   local unwrap = metamethod(err, "unwrap")
   if unwrap then
-    local list = table.pack(unwrap(err))
-    return list, list.n
+    local list = table.pack(pcall(unwrap, err))
+    if not list[1] then
+      return {}, 0
+    end
+    return table.move(list, 2, list.n, 1, {}), list.n - 1
   end
 end
 
@@ -72,13 +76,19 @@ local function search(err, matches, wanted)
   return false
 end
 
+--- What a class raises when it is asked is no answer; it must not replace the error.
+local function says(is, err, target)
+  local ok, answer = pcall(is, err, target)
+  return ok and answer
+end
+
 local function is_match(err, target)
   if rawequal(err, target) then
     return true
   end
   local of_err, of_target = metamethod(err, "is"), metamethod(target, "is")
-  return of_err and of_err(err, target)
-    or of_target and of_target ~= of_err and of_target(err, target)
+  return of_err and says(of_err, err, target)
+    or of_target and of_target ~= of_err and says(of_target, err, target)
 end
 
 local function has_metatable(err, metatable)
@@ -203,17 +213,17 @@ local function catch(err)
   return setmetatable({ err = err, trace = core.traceback(nil, 2) }, Caught)
 end
 
-local function settle(ok, value, ...)
+local function settle(ok, ...)
   if ok then
-    return true, value, ...
-  elseif getmetatable(value) == Caught then
-    local err = value.err
-    if err == nil then
-      err = errors.raised(nil, value.trace)
-    end
-    return false, err, value.trace
+    return true, ...
   end
-  return false, value, nil
+  local caught = ...
+  if getmetatable(caught) ~= Caught then -- no memory: for that, Lua calls no handler
+    return false, caught, nil
+  elseif caught.err == nil then
+    return false, errors.raised(nil, caught.trace), caught.trace
+  end
+  return false, caught.err, caught.trace
 end
 
 --- Internal: the one place that runs a caller's function under a message handler.
@@ -238,9 +248,11 @@ end
 ---@param fn any  a function, or an object that can be called
 ---@return string
 function errors.place(fn)
-  local metatable = debug.getmetatable(fn)
-  local of = type(fn) == "function" and fn or type(metatable) == "table" and metatable.__call
-  local info = type(of) == "function" and debug.getinfo(of, "S")
+  if type(fn) ~= "function" then
+    local metatable = debug.getmetatable(fn)
+    fn = type(metatable) == "table" and rawget(metatable, "__call")
+  end
+  local info = type(fn) == "function" and debug.getinfo(fn, "S")
   if not info or info.what == "C" then
     return "a function in C"
   end

@@ -93,7 +93,7 @@ end
 ---@param ... any  arguments for main
 ---@return any ... what main returned
 function ctx.run(main, ...)
-  want.argument(type(main) == "function", "run", 1, "main", "a function", main)
+  want.fn(main, "run", 1, "main")
   if not select(2, coroutine.running()) then
     error("ctx.run: this is a coroutine already; start a task with ctx.go", 2)
   end

@@ -6,6 +6,7 @@
 --- threads may wake the loop. What luv calls back runs one turn of the scheduler.
 local core = require "ctx.core"
 local errors = require "ctx.errors"
+local want = require "ctx.want"
 
 -- One per Lua state, kept in C's registry: a second instance of this module must not make handles
 -- of its own, and luv's first table must stay, since older luv frees the loop with it.
@@ -158,10 +159,10 @@ local function close(thing)
 end
 
 core.hook("abort", function(thing)
-  if type(thing) == "function" then
-    thing()
-  elseif is_handle(thing) then
+  if is_handle(thing) then
     close(thing)
+  elseif want.fn[2](thing) then
+    thing()
   elseif type(thing) == "userdata" then
     -- A request that is running already cannot be cancelled: its result will come, and be dropped.
     -- One that is over raises: so much the better.

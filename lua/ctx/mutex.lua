@@ -33,7 +33,7 @@ end
 
 --- The wait of lock and hold.
 local function acquire(self, c, what)
-  local err = line.ended(c)
+  local err = c:ended()
   if err ~= nil then
     return nil, err
   elseif not self._locked then

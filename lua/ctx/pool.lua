@@ -13,17 +13,17 @@
 --- A worker is there only while it has something to do: a pool without items is no task, and
 --- nothing that keeps a program alive.
 local core = require "ctx.core"
-local ctx = require "ctx"
 local errors = require "ctx.errors"
+local fifo = require "ctx.fifo"
 local line = require "ctx.line"
 local report = require "ctx.report"
-local semaphore = require "ctx.semaphore"
+local want = require "ctx.want"
 
 local DRAIN, CLOSE = line.name("pool:drain"), line.name("pool:close")
 
 local pool = {}
 
---- What submit answers once the pool takes no more items.
+--- What submit answers once the pool has been drained.
 pool.closed = core.shared("ctx.pool").closed or errors.new("pool: closed") ---@type ctx.Error
 core.shared("ctx.pool").closed = pool.closed
 
@@ -34,34 +34,7 @@ local KEPT = 100
 local Pool = {}
 local metatable = { __name = "ctx.pool", __index = Pool }
 
-local function check(ok, name, position, argument, expected, value)
-  if not ok then
-    local class = getmetatable(value)
-    local got = type(value) == "number" and tostring(value)
-      or type(class) == "table" and class.__name or type(value)
-    error(("bad argument #%d to '%s' (%s: %s expected, got %s)")
-      :format(position, name, argument, expected, got), 3)
-  end
-end
-
-local function is_count(value, least)
-  return math.type(value) == "integer" and value >= least
-end
-
-local function fault(options)
-  if not is_count(options.workers, 1) then
-    return "workers: a whole number of 1 or more expected, got " .. tostring(options.workers)
-  elseif options.queue ~= nil and not is_count(options.queue, 0) then
-    return "queue: a whole number of 0 or more expected, got " .. tostring(options.queue)
-  elseif options.on_error ~= nil and type(options.on_error) ~= "function" then
-    return "on_error: a function expected, got " .. type(options.on_error)
-  end
-  for name in pairs(options) do
-    if name ~= "workers" and name ~= "queue" and name ~= "on_error" then
-      return ("there is no option '%s'"):format(tostring(name))
-    end
-  end
-end
+local OPTIONS = { workers = want.count, queue = want.whole(0), on_error = want.fn }
 
 ---@class ctx.Pool.Options
 ---@field workers integer   items that are worked on at a time
@@ -77,53 +50,43 @@ end
 ---@param fn fun(c: ctx.Context, item: any): any, any
 ---@return ctx.Pool
 function pool.new(c, options, fn)
-  check(core.kind(c) == "context", "new", 1, "c", "a context", c)
-  check(type(options) == "table", "new", 2, "options", "a table", options)
-  check(type(fn) == "function", "new", 3, "fn", "a function", fn)
-  local wrong = fault(options)
-  if wrong then
-    error("bad argument #2 to 'new' (options: " .. wrong .. ")", 2)
-  end
+  want.context(c, "new")
+  options = want.options(options, "new", 2, OPTIONS)
+  want.count(options.workers, "new", 2, "options.workers")
+  want.fn(fn, "new", 3)
   local self = setmetatable({
     _workers = options.workers,
-    _places = semaphore.new(options.workers + (options.queue or 0)),
+    _places = core.semaphore(options.workers + (options.queue or 0)),
     _on_error = options.on_error,
     _fn = fn,
-    _active = 0, -- workers that are there
-    _taken = 0,  -- items that were taken, and are not done with
-    _items = {}, _first = 1, _last = 0,
+    _active = 0,   -- workers that are there
+    _starting = 0, -- of these, those that have not taken an item yet: there is one queued for each
+    _taken = 0,    -- items that were taken, and are not done with
+    _items = fifo.new(), -- queued, those that a worker is about to take included
     _drainers = line.gate(),
     _errors = {}, _failed = 0, _done = 0,
     _dropped = {},
   }, metatable)
-  self._c, self._cancel = ctx.with_cancel(c)
-  self._open, self._close = ctx.with_cancel(self._c) -- done: no more items
+  self._c, self._cancel = core.with_cancel(c)
+  self._open, self._close = core.with_cancel(self._c) -- done: no more items
   return self
 end
 
 -- -- Workers ------------------------------------------------------------------------------------
 
-local function with_traceback(err)
-  return { err = err, traceback = debug.traceback(nil, 2) }
-end
-
---- Errors of on_error are nobody's; they must not end a worker.
 local function failed(self, item, err, traceback)
   self._failed = self._failed + 1
+  traceback = traceback and traceback .. report.place(self._fn, "the pool's function")
   if self._on_error then
-    local ok, raised = xpcall(self._on_error, debug.traceback, err, item, traceback)
-    if not ok then
-      report.send("pool: on_error failed: " .. report.describe(raised), "pool")
-    end
+    report.guard("pool", "on_error", self._on_error, err, item, traceback)
   elseif #self._errors < KEPT then
     table.insert(self._errors, { item = item, err = err, traceback = traceback })
   end
 end
 
-local function process(self, item)
-  local ok, value, err = xpcall(self._fn, with_traceback, self._c, item)
+local function settle(self, item, ok, value, err)
   if not ok then
-    failed(self, item, value.err, value.traceback)
+    failed(self, item, value, err)
   elseif not value and err ~= nil then
     failed(self, item, err)
   else
@@ -139,23 +102,12 @@ local function leave(self)
   end
 end
 
-local function next_item(self)
-  if self._first > self._last then
-    return nil
-  end
-  local item = self._items[self._first]
-  self._items[self._first] = nil
-  self._first = self._first + 1
-  return item
-end
-
---- Items that no worker took before the end are handed back by p:dropped().
+--- Once the pool is cancelled, what no worker has begun is handed back by p:dropped().
 local function drop_rest(self)
-  local item = next_item(self)
-  while item ~= nil do
-    table.insert(self._dropped, item)
+  local items = self._items
+  while items.count > 0 do
+    table.insert(self._dropped, fifo.pop(items))
     leave(self)
-    item = next_item(self)
   end
 end
 
@@ -165,6 +117,11 @@ Leaving.__index = Leaving
 
 local work
 
+local function start(self)
+  self._active, self._starting = self._active + 1, self._starting + 1
+  core.go(work, self)
+end
+
 function Leaving:__close()
   local p = self.pool
   if self.busy then
@@ -173,54 +130,53 @@ function Leaving:__close()
   p._active = p._active - 1
   if p._c:done() then
     drop_rest(p)
-  elseif p._first <= p._last then
-    p._active = p._active + 1
-    ctx.go(work, p, next_item(p))
+  elseif p._items.count > p._starting then
+    start(p)
   end
 end
 
-function work(self, item)
-  local leaving <close> = setmetatable({ pool = self }, Leaving)
-  while item ~= nil and not self._c:done() do
+function work(self)
+  local leaving <close> = setmetatable({ pool = self, busy = false }, Leaving)
+  self._starting = self._starting - 1
+  while not self._c:done() do
+    local item = fifo.pop(self._items)
+    if item == nil then
+      return
+    end
     leaving.busy = true
-    process(self, item)
+    settle(self, item, errors.call(self._fn, self._c, item))
     leaving.busy = false
     leave(self)
-    item = next_item(self)
-  end
-  if item ~= nil then
-    table.insert(self._dropped, item)
-    leave(self)
   end
 end
 
---- Brings an item, which has a place already, to a worker or into the queue.
+--- Brings an item, which has a place already, into the queue, with a worker if one may come.
 local function enter(self, item)
   self._taken = self._taken + 1
+  fifo.push(self._items, item)
   if self._active < self._workers then
-    self._active = self._active + 1
-    ctx.go(work, self, item)
-  else
-    self._last = self._last + 1
-    self._items[self._last] = item
+    start(self)
   end
 end
 
 -- -- Items in -------------------------------------------------------------------------------------
 
---- Why no item is taken any more; or nil.
+--- Why no item is taken any more; or nil. After a drain it is pool.closed, with the cause if the
+--- pool was cancelled meanwhile.
 local function refusal(self)
-  if self._c:done() then
-    return self._open:cause() == pool.closed and pool.closed
-      or errors.ended(self._c:err(), self._c:cause())
+  if not self._open:done() then
+    return nil
+  elseif not rawequal(self._open:cause(), pool.closed) then
+    return self._c:ended()
   end
-  return self._open:done() and pool.closed or nil
+  local cause = self._c:cause()
+  return rawequal(cause, errors.canceled) and pool.closed or errors.ended(pool.closed, cause)
 end
 
 --- Waits for a place, as long as c lives and the pool is open.
 local function wait_for_place(self, c)
   core.check_wait(c, "pool:submit")
-  local either, cancel <close> = ctx.any(c, self._open)
+  local either, cancel <close> = core.any(c, self._open)
   local ok, err = self._places:acquire(either)
   if not ok then
     return nil, not c:done() and refusal(self) or err
@@ -228,17 +184,27 @@ local function wait_for_place(self, c)
   return true
 end
 
+local function refuse_nil(item, name, position)
+  want.argument(item ~= nil, name, position, "item", "anything but nil", item, 1)
+end
+
 --- Hands over an item, and waits for a place when all are taken: true; or nil and an error, and the
---- item was not taken: c is done, or the pool is (pool.closed after drain).
+--- item was not taken: c is done, or the pool is. After a drain the error is pool.closed, after a
+--- cancel it wraps the cause.
+---@async
 ---@param c ctx.Context
 ---@param item any  not nil
 ---@return true? ok
 ---@return any? err
 function Pool:submit(c, item)
-  check(core.kind(c) == "context", "submit", 1, "c", "a context", c)
-  check(item ~= nil, "submit", 2, "item", "a value", item)
-  local err = c:done() and errors.ended(c:err(), c:cause()) or refusal(self)
-  if err then
+  want.self(self, metatable, "submit")
+  want.context(c, "submit")
+  refuse_nil(item, "submit", 2)
+  local err = c:ended()
+  if err == nil then
+    err = refusal(self)
+  end
+  if err ~= nil then
     return nil, err
   end
   if not self._places:try_acquire() then
@@ -256,8 +222,9 @@ end
 ---@param item any  not nil
 ---@return boolean taken
 function Pool:try_submit(item)
-  check(item ~= nil, "try_submit", 1, "item", "a value", item)
-  if refusal(self) or not self._places:try_acquire() then
+  want.self(self, metatable, "try_submit")
+  refuse_nil(item, "try_submit", 1)
+  if refusal(self) ~= nil or not self._places:try_acquire() then
     return false
   end
   enter(self, item)
@@ -267,13 +234,17 @@ end
 -- -- The end --------------------------------------------------------------------------------------
 
 --- Takes no more items, and waits until all that were taken are done with: true; or nil and an
---- error when c is done before, and the work goes on. Those who wait in submit are turned away.
---- Again, it waits again.
+--- error when c is done before, and the work goes on. Those that wait in submit are turned away.
+--- Calling it again waits again.
+---@async
 ---@param c? ctx.Context
 ---@return true? ok
 ---@return any? err
 function Pool:drain(c)
-  check(c == nil or core.kind(c) == "context", "drain", 1, "c", "a context", c)
+  want.self(self, metatable, "drain")
+  if c ~= nil then
+    want.context(c, "drain")
+  end
   if self._taken > 0 then
     core.check_wait(c, "pool:drain")
   end
@@ -292,8 +263,10 @@ end
 --- Ends the context of all workers, and takes no more. Queued items are not begun: see dropped().
 ---@param cause? any
 function Pool:cancel(cause)
+  want.self(self, metatable, "cancel")
   self._cancel(cause)
   self._close()
+  drop_rest(self)
 end
 
 --- Leaving the scope cancels, with an error as the cause, and waits for the workers.
@@ -308,21 +281,28 @@ end
 ---@return table[] failures
 ---@return integer count
 function Pool:errors()
+  want.self(self, metatable, "errors")
   return self._errors, self._failed
 end
 
---- The items that were taken, and never begun, since the pool was cancelled before.
+--- The items that were taken, and never begun, since the pool was cancelled before. It is complete
+--- as soon as the pool's context is done.
 ---@return any[]
 function Pool:dropped()
+  want.self(self, metatable, "dropped")
+  if self._c:done() then -- perhaps by its parent, of which no worker has heard yet
+    drop_rest(self)
+  end
   return self._dropped
 end
 
 --- How it stands: items worked on, queued, done without failure, failed.
 ---@return { working: integer, queued: integer, done: integer, failed: integer }
 function Pool:stats()
+  want.self(self, metatable, "stats")
   return {
-    working = self._active, queued = self._last - self._first + 1, done = self._done,
-    failed = self._failed,
+    working = self._active, queued = self._items.count - self._starting,
+    done = self._done, failed = self._failed,
   }
 end
 

@@ -24,8 +24,9 @@ shared.lines = shared.lines or 0
 ---@param fn? fun(message: string, kind: string)
 ---@return fun(message: string, kind: string) previous
 function report.set(fn)
-  want.argument(fn == nil or type(fn) == "function", "set_report", 1, "fn", "a function or nil",
-    fn)
+  if fn ~= nil then
+    want.fn(fn, "set_report", 1)
+  end
   local previous = shared.report
   shared.report = fn or to_stderr
   shared.losses, shared.lines = {}, 0 -- this one has not heard of them
@@ -95,16 +96,10 @@ core.hook("task_failed", function(err, trace)
   send("a task failed, and nobody waited for it: " .. report.full(err, trace), "task")
 end)
 
---- Whether that is known of the error; what its class raises when it is asked is no answer.
-local function is_surely(err, target)
-  local ok, answer = pcall(errors.is, err, target)
-  return ok and answer
-end
-
 --- The first error of a group that nobody asked for; that its tasks were cancelled is no news, and
 --- neither is what the scope of the group was left with.
 core.hook("group_failed", function(err, left_with)
-  if not is_surely(err, errors.canceled) and not is_surely(left_with, err) then
+  if not errors.is(err, errors.canceled) and not errors.is(left_with, err) then
     send("a group failed, and nobody waited for it: " .. report.full(err), "group")
   end
 end)
@@ -171,7 +166,8 @@ function report.asleep()
   local lines = {}
   for _, task in ipairs(core.tasks()) do
     if task.status == "waiting" then
-      lines[#lines + 1] = ("%s waiting in %s%s\n%s"):format(task.kind, task.what,
+      local who = task.owner and task.owner .. "," or task.kind
+      lines[#lines + 1] = ("%s waiting in %s%s\n%s"):format(who, task.what,
         task.spawned and ", started at " .. task.spawned:gsub(":%s*$", "") or "", task.traceback)
     end
   end

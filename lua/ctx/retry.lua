@@ -7,7 +7,7 @@
 --- would outlast it.
 local core = require "ctx.core"
 local errors = require "ctx.errors"
-local line = require "ctx.line"
+local report = require "ctx.report"
 local want = require "ctx.want"
 
 local retry = {}
@@ -38,15 +38,16 @@ function Stopped.unwrap(err)
 end
 
 function Stopped.__tostring(err)
+  local last = errors.describe(err.last)
   local attempts = err.attempts == 1 and "1 attempt" or err.attempts .. " attempts"
   if err.reason == "done" then
-    local ended = err.ended and tostring(err.ended) .. ": " or ""
-    return ("%sstopped after %s: %s"):format(ended, attempts, err.last)
+    local ended = err.ended and errors.describe(err.ended) .. ": " or ""
+    return ("%sstopped after %s: %s"):format(ended, attempts, last)
   elseif err.reason == "budget" then
     return ("gave up after %s, the next, in %.0f ms, being past the deadline: %s")
-      :format(attempts, err.delay, err.last)
+      :format(attempts, err.delay, last)
   end
-  return ("gave up after %s: %s"):format(attempts, err.last)
+  return ("gave up after %s: %s"):format(attempts, last)
 end
 
 function Permanent.unwrap(err)
@@ -54,7 +55,7 @@ function Permanent.unwrap(err)
 end
 
 function Permanent.__tostring(err)
-  return tostring(err.err)
+  return errors.describe(err.err)
 end
 
 --- Marks an error: another attempt will not help. `retry.call` returns it as it was, at once.
@@ -88,49 +89,59 @@ end
 ---@field retryable? fun(err: any): boolean
 ---@field on_retry? fun(attempt: integer, err: any, delay: number)
 
-local function is_function(value)
-  return type(value) == "function"
+local OPTIONS = {
+  attempts = want.either("a whole number of 1 or more, or math.huge,", want.count,
+    want.one_of(math.huge)),
+  timeout = want.ms,
+  backoff = want.either("a time in ms, 0 or more, or a function", want.duration, want.fn),
+  factor = want.rule("a number of 1 or more", function(value)
+    return type(value) == "number" and value >= 1
+  end),
+  max_backoff = want.duration,
+  jitter = want.flag,
+  random = want.fn,
+  retryable = want.fn,
+  on_retry = want.fn,
+}
+
+--- Delays that grew beyond all bounds; infinity times a random 0 would be no number.
+local LONGEST = 2 ^ 42
+
+--- Calls a function of the options that answers a question. What it raises goes through, and a
+--- wrong answer raises at the line that called retry.call, which called what called this.
+local function ask(options, name, is_answer, expected, ...)
+  local answer = options[name](...)
+  if not is_answer(answer) then
+    error(("retry.call: options.%s returned no %s: %s")
+      :format(name, expected, errors.describe(answer)), 5)
+  end
+  return answer
 end
 
 local function is_duration(value)
   return want.is_ms(value) and value >= 0
 end
 
-local OPTIONS = {
-  attempts = { "a whole number of 1 or more, or math.huge", function(value)
-    return value == math.huge or want.is_whole(value, 1)
-  end },
-  timeout = { "a time in ms", want.is_ms },
-  backoff = { "a time in ms, or a function", function(value)
-    return is_duration(value) or is_function(value)
-  end },
-  factor = { "a number of 1 or more", function(value)
-    return type(value) == "number" and value >= 1
-  end },
-  max_backoff = { "a time in ms", is_duration },
-  jitter = { "a boolean", function(value) return type(value) == "boolean" end },
-  random = { "a function", is_function },
-  retryable = { "a function", is_function },
-  on_retry = { "a function", is_function },
-}
+local function is_part(value)
+  return type(value) == "number" and value >= 0 and value <= 1
+end
 
 --- The ms before the attempt after this one.
 local function delay_after(options, attempt, err)
   local backoff = options.backoff or 100
-  if is_function(backoff) then
-    local delay = backoff(attempt, err)
-    if not is_duration(delay) then
-      error("retry.call: options.backoff returned no time in ms: " .. tostring(delay), 0)
-    end
-    return delay
+  if type(backoff) ~= "number" then
+    local delay = ask(options, "backoff", is_duration, "time in ms", attempt, err)
+    return math.min(delay, LONGEST)
   end
   local grown = backoff == 0 and 0 or backoff * (options.factor or 2) ^ (attempt - 1)
-  local delay = math.min(grown, options.max_backoff or 30000)
+  local delay = math.min(grown, options.max_backoff or 30000, LONGEST)
   if options.jitter == false then
     return delay
   end
-  -- All of it is left to chance: who failed together should not come back together.
-  return delay * (options.random or math.random)()
+  -- All of it is left to chance: calls that failed together should not come back together.
+  local part = options.random and ask(options, "random", is_part, "number from 0 to 1")
+    or math.random()
+  return delay * part
 end
 
 -- -- The call ------------------------------------------------------------------------------------
@@ -155,7 +166,7 @@ end
 
 local function stopped_by(c, attempts, last)
   -- Most often the attempt has failed for the same reason: that need not be said twice.
-  local ended = not errors.is(last, c:err()) and line.ended(c) or nil
+  local ended = not errors.is(last, c:err()) and c:ended() or nil
   return stopped("done", attempts, last, { ended = ended })
 end
 
@@ -191,11 +202,10 @@ end
 ---@return any ...
 function retry.call(c, options, fn, ...)
   want.context(c, "call")
-  options = options == nil and {} or options
-  want.options(options, "call", 2, OPTIONS)
+  options = want.options(options, "call", 2, OPTIONS)
   want.fn(fn, "call", 3)
   core.check_wait(c, "retry.call")
-  local err = line.ended(c)
+  local err = c:ended()
   local attempt = 0
   while err == nil do
     attempt = attempt + 1
@@ -207,9 +217,10 @@ function retry.call(c, options, fn, ...)
     err, delay = reason_to_stop(c, options, attempt, results[2])
     if err == nil then
       if options.on_retry then
-        options.on_retry(attempt, results[2], delay)
+        report.guard("retry", "on_retry", options.on_retry, attempt, results[2], delay)
       end
-      if not core.sleep(c, delay) then
+      -- Asked again: what ended the sleep is one thing, whether c lives now another.
+      if not core.sleep(c, delay) or c:done() then
         err = stopped_by(c, attempt, results[2])
       end
     end

@@ -12,12 +12,14 @@
 ---
 --- Readiness off → delay → stop accepting → drain → cancel the root → wait for the workers →
 --- force. What goes wrong in one phase never keeps the next from coming.
-local core = require "ctx.core"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local line = require "ctx.line"
-local signal = require "ctx.signal"
+local owner = require "ctx.owner"
 local phases = require "ctx.shutdown.phases"
+local signal = require "ctx.signal"
+local want = require "ctx.want"
+local workers = require "ctx.shutdown.workers"
 
 local WAIT = line.name("shutdown:wait")
 
@@ -31,56 +33,23 @@ local metatable = { __name = "ctx.shutdown", __index = Shutdown }
 local TIMEOUTS = {
   readiness = 1000, stop = 1000, drain = 15000, cancel = 1000, wait = 5000, force = 1000,
 }
-local OPTIONS = { delay = true, grace = true, timeouts = true, signals = true, ready = true }
+local HOOKS_OF = want.one_of("readiness", "stop", "drain", "cancel", "wait", "force")
+
+local OPTIONS = {
+  delay = want.duration, grace = want.duration, ready = want.flag,
+  timeouts = want.options_of {
+    readiness = want.duration, stop = want.duration, drain = want.duration,
+    cancel = want.duration, wait = want.duration, force = want.duration,
+  },
+  signals = want.list(want.rule("the name of a signal that can be caught", function(name)
+    name = signal.known(name)
+    return name ~= nil, name
+  end), "a list of names of signals"),
+}
+
 local BY_HAND = errors.new("shutdown") -- the cause, where none is given
 
 -- -- Making one ---------------------------------------------------------------------------------
-
-local function kind(value)
-  local class = getmetatable(value)
-  return type(class) == "table" and class.__name or type(value)
-end
-
-local function is_ms(value)
-  return type(value) == "number" and value >= 0
-end
-
---- What is wrong with the options, or nil.
-local function fault(options)
-  if type(options) ~= "table" then
-    return "a table expected, got " .. kind(options)
-  end
-  for name in pairs(options) do
-    if not OPTIONS[name] then
-      return ("there is no option '%s'"):format(tostring(name))
-    end
-  end
-  for _, name in ipairs({ "delay", "grace" }) do
-    if options[name] ~= nil and not is_ms(options[name]) then
-      return ("%s: milliseconds expected, got %s"):format(name, tostring(options[name]))
-    end
-  end
-  if options.ready ~= nil and type(options.ready) ~= "boolean" then
-    return "ready: a boolean expected, got " .. kind(options.ready)
-  elseif options.timeouts ~= nil and type(options.timeouts) ~= "table" then
-    return "timeouts: a table expected, got " .. kind(options.timeouts)
-  end
-  for name, ms in pairs(options.timeouts or {}) do
-    if not TIMEOUTS[name] then
-      return ("timeouts: there is no phase '%s' with a timeout"):format(tostring(name))
-    elseif not is_ms(ms) then
-      return ("timeouts.%s: milliseconds expected, got %s"):format(name, tostring(ms))
-    end
-  end
-  if options.signals ~= nil and type(options.signals) ~= "table" then
-    return "signals: a list of names expected, got " .. kind(options.signals)
-  end
-  for _, name in pairs(options.signals or {}) do
-    if not signal.known(name) then
-      return ("signals: '%s' is none that can be caught"):format(tostring(name))
-    end
-  end
-end
 
 local function timeouts_of(options)
   local timeouts = {}
@@ -104,21 +73,22 @@ local function finish(self)
 end
 
 local function run(self)
+  local _ <close> = owner.claim("the shutdown")
   local ok, report = pcall(phases.run, self, self._beginning:cause())
   finish(self)
   return ok and report or error(report, 0)
 end
 
---- One that waits for the report. Also one that is closed meanwhile is no waiter any more: its
---- thread may be another's soon.
+--- A coroutine that waits for the report. It is taken off when it is closed, too: its thread may
+--- soon be another task's.
 local Waiter = {}
 Waiter.__close = function(waiter)
   waiter.shutdown._waiting[waiter.co] = nil
 end
 
---- Begins the phases, unless somebody has, and waits for their end. Whoever is told first that it
---- is time comes here, be that the after-func of the beginning or one who asks for the report: so
---- the workers are told of the end, though one of these had no memory for it.
+--- Begins the phases, unless they have begun, and waits for their end. Called by whichever comes
+--- first: the after-func on the beginning, or a request for the report. So the workers hear of the
+--- end though one of these was out of memory.
 ---@async
 local function attend(self, c)
   local waiter <close> = setmetatable({ shutdown = self, co = coroutine.running() }, Waiter)
@@ -164,15 +134,8 @@ end
 ---@param options? ctx.Shutdown.Options
 ---@return ctx.Shutdown
 function shutdown.new(parent, options)
-  if core.kind(parent) ~= "context" then
-    error(("bad argument #1 to 'new' (parent: a context expected, got %s)")
-      :format(kind(parent)), 2)
-  end
-  options = options == nil and {} or options
-  local wrong = fault(options)
-  if wrong then
-    error("bad argument #2 to 'new' (options: " .. wrong .. ")", 2)
-  end
+  want.context(parent, "new", 1, "parent")
+  options = want.options(options, "new", 2, OPTIONS)
   local self = setmetatable({
     _base = ctx.without_cancel(parent),
     _delay = options.delay or 0,
@@ -180,7 +143,7 @@ function shutdown.new(parent, options)
     _timeouts = timeouts_of(options),
     _ready = options.ready ~= false,
     _hooks = {},
-    _workers = {},
+    _workers = workers.new(),
     _failed = {},
     _waiting = {}, -- the coroutines that wait for the report
     _silence = line.gate(), -- where they wait for the beginning; nobody ever opens it
@@ -204,6 +167,7 @@ end
 --- The context that workers derive theirs from. It is cancelled after the drain: the hard cancel.
 ---@return ctx.Context
 function Shutdown:context()
+  want.self(self, metatable, "context")
   return self._root
 end
 
@@ -211,24 +175,28 @@ end
 --- come: the soft cancel.
 ---@return ctx.Context
 function Shutdown:stopping()
+  want.self(self, metatable, "stopping")
   return self._stopping
 end
 
 --- What a readiness probe should say. False for good once the shutdown has begun.
 ---@return boolean
 function Shutdown:ready()
+  want.self(self, metatable, "ready")
   return self._ready and not self._beginning:done()
 end
 
 --- Says whether the server is ready, for those that are not from the start.
 ---@param ready boolean
 function Shutdown:set_ready(ready)
-  self._ready = ready
+  want.self(self, metatable, "set_ready")
+  self._ready = want.flag(ready, "set_ready", 1, "ready")
 end
 
 --- The phase it is in: nil before the first, "over" after the last.
 ---@return string?
 function Shutdown:phase()
+  want.self(self, metatable, "phase")
   return self._phase or self._beginning:done() and "readiness" or nil
 end
 
@@ -238,52 +206,16 @@ end
 ---@param name string   what the report calls it
 ---@param fn fun(c: ctx.Context): any, any
 function Shutdown:on(phase, name, fn)
-  if not TIMEOUTS[phase] then
-    error(("bad argument #1 to 'on' (phase: there is no phase '%s' that takes hooks)")
-      :format(tostring(phase)), 2)
-  elseif type(name) ~= "string" then
-    error(("bad argument #2 to 'on' (name: a string expected, got %s)"):format(kind(name)), 2)
-  elseif type(fn) ~= "function" then
-    error(("bad argument #3 to 'on' (fn: a function expected, got %s)"):format(kind(fn)), 2)
-  elseif self:phase() then
+  want.self(self, metatable, "on")
+  HOOKS_OF(phase, "on", 1, "phase")
+  want.string(name, "on", 2, "name")
+  want.fn(fn, "on", 3)
+  if self:phase() then
     error("on: the shutdown has begun, a new hook may come too late", 2)
   end
   local hooks = self._hooks[phase] or {}
   self._hooks[phase] = hooks
   hooks[#hooks + 1] = { name = name, fn = fn }
-end
-
----@class ctx.Shutdown.Worker
----@field shutdown ctx.Shutdown
----@field name string
----@field task ctx.Task|false
----@field co thread|false   while it runs
----@field returned boolean
----@field below ctx.Shutdown.Worker|false  in the pile of those that force has closed
-local Worker = {}
-Worker.__index = Worker
-
---- Leaves when it returns or raises. Whoever does neither, or raises nil, has a task that tells.
-function Worker:__close(err)
-  local s = self.shutdown
-  self.co = false
-  if self.returned or err ~= nil then
-    s._workers[self] = nil
-  end
-  if err ~= nil then
-    table.insert(s._failed, { name = self.name, err = err })
-  end
-end
-
-local function returned(worker, ...)
-  worker.returned = true
-  return ...
-end
-
-local function work(self, fn, ...)
-  local worker <close> = self
-  worker.co = coroutine.running()
-  return returned(worker, fn(worker.shutdown._root, ...))
 end
 
 --- Starts a worker: fn(c, …) as a task, with c = s:context(), that the shutdown waits for. From
@@ -293,34 +225,22 @@ end
 ---@return ctx.Task? task
 ---@return any? err
 function Shutdown:go(fn, ...)
-  if type(fn) ~= "function" then
-    error(("bad argument #1 to 'go' (fn: a function expected, got %s)"):format(kind(fn)), 2)
-  end
+  want.self(self, metatable, "go")
+  want.fn(fn, "go", 1)
   if self._stopping:done() then
-    return nil, errors.ended(self._stopping:err(), self._stopping:cause())
+    return nil, self._stopping:ended()
   end
-  local info = debug.getinfo(fn, "S")
-  local worker = setmetatable({
-    shutdown = self, name = ("%s:%d"):format(info.short_src, info.linedefined),
-    task = false, co = false, returned = false, below = false,
-  }, Worker)
-  -- From here on, and not from its first turn, which may be after the last look at the workers.
-  self._workers[worker] = true
-  local ok, task = pcall(ctx.go, work, worker, fn, ...)
-  if not ok then -- no memory
-    self._workers[worker] = nil
-    error(task, 0)
-  end
-  worker.task = task
+  local task = workers.start(self, fn, ...)
   return task
 end
 
 -- -- The end --------------------------------------------------------------------------------------
 
---- Begins the shutdown, and returns at once. Again, or later, it does nothing: the first cause
---- stays. May be called from anywhere, a luv callback included.
+--- Begins the shutdown, and returns at once. Once it has begun, this does nothing, and the first
+--- cause stays. May be called from anywhere, a luv callback included.
 ---@param cause? any  of the contexts' end
 function Shutdown:stop(cause)
+  want.self(self, metatable, "stop")
   if cause == nil then
     cause = BY_HAND
   end
@@ -345,8 +265,9 @@ end
 ---@return ctx.Shutdown.Report? report
 ---@return any? err
 function Shutdown:wait(c)
-  if c ~= nil and core.kind(c) ~= "context" then
-    error(("bad argument #1 to 'wait' (c: a context expected, got %s)"):format(kind(c)), 2)
+  want.self(self, metatable, "wait")
+  if c ~= nil then
+    want.context(c, "wait")
   end
   local err = wait_for_beginning(self, c)
   if err ~= nil then
@@ -356,9 +277,11 @@ function Shutdown:wait(c)
 end
 
 --- What main ends with: waits for the beginning, by a signal or otherwise, and for all phases.
+---@async
 ---@return ctx.Shutdown.Report? report
 ---@return any? err  there was no memory for a report
 function Shutdown:run()
+  want.self(self, metatable, "run")
   local report, err = self:wait()
   return report, err
 end
@@ -373,11 +296,7 @@ function metatable:__close(cause)
 end
 
 function metatable:__tostring()
-  local working = 0
-  for _ in pairs(self._workers) do
-    working = working + 1
-  end
-  return ("ctx.shutdown (%s): %d worker(s)"):format(self:phase() or "serving", working)
+  return ("ctx.shutdown (%s): %d worker(s)"):format(self:phase() or "serving", #self._workers)
 end
 
 return shutdown

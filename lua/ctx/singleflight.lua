@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
---- One flight for each key: who asks for what somebody else is fetching already waits for that.
+--- One flight for each key: a caller that asks for what is being fetched already waits for that.
 ---
 ---     local user, err, shared = users:call(c, id, load_user, id)
 ---
@@ -7,19 +7,19 @@
 --- as anyone waits, and is cancelled when all have left.
 local core = require "ctx.core"
 local errors = require "ctx.errors"
-local line = require "ctx.line"
+local registry = require "ctx.registry"
 local want = require "ctx.want"
 
 local singleflight = {}
 
 ---@class ctx.Singleflight
----@field _flights table<any, ctx.singleflight.Flight>
+---@field _flights ctx.Registry  of ctx.singleflight.Flight, by their keys
 local Singleflight = {}
 local metatable = { __name = "ctx.singleflight", __index = Singleflight }
 
 ---@return ctx.Singleflight
 function singleflight.new()
-  return setmetatable({ _flights = {} }, metatable)
+  return setmetatable({ _flights = registry.new() }, metatable)
 end
 
 ---@class ctx.singleflight.Flight
@@ -28,16 +28,16 @@ end
 ---@field c ctx.Context      of the flight; has the values of the first caller's
 ---@field cancel ctx.Cancel
 ---@field task ctx.Task
----@field callers integer    who wait
----@field joined integer     who ever waited
+---@field callers integer    that wait
+---@field joined integer     that ever waited
 ---@field over boolean
 ---@field raised any?        what it raised, once somebody has asked
 local Flight = {}
 
 local function forget(flight)
   local flights = flight.group._flights
-  if flights[flight.key] == flight then
-    flights[flight.key] = nil
+  if registry.get(flights, flight.key) == flight then
+    registry.remove(flights, flight.key)
   end
 end
 
@@ -50,7 +50,7 @@ function Flight.__close(flight)
   end
 end
 
---- The flight is over, on whatever way. Who asks from now on wants a new one.
+--- The flight is over, on whatever way. The next caller starts a new one.
 local Landing = {
   __close = function(landing)
     local flight = landing.flight
@@ -71,7 +71,7 @@ local function start(self, c, key, fn, ...)
     group = self, key = key, c = own, cancel = cancel, callers = 0, joined = 0, over = false,
   }, Flight)
   flight.task = core.go(fly, setmetatable({ flight = flight }, Landing), fn, own, ...)
-  self._flights[key] = flight
+  registry.set(self._flights, key, flight)
   return flight
 end
 
@@ -103,12 +103,12 @@ function Singleflight:call(c, key, fn, ...)
   want.context(c, "call")
   want.argument(key ~= nil and key == key, "call", 2, "key", "anything but nil and NaN", key)
   want.fn(fn, "call", 3)
-  local ended = line.ended(c)
+  local ended = c:ended()
   if ended ~= nil then
     return nil, ended, false
   end
   core.check_wait(c, "singleflight:call")
-  local flight = self._flights[key] or start(self, c, key, fn, ...)
+  local flight = registry.get(self._flights, key) or start(self, c, key, fn, ...)
   flight.callers, flight.joined = flight.callers + 1, flight.joined + 1
   local scope <close> = flight
   local _, err = flight.task:wait(c)
@@ -123,7 +123,7 @@ end
 function Singleflight:forget(key)
   want.self(self, metatable, "forget")
   want.argument(key ~= nil and key == key, "forget", 1, "key", "anything but nil and NaN", key)
-  self._flights[key] = nil
+  registry.remove(self._flights, key)
 end
 
 return singleflight

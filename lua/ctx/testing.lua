@@ -32,6 +32,7 @@ local metatable = { __name = "ctx.testing.Clock", __index = Clock }
 
 --- The time now, in ms, as ctx.now() tells it.
 function Clock:now()
+  want.self(self, metatable, "now")
   return ctx.now()
 end
 
@@ -174,6 +175,7 @@ end
 --- Everything that came since and is still there: one text for each leak.
 ---@return string[]
 function Snapshot:leaks()
+  want.self(self, snapshot_metatable, "leaks")
   -- Twice: what a finalizer lets go of in the first round is collected in the second.
   collectgarbage()
   collectgarbage()
@@ -191,6 +193,7 @@ end
 --- Raises an error that names the spec and each leak, if there is any.
 ---@param name string what leaked
 function Snapshot:check(name)
+  want.self(self, snapshot_metatable, "check")
   local leaks = self:leaks()
   if #leaks > 0 then
     error(("%s leaks %d thing(s):\n%s"):format(name, #leaks, table.concat(leaks, "\n")), 0)

@@ -132,7 +132,7 @@ function WaitGroup:wait(c)
   local err
   if c ~= nil then
     want.context(c, "wait")
-    err = line.ended(c)
+    err = c:ended()
   end
   if err ~= nil or self._count == 0 then
     return err == nil or nil, err

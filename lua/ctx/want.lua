@@ -349,10 +349,11 @@ end
 ---@param c any
 ---@param name string
 ---@param position? integer 1 by default
+---@param argument? string  "c" by default
 ---@param deeper? integer
-function want.context(c, name, position, deeper)
+function want.context(c, name, position, argument, deeper)
   if class_of(c) ~= "context" then
-    refuse(name, position or 1, "c", "a context", c, "", 3 + (deeper or 0))
+    refuse(name, position or 1, argument or "c", "a context", c, "", 3 + (deeper or 0))
   end
 end
 

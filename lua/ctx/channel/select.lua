@@ -14,7 +14,7 @@ shared.CLOSED = shared.CLOSED or {}
 local select = {
   CHANNEL = "ctx.channel", -- what the class of channels calls itself
   closed = shared.closed,  ---@type ctx.Error
-  CLOSED = shared.CLOSED,  -- what a close grants to whoever waits; no value can be this
+  CLOSED = shared.CLOSED,  -- what a close grants to those that wait; no value can be this
 }
 
 local SELECT, CLOSED = line.name("channel.select"), select.CLOSED
@@ -28,27 +28,22 @@ local SELECT, CLOSED = line.name("channel.select"), select.CLOSED
 ---@field default? boolean  do not wait
 ---@field timeout? number   ms
 
-local OPTIONS = {
-  default = function(value) return type(value) == "boolean" end,
-  timeout = want.is_ms,
-}
-local EXPECTED = { default = "a boolean", timeout = "a time in ms" }
+local OPTIONS = { default = want.flag, timeout = want.ms }
 
---- Raises what is wrong with `cases`, at the line that called select; else the number of cases. Not
---- `#cases`, which may overlook one behind a hole.
+--- Checks what is not a case, and raises at the line that called select; returns how many cases
+--- there are. Not `#cases`, which may overlook one behind a hole: then one of so many is missing.
 local function count_cases(cases)
-  local last = 0
-  for key, value in pairs(cases) do
-    local fits = OPTIONS[key]
-    if fits then
-      want.argument(fits(value), "select", 2, key, EXPECTED[key], value, 2)
+  local n = 0
+  for key, value in next, cases do
+    if OPTIONS[key] then
+      OPTIONS[key](value, "select", 2, key, 2)
     else
       want.argument(math.type(key) == "integer", "select", 2, "cases",
         "a list, 'default' and 'timeout'", key, 2)
-      last = math.max(last, key)
+      n = n + 1
     end
   end
-  return last
+  return n
 end
 
 --- An entry for a case; nil if it is switched off.
@@ -75,7 +70,7 @@ end
 local function entries_of(cases)
   local entries = {}
   for index = 1, count_cases(cases) do
-    entries[#entries + 1] = entry_of(cases[index], index)
+    entries[#entries + 1] = entry_of(rawget(cases, index), index)
   end
   return entries
 end
@@ -139,7 +134,7 @@ local function wait_for_any(c, limit, entries)
   local granted = waiter:wait(SELECT)
   local entry = waiter.granted
   local sent = granted and entry.offer ~= nil and waiter.value ~= CLOSED
-  local err = not sent and line.ended(c)
+  local err = not sent and c:ended()
   if sent then
     return entry.index
   elseif err then
@@ -175,20 +170,20 @@ function select.select(c, cases)
   want.context(c, "select")
   want.argument(type(cases) == "table", "select", 2, "cases", "a table", cases)
   local entries = entries_of(cases)
-  local err = line.ended(c)
+  local err = c:ended()
   if err ~= nil then
     return nil, err
   end
   local index, value, closed = first_ready(entries, 0)
   if index then
     return index, value, closed
-  elseif cases.default then
+  elseif rawget(cases, "default") then
     return "default"
-  elseif not cases.timeout then
+  elseif not rawget(cases, "timeout") then
     index, value, closed = wait_for_any(c, c, entries)
     return index, value, closed
   end
-  local limit, stop <close> = core.with_timeout(c, cases.timeout)
+  local limit, stop <close> = core.with_timeout(c, rawget(cases, "timeout"))
   index, value, closed = wait_for_any(c, limit, entries)
   return index, value, closed
 end

@@ -1,0 +1,140 @@
+-- SPDX-License-Identifier: MIT
+--- The workers of a shutdown: the tasks that it waits for, and closes when force comes.
+---
+--- They stand in a list, and each knows its place: a set by their addresses would have to be built
+--- anew, again and again, whenever a worker comes beside as many as it has room for.
+local core = require "ctx.core"
+local errors = require "ctx.errors"
+local owner = require "ctx.owner"
+
+local workers = {}
+
+---@class ctx.Shutdown.Worker
+---@field shutdown ctx.Shutdown
+---@field place integer|false  in the list
+---@field name string          where its function stands
+---@field task ctx.Task|false
+---@field co thread|false      while it runs
+---@field returned boolean
+---@field below ctx.Shutdown.Worker|false  in the pile of those that force has closed
+local Worker = {}
+Worker.__index = Worker
+
+---@return ctx.Shutdown.Worker[]
+function workers.new()
+  return {}
+end
+
+local function add(list, worker)
+  worker.place = #list + 1
+  list[worker.place] = worker
+end
+
+--- The last one takes its place.
+local function remove(list, worker)
+  local place, last = worker.place, list[#list]
+  if place then
+    list[place], last.place = last, place
+    list[#list] = nil
+    worker.place = false
+  end
+end
+
+--- Removes the worker when it has returned or raised. If neither (closed, or raised nil), the
+--- task's status tells.
+function Worker:__close(err)
+  local s = self.shutdown
+  self.co = false
+  if self.returned or err ~= nil then
+    remove(s._workers, self)
+  end
+  if err ~= nil then
+    table.insert(s._failed, { name = self.name, err = err })
+  end
+end
+
+local function returned(worker, ...)
+  worker.returned = true
+  return ...
+end
+
+local function work(worker, fn, ...)
+  local _ <close> = worker
+  local _ <close> = owner.claim("the worker " .. worker.name)
+  worker.co = coroutine.running()
+  return returned(worker, fn(worker.shutdown._root, ...))
+end
+
+--- Starts fn(root, …) as a worker.
+---@param s ctx.Shutdown
+---@param fn function
+---@param ... any
+---@return ctx.Task
+function workers.start(s, fn, ...)
+  local worker = setmetatable({
+    shutdown = s, name = errors.place(fn), place = false, task = false, co = false,
+    returned = false, below = false,
+  }, Worker)
+  -- From here on, and not from its first turn, which may be after the last look at the workers.
+  add(s._workers, worker)
+  local ok, task = pcall(core.go, work, worker, fn, ...)
+  if not ok then -- no memory
+    remove(s._workers, worker)
+    error(task, 0)
+  end
+  worker.task = task
+  return task
+end
+
+--- Each leaves the list when its task has ended; after the soft cancel none is added. A worker that
+--- could not begin, or raised nil, is still there.
+---@async
+---@param s ctx.Shutdown
+---@param c ctx.Context
+---@return boolean over
+function workers.wait(s, c)
+  local list = s._workers
+  for _, worker in ipairs(table.move(list, 1, #list, 1, {})) do
+    worker.task:wait(c)
+    if worker.task:status() == "failed" and worker.place then
+      remove(list, worker)
+      table.insert(s._failed, { name = worker.name, err = select(2, worker.task:wait()) })
+    end
+  end
+  return #list == 0
+end
+
+--- Closes those that are left. Closing a coroutine runs its <close> variables; none of them can
+--- wait any more. The list of tasks is asked for since that lets the scheduler find out.
+---@param s ctx.Shutdown
+function workers.force(s)
+  local list, closed = s._workers, false
+  for i = #list, 1, -1 do
+    local worker = list[i]
+    if worker and worker.co and coroutine.status(worker.co) == "suspended" then
+      worker.below, closed = closed, worker
+      remove(list, worker)
+      coroutine.close(worker.co)
+    end
+  end
+  core.tasks()
+  while closed do
+    closed.task:wait() -- the report tells of it: it is not an error that nobody heard of
+    closed = closed.below
+  end
+end
+
+--- The names of those that run, by their coroutine.
+---@param s ctx.Shutdown
+---@return table<thread, string>
+function workers.names(s)
+  local names = {}
+  for _, worker in ipairs(s._workers) do
+    if worker.co then
+      names[worker.co] = worker.name
+    end
+  end
+  return names
+end
+
+return workers
