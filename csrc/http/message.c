@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "chunk.h"
+
 /* As llhttp hands the error of a callback on; only failed() gives it. */
 enum { STOP = HPE_USER };
 
@@ -262,6 +264,12 @@ static int on_value_end(llhttp_t* parser) {
   return 0;
 }
 
+/* The line of a chunk's size comes: a pause, as read_chunk_line reads it first. */
+static int before_chunk(struct http_message* m) {
+  m->chunk = HTTP_CHUNK_BEGIN;
+  return HPE_PAUSED;
+}
+
 static int on_head(llhttp_t* parser) {
   struct http_message* m = of(parser);
   if (check_head(m) != 0) return -1;
@@ -273,21 +281,22 @@ static int on_head(llhttp_t* parser) {
   m->head_fields = m->field_count;
   m->in_trailer = 1;
   m->events |= MESSAGE_HEAD;
-  return 0;
+  return m->chunked ? before_chunk(m) : 0;
 }
 
 /* Behind the last chunk there are lines again: a pause, since only llhttp knows where that is. */
 static int on_chunk(llhttp_t* parser) {
+  struct http_message* m = of(parser);
   if (parser->content_length > 0) return 0;
-  of(parser)->lines = MORE;
+  m->last_chunk = 1;
+  m->lines = MORE;
   return HPE_PAUSED;
 }
 
-static int on_extension(llhttp_t* parser, const char* at, size_t size) {
+/* llhttp calls this behind the trailers, too. */
+static int on_chunk_end(llhttp_t* parser) {
   struct http_message* m = of(parser);
-  (void)at;
-  m->extension += (uint32_t)size;
-  return m->extension > m->limits.head ? failed(m, 400, "the chunk extensions are too large") : 0;
+  return m->last_chunk ? 0 : before_chunk(m);
 }
 
 /* The second piece of a read makes it necessary to put them together. */
@@ -338,11 +347,8 @@ static const llhttp_settings_t SETTINGS = {
     .on_headers_complete = on_head,
     .on_body = on_body,
     .on_chunk_header = on_chunk,
+    .on_chunk_complete = on_chunk_end,
     .on_message_complete = on_end,
-#if LLHTTP_VERSION_MAJOR >= 8
-    .on_chunk_extension_name = on_extension,
-    .on_chunk_extension_value = on_extension,
-#endif
 };
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -378,8 +384,33 @@ static size_t read_until(struct http_message* m, const char* data) {
   return at ? (size_t)(at - data) : 0;
 }
 
+/* How many of the bytes stand next to each other in the line of a chunk's size and are for llhttp, or,
+ * as `extension` says, are not: some versions refuse extensions that others take. */
+static size_t read_chunk_line(struct http_message* m, const char* data, size_t size,
+                              int* extension) {
+  size_t i = 0;
+  for (; i < size && m->chunk != HTTP_CHUNK_OFF; i++) {
+    int next = http_chunk_next(m->chunk, (unsigned char)data[i]);
+    int skip = next >= HTTP_CHUNK_EXTENSION;
+    if (next < 0 || (i > 0 && skip != *extension)) break;
+    *extension = skip;
+    m->chunk = (unsigned char)next;
+  }
+  if (i == 0) failed(m, 400, "a chunk's size is not understood");
+  if (*extension) m->extension += (uint32_t)i;
+  if (m->extension > m->limits.head) failed(m, 400, "the chunk extensions are too large");
+  return i;
+}
+
 /* How many bytes were used; sets events and, at a failure, status. */
 static size_t execute(struct http_message* m, const char* data, size_t size) {
+  if (m->chunk != HTTP_CHUNK_OFF) {
+    int extension = 0;
+    size_t used = read_chunk_line(m, data, size, &extension);
+    if (m->status != 0) return size;
+    if (extension) return used;
+    size = used;
+  }
   size_t good = good_lines(m, data, size);
   llhttp_resume(&m->parser);
   llhttp_errno_t error = llhttp_execute(&m->parser, data, good);
@@ -398,7 +429,11 @@ size_t http_message_read(struct http_message* m, const char* data, size_t size) 
   m->events = 0;
   m->body.at = NULL;
   m->body.size = 0;
-  size_t used = m->status == 0 && size > 0 ? execute(m, data, size) : 0;
+  size_t used = 0, step = 1;
+  while (m->status == 0 && !(m->events & MESSAGE_END) && used < size && step > 0) {
+    step = execute(m, data + used, size - used);
+    used += step;
+  }
   if (m->status == 0) return used;
   if (m->events != 0) return used - 1; /* first what came before the failure */
   m->events = MESSAGE_FAILED;
@@ -413,7 +448,8 @@ void http_message_next(struct http_message* m) {
   m->status = 0;
   m->lines = BEFORE;
   m->tail = 0;
-  m->in_field = m->in_trailer = m->began = 0;
+  m->chunk = HTTP_CHUNK_OFF;
+  m->in_field = m->in_trailer = m->began = m->last_chunk = 0;
   llhttp_init(&m->parser, HTTP_REQUEST, &SETTINGS);
   m->parser.data = m;
 }

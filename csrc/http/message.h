@@ -59,7 +59,8 @@ struct http_message {
   unsigned events;
   uint64_t tail;       /* the last eight bytes of the head */
   unsigned char lines; /* where in its lines the head is; see message.c */
-  unsigned char in_field, in_trailer, began;
+  unsigned char chunk; /* where in the line of a chunk's size the body is; see chunk.h */
+  unsigned char in_field, in_trailer, began, last_chunk;
   unsigned char keep_alive, upgrade, chunked; /* of the head; set with MESSAGE_HEAD */
   int64_t length;                             /* its Content-Length, or -1 */
   int status; /* of the answer to a failed request: 400, 413, 414, 431, 501, 505 */

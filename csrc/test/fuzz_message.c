@@ -215,6 +215,7 @@ static const char* const SEEDS[] = {
     "\r\nPOST /x HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\n" HOST "\r\n",
     CHUNKED "3\r\nabc\r\n0\r\n\r\n" CHUNKED "0\r\nX: y\r\n\r\n",
     CHUNKED "a;b=c;d=\"e\"\r\n0123456789\r\n0\r\nX: y\r\nHost: z\r\n\r\n",
+    CHUNKED "3 ; a = \"\\\"\";b\r\nabc\r\n1;c\r\nd\r\n0;e=f\r\n\r\n",
     CHUNKED "ffffffffffffffff\r\nabc",
     CHUNKED "3\nabc\n0\n\n",
     "GET http://o:80/p HTTP/1.1\r\n" HOST "\r\n",

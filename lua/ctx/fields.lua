@@ -53,7 +53,7 @@ fields.fold = fold
 ---@field [string] any
 local Fields = { __name = "ctx.Fields" }
 
-local rawget, rawset = rawget, rawset
+local rawget, rawset, setmetatable, getmetatable = rawget, rawset, setmetatable, getmetatable
 
 Fields.__index = function(self, name)
   local found = fold(name)
@@ -63,7 +63,7 @@ Fields.__index = function(self, name)
 end
 
 Fields.__newindex = function(self, name, value)
-  local found = fold(name)
+  local found = folded[name] or fold(name)
   if not found then
     error(("%s is not the name of a header"):format(type(name) == "string" and ("%q"):format(name)
       or "a " .. type(name)), 2)

@@ -12,6 +12,9 @@ local report = require "ctx.report"
 local response = require "ctx.http.response"
 local spans = require "ctx.http.spans"
 
+local setmetatable = setmetatable
+local Fields = fields.class
+
 local exchange = {}
 
 --- The request's context: the connection's child, with what the caller's headers say of deadline
@@ -91,7 +94,7 @@ local function run(conn, req)
     conn:peer() -- as long as it is there
   end
   local c, cancel <close> = derive(server, conn, req.headers)
-  fields.adopt(req.headers)
+  setmetatable(req.headers, Fields)
   local span
   req.ctx = c
   if propagate.is_tracing() then

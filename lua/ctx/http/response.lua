@@ -12,6 +12,8 @@ local wire = require "ctx.http.wire"
 
 local check, check_context = want.argument, want.context
 local concat = table.concat
+local setmetatable, getmetatable = setmetatable, getmetatable
+local Fields = fields.class
 
 ---@class ctx.http.Response
 ---@field status integer          200
@@ -36,7 +38,7 @@ local response = { class = Response }
 ---@param connection ctx.http.Connection
 ---@return ctx.http.Response
 function response.new(request, connection)
-  return setmetatable({ status = 200, headers = fields.new(), bytes = 0, sent = false,
+  return setmetatable({ status = 200, headers = setmetatable({}, Fields), bytes = 0, sent = false,
     finished = false, failed = nil, _length = nil, _chunked = false, _has_body = nil, _missed = nil,
     _request = request, _connection = connection, _keep_alive = request.keep_alive }, metatable)
 end
@@ -78,13 +80,15 @@ local function make_head(self, length)
     length = false -- the program may name the length that GET would have
   end
   local keep_alive = self._keep_alive and self._connection:may_go_on()
-  local wrong, head, kept, named = fields.wrong(self.headers), nil, nil, nil
-  if not wrong then
-    head, kept, named = wire.head(status, status_names[status] or "", self.headers, length,
-      keep_alive, request.minor, http_date())
+  local headers = self.headers
+  local wrong = getmetatable(headers) ~= Fields and fields.wrong(headers)
+  if wrong then
+    return nil, "res.headers: " .. wrong
   end
+  local head, kept, named = wire.head(status, status_names[status] or "", headers, length,
+    keep_alive, request.minor, http_date())
   if not head then
-    return nil, "res.headers: " .. (wrong or kept)
+    return nil, "res.headers: " .. kept
   end
   self._keep_alive = kept
   self._length = named
