@@ -108,7 +108,8 @@ describe("res.headers", function()
         lines[#lines + 1] = name
       end
       table.sort(lines)
-      assert.same({ "Content-Length", "Content-Type", "Date", "ETag", "X-Request-ID" }, lines)
+      assert.same({ "Content-Length", "Content-Type", "Date", "ETag", "Keep-Alive",
+        "X-Request-ID" }, lines)
     end)
   end)
 

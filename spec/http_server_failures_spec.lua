@@ -204,7 +204,11 @@ describe("a handler that fails", function()
         end)
       end)
       local text = list[1].message
-      assert.truthy(text:find("^ctx%.http: GET /path: " .. (on_error and "worse" or "oops")), text)
+      assert.truthy(text:find("^ctx%.http: GET /path: oops\n"), text)
+      if on_error then
+        assert.truthy(list[2].message:find("^ctx%.http: on_error failed: worse\n"))
+        assert.truthy(list[3].message:find("^http: access_log failed: log\n"), list[3].message)
+      end
     end
   end)
 end)

@@ -82,16 +82,21 @@ local classes = {
   ["ctx.waitgroup"] = { WaitGroup = methods_of(require("ctx.waitgroup").new()) },
 }
 
+-- Modules whose stub has several files.
+local parts = { ["ctx.http"] = { "http", "http/client" } }
+
 --- What pages call an object of a class, where that is not the class's name in small letters.
 local page_names = {
   b = "Breaker", c = "Context", ch = "Channel", err = "Error", g = "Group", m = "Mutex",
   sem = "Semaphore", sf = "Singleflight", wg = "WaitGroup",
 }
 
-local function lines_of(path)
+local function lines_of(...)
   local lines = {}
-  for line in io.lines(top .. path) do
-    lines[#lines + 1] = line
+  for _, path in ipairs { ... } do
+    for line in io.lines(top .. path) do
+      lines[#lines + 1] = line
+    end
   end
   return lines
 end
@@ -106,10 +111,10 @@ end
 
 --- Of a stub: "variable.function" → its parameters; the same of what is private; class → its
 --- fields, each "" for a function, or false.
-local function declared_in(stub)
+local function declared_in(stubs)
   local found, private, fields = {}, {}, {}
   local class, hidden
-  for _, line in ipairs(lines_of(stub)) do
+  for _, line in ipairs(lines_of(table.unpack(stubs))) do
     class = line:match("^%-%-%-@class ([%w_.]+)") or class
     hidden = hidden or line:find("^%-%-%-@package") or line:find("^%-%-%-@private")
     local field, kind = line:match("^%-%-%-@field ([%w_]+)%??%s+(%S+)")
@@ -180,12 +185,15 @@ end
 
 local function check_module(name, file)
   local short = name:match("[^.]+$")
-  local stub, page = "types/ctx/" .. file .. ".lua", "docs/reference/" .. short .. ".md"
+  local page, stubs = "docs/reference/" .. short .. ".md", {}
+  for i, part in ipairs(parts[name] or { file }) do
+    stubs[i] = "types/ctx/" .. part .. ".lua"
+  end
   local objects = { [short] = require(name) }
   for variable, methods in pairs(classes[name] or {}) do
     objects[variable] = methods
   end
-  local declared, private, fields = declared_in(stub)
+  local declared, private, fields = declared_in(stubs)
   add_fields(declared, fields, objects)
   local described = described_in(page, objects)
   local live = {}
@@ -218,8 +226,10 @@ local function check_module(name, file)
   end)
 
   it("the stub is Lua, and names its module", function()
-    assert.truthy(loadfile(top .. stub))
-    assert.equal("---@meta " .. name, lines_of(stub)[2])
+    for _, stub in ipairs(stubs) do
+      assert.truthy(loadfile(top .. stub))
+      assert.equal("---@meta " .. name, lines_of(stub)[2])
+    end
   end)
 end
 
@@ -278,7 +288,7 @@ end)
 
 describe("the numbers of ctx.counters()", function()
   it("are all declared and described", function()
-    local _, _, fields = declared_in("types/ctx/init.lua")
+    local _, _, fields = declared_in { "types/ctx/init.lua" }
     local page = table.concat(lines_of("docs/reference/ctx.md"), "\n")
     for name in pairs(ctx.counters()) do
       assert.equal(false, fields["ctx.Counters"][name], name)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include <lauxlib.h>
+#include <locale.h>
 #include <string.h>
 
 #include "wire.h"
 
-enum { STATUS = 1, REASON, HEADERS, LENGTH, KEEP_ALIVE, MINOR, DATE, ARGUMENTS = DATE };
+enum { STATUS = 1, REASON, HEADERS, LENGTH, KEEP_ALIVE, MINOR, DATE, HINT, ARGUMENTS = HINT };
 
 /* The head is walked through twice: once to look at it and count, once to write it. In between, and
  * on the way, a finalizer may change the headers: no more is written than there is room for. */
@@ -13,7 +14,8 @@ struct head {
   char* out; /* NULL while counting */
   size_t size, room;
   lua_Integer length; /* -1: the program named none */
-  int keep_alive, has_date;
+  int keep_alive, has_date, has_hint;
+  int trailers;      /* these are lines behind a body, none of which is the server's */
   const char* wrong; /* why it must not be sent so */
 };
 
@@ -93,6 +95,7 @@ static void take_length(struct head* h, const char* value, size_t size) {
 /* Whether the line is to be written as it is: what frames the message is the server's business. */
 static int is_plain(struct head* h, const char* name, size_t name_size, const char* value,
                     size_t size) {
+  if (h->trailers) return 1;
   if (same(name, name_size, "content-length")) {
     take_length(h, value, size);
     return 0;
@@ -104,6 +107,7 @@ static int is_plain(struct head* h, const char* name, size_t name_size, const ch
     return 0;
   }
   if (same(name, name_size, "date")) h->has_date = 1;
+  if (same(name, name_size, "keep-alive")) h->has_hint = 1;
   return 1;
 }
 
@@ -127,6 +131,16 @@ static void put_name(struct head* h, const char* name, size_t size) {
   }
 }
 
+/* A number has a point, whatever the locale. */
+static void put_value(struct head* h, const char* value, size_t size) {
+  size_t from = h->size;
+  char point = localeconv()->decimal_point[0];
+  put(h, value, size);
+  if (lua_type(h->L, -1) != LUA_TNUMBER || point == '.' || !h->out || h->wrong) return;
+  char* at = memchr(h->out + from, point, size);
+  if (at) *at = '.';
+}
+
 /* One line of the name at `name` and the value on top of the stack, which stays. */
 static void put_line(struct head* h, int name) {
   size_t name_size, size;
@@ -141,7 +155,7 @@ static void put_line(struct head* h, int name) {
   } else if (is_plain(h, name_at, name_size, value, size)) {
     put_name(h, name_at, name_size);
     put(h, ": ", 2);
-    put(h, value, size);
+    put_value(h, value, size);
     put(h, "\r\n", 2);
   }
 }
@@ -172,12 +186,13 @@ static void put_lines(struct head* h) {
   }
 }
 
-/* Pushes "name: what is wrong" and returns 0 at the first that cannot be sent. */
-static int put_headers(struct head* h) {
+/* The lines of the table at `headers`. Pushes "name: what is wrong" and returns 0 at the first that
+ * cannot be sent. */
+static int put_headers(struct head* h, int headers) {
   lua_State* L = h->L;
-  if (!lua_istable(L, HEADERS)) return 1;
+  if (!lua_istable(L, headers)) return 1;
   lua_pushnil(L);
-  while (lua_next(L, HEADERS)) {
+  while (lua_next(L, headers)) {
     put_lines(h);
     if (h->wrong) {
       lua_pushfstring(L, "header %s: %s", luaL_tolstring(L, -2, NULL), h->wrong);
@@ -228,39 +243,61 @@ static void put_rest(struct head* h) {
   } else if (lua_tointeger(h->L, MINOR) == 0) {
     put_text(h, "Connection: keep-alive\r\n");
   }
+  if (h->keep_alive && !h->has_hint && lua_isinteger(h->L, HINT)) {
+    put_text(h, "Keep-Alive: timeout=");
+    put_number(h, lua_tointeger(h->L, HINT));
+    put(h, "\r\n", 2);
+  }
   put(h, "\r\n", 2);
 }
 
 /* Returns 0 with a message on the stack if it must not be sent. */
 static int put_head(struct head* h) {
   put_status(h);
-  if (!put_headers(h)) return 0;
+  if (!put_headers(h, HEADERS)) return 0;
   put_rest(h);
   return 1;
 }
 
+/* Pushes the bytes and returns 1; or returns 0 with a message on the stack. */
+static int put_twice(struct head* h, int (*put_all)(struct head*)) {
+  luaL_Buffer buffer;
+  if (!put_all(h)) return 0;
+  h->room = h->size;
+  h->out = luaL_buffinitsize(h->L, &buffer, h->room);
+  h->size = 0;
+  if (!put_all(h) || h->wrong) {
+    lua_pushliteral(h->L, "changed while they were read");
+    return 0;
+  }
+  luaL_pushresultsize(&buffer, h->size);
+  return 1;
+}
+
+static int fail(lua_State* L) {
+  lua_pushnil(L);
+  lua_insert(L, -2);
+  return 2;
+}
+
 int http_head(lua_State* L) {
   struct head h = {.L = L, .length = -1};
-  luaL_Buffer buffer;
   lua_settop(L, ARGUMENTS);
   lua_tostring(L, REASON);
   h.keep_alive = lua_toboolean(L, KEEP_ALIVE);
-  if (!put_head(&h)) {
-    lua_pushnil(L);
-    lua_insert(L, -2);
-    return 2;
-  }
-  h.room = h.size;
-  h.out = luaL_buffinitsize(L, &buffer, h.room);
-  h.size = 0;
-  if (!put_head(&h) || h.wrong) {
-    lua_pushnil(L);
-    lua_pushliteral(L, "changed while they were read");
-    return 2;
-  }
-  luaL_pushresultsize(&buffer, h.size);
+  if (!put_twice(&h, put_head)) return fail(L);
   lua_pushboolean(L, h.keep_alive);
   if (h.length < 0) return 2;
   lua_pushinteger(L, h.length);
   return 3;
+}
+
+static int put_trailers(struct head* h) {
+  return put_headers(h, 1);
+}
+
+int http_trailers(lua_State* L) {
+  struct head h = {.L = L, .length = -1, .trailers = 1};
+  lua_settop(L, 1);
+  return put_twice(&h, put_trailers) ? 1 : fail(L);
 }

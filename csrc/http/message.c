@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "chunk.h"
+#include "lines.h"
 
 /* As llhttp hands the error of a callback on; only failed() gives it. */
 enum { STOP = HPE_USER };
@@ -77,37 +77,11 @@ static void free_head(struct http_message* m) {
 
 /* ---- the lines of a head --------------------------------------------------------------------- */
 
-/* llhttp is lenient with some line breaks, and how lenient depends on its version; what a proxy before
- * us takes for the end of a line must be what we take for it. So each line ends with CRLF, none is
- * folded (RFC 9112, 2.2 and 5.2), and the first one has no two blanks in a row and ends with a version
- * of HTTP. Those of a trailer are lines like the head's. */
-enum { BEFORE, BEFORE_LF, FIRST, FIRST_LF, LINE, LINE_LF, MORE, LAST_LF, OVER };
-
-static const uint64_t HTTP_SLASH = 0x485454502f; /* "HTTP/" */
-
-/* Where the byte leads from here, or -1: nowhere. */
-static int next_in_lines(const struct http_message* m, unsigned char c) {
-  int cr = c == '\r', lf = c == '\n';
-  switch (m->lines) {
-  case BEFORE: return cr ? BEFORE_LF : lf ? -1 : FIRST;
-  case BEFORE_LF: return lf ? BEFORE : -1;
-  case FIRST: /* "HTTP/" and three bytes before the end */
-    if (c == ' ' && (m->tail & 0xff) == ' ') return -1;
-    return lf ? -1 : !cr ? FIRST : (m->tail >> 24) == HTTP_SLASH ? FIRST_LF : -1;
-  case LINE: return cr ? LINE_LF : lf ? -1 : LINE;
-  case FIRST_LF:
-  case LINE_LF: return lf ? MORE : -1;
-  case MORE: return cr ? LAST_LF : lf || c == ' ' || c == '\t' ? -1 : LINE;
-  case LAST_LF: return lf ? OVER : -1;
-  default: return OVER;
-  }
-}
-
 /* How many of the bytes stand in lines that are as they must be; all, behind the head. */
 static size_t good_lines(struct http_message* m, const char* data, size_t size) {
-  for (size_t i = 0; i < size && m->lines != OVER; i++) {
+  for (size_t i = 0; i < size && m->lines != HTTP_LINE_OVER; i++) {
     unsigned char c = (unsigned char)data[i];
-    int next = next_in_lines(m, c);
+    int next = http_line_next(m->lines, m->tail, c);
     if (next < 0) return i;
     m->lines = (unsigned char)next;
     m->tail = m->tail << 8 | c;
@@ -289,7 +263,7 @@ static int on_chunk(llhttp_t* parser) {
   struct http_message* m = of(parser);
   if (parser->content_length > 0) return 0;
   m->last_chunk = 1;
-  m->lines = MORE;
+  m->lines = HTTP_LINE_MORE;
   return HPE_PAUSED;
 }
 
@@ -446,7 +420,7 @@ void http_message_next(struct http_message* m) {
   m->body_size = 0;
   m->events = 0;
   m->status = 0;
-  m->lines = BEFORE;
+  m->lines = HTTP_LINE_BEFORE;
   m->tail = 0;
   m->chunk = HTTP_CHUNK_OFF;
   m->in_field = m->in_trailer = m->began = m->last_chunk = 0;

@@ -58,8 +58,8 @@ struct http_message {
   } body;
   unsigned events;
   uint64_t tail;       /* the last eight bytes of the head */
-  unsigned char lines; /* where in its lines the head is; see message.c */
-  unsigned char chunk; /* where in the line of a chunk's size the body is; see chunk.h */
+  unsigned char lines; /* where in its lines the head is; see lines.h */
+  unsigned char chunk; /* where in the line of a chunk's size the body is; see lines.h */
   unsigned char in_field, in_trailer, began, last_chunk;
   unsigned char keep_alive, upgrade, chunked; /* of the head; set with MESSAGE_HEAD */
   int64_t length;                             /* its Content-Length, or -1 */

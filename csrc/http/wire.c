@@ -240,9 +240,13 @@ static int deafen_fd(lua_State* L) {
 static const luaL_Reg METHODS[] = {
     {"feed", feed}, {"trailers", trailers}, {"next", next_message}, {"began", began}, {NULL, NULL}};
 
-static const luaL_Reg FUNCTIONS[] = {{"reader", new_reader}, {"head", http_head},
-                                     {"hangup", hangup_fd},  {"accept", accept_fd},
-                                     {"deafen", deafen_fd},  {NULL, NULL}};
+static const luaL_Reg FUNCTIONS[] = {{"reader", new_reader},
+                                     {"head", http_head},
+                                     {"trailers", http_trailers},
+                                     {"hangup", hangup_fd},
+                                     {"accept", accept_fd},
+                                     {"deafen", deafen_fd},
+                                     {NULL, NULL}};
 
 __attribute__((visibility("default"))) LUAMOD_API int luaopen_ctx_http_wire(lua_State* L) {
   if (luaL_newmetatable(L, READER)) {

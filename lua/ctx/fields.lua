@@ -47,6 +47,26 @@ end
 
 fields.fold = fold
 
+-- What HTTP itself goes by must stand in the head: framing, routing, caching, credentials, and how
+-- the content is to be read (RFC 9110, 6.5.1).
+local CONTROL = {}
+for name in ([[age authorization cache-control connection content-disposition content-encoding
+  content-language content-length content-location content-range content-type cookie date expect
+  expires host if-match if-modified-since if-none-match if-range if-unmodified-since keep-alive
+  location max-forwards pragma proxy-authenticate proxy-authorization proxy-connection range
+  retry-after set-cookie te trailer transfer-encoding upgrade vary warning www-authenticate]])
+  :gmatch("%S+") do
+  CONTROL[name] = true
+end
+
+--- Whether a field of this name means something to HTTP itself, so that it is not the program's to
+--- invent: no trailer, and no name for an id.
+---@param name string
+---@return boolean
+function fields.is_control(name)
+  return CONTROL[fold(name)] or false
+end
+
 -- -- Tables of fields -----------------------------------------------------------------------------
 
 ---@class ctx.Fields

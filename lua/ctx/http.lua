@@ -14,16 +14,18 @@
 ---     }
 ---     assert(server:listen("127.0.0.1", 8080))
 ---     assert(server:serve(root))
+local answer = require "ctx.http.answer"
 local causes = require "ctx.http.causes"
 local client = require "ctx.http.client"
 local failure = require "ctx.http.failure"
 local middleware = require "ctx.http.middleware"
 local record = require "ctx.http.record"
-local response = require "ctx.http.response"
+local paths = require "ctx.http.paths"
 local router = require "ctx.http.router"
 local server = require "ctx.http.server"
 local status = require "ctx.http.status"
 local url = require "ctx.http.url"
+local want = require "ctx.want"
 
 ---@class ctx.http
 local http = {
@@ -43,6 +45,7 @@ local http = {
   logfmt = record.logfmt,
   json = record.json,
   query = url.query,
+  join = paths.join,
   status = status,
   client_gone = causes.client_gone,
   handler_returned = causes.handler_returned,
@@ -52,6 +55,12 @@ local http = {
   abort = causes.abort,
 }
 
+local RESPONSE = want.rule("a response", function(value)
+  return type(value) == "table" and value.bytes and type(value.finish) == "function"
+end, "res")
+local STATUS = want.whole(200, 999, "a status")
+STATUS.argument = "code"
+
 --- Answers with a text and a status, in place of whatever headers were set.
 ---@async
 ---@param res ctx.http.Response  not begun
@@ -60,7 +69,11 @@ local http = {
 ---@return true|nil ok
 ---@return any? err
 function http.error(res, message, code)
-  return response.plain(res, code or 500, message)
+  RESPONSE(res, "error", 1)
+  message = want.string(message, "error", 2, "message")
+  code = code == nil and 500 or STATUS(code, "error", 3)
+  local ok, err = answer.plain(res, code, message)
+  return ok, err
 end
 
 return http

@@ -102,7 +102,7 @@ groups["targets"] = {
   { "a CONNECT with a body", head("CONNECT o:80 HTTP/1.1", "Host: h", "Content-Length: 18")
     .. "GET / HTTP/1.1\r\n\r\n", { "400" }, "lingers" },
   { "asterisk-form for OPTIONS", head("OPTIONS * HTTP/1.1", "Host: h"),
-    { "200 OPTIONS * h []" }, "open" },
+    { "200" }, "open" },
   { "asterisk-form for GET", head("GET * HTTP/1.1", "Host: h"), { "400" }, "lingers" },
 }
 
@@ -204,8 +204,9 @@ groups["chunks"] = {
     { POST .. "[abc]" }, "open" },
   { "several extensions", chunked('3;a=b;c=d\r\nabc\r\n0;e;f="g"\r\n\r\n'),
     { POST .. "[abc]" }, "open" },
-  { "an extension without a value", chunked("3;a\r\nabc\r\n0\r\n\r\n"), { POST .. "[abc]" }, "open" },
-  { "without one behind one", chunked("3;a=b;c\r\nabc\r\n0\r\n\r\n"), { POST .. "[abc]" }, "open" },
+  { "an extension without a value", chunked("3;a\r\nabc\r\n0\r\n\r\n"),
+    { POST .. "[abc]" }, "open" },
+  { "one and one without", chunked("3;a=b;c\r\nabc\r\n0\r\n\r\n"), { POST .. "[abc]" }, "open" },
   { "a quote in quotes", chunked('3;a="b\\"c;\\\\"\r\nabc\r\n0\r\n\r\n'),
     { POST .. "[abc]" }, "open" },
   { "a semicolon and an end in quotes", chunked('3;a="b;c=\td"\r\nabc\r\n0\r\n\r\n'),
@@ -227,7 +228,7 @@ groups["chunks"] = {
   { "two words", chunked("3;a b\r\nabc\r\n0\r\n\r\n"), { "400" }, "lingers" },
   { "two values", chunked("3;a=b=c\r\nabc\r\n0\r\n\r\n"), { "400" }, "lingers" },
   { "open quotes", chunked('3;a="b\r\nabc\r\n0\r\n\r\n'), { "400" }, "lingers" },
-  { "a line break in quotes", chunked('3;a="b\\\r\n"\r\nabc\r\n0\r\n\r\n'), { "400" }, "lingers" },
+  { "a break in quotes", chunked('3;a="b\\\r\n"\r\nabc\r\n0\r\n\r\n'), { "400" }, "lingers" },
   { "a bare CR in quotes", chunked('3;a="\rb"\r\nabc\r\n0\r\n\r\n'), { "400" }, "lingers" },
   { "a bare LF in quotes", chunked('3;a="\nb"\r\nabc\r\n0\r\n\r\n'), { "400" }, "lingers" },
   { "a zero byte in quotes", chunked('3;a="\0"\r\nabc\r\n0\r\n\r\n'), { "400" }, "lingers" },
@@ -235,7 +236,7 @@ groups["chunks"] = {
   { "quotes for a name", chunked('3;"a"=b\r\nabc\r\n0\r\n\r\n'), { "400" }, "lingers" },
   { "a comma", chunked("3,a\r\nabc\r\n0\r\n\r\n"), { "400" }, "lingers" },
   { "CR and another byte behind the size", chunked("3\rxabc\r\n0\r\n\r\n"), { "400" }, "lingers" },
-  { "long extensions together", chunked(("1;a=0123456789012345678901234567890123456789\r\nx\r\n"):rep(9)
+  { "long extensions together", chunked(("1;a=" .. LONG:sub(1, 40) .. "\r\nx\r\n"):rep(9)
     .. "0\r\n\r\n"), { "400" }, "lingers" },
   { "a trailer", chunked("3\r\nabc\r\n0\r\nX: y\r\n\r\n"), { POST .. "[abc] x=y" }, "open" },
   { "nothing and a trailer", chunked("0\r\nX: y\r\n\r\n"), { POST .. "[] x=y" }, "open" },

@@ -35,10 +35,18 @@ local http = {}
 ---@field max_body? integer            bytes; 16 MiB
 ---@field max_connections? integer     no limit
 ---@field max_requests? integer        in flight; no limit
+---@field max_requests_per_connection? integer  then the response is its last; no limit
+---@field max_connection_age? number   ms, then the next response is its last; no limit
 ---@field access_log? fun(record: ctx.http.Record)
----@field on_error? fun(err: any, req: ctx.http.Request, traceback: string?)
+---@field on_error? fun(err: any, req: ctx.http.Request, traceback: string?, where: string)
+---@field failure? ctx.http.FailureHandler  writes what the server answers by itself
+---@field failure_timeout? number      ms of res.ctx, 1000
 ---@field propagate? boolean           take over the caller's deadline and trace; true
 ---@field deadline? ctx.propagate.Deadline|false  where the caller's deadline stands; grpc-timeout
+
+---`req` is nil before a head has been read; `res.ctx` is a context for this answer.
+---@alias ctx.http.FailureHandler fun(req: ctx.http.Request?, res: ctx.http.Response,
+---status: integer, message: string, err: any)
 
 ---@class ctx.http.Stats
 ---@field connections integer
@@ -138,6 +146,13 @@ function Req:body(c) end
 ---@return any? err
 function Req:read(c) end
 
+---The body, as JSON. An error has status 400, or 413 when the body is too long.
+---@async
+---@param c? ctx.Context  the request's own
+---@return any value
+---@return any? err
+function Req:json(c) end
+
 ---@param name string
 ---@return string[]  all values of a name in the query
 function Req:values(name) end
@@ -167,6 +182,8 @@ function Req:hijack() end
 ---@class ctx.http.Response
 ---@field status integer      200
 ---@field headers table<string, string|number|string[]>  names are compared without case
+---@field trailers table<string, string|number|string[]>  sent behind a body in chunks
+---@field ctx? ctx.Context    of the answer, for the server's `failure` only
 ---@field bytes integer       of the body, handed over so far
 ---@field sent boolean        the head is out, or under way
 ---@field finished boolean
@@ -188,6 +205,15 @@ function Res:write(c, data) end
 ---@return true? ok
 ---@return any? err
 function Res:finish(c, data) end
+
+---Answers with a value as JSON.
+---@async
+---@param c ctx.Context
+---@param status integer
+---@param value any
+---@return true? ok
+---@return any? err
+function Res:json(c, status, value) end
 
 ---An informational response before the real one.
 ---@async
@@ -224,9 +250,17 @@ function http.failure(status, message, cause) end
 ---@class ctx.http.Router
 local Router = {}
 
+---@param options? { raw_parameters: boolean? }
 ---@return ctx.http.Router
 ---@nodiscard
-function http.router() end
+function http.router(options) end
+
+---The path of something below a folder, as text; an error, with status 400, if it could lead out.
+---@param folder string
+---@param path string  decoded
+---@return string? joined
+---@return any? err
+function http.join(folder, path) end
 
 ---@param method string   "*": any other
 ---@param pattern string  "/users/{id}", "/files/{path...}"
@@ -318,120 +352,5 @@ function http.json(record) end
 ---@param query string?  of a URL, or of a form
 ---@return table<string, string>  name → its first value
 function http.query(query) end
-
--- -- The client -----------------------------------------------------------------------------------
-
----@class ctx.http.RequestOptions
----@field url? string                 for request: required
----@field method? string              "GET"
----@field headers? table<string, string|number|false|table>
----@field body? string|fun(c: ctx.Context): string?, any
----@field length? integer             bytes, of a body that comes from a function: just so many
----@field stream? boolean             return with the head; read the body piece by piece
----@field idle? number                ms without a byte; no limit
----@field connect? number             ms for name, connection and TLS; the context's
----@field follow? integer             redirections; 10
----@field propagate? boolean          send deadline, trace and baggage; true
----@field decompress? boolean         ask for compressed bodies, and decode them; false
----@field max_body? integer           bytes; 64 MiB, of a stream no limit
----@field max_head? integer           bytes
----@field high_water? integer         bytes of a stream that wait for a reader
----@field http_version? "1.0"|"1.1"|"2"|"2-prior-knowledge"
----@field proxy? string|false         a URL; false: none; else by the environment
----@field unix? string                a socket in the file system to connect to
----@field resolve? string[]           "host:port:address"
----@field verify? boolean             check the server's certificate; true
----@field ca? string                  a file of certificates to trust
----@field ca_path? string
----@field cert? string
----@field key? string
----@field key_password? string
-
----What a server has answered. To be closed when it is a stream that is not read to its end.
----@class ctx.http.ClientResponse
----@field status integer
----@field reason string
----@field version string
----@field headers table<string, string>   names in lower case; several of one name are joined
----@field header_list [string, string][]
----@field trailers table<string, string>
----@field url string                      after redirections, without a password
----@field body? string                    unless it is a stream
-local Response = {}
-
----A client with connections of its own. To be closed.
----@class ctx.http.Client
-local Client = {}
-
----@param options? { max_idle: integer?, max_per_host: integer?, max_total: integer? }
----@return ctx.http.Client
----@nodiscard
-function http.client(options) end
-
----@async
----@param c ctx.Context
----@param options ctx.http.RequestOptions
----@return ctx.http.ClientResponse? response
----@return any? err
-function http.request(c, options) end
-
----@async
----@param c ctx.Context
----@param url string
----@param options? ctx.http.RequestOptions
----@return ctx.http.ClientResponse? response
----@return any? err
-function http.get(c, url, options) end
-
----@async
----@param c ctx.Context
----@param url string
----@param body? string|fun(c: ctx.Context): string?, any
----@param options? ctx.http.RequestOptions
----@return ctx.http.ClientResponse? response
----@return any? err
-function http.post(c, url, body, options) end
-
----@async
----@param c ctx.Context
----@param options ctx.http.RequestOptions
----@return ctx.http.ClientResponse? response
----@return any? err
-function Client:request(c, options) end
-
----@async
----@param c ctx.Context
----@param url string
----@param options? ctx.http.RequestOptions
----@return ctx.http.ClientResponse? response
----@return any? err
-function Client:get(c, url, options) end
-
----@async
----@param c ctx.Context
----@param url string
----@param body? string|fun(c: ctx.Context): string?, any
----@param options? ctx.http.RequestOptions
----@return ctx.http.ClientResponse? response
----@return any? err
-function Client:post(c, url, body, options) end
-
----Ends what is under way, and closes the connections.
----@param why? string
-function Client:close(why) end
-
----The next bytes of a stream; nil alone at the end.
----@async
----@param c ctx.Context
----@return string? chunk
----@return any? err
-function Response:read(c) end
-
----@param name string
----@return string[]  all values of a header
-function Response:values(name) end
-
----Gives up what has not been read.
-function Response:close() end
 
 return http

@@ -18,7 +18,7 @@ local wire = require "ctx.http.wire"
 
 -- How long a client may take to read the last response before the connection is reset.
 local LINGER_MS = 1000
--- A connection that has had something to do so recently may have its next request on the way (C54):
+-- A connection that has had something to do so recently may have its next request on the way:
 -- it gets some time for that when the server shuts down.
 local RECENT_MS, GRACE_MS = 1000, 100
 -- How long a TCP peer may say nothing before the kernel asks whether it is still there.
@@ -49,6 +49,9 @@ local KEEPALIVE_S = 15
 ---@field _peer any                   where the other side is, once that was asked
 ---@field _started boolean            bytes of the next head have come
 ---@field _reading boolean
+---@field _left number                requests that it may still bring
+---@field _old_at number?             from then on its next response is its last
+---@field _place integer?             in the server's roster
 ---@field _lingering boolean
 ---@field _hangup ctx.http.Hangup?    watches for the hangup while nothing is read
 local Connection = {}
@@ -136,7 +139,8 @@ end
 --- Whether the connection can serve another request after the one that is being answered.
 ---@return boolean
 function Connection:may_go_on()
-  if self.gone or self._broken or self.server:is_draining() then
+  if self.gone or self._broken or self._left <= 0 or self.server:is_draining()
+    or self._old_at and ctx.now() >= self._old_at then
     return false
   elseif not self._receiving then
     return true
@@ -168,8 +172,10 @@ function Connection:answered(keep_alive)
   if self._receiving then
     self.request._body:fail(causes.handler_returned) -- the rest goes to nobody
   end
+  if not self.request.refused then
+    self.server:_served()
+  end
   self.request, self.response = nil, nil
-  self.server:_served()
   if self.closed then
     return self.server:_forget(self)
   elseif self.hijacked or self.gone then
@@ -306,8 +312,7 @@ end
 --- One connection too many: says so, and closes it.
 function Connection:turn_away()
   self.turned_away, self._broken = true, true
-  intake.refuse(self, 503, "too many connections", false, 1)
-  self:linger()
+  intake.refuse(self, 503, "too many connections", nil, false, 1)
 end
 
 -- -- Making ---------------------------------------------------------------------------------------
@@ -323,7 +328,6 @@ local function bark(self)
     req._body:fail(failure.new(408, "the body did not come in time"))
   elseif self._started and not self._lingering then
     intake.refuse(self, 408, "the head of the request did not come in time")
-    self:linger()
   else
     self:close()
   end
@@ -341,7 +345,8 @@ function connection.new(server, stream, base)
     server = server, stream = stream, ctx = c, closed = false, hijacked = false,
     _cancel = cancel, _handle = stream:handle(), _pending_size = 0, _receiving = false,
     _continue = false, _broken = false, _started = false, _reading = false, _lingering = false,
-    _since = ctx.now(), _pending = stream:_hand_over(),
+    _since = ctx.now(), _pending = stream:_hand_over(), _left = limits.max_requests_per_connection,
+    _old_at = limits.max_connection_age and ctx.now() + limits.max_connection_age,
     _reader = wire.reader(limits.max_target, limits.max_head, limits.max_headers, limits.max_body),
   }, metatable)
   self._watchdog = watchdog.new(function() bark(self) end)

@@ -1,8 +1,10 @@
 -- SPDX-License-Identifier: MIT
 --- One request and its response: a task, which gives the request its context, runs the handler, and
 --- sees that there is an answer.
+local answer = require "ctx.http.answer"
 local causes = require "ctx.http.causes"
 local ctx = require "ctx"
+local defect = require "ctx.http.defect"
 local errors = require "ctx.errors"
 local failure = require "ctx.http.failure"
 local fields = require "ctx.fields"
@@ -33,11 +35,6 @@ local function derive(server, conn, headers)
   return ctx.with_cancel(parent)
 end
 
---- An error that was raised, with where: an object keeps its identity.
-local function traced(err)
-  return { err = err, trace = debug.traceback(nil, 2) }
-end
-
 --- The failure with a status among what went wrong; made for the rest.
 local function failure_of(conn, err)
   local found = errors.as(err, failure.class)
@@ -57,7 +54,7 @@ local function answer_failure(conn, req, res, err, trace)
   local nobody = conn.gone or conn.closed or conn.hijacked
   if nobody and trace and type(err) == "string" then
     -- What a connection's end brings about are error objects; a message is a defect even so.
-    conn.server:_failed(req, err, trace)
+    defect.tell(conn.server, req, err, trace)
   end
   if nobody or errors.is(err, causes.abort) then
     res._keep_alive = false
@@ -65,7 +62,7 @@ local function answer_failure(conn, req, res, err, trace)
   end
   local failed = failure_of(conn, err)
   if failed.status == 500 then
-    conn.server:_failed(req, err, trace)
+    defect.tell(conn.server, req, err, trace)
   end
   if res.finished then
     return
@@ -73,17 +70,19 @@ local function answer_failure(conn, req, res, err, trace)
     res._keep_alive = false -- half an answer: only the end of the connection can tell
     res.failed = res.failed or err
   else
-    response.plain(res, failed.status, failed.message)
+    answer.fail(req, res, failed.status, failed.message, err)
   end
 end
 
 --- Calls the handler, or finish in its place; returns its error and the stack where it was raised.
 local function call(fn, ...)
-  local ok, result, err = xpcall(fn, traced, ...)
+  local ok, result, second = errors.call(fn, ...)
   if not ok then
-    return result.err == nil and "nil" or result.err, result.trace
-  elseif (result == nil or result == false) and err ~= nil then
-    return err
+    return result, second
+  elseif result == nil or result == false then
+    return second
+  elseif result ~= true then
+    return defect.unfit(result)
   end
 end
 
@@ -118,16 +117,14 @@ local function run(conn, req)
     spans.answered(span, req, res, err)
   end
   if began then
-    server:_record(record.of(req, res, err, ctx.now() - began))
+    report.guard("http", "access_log", server._log, record.of(req, res, err, ctx.now() - began))
   end
   conn:answered(res._keep_alive and res.finished)
 end
 
---- The body of the task. Should memory fail in the middle, the connection ends with it.
----@param conn ctx.http.Connection
----@param req ctx.http.Request
-function exchange.run(conn, req)
-  local ok, err = pcall(run, conn, req)
+--- Runs `fn` as the body of the task. Should memory fail in the middle, the connection ends, too.
+local function guarded(fn, conn, req, ...)
+  local ok, err = pcall(fn, conn, req, ...)
   if not ok then
     conn:close()
     if conn.request then
@@ -135,6 +132,33 @@ function exchange.run(conn, req)
     end
     report.send("ctx.http: " .. report.describe(err), "http")
   end
+end
+
+--- A request that has come: sees to it, in a task of its own.
+---@param conn ctx.http.Connection
+---@param req ctx.http.Request
+---@return ctx.Task
+function exchange.start(conn, req)
+  return ctx.go(guarded, run, conn, req)
+end
+
+local function refuse(conn, req, shown, status, reason, headers)
+  local res = response.new(req, conn)
+  req.ctx, conn.response = conn.ctx, res
+  answer.fail(shown, res, status, reason, nil, headers)
+  conn:answered(res._keep_alive and res.finished)
+end
+
+--- An answer without a handler, which the program's `failure` gives.
+---@param conn ctx.http.Connection
+---@param req ctx.http.Request
+---@param shown ctx.http.Request?  what the program sees of it; nil: no head has been read
+---@param status integer
+---@param reason string
+---@param headers table?
+---@return ctx.Task
+function exchange.refuse(conn, req, shown, status, reason, headers)
+  return ctx.go(guarded, refuse, conn, req, shown, status, reason, headers)
 end
 
 return exchange

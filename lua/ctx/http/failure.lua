@@ -15,7 +15,11 @@ local Failure = core.shared("ctx.http.failure")
 
 if not Failure.__name then
   Failure.__tostring = function(self)
-    local text = ("%d %s: %s"):format(self.status, status_names[self.status] or "", self.message)
+    local name = status_names[self.status]
+    local text = ("%d %s"):format(self.status, self.message)
+    if name and name ~= self.message then
+      text = ("%d %s: %s"):format(self.status, name, self.message)
+    end
     return self[1] == nil and text or text .. ": " .. report.describe(self[1])
   end
   Failure.__concat = function(left, right)
@@ -29,14 +33,15 @@ end
 
 local failure = { class = Failure }
 
+local STATUS = want.whole(200, 999, "a status")
+
 --- The client is told the status and the message; the error behind it is for the log.
 ---@param status integer
 ---@param message? string  what the status means
 ---@param cause? any
 ---@return ctx.http.Failure
 function failure.new(status, message, cause)
-  check(math.type(status) == "integer" and status >= 200 and status <= 999, "failure", 1, "status",
-    "a status from 200 to 999", status)
+  status = STATUS(status, "failure", 1, "status")
   check(message == nil or type(message) == "string", "failure", 2, "message", "a string", message)
   return setmetatable({ status = status, message = message or status_names[status] or "failed",
     cause }, Failure)

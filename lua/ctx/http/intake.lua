@@ -3,7 +3,6 @@
 --- to its request; what comes behind is kept until the response is out.
 local body = require "ctx.http.body"
 local causes = require "ctx.http.causes"
-local ctx = require "ctx"
 local exchange = require "ctx.http.exchange"
 local failure = require "ctx.http.failure"
 local fields = require "ctx.fields"
@@ -27,22 +26,36 @@ local function keep(self, bytes)
   end
 end
 
---- Answers in place of a handler; nothing here may wait.
+--- Writes a whole response at once; whether the connection can go on.
+local function respond(self, req, status, headers, text, keep_alive)
+  local bytes = response.whole(status, headers, text, keep_alive, req,
+    self.server.limits.keep_alive_hint)
+  local sent = self._handle:try_write(bytes)
+  self._broken = self._broken or not keep_alive or sent ~= #bytes
+  return not self._broken
+end
+
+--- Answers in place of a handler, and goes on or ends the connection. The server's own text is
+--- written at once; for the program's, which may wait, there is a task.
 ---@param self ctx.http.Connection
 ---@param status integer
 ---@param reason string
----@param keep_alive? boolean
----@param retry_after? integer
----@param method? string       of the request, if that much is known
----@return boolean sent
-function intake.refuse(self, status, reason, keep_alive, retry_after, method)
-  local bytes, text = response.refusal(status, reason, keep_alive, retry_after)
-  if method ~= "HEAD" then
-    bytes = bytes .. text
-  end
-  local n = self._handle:try_write(bytes)
+---@param req ctx.http.Request?  nil: no head has been read
+---@param keep_alive? boolean    the connection may go on
+---@param retry_after? integer   seconds
+function intake.refuse(self, status, reason, req, keep_alive, retry_after)
   self.server:_refused()
-  return n == #bytes
+  self._broken = self._broken or not keep_alive
+  local headers = { ["retry-after"] = retry_after }
+  if self.server._failure then
+    self.request = req or request.none(self)
+    self.request.refused, self.request.keep_alive = true, keep_alive or false
+    self._exchange = exchange.refuse(self, self.request, req, status, reason, headers)
+  elseif respond(self, req, status, headers, reason .. "\n", keep_alive) then
+    self:_next()
+  else
+    self:linger()
+  end
 end
 
 --- Bytes that are no request, or too many of them.
@@ -55,10 +68,10 @@ local function bad(self, status, reason)
     return
   end
   self._broken = true
-  if not self._receiving then -- else the answer is out already
-    intake.refuse(self, status, reason)
+  if self._receiving then -- the answer is out already
+    return self:linger()
   end
-  self:linger()
+  intake.refuse(self, status, reason)
 end
 
 --- The handler wants more of the body, or room for more of it has been made.
@@ -84,15 +97,24 @@ local function expects_continue(head)
 end
 
 --- Why this request gets no handler: a status and a reason, and whether to try again.
-local function obstacle(self, head, req)
+local function obstacle(self, head, makes_sense)
   local expect = head.headers.expect
-  if not req then
+  if not makes_sense then
     return 400, "the request's target makes no sense"
   elseif expect and head.minor > 0 and not expects_continue(head) then
     return 417, "no expectation but 100-continue is known here"
   elseif not self.server:_admit() then
     return 503, "too many requests at once", 1
   end
+end
+
+--- OPTIONS * asks the server as a whole (RFC 9110, 9.3.7), which needs no handler for its answer.
+local function answer_for_all(self, req, keep_alive)
+  self.server:_refused()
+  if respond(self, req, 200, nil, "", keep_alive and self:may_go_on()) then
+    return self:_next()
+  end
+  self:linger()
 end
 
 --- A head is whole: starts the handler, or answers for it.
@@ -103,25 +125,24 @@ local function begin(self, head, done)
     head.keep_alive = false -- what comes behind it is no HTTP, and here nobody wants it
   end
   local read = not done and body.new(function() want(self) end) or body.empty
-  local req = request.new(head, self, read)
-  self._started = false
+  local req, makes_sense = request.new(head, self, read)
+  self._started, self._receiving = false, not done
+  self._left = self._left - 1
   self._watchdog:clear()
-  local status, reason, retry_after = obstacle(self, head, req)
-  if status then
-    self._receiving = not done
-    local go_on = done and head.keep_alive and retry_after and self:may_go_on()
-    if intake.refuse(self, status, reason, go_on, retry_after, head.method) and go_on then
-      return self:_next()
-    end
-    self._broken = true
-    return self:linger()
+  if head.method == "OPTIONS" and head.target == "*" then
+    return answer_for_all(self, req, done and head.keep_alive)
   end
-  self._receiving, self.request = not done, req
+  local status, reason, retry_after = obstacle(self, head, makes_sense)
+  if status then
+    local go_on = done and head.keep_alive and retry_after and self:may_go_on()
+    return intake.refuse(self, status, reason, req, go_on, retry_after)
+  end
+  self.request = req
   self._continue = not done and expects_continue(head)
   if not done and not self._continue then
     self._watchdog:set(self.server.limits.read_timeout)
   end
-  self._exchange = ctx.go(exchange.run, self, req)
+  self._exchange = exchange.start(self, req)
 end
 
 local function received(self)

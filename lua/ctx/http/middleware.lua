@@ -2,6 +2,8 @@
 --- Functions that wrap a handler: (next) → handler.
 local core = require "ctx.core"
 local ctx = require "ctx"
+local defect = require "ctx.http.defect"
+local fields = require "ctx.fields"
 local loop = require "ctx.loop"
 local want = require "ctx.want"
 local record = require "ctx.http.record"
@@ -25,8 +27,14 @@ function middleware.chain(handler, ...)
   want.fn(handler, "chain", 1)
   for i = select("#", ...), 1, -1 do
     local wrap = select(i, ...)
-    want.argument(type(wrap) == "function", "chain", i + 1, "middleware", "a function", wrap)
-    handler = wrap(handler)
+    wrap = want.fn(wrap, "chain", i + 1, "middleware")
+    local inner = handler
+    handler = wrap(inner)
+    want.argument(want.fn[2](handler), "chain", i + 1, "middleware",
+      "a function that returns a handler", handler)
+    if handler ~= inner then
+      defect.wraps(handler, inner)
+    end
   end
   return handler
 end
@@ -53,26 +61,26 @@ end
 ---@field trust? boolean   take over what the client sent, if it is harmless; true
 
 local REQUEST_ID_OPTIONS = {
-  header = { "a string", function(value) return type(value) == "string" end },
-  trust = { "a boolean", function(value) return type(value) == "boolean" end },
+  header = want.rule("the name of a header that HTTP does not use itself", function(value)
+    return fields.is_token(value) and not fields.is_control(value)
+  end),
+  trust = want.flag,
 }
 
 --- Gives each request an id: the client's, or a new UUID. It goes out in the same header, into the
 --- access log, and to whoever asks http.request_id.of(c).
 local function new_request_id(_, options)
-  options = options or {}
-  want.options(options, "request_id", 1, REQUEST_ID_OPTIONS)
-  local header = options.header or "X-Request-ID"
-  local name, trust = header:lower(), options.trust ~= false
+  options = want.options(options, "request_id", 1, REQUEST_ID_OPTIONS)
+  local name, trust = fields.fold(options.header or "X-Request-ID"), options.trust ~= false
   return function(next)
-    return function(req, res)
+    return defect.wraps(function(req, res)
       local sent = req.headers[name]
       local id = trust and is_id(sent) and sent or uuid()
-      res.headers[header] = id
+      res.headers[name] = id
       local original = req._original or req
-      original._kept = { [header] = id }
+      original._kept = { [name] = id }
       return next(req:with_context(ctx.with_value(req.ctx, REQUEST_ID, id)), res)
-    end
+    end, next)
   end
 end
 

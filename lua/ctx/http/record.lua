@@ -97,7 +97,7 @@ function record.json(of)
   local out = {}
   for name, value in fields(of) do
     out[#out + 1] = ('"%s":%s'):format(name,
-      type(value) == "number" and text_of(value) or text.quote(tostring(value)))
+      math.type(value) and value - value == 0 and text_of(value) or text.quote(tostring(value)))
   end
   return "{" .. table.concat(out, ",") .. "}"
 end

@@ -1,5 +1,9 @@
 -- SPDX-License-Identifier: MIT
 --- A request, as a handler sees it.
+local body = require "ctx.http.body"
+local core = require "ctx.core"
+local fields = require "ctx.fields"
+local json = require "ctx.http.json"
 local want = require "ctx.want"
 local url = require "ctx.http.url"
 
@@ -21,6 +25,8 @@ local check_context = want.context
 ---@field _body ctx.http.Body
 ---@field _connection ctx.http.Connection
 ---@field _original ctx.http.Request?  of which it is a copy
+---@field _handler function?          the one that the router found
+---@field refused boolean?            it is answered without a handler
 ---@field _kept table?              headers that its answer has, also when they are replaced
 ---@field _trace string?            where it was raised, of an error that http.timeout raises again
 ---@field _innermost ctx.Context?      of the last copy: what the access log asks for values
@@ -59,26 +65,42 @@ end
 
 local request = { class = Request }
 
---- Makes a request out of a head; nil when its target makes no sense.
+--- Makes a request out of a head. When its target makes no sense, its path is as it was sent.
 ---@param head table  as ctx.http.wire gives it
 ---@param connection ctx.http.Connection
----@param body ctx.http.Body
----@return ctx.http.Request?
-function request.new(head, connection, body)
+---@param read ctx.http.Body
+---@return ctx.http.Request
+---@return boolean makes_sense
+function request.new(head, connection, read)
   if not head.raw_path then
     local host
     head.raw_path, head.raw_query, host = url.split(head.target)
     head.headers.host = host or head.headers.host -- RFC 9112, 3.2.2: the target's counts
   end
   local path = head.raw_path and url.unescape(head.raw_path)
-  head.path, head._connection, head._body, head.server = path, connection, body, connection.server
-  return path and setmetatable(head, metatable) or nil
+  if not path then
+    head.raw_path = head.raw_path or head.target
+  end
+  head.path, head._connection, head._body = path or head.raw_path, connection, read
+  head.server = connection.server
+  return setmetatable(head, metatable), path ~= nil
+end
+
+--- Stands for the request of an answer to bytes of which no head came out.
+---@param connection ctx.http.Connection
+---@return ctx.http.Request
+function request.none(connection)
+  return setmetatable({ method = "", target = "", path = "", raw_path = "", minor = 1,
+    headers = fields.new(), keep_alive = false, _connection = connection, _body = body.empty,
+    server = connection.server }, metatable)
 end
 
 --- The values of a name in the query, in order.
 ---@param name string
 ---@return string[]
 function Request:values(name)
+  want.self(self, metatable, "values")
+  name = want.string(name, "values", 1, "name")
   local values = {}
   for found, value in url.pairs(self.raw_query) do
     if found == name then
@@ -95,9 +117,30 @@ end
 ---@return string|nil body
 ---@return any? err
 function Request:body(c)
+  want.self(self, metatable, "body")
   c = c or self.ctx
   check_context(c, "body")
+  core.check_wait(c, "req:body")
   return self._body:read_all(c)
+end
+
+--- The body, decoded by lua-cjson. An error has status 400 when it is not JSON, and 413 when it is
+--- longer than the server takes.
+---@async
+---@param c? ctx.Context  the request's own
+---@return any value  lua-cjson's null for null
+---@return any? err
+function Request:json(c)
+  want.self(self, metatable, "json")
+  c = c or self.ctx
+  check_context(c, "json")
+  core.check_wait(c, "req:json")
+  json.need("json")
+  local text, err = self._body:read_all(c)
+  if not text then
+    return nil, err
+  end
+  return json.decode(text)
 end
 
 --- The next piece of the body, as it comes; nil alone at the end. A body that nobody reads makes
@@ -107,8 +150,10 @@ end
 ---@return string|nil chunk
 ---@return any? err
 function Request:read(c)
+  want.self(self, metatable, "read")
   c = c or self.ctx
   check_context(c, "read")
+  core.check_wait(c, "req:read")
   return self._body:read(c)
 end
 
@@ -117,6 +162,7 @@ end
 ---@param c ctx.Context
 ---@return ctx.http.Request
 function Request:with_context(c)
+  want.self(self, metatable, "with_context")
   check_context(c, "with_context")
   local copy = {}
   for key, value in next, self do
@@ -130,12 +176,14 @@ end
 
 --- Where it came from: `{ ip, port, family }`; the path of a pipe, which may be empty; or nil.
 function Request:peer()
+  want.self(self, metatable, "peer")
   return self._connection:peer()
 end
 
 --- The name of the other side, for logs; "unknown" when it had gone before anybody asked.
 ---@return string
 function Request:remote()
+  want.self(self, metatable, "remote")
   local peer = self:peer()
   if type(peer) == "table" then
     return peer.ip
@@ -147,6 +195,7 @@ end
 --- they should come to an end then.
 ---@return ctx.Context
 function Request:draining()
+  want.self(self, metatable, "draining")
   return self.server:draining()
 end
 
@@ -156,6 +205,7 @@ end
 ---@return ctx.uv.Stream|nil stream
 ---@return any? err
 function Request:hijack()
+  want.self(self, metatable, "hijack")
   return self._connection:hijack(self)
 end
 

@@ -3,9 +3,11 @@
 ---
 --- The head goes out with the first bytes of the body. What is finished in one piece has a
 --- Content-Length; what is written in several is chunked, unless the headers name a length.
+local core = require "ctx.core"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local fields = require "ctx.fields"
+local json = require "ctx.http.json"
 local want = require "ctx.want"
 local status_names = require "ctx.http.status"
 local wire = require "ctx.http.wire"
@@ -18,6 +20,8 @@ local Fields = fields.class
 ---@class ctx.http.Response
 ---@field status integer          200
 ---@field headers ctx.Fields     of strings, numbers or lists of them
+---@field trailers ctx.Fields    sent behind a chunked body, which they make it
+---@field ctx ctx.Context?        of the answer, for the server's `failure` only
 ---@field bytes integer           of the body, handed over so far
 ---@field sent boolean            the head is out, or under way
 ---@field finished boolean
@@ -38,7 +42,8 @@ local response = { class = Response }
 ---@param connection ctx.http.Connection
 ---@return ctx.http.Response
 function response.new(request, connection)
-  return setmetatable({ status = 200, headers = setmetatable({}, Fields), bytes = 0, sent = false,
+  return setmetatable({ status = 200, headers = setmetatable({}, Fields),
+    trailers = setmetatable({}, Fields), bytes = 0, sent = false,
     finished = false, failed = nil, _length = nil, _chunked = false, _has_body = nil, _missed = nil,
     _request = request, _connection = connection, _keep_alive = request.keep_alive }, metatable)
 end
@@ -59,6 +64,42 @@ local function http_date()
       :format(DAYS[t.wday], t.day, MONTHS[t.month], t.year, t.hour, t.min, t.sec)
   end
   return date
+end
+
+--- Whether there are trailers. They need a chunked body: nothing else has room behind it.
+local function has_trailers(self)
+  local trailers = self.trailers
+  return trailers and next(trailers) ~= nil
+end
+
+--- What stands behind the last chunk; or nil and what must not be sent so.
+local function trailer_lines(self)
+  local wrong = fields.wrong(self.trailers)
+  for name in next, wrong and {} or self.trailers do
+    if fields.is_control(name) then
+      wrong = ("header %s: it belongs into the head"):format(name)
+    end
+  end
+  if wrong then
+    return nil, wrong
+  end
+  return wire.trailers(self.trailers)
+end
+
+--- What ends a body: nothing, if its length does; nil and what must not be sent so.
+local function body_end(self)
+  local trailing = has_trailers(self)
+  if self._chunked and not trailing then
+    return "0\r\n\r\n"
+  elseif self._chunked then
+    local lines, wrong = trailer_lines(self)
+    if not lines then
+      return nil, "res.trailers: " .. wrong
+    end
+    return "0\r\n" .. lines .. "\r\n"
+  elseif trailing and self._has_body and self._request.minor > 0 then
+    return nil, "res.trailers: a response with a Content-Length has none"
+  end
 end
 
 --- Whether a response of this status says how long its body is, or would be.
@@ -86,7 +127,7 @@ local function make_head(self, length)
     return nil, "res.headers: " .. wrong
   end
   local head, kept, named = wire.head(status, status_names[status] or "", headers, length,
-    keep_alive, request.minor, http_date())
+    keep_alive, request.minor, http_date(), self._connection.server.limits.keep_alive_hint)
   if not head then
     return nil, "res.headers: " .. kept
   end
@@ -96,6 +137,9 @@ local function make_head(self, length)
   self._chunked = length == false and not named and request.minor > 0 and self._has_body
   return head
 end
+
+local STATUS = want.whole(200, 999, "a status")
+STATUS.argument = "status"
 
 -- -- The body -------------------------------------------------------------------------------------
 
@@ -189,6 +233,7 @@ end
 function Response:write(c, data)
   check_context(c, "write")
   check(type(data) == "string", "write", 2, "data", "a string", data)
+  core.check_wait(c, "res:write")
   local err = refused(self, c, "write")
   if err then
     return nil, err
@@ -233,24 +278,27 @@ end
 function Response:finish(c, data)
   check_context(c, "finish")
   check(data == nil or type(data) == "string", "finish", 2, "data", "a string", data)
+  core.check_wait(c, "res:finish")
   local err = refused(self, c, "finish")
   if err then
     return nil, err
   end
   data = data or ""
-  local out, begun = {}, self.sent
+  local out, begun, last, wrong = {}, self.sent, nil, nil
   if begun then
     too_long(self, "finish", #data)
-    frame(self, out, data)
-    out[#out + 1] = self._chunked and "0\r\n\r\n" or nil
   else
-    local head, wrong = make_head(self, #data)
-    if not head then
-      error(wrong, 2)
-    end
-    out[1] = head
-    out[2] = self._has_body and data or nil
+    local chunked = has_trailers(self) and self._request.minor > 0
+    out[1], wrong = make_head(self, not chunked and #data)
   end
+  if not wrong then
+    last, wrong = body_end(self)
+  end
+  if wrong then
+    error(wrong, 2)
+  end
+  frame(self, out, data)
+  out[#out + 1] = last
   self.bytes = self.bytes + #data
   self.finished = true
   if #out > 0 then
@@ -261,6 +309,35 @@ function Response:finish(c, data)
     end
   end
   return check_length(self)
+end
+
+--- Answers with a value as JSON, by lua-cjson. Its Content-Type is application/json, unless the
+--- headers name one.
+---@async
+---@param c ctx.Context
+---@param status integer
+---@param value any  lua-cjson's null for null
+---@return true|nil ok
+---@return any? err
+function Response:json(c, status, value)
+  check_context(c, "json")
+  status = STATUS(status, "json", 2)
+  check(value ~= nil, "json", 3, "value", "a value (cjson.null for null)", value)
+  json.need("json")
+  local text, wrong = json.encode(value)
+  check(text, "json", 3, "value", "a value that JSON has (" .. tostring(wrong) .. ")", value)
+  core.check_wait(c, "res:json")
+  if self.sent or self.bytes > 0 or self.finished then
+    return nil, errors.new("json: the response has begun")
+  end
+  local headers, unfit = fields.of(self.headers or {})
+  if not headers then
+    error("res.headers: " .. unfit, 2)
+  end
+  headers["content-type"] = headers["content-type"] or "application/json"
+  self.status, self.headers = status, headers
+  local ok, err = self:finish(c, text)
+  return ok, err
 end
 
 --- An informational response before the real one: 103 with its Link headers, say.
@@ -274,6 +351,7 @@ function Response:inform(c, status, headers)
   check_context(c, "inform")
   check(math.type(status) == "integer" and status >= 100 and status < 200 and status ~= 101,
     "inform", 2, "status", "a status from 100 to 199, and not 101,", status)
+  core.check_wait(c, "res:inform")
   local err = ended(self, "inform")
   if err or self.sent or self._request.minor == 0 then
     return nil, err or errors.new("inform: the head is out, or the client knows HTTP/1.0 only")
@@ -298,37 +376,22 @@ end
 
 -- -- For the server -------------------------------------------------------------------------------
 
---- A whole response in plain text, instead of what was to be sent.
----@param self ctx.http.Response
+--- The bytes of a response that no handler writes.
 ---@param status integer
+---@param headers table?
 ---@param text string
----@param headers? table
-function response.plain(self, status, text, headers)
-  if self.sent or self.bytes > 0 then
-    return nil, errors.new("error: the response has begun")
+---@param keep_alive? boolean        the connection goes on
+---@param request ctx.http.Request?  nil: no head has been read
+---@param hint integer?              seconds, see ctx.http.settings
+---@return string bytes
+function response.whole(status, headers, text, keep_alive, request, hint)
+  headers = fields.of(headers or {})
+  if text ~= "" then
+    headers["content-type"] = "text/plain; charset=utf-8"
   end
-  local request = self._request -- none, in a program's test of its handlers
-  local all = headers and fields.of(headers) or fields.new()
-  for name, value in pairs(request and request._kept or {}) do
-    all[name] = value
-  end
-  all["content-type"], all["x-content-type-options"] = "text/plain; charset=utf-8", "nosniff"
-  self.status, self.headers = status, all
-  return self:finish(ctx.background(), text .. "\n")
-end
-
---- A response that no handler writes: its head, and its body.
----@param status integer
----@param reason string
----@param keep_alive? boolean   the connection goes on
----@param retry_after? integer  seconds
----@return string head
----@return string body
-function response.refusal(status, reason, keep_alive, retry_after)
-  local text = reason .. "\n"
-  return (wire.head(status, status_names[status] or "", {
-    ["Content-Type"] = "text/plain; charset=utf-8", ["Retry-After"] = retry_after,
-  }, #text, keep_alive or false, 1, http_date())), text
+  local head = wire.head(status, status_names[status] or "", headers, #text, keep_alive or false,
+    request and request.minor or 1, http_date(), hint)
+  return request and request.method == "HEAD" and head or head .. text
 end
 
 return response

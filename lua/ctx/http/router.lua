@@ -3,23 +3,34 @@
 ---
 --- Patterns are paths with names for some segments: "/users/{id}", and, at the end, for all the
 --- rest: "/files/{path...}". A segment in clear beats a name, and a name beats the rest.
-local want = require "ctx.want"
-local response = require "ctx.http.response"
+local answer = require "ctx.http.answer"
+local defect = require "ctx.http.defect"
+local fields = require "ctx.fields"
+local paths = require "ctx.http.paths"
 local url = require "ctx.http.url"
+local want = require "ctx.want"
 
 local check = want.argument
 
 ---@class ctx.http.Router
 ---@field _root table             of nodes: { clear =, named =, rest =, routes = method → route }
+---@field _raw boolean           parameters are handed out whatever they hold
 ---@field _not_found? fun(req: ctx.http.Request, res: ctx.http.Response): any, any
 local Router = {}
 local metatable = { __name = "ctx.http.Router", __index = Router }
 
 local router = {}
 
+---@class ctx.http.RouterOptions
+---@field raw_parameters? boolean  hand out parameters that could lead out of a folder, too; false
+
+local OPTIONS = { raw_parameters = want.flag }
+
+---@param options? ctx.http.RouterOptions
 ---@return ctx.http.Router
-function router.new()
-  return setmetatable({ _root = { clear = {} } }, metatable)
+function router.new(options)
+  options = want.options(options, "router", 1, OPTIONS)
+  return setmetatable({ _root = { clear = {} }, _raw = options.raw_parameters or false }, metatable)
 end
 
 -- -- Making routes --------------------------------------------------------------------------------
@@ -36,10 +47,16 @@ local function descend(node, segment)
   return node[kind], name
 end
 
---- Why the text is no pattern, or nil.
 local function is_pattern(pattern)
   if type(pattern) ~= "string" or pattern:sub(1, 1) ~= "/" then
     return false
+  end
+  local names = {}
+  for name in pattern:gmatch("{([%w_]*)") do
+    if names[name] then
+      return false -- one of the two values would be lost
+    end
+    names[name] = true
   end
   for segment, ends in pattern:gmatch("/([^/]*)()") do
     local last = ends > #pattern
@@ -54,8 +71,7 @@ end
 local function add(self, method, pattern, handler, name)
   check(is_pattern(pattern), name, name == "handle" and 2 or 1, "pattern",
     'a path such as "/users/{id}" or "/files/{path...}"', pattern, 1)
-  check(type(handler) == "function", name, name == "handle" and 3 or 2, "handler", "a function",
-    handler, 1)
+  handler = want.fn(handler, name, name == "handle" and 3 or 2, "handler", 1)
   local node, names = self._root, {}
   for segment in pattern:gmatch("/([^/]*)") do
     local found
@@ -67,7 +83,8 @@ local function add(self, method, pattern, handler, name)
   if other then
     error(("%s: %s %s is taken already, by %s"):format(name, method, pattern, other.pattern), 3)
   end
-  node.routes[method] = { handler = handler, names = names, pattern = pattern }
+  node.routes[method] = { handler = handler, names = names, pattern = pattern,
+    has_rest = pattern:sub(-4) == "...}" }
 end
 
 --- Adds a handler; "*" is any method that has no handler of its own there.
@@ -75,13 +92,15 @@ end
 ---@param pattern string
 ---@param handler fun(req: ctx.http.Request, res: ctx.http.Response): any, any
 function Router:handle(method, pattern, handler)
-  check(type(method) == "string", "handle", 1, "method", "a string", method)
+  want.self(self, metatable, "handle")
+  check(fields.is_token(method), "handle", 1, "method", "a method", method)
   add(self, method, pattern, handler, "handle")
 end
 
 for _, method in ipairs { "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS" } do
   local name = method:lower()
   Router[name] = function(self, pattern, handler)
+    want.self(self, metatable, name)
     add(self, method, pattern, handler, name)
   end
 end
@@ -89,8 +108,8 @@ end
 --- The handler for what none fits; by default it answers 404.
 ---@param handler fun(req: ctx.http.Request, res: ctx.http.Response): any, any
 function Router:not_found(handler)
-  want.fn(handler, "not_found", 1)
-  self._not_found = handler
+  want.self(self, metatable, "not_found")
+  self._not_found = want.fn(handler, "not_found", 1, "handler")
 end
 
 -- -- Finding them ---------------------------------------------------------------------------------
@@ -142,6 +161,12 @@ local function allowed(routes)
   return table.concat(methods, ", ")
 end
 
+--- Notes which handler it is, for logs, spans and reports.
+local function note(req, handler, pattern)
+  local original = req._original or req
+  req.pattern, original.pattern, original._handler = pattern, pattern, handler
+end
+
 local function answer_no_route(self, node, req, res)
   if node then
     res.headers.Allow = allowed(node.routes)
@@ -149,35 +174,52 @@ local function answer_no_route(self, node, req, res)
       res.status = 204
       return
     end
-    return response.plain(res, 405, "method not allowed", res.headers)
+    return answer.fail(req, res, 405, "method not allowed", nil, res.headers)
   elseif self._not_found then
+    note(req, self._not_found)
     return self._not_found(req, res)
   end
-  return response.plain(res, 404, "not found")
+  return answer.fail(req, res, 404, "not found")
 end
 
 local function route_of(routes, method)
   return routes[method] or method == "HEAD" and routes.GET or routes["*"]
 end
 
+--- name → value of what the pattern names; or nil and what is wrong with one of them.
+local function parameters(self, route, values)
+  local names, params = route.names, {}
+  for i, name in ipairs(names) do
+    local wrong = not self._raw and paths.wrong(values[i], route.has_rest and i == #names)
+    if wrong then
+      return nil, ("the path has %s in {%s}"):format(wrong, name)
+    end
+    params[name] = values[i]
+  end
+  return params
+end
+
 --- Calls the handler for the request, with what the pattern named in req.params. No pattern for the
---- path: 404; none with the method: 405, with Allow. HEAD goes to GET's.
+--- path: 404; none with the method: 405, with Allow; a parameter that could lead out of a folder:
+--- 400. HEAD goes to GET's.
 ---@async
 ---@param req ctx.http.Request
 ---@param res ctx.http.Response
 function Router:dispatch(req, res)
+  want.self(self, metatable, "dispatch")
   local values = {}
   local node = find(self._root, segments_of(req.raw_path), 1, values)
   local route = node and route_of(node.routes, req.method)
   if not route then
     return answer_no_route(self, node, req, res)
   end
-  for i, name in ipairs(route.names) do
-    req.params[name] = values[i]
+  note(req, route.handler, route.pattern)
+  local params, wrong = parameters(self, route, values)
+  if not params then
+    return answer.fail(req, res, 400, wrong)
   end
-  req.pattern = route.pattern
-  if req._original then
-    req._original.pattern = route.pattern -- for logs and spans
+  for name, value in next, params do
+    req.params[name] = value
   end
   return route.handler(req, res)
 end
@@ -185,9 +227,10 @@ end
 --- All of it as one handler, for http.server or a middleware.
 ---@return fun(req: ctx.http.Request, res: ctx.http.Response): any, any
 function Router:handler()
-  return function(req, res)
+  want.self(self, metatable, "handler")
+  return defect.wraps(function(req, res)
     return self:dispatch(req, res)
-  end
+  end, false)
 end
 
 return router

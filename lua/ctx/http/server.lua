@@ -2,6 +2,7 @@
 --- An HTTP/1 server: listeners, the connections they brought, and how it all ends.
 local causes = require "ctx.http.causes"
 local connection = require "ctx.http.connection"
+local core = require "ctx.core"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local line = require "ctx.line"
@@ -9,6 +10,7 @@ local listener = require "ctx.uv.listener"
 local failure = require "ctx.uv.failure"
 local want = require "ctx.want"
 local report = require "ctx.report"
+local roster = require "ctx.http.roster"
 local settings = require "ctx.http.settings"
 local stream_class = require "ctx.uv.stream"
 local sweep = require "ctx.http.sweep"
@@ -31,7 +33,7 @@ local ENDED = "the server shuts down" -- why a listener is closed
 ---@field _extract? fun(parent: ctx.Context, headers: table): ctx.Context, number?
 ---@field _listeners ctx.uv.Listener[]
 ---@field _accepting integer         tasks that accept from them
----@field _connections table<ctx.http.Connection, true>
+---@field _connections ctx.http.Roster
 ---@field _connected integer
 ---@field _turned_away integer
 ---@field _in_flight integer
@@ -56,9 +58,9 @@ function server.new(options)
   local self = setmetatable({
     handler = options.handler, limits = settings.limits(options), _log = options.access_log,
     _extract = settings.extractor(options), _on_error = options.on_error,
-    _listeners = {}, _accepting = 0, _connections = {}, _connected = 0, _turned_away = 0,
-    _in_flight = 0, _counts = { served = 0, refused = 0, cut = 0 },
-    _changed = line.gate("outside"),
+    _failure = options.failure, _listeners = {}, _accepting = 0, _connections = roster.new(),
+    _connected = 0, _turned_away = 0, _in_flight = 0,
+    _counts = { served = 0, refused = 0, cut = 0 }, _changed = line.gate("outside"),
     _state = "new", _has_served = false,
   }, metatable)
   self._base, self._cancel_base = ctx.with_cancel(ctx.background())
@@ -102,10 +104,9 @@ function Server:listen(where, port)
     (where.pipe or where.fd or where.host and where.port), "listen", 1, "where",
     "an address, or a table with host and port, pipe or fd", where)
   if type(where) == "table" then
-    want.options(where, "listen", 1, settings.where)
+    where = want.options(where, "listen", 1, settings.where)
   else
-    local expected, is_port = table.unpack(settings.where.port)
-    check(is_port(port), "listen", 2, "port", expected, port)
+    port = want.port(port, "listen", 2)
   end
   if self._state ~= "new" and self._state ~= "serving" then
     return nil, errors.new("listen: the server shuts down")
@@ -124,6 +125,7 @@ end
 --- Where it listens: `{ ip, port, family }`, or the path of a pipe; of the first, if there are
 --- more.
 function Server:address()
+  want.self(self, metatable, "address")
   local first = self._listeners[1]
   if not first then
     return nil, errors.new("address: the server does not listen")
@@ -137,6 +139,7 @@ end
 --- What was read of it and not taken comes first.
 ---@param stream ctx.uv.Stream
 function Server:serve_stream(stream)
+  want.self(self, metatable, "serve_stream")
   check(stream_class.is(stream), "serve_stream", 1, "stream", "a stream of ctx.uv", stream)
   if self._state == "closed" or stream:is_closed() then
     return stream:close()
@@ -145,12 +148,12 @@ function Server:serve_stream(stream)
       return stream:close()
     end
     local conn = connection.new(self, stream, self._base)
-    self._connections[conn] = true
+    self._connections:add(conn)
     self._turned_away = self._turned_away + 1
     return conn:turn_away()
   end
   local conn = connection.new(self, stream, self._base)
-  self._connections[conn] = true
+  self._connections:add(conn)
   self._connected = self._connected + 1
   conn:start()
   if self._state == "draining" then
@@ -160,10 +163,9 @@ end
 
 --- A connection has ended, and so has its last request; or it is the server's no more.
 function Server:_forget(conn)
-  if not self._connections[conn] then
+  if not self._connections:remove(conn) then
     return
   end
-  self._connections[conn] = nil
   if conn.turned_away then
     self._turned_away = self._turned_away - 1
   else
@@ -230,31 +232,11 @@ function Server:_refused()
   self._counts.refused = self._counts.refused + 1
 end
 
---- The program's log may fail; the request has not.
-function Server:_record(of)
-  local ok, err = pcall(self._log, of)
-  if not ok then
-    report.send("ctx.http: access_log: " .. report.describe(err), "http")
-  end
-end
-
-function Server:_failed(req, err, trace)
-  if self._on_error then
-    local ok, said = pcall(self._on_error, err, req, trace)
-    if ok then
-      return
-    end
-    err = said
-  end
-  -- The path as it was sent: decoded, it could hold lines of its own.
-  report.send(("ctx.http: %s %s: %s%s"):format(req.method, req.raw_path, report.describe(err),
-    trace and "\n" .. trace or ""), "http")
-end
-
 --- What it has to do, and what it has done: `connections`, `requests` in flight, `served`,
 --- `refused` without a handler, `cut` by a shutdown.
 ---@return table<string, integer>
 function Server:stats()
+  want.self(self, metatable, "stats")
   local counts = self._counts
   return { connections = self._connected, requests = self._in_flight, served = counts.served,
     refused = counts.refused, cut = counts.cut }
@@ -265,11 +247,13 @@ end
 --- A context that is done from the begin of the shutdown on.
 ---@return ctx.Context
 function Server:draining()
+  want.self(self, metatable, "draining")
   return self._draining
 end
 
 ---@return boolean
 function Server:is_draining()
+  want.self(self, metatable, "is_draining")
   return self._state == "draining" or self._state == "closed"
 end
 
@@ -289,9 +273,7 @@ local function stop_accepting(self, from, was_serving)
 end
 
 local function retire(self)
-  for conn in pairs(self._connections) do
-    conn:retire()
-  end
+  self._connections:each(function(conn) conn:retire() end)
 end
 
 local function begin_drain(self, cause)
@@ -319,18 +301,14 @@ local function finish(self)
   for _, each in ipairs(self._listeners) do
     each:close(ENDED)
   end
-  for conn in pairs(self._connections) do
-    conn:close()
-  end
+  self._connections:each(function(conn) conn:close() end)
   self._changed:open()
 end
 
 --- Cancels and closes what is left; what that was, as an error around `err`.
 local function cut(self, err)
   local requests, connections = 0, self._connected
-  for conn in pairs(self._connections) do
-    requests = requests + (conn.request and 1 or 0)
-  end
+  self._connections:each(function(conn) requests = requests + (conn.request and 1 or 0) end)
   self._counts.cut = self._counts.cut + requests
   finish(self)
   if connections > 0 then
@@ -350,6 +328,7 @@ end
 function Server:shutdown(c)
   want.self(self, metatable, "shutdown")
   check_context(c, "shutdown")
+  core.check_wait(c, "server:shutdown")
   begin_drain(self, causes.server_shutdown)
   while is_busy(self) do
     local ok, err = self._changed:wait(c, SHUTDOWN)
@@ -412,6 +391,7 @@ end
 function Server:serve(c)
   want.self(self, metatable, "serve")
   check_context(c, "serve")
+  core.check_wait(nil, "server:serve") -- also when c has ended: it waits for what there is
   if self._has_served then
     error("serve: this server is " .. self._state .. "; a server serves once", 2)
   elseif self._state == "new" then

@@ -19,65 +19,60 @@ local settings = {}
 ---@field max_body? integer        bytes, 16 MiB
 ---@field max_connections? integer
 ---@field max_requests? integer    in flight
+---@field max_requests_per_connection? integer  then the response is the connection's last
+---@field max_connection_age? number  ms, after which a response is the connection's last
+---@field failure? fun(req: ctx.http.Request?, res: ctx.http.Response, status: integer,
+---message: string, err: any)
+---@field failure_timeout? number  ms that it has, 1000
 ---@field access_log? fun(record: ctx.http.Record)
----@field on_error? fun(err: any, req: ctx.http.Request, traceback: string?)
+---@field on_error? fun(err: any, req: ctx.http.Request, traceback: string?, where: string)
 ---@field propagate? boolean       take over the caller's deadline and trace; true
 ---@field deadline? ctx.propagate.Deadline|false  where the caller's deadline stands; grpc-timeout
 
-local function is_ms(value)
-  return want.is_ms(value) and value > 0
-end
-
-local function whole(value)
-  return want.is_whole(value, 1)
-end
-
-local function is_function(value)
-  return type(value) == "function"
-end
-
 -- In memory, all at once, for each connection.
-local function in_memory(value)
-  return whole(value) and value <= 2 ^ 30
-end
+local SIZE = want.rule("a whole number from 1 to 2^30", want.whole(1, 1 << 30)[2])
+local MS = want.positive_ms
 
-local SIZE = { "a whole number from 1 to 2^30", in_memory }
-local MS, WHOLE = { "a positive number of ms", is_ms }, { "a whole number of 1 or more", whole }
-local TEXT = { "a string", function(value) return type(value) == "string" end }
-local FLAG = { "a boolean", function(value) return type(value) == "boolean" end }
-local PORT = { "a port, a whole number from 0 to 65535", function(value)
-  return want.is_whole(value, 0) and value < 65536
-end }
-local DESCRIPTOR = { "a descriptor", function(value) return want.is_whole(value, 0) end }
+--- A number of something, or math.huge for any.
+local COUNT = want.either("a whole number of 1 or more, or math.huge", want.count,
+  want.one_of(math.huge))
 
----@type table<string, [string, fun(value: any): any]>
+---@type table<string, ctx.want.Rule>
 settings.known = {
-  handler = { "a function", is_function },
+  handler = want.fn,
   read_header_timeout = MS, read_timeout = MS, write_timeout = MS, idle_timeout = MS,
-  request_timeout = MS, drain_timeout = MS,
-  max_target = SIZE, max_head = SIZE, max_headers = SIZE, max_body = WHOLE,
-  max_connections = WHOLE, max_requests = WHOLE,
-  access_log = { "a function", is_function }, on_error = { "a function", is_function },
-  propagate = FLAG,
-  deadline = { "what propagate.deadline gives, or false", function(value)
+  request_timeout = MS, drain_timeout = MS, failure_timeout = MS, max_connection_age = MS,
+  max_target = SIZE, max_head = SIZE, max_headers = SIZE, max_body = want.count,
+  max_connections = COUNT, max_requests = COUNT, max_requests_per_connection = COUNT,
+  access_log = want.fn, on_error = want.fn, failure = want.fn,
+  propagate = want.flag,
+  deadline = want.rule("what propagate.deadline gives, or false", function(value)
     return value == false or type(value) == "table" and value._header
-  end },
+  end),
 }
 
 --- Where a server listens. What else ctx.uv would take for its streams, the server sees to.
----@type table<string, [string, fun(value: any): any]>
+---@type table<string, ctx.want.Rule>
 settings.where = {
-  host = TEXT, port = PORT, pipe = TEXT, fd = DESCRIPTOR, backlog = WHOLE, reuseport = FLAG,
-  ipv6only = FLAG, nodelay = FLAG,
+  host = want.text, port = want.port, pipe = want.text, fd = want.descriptor, backlog = want.count,
+  reuseport = want.flag, ipv6only = want.flag, nodelay = want.flag,
 }
 
 local DEFAULTS = {
   read_header_timeout = 10000, read_timeout = 30000, write_timeout = 30000, idle_timeout = 120000,
   max_target = 8192, max_head = 65536, max_headers = 100, max_body = 16777216,
-  max_connections = math.huge, max_requests = math.huge,
+  failure_timeout = 1000,
+  max_connections = math.huge, max_requests = math.huge, max_requests_per_connection = math.huge,
 }
 
---- Each limit, as given or by default.
+--- How many whole seconds a client may rely on a connection that is idle: one less than the server
+--- keeps it, as a request may be on its way. nil: there is nothing to say.
+local function hint(idle_timeout)
+  local seconds = idle_timeout < 2 ^ 40 and math.tointeger(idle_timeout // 1000) or 0
+  return seconds > 1 and seconds - 1 or nil
+end
+
+--- Each limit, as given or by default; beside them `keep_alive_hint`, in seconds.
 ---@param options ctx.http.ServerOptions
 ---@return ctx.http.ServerOptions
 function settings.limits(options)
@@ -90,6 +85,10 @@ function settings.limits(options)
   if limits.write_timeout == math.huge then
     limits.write_timeout = nil
   end
+  if limits.max_connection_age == math.huge then
+    limits.max_connection_age = nil
+  end
+  limits.keep_alive_hint = hint(limits.idle_timeout)
   return limits
 end
 

@@ -1,14 +1,16 @@
 -- SPDX-License-Identifier: MIT
---- A handler that answers in time, whatever the one inside does (C55, Go's http.TimeoutHandler).
+--- A handler that answers in time, whatever the one inside does as Go's http.TimeoutHandler.
 ---
 --- The one inside runs as a task of its own and writes into a buffer, which is sent when it returns
 --- in time. When it does not, the client gets a 503, and the buffer's writes fail from then on.
 local causes = require "ctx.http.causes"
 local core = require "ctx.core"
 local ctx = require "ctx"
+local defect = require "ctx.http.defect"
 local errors = require "ctx.errors"
 local failure = require "ctx.http.failure"
 local fields = require "ctx.fields"
+local response = require "ctx.http.response"
 local want = require "ctx.want"
 
 -- So many pieces are taken before the others get a turn: no kernel makes the writer wait.
@@ -37,6 +39,7 @@ local metatable = { __name = "ctx.http.BufferedResponse", __index = Buffered }
 function Buffered:write(c, data)
   want.context(c, "write")
   want.argument(type(data) == "string", "write", 2, "data", "a string", data)
+  core.check_wait(c, "res:write")
   if self._late then
     return nil, timeout.handler_timeout
   elseif self.finished then
@@ -54,10 +57,14 @@ function Buffered:write(c, data)
 end
 
 function Buffered:finish(c, data)
+  want.context(c, "finish")
+  want.argument(data == nil or type(data) == "string", "finish", 2, "data", "a string", data)
   local ok, err = self:write(c, data or "")
   self.finished = self.finished or ok or false
   return ok, err
 end
+
+Buffered.json = response.class.json
 
 --- Nothing informational: the real response begins only when it is whole.
 function Buffered:inform()
@@ -72,16 +79,50 @@ local function new_buffer(res)
   if not headers then
     error("res.headers: " .. wrong, 0)
   end
-  return setmetatable({ status = res.status, headers = headers, bytes = 0, sent = false,
-    finished = false, _parts = {}, _late = false, _request = res._request }, metatable)
+  return setmetatable({ status = res.status, headers = headers, trailers = fields.new(),
+    bytes = 0, sent = false, finished = false, _parts = {}, _late = false, _request = res._request,
+  }, metatable)
 end
 
 local function send(req, res, buffer)
   if req._connection.hijacked then
     return -- what the handler had to say, it has said itself
   end
-  res.status, res.headers = buffer.status, buffer.headers
+  res.status, res.headers, res.trailers = buffer.status, buffer.headers, buffer.trailers
   return res:finish(req.ctx, table.concat(buffer._parts))
+end
+
+--- The handler is past its time, whatever it returned; what it raised is told, unless that is the
+--- very end of its context.
+local function too_late(req, c, err, trace, message)
+  local original = req._original or req
+  if err ~= nil and not errors.is(err, c:err()) and original.server then
+    defect.tell(original.server, original, err, trace)
+  end
+  if req.ctx:err() then
+    return nil, req.ctx:ended()
+  end
+  return nil, failure.new(503, message or "the request took too long", causes.request_timeout)
+end
+
+local function run(next, req, res, c, message)
+  local buffer = new_buffer(res)
+  local task = ctx.go(next, req:with_context(c), buffer)
+  local result, err = task:wait(c)
+  local status = task:status()
+  if c:err() then
+    buffer._late = true
+    return too_late(req, c, status == "failed" and err or nil, task:traceback(), message)
+  elseif status == "failed" then
+    local original = req._original or req
+    original._trace = task:traceback()
+    error(err, 0)
+  elseif result ~= nil and result ~= true and result ~= false then
+    return result
+  elseif not result and err ~= nil then
+    return nil, err
+  end
+  return send(req, res, buffer)
 end
 
 --- A middleware: the handler inside has `ms`, its context ends then with http.request_timeout, and
@@ -90,29 +131,13 @@ end
 ---@param message? string
 ---@return fun(next: function): function
 function timeout.new(ms, message)
-  want.argument(want.is_ms(ms), "timeout", 1, "ms", "a number of ms", ms)
+  ms = want.ms(ms, "timeout", 1)
+  message = message ~= nil and want.string(message, "timeout", 2, "message") or nil
   return function(next)
-    return function(req, res)
+    return defect.wraps(function(req, res)
       local c, cancel <close> = ctx.with_timeout(req.ctx, ms, causes.request_timeout)
-      local buffer = new_buffer(res)
-      local task = ctx.go(next, req:with_context(c), buffer)
-      local results = table.pack(task:wait(c))
-      if task:status() == "failed" then
-        local original = req._original or req
-        original._trace = task:traceback()
-        error(results[2], 0)
-      elseif task:status() == "done" then
-        if not results[1] and results[2] ~= nil then
-          return nil, results[2]
-        end
-        return send(req, res, buffer)
-      end
-      buffer._late = true
-      if req.ctx:err() then
-        return nil, errors.ended(req.ctx:err(), req.ctx:cause())
-      end
-      return nil, failure.new(503, message or "the request took too long", causes.request_timeout)
-    end
+      return run(next, req, res, c, message)
+    end, next)
   end
 end
 

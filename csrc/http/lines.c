@@ -1,7 +1,26 @@
 /* SPDX-License-Identifier: MIT */
-#include "chunk.h"
+#include "lines.h"
 
 #include <string.h>
+
+static const uint64_t HTTP_SLASH = 0x485454502f; /* "HTTP/" */
+
+int http_line_next(int state, uint64_t tail, unsigned char c) {
+  int cr = c == '\r', lf = c == '\n';
+  switch (state) {
+  case HTTP_LINE_BEFORE: return cr ? HTTP_LINE_BEFORE_LF : lf ? -1 : HTTP_LINE_FIRST;
+  case HTTP_LINE_BEFORE_LF: return lf ? HTTP_LINE_BEFORE : -1;
+  case HTTP_LINE_FIRST: /* "HTTP/" and three bytes before the end */
+    if (c == ' ' && (tail & 0xff) == ' ') return -1;
+    return lf ? -1 : !cr ? HTTP_LINE_FIRST : (tail >> 24) == HTTP_SLASH ? HTTP_LINE_FIRST_LF : -1;
+  case HTTP_LINE: return cr ? HTTP_LINE_LF : lf ? -1 : HTTP_LINE;
+  case HTTP_LINE_FIRST_LF:
+  case HTTP_LINE_LF: return lf ? HTTP_LINE_MORE : -1;
+  case HTTP_LINE_MORE: return cr ? HTTP_LINE_LAST_LF : lf || c == ' ' || c == '\t' ? -1 : HTTP_LINE;
+  case HTTP_LINE_LAST_LF: return lf ? HTTP_LINE_OVER : -1;
+  default: return HTTP_LINE_OVER;
+  }
+}
 
 static int is_blank(unsigned char c) {
   return c == ' ' || c == '\t';

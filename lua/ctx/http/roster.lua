@@ -1,0 +1,50 @@
+-- SPDX-License-Identifier: MIT
+--- A set of objects that come and go beside many that stay.
+---
+--- An array in which each object knows its place, and the last one moves into a free place. A table
+--- with the objects as keys would be built anew for each that comes when nearly all its nodes are
+--- taken: with 16 381 idle connections each new one cost a millisecond.
+---@class ctx.http.Roster
+---@field [integer] table  each has its place as _place
+---@field size integer
+local Roster = {}
+Roster.__index = Roster
+
+local roster = {}
+
+---@return ctx.http.Roster
+function roster.new()
+  return setmetatable({ size = 0 }, Roster)
+end
+
+---@param object table  not in a roster
+function Roster:add(object)
+  local size = self.size + 1
+  self.size, self[size], object._place = size, object, size
+end
+
+---@param object table
+---@return boolean removed  false: it was not there
+function Roster:remove(object)
+  local place, size = object._place, self.size
+  if not place then
+    return false
+  end
+  local last = self[size]
+  self[place], last._place = last, place
+  self[size], self.size, object._place = nil, size - 1, nil
+  return true
+end
+
+--- Calls fn(object) for each; it may remove any.
+---@param fn fun(object: table)
+function Roster:each(fn)
+  for i = self.size, 1, -1 do
+    local object = self[i]
+    if object then
+      fn(object)
+    end
+  end
+end
+
+return roster
