@@ -38,14 +38,16 @@ void lctx_after_start(lua_State* L, lctx_state* S, lctx_after* after) {
   lctx_list_prepend(&S->run, &t->link);
 }
 
-void lctx_after_forget(lua_State* L, lctx_state* S) {
+void lctx_after_forget(lua_State* L, lctx_state* S, uint64_t since) {
   lctx_pushref(L, S, LCTX_REF_AFTERS);
   int afters = lua_gettop(L);
   lua_pushnil(L);
   while (lua_next(L, afters)) {
     lctx_after* after = (lctx_after*)lua_touserdata(L, -1);
-    (void)ctx_unwatch(&after->watcher);
-    release(L, S, after);
+    if (after->serial > since) {
+      (void)ctx_unwatch(&after->watcher);
+      release(L, S, after);
+    }
     lua_pop(L, 1);
   }
   lua_pop(L, 1);
@@ -70,7 +72,7 @@ static int after_func(lua_State* L) {
   lctx_checkfn(L, 2, "fn");
   lua_settop(L, 2);
   lctx_after* after = (lctx_after*)lua_newuserdatauv(L, sizeof *after, 2);
-  *after = (lctx_after){.S = S, .kind = LCTX_AFTER};
+  *after = (lctx_after){.S = S, .kind = LCTX_AFTER, .serial = ++S->serial};
   lua_pushvalue(L, 2);
   lua_setiuservalue(L, 3, 1);
   lua_pushvalue(L, 1);

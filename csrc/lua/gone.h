@@ -16,7 +16,8 @@ void lctx_undo(lua_State* L, lctx_task* t);
 bool lctx_is_gone(const lctx_task* t);
 /* What is to be done about that. */
 void lctx_task_closed(lua_State* L, lctx_task* t);
-/* The last resort, when nothing can ever wake a task: its <close> variables run, and cannot wait.
+/* The last resort, when nothing can ever wake a task, or nobody waits for it: ends one that is parked
+ * or ready to run. Its <close> variables run, and cannot wait.
  * Its error is the value on top of L, which is popped. */
 void lctx_task_abandon(lua_State* L, lctx_task* t);
 

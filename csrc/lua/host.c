@@ -14,7 +14,8 @@
 #include <fcntl.h>
 
 #include "enter.h"
-#include "lctx.h"
+#include "fake.h"
+#include "host.h"
 #include "turn.h"
 #include "where.h"
 
@@ -27,9 +28,13 @@ static uint64_t read_clock(const lctx_state* S, clockid_t id) {
   return ns + (uint64_t)S->offset_ns;
 }
 
+uint64_t lctx_real_ns(const lctx_state* S) {
+  return read_clock(S, CLOCK_MONOTONIC);
+}
+
 static uint64_t host_now(void* data) {
   const lctx_state* S = (const lctx_state*)data;
-  return S->fake ? S->fake_ns : read_clock(S, CLOCK_MONOTONIC);
+  return S->fake ? S->fake_ns : lctx_real_ns(S);
 }
 
 #if defined(CLOCK_MONOTONIC_COARSE) && !defined(CTX_PORTABLE)
@@ -175,16 +180,13 @@ bool lctx_in_loop(lua_State* L, lctx_state* S) {
   return in;
 }
 
-enum turn { NOTHING_LEFT, ALIVE, FAILED };
-
-/* One turn of luv's loop. NOTHING_LEFT when nothing is left in it that could happen. */
-static enum turn turn(lua_State* L, lctx_state* S, bool block) {
-  if (!lctx_reserve(L)) return FAILED;
-  enum turn result = FAILED;
+enum lctx_loop lctx_run_loop(lua_State* L, lctx_state* S, bool block) {
+  if (!lctx_reserve(L)) return LCTX_LOOP_FAILED;
+  enum lctx_loop result = LCTX_LOOP_FAILED;
   S->looping = true;
   lua_pushboolean(L, block);
   if (lctx_hook(L, S, "turn", 1, 1)) {
-    result = lua_toboolean(L, -1) ? ALIVE : NOTHING_LEFT;
+    result = lua_toboolean(L, -1) ? LCTX_LOOP_ALIVE : LCTX_LOOP_EMPTY;
     lua_pop(L, 1);
   }
   S->looping = false;
@@ -198,50 +200,41 @@ static void disarm(lua_State* L, lctx_state* S) {
   if (lctx_hook(L, S, "disarm", 0, 0)) S->armed_ns = CTX_NEVER;
 }
 
-/* Nothing is ready. Lets the next thing happen: with a hand-moved clock that is the next deadline,
- * and time jumps there, unless something outside is waited for and can still come. False when
- * nothing can. */
-static enum turn let_happen(lua_State* L, lctx_state* S) {
+/* Nothing is ready. Lets the next thing happen. LCTX_LOOP_EMPTY when nothing can. */
+static enum lctx_loop let_happen(lua_State* L, lctx_state* S) {
+  if (S->fake) return lctx_let_time_pass(L, S);
   disarm(L, S);
-  bool outside =
-      !S->fake || S->alarm_ns == CTX_NEVER || (S->external > 0 && S->alarm_ns > S->jump_ns);
-  enum turn result = turn(L, S, outside);
-  if (result == FAILED) return FAILED;
-  if (!lctx_idle(S) || S->alarm_ns == 0 || (outside && result == ALIVE)) return ALIVE;
-  if (!S->fake || S->alarm_ns == CTX_NEVER) return NOTHING_LEFT;
-  if (S->alarm_ns > S->fake_ns) S->fake_ns = S->alarm_ns;
-  return ALIVE;
+  enum lctx_loop result = lctx_run_loop(L, S, true);
+  return result == LCTX_LOOP_EMPTY && lctx_is_ready(S) ? LCTX_LOOP_ALIVE : result;
 }
-
-/* Turns that may fail in a row, for want of memory, before whoever drives the loop gives up. */
-enum { PATIENCE = 16 };
 
 enum lctx_driven lctx_drive(lua_State* L, lctx_state* S, lctx_over_fn over, void* arg) {
   if (!lua_checkstack(L, 10)) return LCTX_FAILED;
   int failures = 0;
-  while (failures < PATIENCE) {
+  while (failures < LCTX_PATIENCE) {
     bool drained = lctx_drain(L, S);
     bool settled = lctx_settle(L, S);
     if (over(S, arg)) {
       /* Wait after wait may be over as soon as it has begun: the loop must turn all the same. */
-      if ((S->fake || lctx_turn_due(S)) && turn(L, S, false) != FAILED) lctx_turned(S);
+      if ((S->fake || lctx_turn_due(S)) && lctx_run_loop(L, S, false) != LCTX_LOOP_FAILED)
+        lctx_turned(S);
       return LCTX_OVER;
     }
-    enum turn result = ALIVE;
+    enum lctx_loop result = LCTX_LOOP_ALIVE;
     if (!drained || !settled || !lctx_idle(S) || S->alarm_ns == 0) {
-      if (turn(L, S, false) == FAILED) result = FAILED;
+      if (lctx_run_loop(L, S, false) == LCTX_LOOP_FAILED) result = LCTX_LOOP_FAILED;
     } else {
       result = let_happen(L, S);
     }
     lctx_turned(S);
-    if (result == NOTHING_LEFT) {
+    if (result == LCTX_LOOP_EMPTY) {
       /* The last thing that happened may have been what we wait for. */
       if (over(S, arg)) return LCTX_OVER;
       /* Or a coroutine that its owner has closed holds what another waits for. */
       lctx_reclaim(L, S);
       if (lctx_idle(S) && S->alarm_ns != 0) return LCTX_ASLEEP;
     }
-    failures = drained && settled && result != FAILED ? 0 : failures + 1;
+    failures = drained && settled && result != LCTX_LOOP_FAILED ? 0 : failures + 1;
   }
   return LCTX_FAILED;
 }
@@ -329,78 +322,18 @@ static int core_run_ready(lua_State* L) {
   (void)lctx_drain(L, S);
   (void)lctx_settle(L, S);
   disarm(L, S);
-  bool alive = turn(L, S, false) == ALIVE;
+  bool alive = lctx_run_loop(L, S, false) == LCTX_LOOP_ALIVE;
   lctx_turned(S);
   lua_pushboolean(L, S->tasks > 0 && (alive || !lctx_idle(S) || S->alarm_ns != CTX_NEVER));
   return 1;
 }
 
-/* core.fake_clock(on) → whether it was on. A clock that is moved by hand begins now; a real one
- * goes on from there. */
-static int core_fake_clock(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
-  bool on = lua_toboolean(L, 1);
-  lua_pushboolean(L, S->fake);
-  if (on && !S->fake) {
-    /* Whole milliseconds, which are exact in Lua's numbers. */
-    S->fake_ns = (ctx_now(&S->tree) / 1000000 + 1) * 1000000;
-    S->armed_ns = CTX_NEVER;
-    (void)lctx_hook(L, S, "disarm", 0, 0); /* or the loop would live on for it */
-  } else if (!on && S->fake) {
-    S->fake = false;
-    S->offset_ns += (int64_t)(S->fake_ns - host_now(S));
-  }
-  S->fake = on;
-  S->jump_ns = 0;
-  lctx_settle(L, S);
-  return 1;
-}
-
-/* The time on the hand-moved clock in as many ms as the first argument says, or an error. */
-static uint64_t time_ahead(lua_State* L, lctx_state* S) {
-  uint64_t at_ns = ctx_time_add(S->fake_ns, lctx_checkms(L, 1, "ms"));
-  if (!S->fake) lctx_error(L, S, "advance: the clock is real; install a fake one first");
-  if (at_ns == CTX_NEVER) lctx_error(L, S, "advance: the clock would never get there");
-  return at_ns;
-}
-
-/* core.jump(ms): from now on, and for as long, time moves also while something outside is waited
- * for: a task that says how long it sleeps does not mean to wait for a socket. */
-static int core_jump(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
-  uint64_t end_ns = time_ahead(L, S);
-  if (end_ns > S->jump_ns) S->jump_ns = end_ns;
-  return 0;
-}
-
-/* core.advance(ms): lets time pass, and everything that is due until then happen, in order. */
-static int core_advance(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
-  uint64_t end_ns = time_ahead(L, S);
-  if (S->draining) {
-    S->fake_ns = end_ns;
-    return 0;
-  }
-  for (int failures = 0;;) {
-    lctx_turned(S); /* the loop has none meanwhile */
-    failures = lctx_drain(L, S) ? 0 : failures + 1;
-    if (failures == PATIENCE) return luaL_error(L, LCTX_FAILED_TEXT);
-    if (!lctx_idle(S) || S->alarm_ns == 0) continue;
-    if (S->alarm_ns > end_ns) break;
-    if (S->alarm_ns > S->fake_ns) S->fake_ns = S->alarm_ns;
-  }
-  S->fake_ns = end_ns;
-  lctx_settle(L, S);
-  return 0;
-}
-
 void lctx_open_host(lua_State* L, lctx_state* S) {
   static const luaL_Reg functions[] = {
-      {"turn", core_turn},           {"forget_handles", core_forget_handles},
-      {"rang", core_rang},           {"reserve", core_reserve},
-      {"woken", core_woken},         {"may_drive", core_may_drive},
-      {"drive", core_drive},         {"fake_clock", core_fake_clock},
-      {"run_ready", core_run_ready}, {"jump", core_jump},
-      {"advance", core_advance},     {NULL, NULL}};
+      {"turn", core_turn},   {"forget_handles", core_forget_handles},
+      {"rang", core_rang},   {"reserve", core_reserve},
+      {"woken", core_woken}, {"may_drive", core_may_drive},
+      {"drive", core_drive}, {"run_ready", core_run_ready},
+      {NULL, NULL}};
   lctx_register(L, S, functions);
 }

@@ -201,6 +201,7 @@ struct lctx_task {
   void* undo_data;
   void* group;     /* that it belongs to, or NULL */
   uint64_t ticket; /* rises with each wait: what was meant for an earlier one comes too late */
+  uint64_t serial; /* of this use of the record: a later one has a higher number */
   int nargs;       /* values on the coroutine's stack for the next resume */
 };
 
@@ -219,6 +220,7 @@ typedef struct {
   bool pending;   /* it may still run */
   ctx_watcher_t watcher;
   lctx_state* S;
+  uint64_t serial; /* from the same row as that of tasks */
 } lctx_after;
 
 /* -- The state: one record per Lua state ------------------------------------------------------- */
@@ -247,6 +249,9 @@ struct lctx_state {
   uint32_t idle;       /* blocks of which no record is used */
   uint32_t reclaim_at; /* so many of them: time to look for closed coroutines */
   size_t tasks;        /* alive, made by ctx.go */
+  uint64_t serial;     /* the last that was given to a record or an after-func */
+  uint64_t since;      /* tasks with a higher one are young, */
+  size_t young;        /* and so many of them are alive */
   lctx_alarm* alarms;  /* not in use */
   uint32_t spare_alarms;
   size_t parked;   /* coroutines that wait */
@@ -274,6 +279,7 @@ struct lctx_state {
   bool fake;            /* the clock is moved by hand */
   uint64_t fake_ns;
   uint64_t jump_ns;  /* until then it jumps also while something outside is waited for */
+  uint64_t end_ns;   /* it goes no further; CTX_NEVER: as far as may be */
   int64_t offset_ns; /* of our time from the system's, after a fake clock ran ahead */
 
   bool debug, closed;
@@ -415,8 +421,8 @@ void lctx_reclaim(lua_State* L, lctx_state* S);
 /* after.c: makes a task of an after-func that is first in the run queue, in its place. May raise,
  * with nothing changed. */
 void lctx_after_start(lua_State* L, lctx_state* S, lctx_after* after);
-/* Takes back all that are registered. */
-void lctx_after_forget(lua_State* L, lctx_state* S);
+/* Takes back those that were registered after this serial number was given. */
+void lctx_after_forget(lua_State* L, lctx_state* S, uint64_t since);
 
 /* host.c: the clock, and luv's loop, which the Lua side handles by hooks */
 extern const ctx_host_t lctx_host;
@@ -438,8 +444,6 @@ enum lctx_driven lctx_drive(lua_State* L, lctx_state* S, lctx_over_fn over, void
 bool lctx_in_loop(lua_State* L, lctx_state* S);
 /* Sees to it that other threads can wake the loop. */
 void lctx_open_wake(lua_State* L, lctx_state* S);
-void lctx_close_host(lctx_state* S);
-void lctx_open_host(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop
 

@@ -136,6 +136,7 @@ static lctx_task* take_spare(lua_State* L, lctx_state* S) {
 
 static lctx_task* ready_made(lctx_task* t, enum lctx_task_kind kind) {
   t->kind = (uint8_t)kind;
+  t->serial = ++t->S->serial;
   t->state = LCTX_RUNNING;
   t->outcome = LCTX_NOTHING;
   t->nargs = 0;

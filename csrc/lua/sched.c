@@ -82,6 +82,7 @@ void lctx_task_start(lua_State* L, lctx_task* t, int nargs) {
   t->nargs = nargs + 2;
   t->state = LCTX_NEW;
   S->tasks++;
+  S->young++; /* as the number of each new one is higher than any before */
   lctx_list_append(&S->run, &t->link);
 }
 
@@ -105,6 +106,7 @@ void lctx_note_spawn(lua_State* L, lctx_task* t) {
 static void finish(lua_State* L, lctx_task* t, int nresults) {
   lctx_state* S = t->S;
   S->tasks--;
+  if (t->serial > S->since) S->young--;
   if (t->group != NULL) {
     lctx_group_task_over(L, t, nresults);
   } else {
@@ -226,7 +228,11 @@ void lctx_task_closed(lua_State* L, lctx_task* t) {
 }
 
 void lctx_task_abandon(lua_State* L, lctx_task* t) {
-  lctx_unpark(t);
+  if (t->state == LCTX_PARKED) {
+    lctx_unpark(t);
+  } else {
+    lctx_list_remove(&t->link); /* it was ready to run */
+  }
   lctx_undo(L, t);
   t->state = LCTX_RUNNING;
   (void)lua_resetthread(t->co);

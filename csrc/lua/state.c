@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The state's record: made when ctx.core is first opened in a Lua state, closed with it. */
+#include "fake.h"
 #include "lctx.h"
 
 /* Before 5.4.3 a <close> variable cannot wait; up to then finalizers could hang at the end, too. */
@@ -9,7 +10,9 @@
 #error "ctx needs Lua 5.4.4 or later; is LUA_INCDIR the folder of another Lua's headers?"
 #endif
 #include "alarm.h"
+#include "quiet.h"
 #include "record.h"
+#include "tasks.h"
 #include "traceback.h"
 #include "turn.h"
 #include "where.h"
@@ -144,7 +147,11 @@ static void make_tables(lua_State* L, lctx_state* S) {
 
 static lctx_state* make_state(lua_State* L) {
   lctx_state* S = (lctx_state*)lua_newuserdatauv(L, sizeof *S, 1);
-  *S = (lctx_state){.alarm_ns = CTX_NEVER, .armed_ns = CTX_NEVER, .wake_fd = -1, .poll_fd = -1};
+  *S = (lctx_state){.alarm_ns = CTX_NEVER,
+                    .armed_ns = CTX_NEVER,
+                    .end_ns = CTX_NEVER,
+                    .wake_fd = -1,
+                    .poll_fd = -1};
   for (int i = 0; i < LCTX_REF_COUNT; i++) S->ref[i] = LUA_NOREF;
   lctx_list_init(&S->run);
   lctx_list_init(&S->turn);
@@ -272,6 +279,9 @@ static void open_state(lua_State* L) {
   lctx_open_value(L, S);
   lctx_open_after(L, S);
   lctx_open_task(L, S);
+  lctx_open_fake(L, S);
+  lctx_open_quiet(L, S);
+  lctx_open_tasks(L, S);
   lctx_open_wait(L, S);
   lctx_open_queue(L, S);
   lctx_open_semaphore(L, S);

@@ -7,6 +7,7 @@
 #include "lctx.h"
 #include "record.h"
 #include "results.h"
+#include "tasks.h"
 #include "traceback.h"
 #include "where.h"
 
@@ -185,10 +186,14 @@ static int task_wait(lua_State* L) {
   return lctx_park(L, S, &wait);
 }
 
+const char* lctx_status_of(const lctx_task* t) {
+  static const char* const names[] = {"ready", "ready", "running", "running", "waiting", "waiting"};
+  return names[t->state];
+}
+
 static const char* status_of(const lctx_handle* h) {
   if (h->task == NULL) return h->failed ? "failed" : "done";
-  static const char* const names[] = {"ready", "ready", "running", "running", "waiting", "waiting"};
-  return names[h->task->state];
+  return lctx_status_of(h->task);
 }
 
 /* t:status() → "ready", "running", "waiting", "done" or "failed" */
@@ -199,8 +204,7 @@ static int task_status(lua_State* L) {
   return 1;
 }
 
-/* Pushes where the task was started, "file:line:", if that is known. */
-static bool push_spawn(lua_State* L, lctx_task* t) {
+bool lctx_push_spawn(lua_State* L, lctx_task* t) {
   lctx_pushref(L, t->S, LCTX_REF_SPAWNS);
   bool known = lua_rawgeti(L, -1, t->slot) == LUA_TSTRING && t->kind == LCTX_TASK;
   lua_remove(L, -2);
@@ -216,7 +220,7 @@ static int task_traceback(lua_State* L) {
     lctx_open_up(L, h->failure, LCTX_FAILURE_TRACE);
   } else {
     lctx_traceback(L, h->task->co, NULL, 0);
-    if (push_spawn(L, h->task)) {
+    if (lctx_push_spawn(L, h->task)) {
       size_t length = 0; /* less the colon and the blank with which luaL_where ends */
       const char* where = lua_tolstring(L, -1, &length);
       lua_pushlstring(L, where, length > 2 ? length - 2 : 0);
@@ -232,94 +236,8 @@ static int task_tostring(lua_State* L) {
   return 1;
 }
 
-/* -- Reports ------------------------------------------------------------------------------------ */
-
-/* Pushes {kind =, status =, what =, spawned =, owner =, co =, traceback =} of one record. The table of
- * texts is at stack index 2. */
-static void push_report(lua_State* L, lctx_task* t) {
-  static const char* const kinds[] = {"free", "task", "coroutine", "main"};
-  lctx_handle as_handle = {.task = t};
-  lua_createtable(L, 0, 7);
-  lua_pushstring(L, kinds[t->kind]);
-  lua_setfield(L, -2, "kind");
-  lua_pushstring(L, status_of(&as_handle));
-  lua_setfield(L, -2, "status");
-  lua_pushstring(L, t->what != NULL ? t->what : "");
-  lua_setfield(L, -2, "what");
-  if (push_spawn(L, t)) lua_setfield(L, -2, "spawned");
-  /* Held from here on: what is allocated may run finalizers, and these may end tasks. */
-  lctx_pushplace(L, t, LCTX_PLACE_THREAD);
-  lua_State* co = lua_tothread(L, -1);
-  if (co == NULL) {
-    lua_pop(L, 1);
-  } else {
-    lua_pushvalue(L, -1);
-    lua_setfield(L, -3, "co");
-    (void)lctx_toowner(L, t->S);
-    lua_setfield(L, -2, "owner");
-    lctx_shared_traceback(L, co, 2);
-    lua_setfield(L, -2, "traceback");
-  }
-}
-
 void lctx_reclaim(lua_State* L, lctx_state* S) {
   if (S->parked > 0) lctx_each_record(L, S, reclaim);
-}
-
-static void add_report(lua_State* L, lctx_task* t) {
-  push_report(L, t);
-  lua_rawseti(L, 1, (lua_Integer)lua_rawlen(L, 1) + 1);
-}
-
-/* core.tasks() → a list of every task, and of every other coroutine that waits */
-static int core_tasks(lua_State* L) {
-  lctx_reclaim(L, lctx_upstate(L));
-  lua_settop(L, 0);
-  lua_newtable(L);
-  lua_newtable(L); /* texts */
-  lctx_each_record(L, lctx_upstate(L), add_report);
-  lua_settop(L, 1);
-  return 1;
-}
-
-static void abandon(lua_State* L, lctx_task* t) {
-  lua_pushvalue(L, 2);
-  lctx_task_abandon(L, t);
-}
-
-static bool is_stuck(const lctx_task* t) {
-  return t->kind == LCTX_TASK && t->state == LCTX_PARKED;
-}
-
-static void abandon_leaf(lua_State* L, lctx_task* t) {
-  if (is_stuck(t) && !t->wait->joins) abandon(L, t);
-}
-
-static void abandon_task(lua_State* L, lctx_task* t) {
-  if (is_stuck(t)) abandon(L, t);
-}
-
-static void abandon_any(lua_State* L, lctx_task* t) {
-  if (t->kind != LCTX_MAIN && t->state == LCTX_PARKED) abandon(L, t);
-}
-
-/* core.abandon([all [, err]]): ends tasks that wait, when nothing can wake any, with that error: not
- * those that wait for other tasks, since these are woken by the end of the others, unless there are
- * only such. With `all` everything that waits, other coroutines too, and no after-func is called any
- * more: for a test that was cut short. */
-static int core_abandon(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
-  bool all = lua_toboolean(L, 1);
-  lua_settop(L, 2);
-  if (all) {
-    lctx_each_record(L, S, abandon_any);
-    lctx_after_forget(L, S);
-    return 0;
-  }
-  size_t before = S->tasks;
-  lctx_each_record(L, S, abandon_leaf);
-  if (S->tasks == before) lctx_each_record(L, S, abandon_task);
-  return 0;
 }
 
 static void look_again(lua_State* L, lctx_task* t) {
@@ -346,11 +264,8 @@ static const luaL_Reg methods[] = {
     {"wait", task_wait}, {"status", task_status}, {"traceback", task_traceback}, {NULL, NULL}};
 
 void lctx_open_task(lua_State* L, lctx_state* S) {
-  static const luaL_Reg functions[] = {{"go", task_go},
-                                       {"tasks", core_tasks},
-                                       {"look_again", core_look_again},
-                                       {"abandon", core_abandon},
-                                       {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"go", task_go}, {"look_again", core_look_again}, {NULL, NULL}};
   static const luaL_Reg metamethods[] = {{"__tostring", task_tostring}, {NULL, NULL}};
   static const lctx_class class = {
       .name = "ctx.task", .ref = LCTX_REF_TASK, .methods = methods, .metamethods = metamethods};

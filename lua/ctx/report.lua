@@ -2,6 +2,7 @@
 --- The one place where this library speaks by itself: errors that nobody waits for, lost cancels.
 local core = require "ctx.core"
 local errors = require "ctx.errors"
+local tasks = require "ctx.tasks"
 local want = require "ctx.want"
 
 local shared = core.shared("ctx.report")
@@ -160,18 +161,16 @@ core.hook("refusals", function(where)
   end
 end)
 
---- What every waiting task waits in, with its stack.
+--- What the waiting tasks wait in, with their stacks.
 ---@return string
 function report.asleep()
-  local lines = {}
+  local waiting = {}
   for _, task in ipairs(core.tasks()) do
     if task.status == "waiting" then
-      local who = task.owner and task.owner .. "," or task.kind
-      lines[#lines + 1] = ("%s waiting in %s%s\n%s"):format(who, task.what,
-        task.spawned and ", started at " .. task.spawned:gsub(":%s*$", "") or "", task.traceback)
+      waiting[#waiting + 1] = task
     end
   end
-  return table.concat(lines, "\n")
+  return table.concat(tasks.texts(waiting), "\n")
 end
 
 core.hook("asleep", report.asleep)

@@ -16,9 +16,10 @@ local Snapshot = {}
 ---@class ctx.testing.Options
 ---@field name? string   how leaks call the test; by default where the function stands
 ---@field real? boolean  keep the real clock
+---@field grace? number  ms that tasks have to end in after `fn`: 10 000; if `real`, 2000
 
----Runs `fn(root, clock)` as `ctx.run` does, under a clock moved by hand; then raises if anything is
----left.
+---Runs `fn(root, clock)` as `ctx.run` does, under a clock moved by hand; then raises if anything
+---is left, which is given up.
 ---@param fn fun(root: ctx.Context, clock: ctx.testing.Clock): ...
 ---@param options? ctx.testing.Options
 ---@return any ...  what `fn` returned
@@ -52,10 +53,10 @@ function Clock:advance(ms) end
 ---@async
 function Clock:settle() end
 
----Brings the real clock back. Again: nothing.
+---Brings the real clock back. Calling it again does nothing.
 function Clock:close() end
 
----A text for each thing that came since and is still there.
+---A text for each thing that came since and is still there; tasks that are alike share one.
 ---@return string[]
 ---@nodiscard
 function Snapshot:leaks() end

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LCTX_FAKE_H
+#define LCTX_FAKE_H
+
+#include "host.h"
+
+#pragma GCC visibility push(hidden)
+
+/* Nothing is ready, and the clock is one that is moved by hand. Lets the next thing happen. */
+enum lctx_loop lctx_let_time_pass(lua_State* L, lctx_state* S);
+void lctx_open_fake(lua_State* L, lctx_state* S);
+
+#pragma GCC visibility pop
+
+#endif

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LCTX_QUIET_H
+#define LCTX_QUIET_H
+
+#include "lctx.h"
+
+#pragma GCC visibility push(hidden)
+
+void lctx_open_quiet(lua_State* L, lctx_state* S);
+
+#pragma GCC visibility pop
+
+#endif

@@ -1,0 +1,155 @@
+-- SPDX-License-Identifier: MIT
+--- Internal: what there is at one time, and what has come since and is still there.
+local core = require "ctx.core"
+local handles = require "ctx.testing.handles"
+local tasks = require "ctx.tasks"
+local want = require "ctx.want"
+
+local leaks = {}
+
+---@class ctx.testing.Snapshot
+---@field _since integer              the serial number of the last task
+---@field _coroutines table<thread, true>  others that wait
+---@field _contexts table<ctx.Context, true>
+---@field _handles table<any, true>
+---@field _lost integer
+---@field _where string[]?            where lost cancels were made
+local Snapshot = {}
+local metatable = { __name = "ctx.testing.Snapshot", __index = Snapshot }
+
+local function set(list)
+  local found = setmetatable({}, { __mode = "k" })
+  for _, each in ipairs(list) do
+    found[each] = true
+  end
+  return found
+end
+
+--- What there is now, to compare with later.
+---@return ctx.testing.Snapshot
+function leaks.snapshot()
+  collectgarbage()
+  local contexts, coroutines = {}, {}
+  for i, live in ipairs(core.contexts()) do
+    contexts[i] = live.context
+  end
+  local since = core.serial()
+  for _, task in ipairs(core.tasks(since)) do
+    coroutines[#coroutines + 1] = task.co
+  end
+  return setmetatable({
+    _since = since, _coroutines = set(coroutines), _contexts = set(contexts),
+    _handles = set(handles.list()), _lost = core.counters().lost,
+  }, metatable)
+end
+
+--- The tasks, and other coroutines that wait, which have come since.
+---@return ctx.TaskRecord[]
+function Snapshot:_tasks()
+  local list = {}
+  for _, task in ipairs(core.tasks(self._since)) do
+    if task.kind ~= "main" and task.status ~= "running" and not self._coroutines[task.co] then
+      list[#list + 1] = task
+    end
+  end
+  return list
+end
+
+local function add_tasks(self, texts)
+  local list = self:_tasks()
+  for _, group in ipairs(tasks.groups(list)) do
+    local unknown = group.task.kind == "task" and not group.task.spawned
+      and ", started at (unknown: an after-func, or ctx.debug was off)" or ""
+    texts[#texts + 1] = tasks.title(group) .. unknown .. "\n" .. group.task.traceback
+  end
+  return #list
+end
+
+local function add_contexts(self, texts)
+  local count = 0
+  for _, live in ipairs(core.contexts()) do
+    if not self._contexts[live.context] then
+      count = count + 1
+      texts[#texts + 1] = ("a context that was never cancelled: %s%s"):format(
+        tostring(live.context), live.made and " made at " .. tasks.place(live.made) or "")
+    end
+  end
+  return count
+end
+
+local function add_lost(self, texts)
+  local lost, where = core.counters().lost - self._lost, ""
+  if self._where then
+    -- Only what was made since has a known place: other losses are their makers'.
+    lost, where = #self._where, ", made at " .. table.concat(self._where, ", ")
+  end
+  if lost > 0 then
+    texts[#texts + 1] = ("%d lost cancel(s): contexts collected before their cancel was called%s")
+      :format(lost, where)
+    return 1
+  end
+  return 0
+end
+
+local function add_handles(self, texts)
+  local count = 0
+  for _, handle in ipairs(handles.list()) do
+    if not self._handles[handle] then
+      count = count + 1
+      texts[#texts + 1] = "an open luv handle: " .. tostring(handle)
+    end
+  end
+  return count
+end
+
+--- A text for each kind of leak, and how many things there are.
+---@return string[] texts
+---@return integer count
+function Snapshot:_list()
+  local texts = {}
+  return texts, add_tasks(self, texts) + add_contexts(self, texts) + add_lost(self, texts)
+    + add_handles(self, texts)
+end
+
+--- The list as one text, which begins with the name; nil if there is none.
+---@param name string
+---@return string?
+function Snapshot:_told(name)
+  local texts, count = self:_list()
+  if count > 0 then
+    return ("%s leaks %d thing(s):\n%s"):format(name, count, table.concat(texts, "\n"))
+  end
+end
+
+--- The handles that came since hold up no later test: they are its leaks no more.
+function Snapshot:_leave()
+  for _, handle in ipairs(handles.list()) do
+    if not self._handles[handle] then
+      handles.shared.left[handle] = true
+    end
+  end
+end
+
+--- Everything that came since and is still there. Tasks that are alike share a text.
+---@return string[]
+function Snapshot:leaks()
+  want.self(self, metatable, "leaks")
+  -- Twice: what a finalizer lets go of in the first round is collected in the second.
+  collectgarbage()
+  collectgarbage()
+  return (self:_list())
+end
+
+--- Raises an error that names the spec and each leak, if there is any.
+---@param name string what leaked
+function Snapshot:check(name)
+  want.self(self, metatable, "check")
+  collectgarbage()
+  collectgarbage()
+  local told = self:_told(name)
+  if told then
+    error(told, 0)
+  end
+end
+
+return leaks

@@ -1,0 +1,176 @@
+-- SPDX-License-Identifier: MIT
+--- Internal: when the hand-moved clock stands still.
+---
+--- The law: time jumps to the next deadline as soon as nothing else can happen. Something can,
+--- while luv has a request under way (a file, a name, work on another thread, a connection that is
+--- being made), or an active handle that may bring something from outside. These never do, and hold
+--- nothing up:
+---
+--- * sockets that listen, signals, watched files: they wait for somebody to begin;
+--- * sockets whose other end is in this process: what is sent there arrives at once, and what
+---   sends it is a task;
+--- * timers: they wait for time. While a task is in ctx.await, for this timer perhaps, one that is
+---   due within 100 ms of real time counts all the same;
+--- * handles that are not referenced, and those that an earlier test has left behind.
+---
+--- Time that stands still for two real seconds, in which nothing happens, is reported once, with
+--- what it waits for.
+local core = require "ctx.core"
+local handles = require "ctx.testing.handles"
+local loop = require "ctx.loop"
+local report = require "ctx.report"
+local text = require "ctx.text"
+
+local still = {}
+
+local shared, uv = handles.shared, loop.uv
+
+local SOON = 100       -- ms of real time
+local IN_DOUBT = 200  -- ms that bytes within this process may be under way; hardly any ever are
+local TOLD_AFTER = 2000
+local PULSE = 10
+
+-- -- What may answer ------------------------------------------------------------------------------
+
+local BRINGS_NOTHING = { signal = true, fs_event = true, fs_poll = true, prepare = true,
+  check = true }
+local STREAMS = { tcp = true, pipe = true, poll = true }
+
+--- Whether an active handle may bring something from outside; nil, if it is not known yet.
+local function brings(handle, awaits, quiet)
+  local kind = handle:get_type()
+  if BRINGS_NOTHING[kind] or shared.left[handle] then
+    return false
+  elseif kind == "timer" then
+    return awaits and handle:get_due_in() <= SOON
+  elseif STREAMS[kind] then
+    local is_quiet = quiet[handle:fileno()]
+    if is_quiet == nil then
+      return true
+    end
+    return not is_quiet and nil
+  end
+  return true
+end
+
+--- Whether a socket within this process has more to write than the other end takes.
+local function is_blocked(handle, quiet)
+  local kind = handle:get_type()
+  return (kind == "tcp" or kind == "pipe") and handle:get_write_queue_size() > 0
+    and quiet[handle:fileno()] ~= nil
+end
+
+--- "yes", "no", or "perhaps"; and the handles that may. What cannot is unreferenced for a moment,
+--- as luv counts its requests only together with its handles.
+---@param awaits boolean  a task is in ctx.await
+---@return string
+---@return any[]
+local function judge(awaits)
+  local quiet = core.quiet_sockets()
+  local put_aside, may, in_doubt, blocked = {}, {}, false, false
+  for _, handle in ipairs(handles.list()) do
+    blocked = blocked or is_blocked(handle, quiet)
+    if handle:is_active() and handle:has_ref() then
+      local does = brings(handle, awaits, quiet)
+      in_doubt = in_doubt or does == nil
+      local list = does and may or put_aside
+      list[#list + 1] = handle
+    end
+  end
+  for _, handle in ipairs(put_aside) do
+    handle:unref()
+  end
+  local alive = uv.loop_alive()
+  for _, handle in ipairs(put_aside) do
+    handle:ref()
+  end
+  -- A write that is blocked is a request, too, and cannot be told from others.
+  if alive and (may[1] or not blocked) then
+    return "yes", may
+  end
+  return (in_doubt or blocked) and "perhaps" or "no", may
+end
+
+-- -- For how long it has stood --------------------------------------------------------------------
+
+local watch = { name = nil, at = nil, began = 0, pulsed = false, told = false }
+
+local function elapsed()
+  return (uv.hrtime() - watch.began) / 1e6
+end
+
+--- Something has happened, or time has moved, if the loop turned for something else than the pulse.
+local function note()
+  if watch.at ~= core.now() or not watch.pulsed then
+    watch.at, watch.began = core.now(), uv.hrtime()
+  end
+  watch.pulsed = false
+end
+
+local function why(may)
+  local names = {}
+  for i = 1, math.min(#may, 5) do
+    names[i] = tostring(may[i])
+  end
+  if #may > 5 then
+    names[#names + 1] = ("and %d more"):format(#may - 5)
+  end
+  return may[1] and "these are open and may still answer: " .. table.concat(names, ", ")
+    or "a request to luv is under way"
+end
+
+local function tell(may)
+  watch.told = true
+  report.send(("testing: %s: time has stood still for %s s, since %s\n%s"):format(
+    watch.name or "the hand-moved clock", text.number("%.0f", elapsed() / 1000), why(may),
+    report.asleep()), "testing")
+end
+
+local function pulse()
+  watch.pulsed = true
+end
+
+--- Makes the loop turn now and then, although nothing happens.
+function still.start()
+  local timer = shared.pulse
+  if not timer or timer:is_closing() then
+    timer = assert(uv.new_timer())
+    timer:unref()
+    shared.pulse = timer
+  end
+  if not timer:is_active() then
+    timer:start(PULSE, PULSE, pulse)
+  end
+end
+
+function still.stop()
+  local timer = shared.pulse
+  if timer and not timer:is_closing() then
+    timer:stop()
+  end
+end
+
+--- A test begins: reports name it, and tell it once.
+---@param name string?
+function still.begin(name)
+  watch.name, watch.at, watch.told = name, nil, false
+end
+
+--- Asked when no task is ready, and luv has something open. `last`: there is no deadline to jump
+--- to.
+core.hook("may_answer", function(last, awaits)
+  local answer, may = judge(awaits)
+  if answer == "no" and not last then
+    return false
+  end
+  still.start()
+  note()
+  if answer == "perhaps" and not last then
+    return elapsed() < IN_DOUBT
+  elseif elapsed() >= TOLD_AFTER and not watch.told then
+    tell(may)
+  end
+  return true
+end)
+
+return still
