@@ -213,7 +213,7 @@ describe("misuse of signal.notify", function()
 
   it("raises without a parent", function()
     misuse.raises(function() signal.notify("sigint") end,
-      "bad argument #1 to 'notify' (parent: a context expected, got string)")
+      "bad argument #1 to 'notify' (parent: a context expected, got \"sigint\")")
   end)
 
   it("raises without a signal", function()
@@ -222,9 +222,9 @@ describe("misuse of signal.notify", function()
 
   it("raises for names that are none, at their place", function()
     misuse.raises(function() signal.notify(background, "sigint", "sigfoo") end,
-      "bad argument #3 to 'notify'", "got 'sigfoo'")
-    misuse.raises(function() signal.notify(background, 15) end, "got number")
-    misuse.raises(function() signal.notify(background, "af_inet") end, "got 'af_inet'")
+      "bad argument #3 to 'notify'", "got \"sigfoo\"")
+    misuse.raises(function() signal.notify(background, 15) end, "got 15")
+    misuse.raises(function() signal.notify(background, "af_inet") end, "got \"af_inet\"")
   end)
 
   it("raises for signals that nobody can catch", function()

@@ -16,6 +16,7 @@ local core = require "ctx.core"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local loop = require "ctx.loop"
+local want = require "ctx.want"
 
 local uv = loop.uv
 
@@ -116,15 +117,6 @@ end
 --- Leaving the scope does the same; an error that leaves it is the cause.
 Stop.__close = Stop.__call
 
-local function check(ok, position, argument, expected, value)
-  if not ok then
-    local metatable = getmetatable(value)
-    local got = type(metatable) == "table" and metatable.__name or type(value)
-    error(("bad argument #%d to 'notify' (%s: %s expected, got %s)")
-      :format(position, argument, expected, got), 3)
-  end
-end
-
 --- The name in luv's spelling, if it is that of a signal that can be caught.
 ---@param name any
 ---@return string? name
@@ -134,16 +126,17 @@ function signal.known(name)
   return catchable and uv.constants[name:upper()] and name or nil
 end
 
---- The names, each once; or nil with the place and the value of one that would be waited for in
---- vain.
+local NAME = want.rule('the name of a signal that can be caught, such as "sigterm",', function(name)
+  name = signal.known(name)
+  return name ~= nil, name
+end, "signal")
+
+--- The names, each once. Raises at the line that called what called this.
 local function names_of(...)
   local names, seen = {}, {}
-  for i = 1, select("#", ...) do
-    local given = select(i, ...)
-    local name = signal.known(given)
-    if not name then
-      return nil, i, given
-    elseif not seen[name] then
+  for i = 1, math.max(select("#", ...), 1) do
+    local name = NAME((select(i, ...)), "notify", i + 1, "signal", 1)
+    if not seen[name] then
       seen[name] = true
       names[#names + 1] = name
     end
@@ -177,14 +170,8 @@ end
 ---@return ctx.Context c
 ---@return ctx.signal.Stop stop  call it or close it, as a cancel
 function signal.notify(parent, ...)
-  check(core.kind(parent) == "context", 1, "parent", "a context", parent)
-  check(select("#", ...) > 0, 2, "signal", "the name of a signal", nil)
-  local names, at, given = names_of(...)
-  if not names then
-    local what = type(given) == "string" and ("'%s'"):format(given) or type(given)
-    error(("bad argument #%d to 'notify' (signal: the name of a signal that can be caught, such as "
-      .. "\"sigterm\", expected, got %s)"):format(at + 1, what), 2)
-  end
+  want.context(parent, "notify", 1, "parent")
+  local names = names_of(...)
   local c, cancel = ctx.with_cancel(parent)
   c:name("signal.notify(" .. table.concat(names, ", ") .. ")")
   local stop = setmetatable({ cancel = cancel, causes = {}, entries = {} }, Stop)

@@ -2,7 +2,6 @@
 --- Internal: spans, which say what a service did for a trace, and how long it took.
 local core = require "ctx.core"
 local errors = require "ctx.errors"
-local line = require "ctx.line"
 local loop = require "ctx.loop"
 local want = require "ctx.want"
 local report = require "ctx.report"
@@ -124,10 +123,7 @@ local function finish(self, err)
   self.end_ns = self.start_ns + math.max(math.floor((core.now() - self._began) * 1e6), 0)
   self.status, self.cause = status_of(err), err
   -- What becomes of spans is no concern of those who do the work.
-  local ok, raised = xpcall(exporter.export, debug.traceback, exporter, self)
-  if not ok then
-    report.send("propagate: the exporter failed: " .. report.describe(raised), "propagate")
-  end
+  report.guard("propagate", "the exporter", exporter.export, exporter, self)
 end
 
 --- The work is over: well, or with an error. Only the first word counts.
@@ -141,7 +137,7 @@ end
 --- with.
 function metatable.__close(self, err)
   if err == nil and self._c then
-    err = line.ended(self._c)
+    err = self._c:ended()
   end
   finish(self, err)
 end
