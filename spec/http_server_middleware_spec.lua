@@ -146,6 +146,46 @@ describe("http.timeout", function()
     end, true)
   end)
 
+  -- The handler's own write failed by its deadline, it returned that error, as all do, and the
+  -- message was lost. What decides is the context, not what the task returned.
+  for name, way in pairs {
+    ["returns the error of its late write"] = function(req, res) return res:finish(req.ctx,
+      "late") end,
+    ["raises it"] = function(req, res) error(select(2, res:finish(req.ctx, "late"))) end,
+    ["returns true"] = function() return true end,
+    ["returns nothing"] = function() end,
+    ["returns a failure"] = function() return nil, http.failure(418) end,
+    ["has written under another context"] = function(_, res)
+      return res:finish(ctx.background(), "late")
+    end,
+  } do
+    it("answers for a handler that computed past its time and " .. name, function()
+      with(http.chain(function(req, res)
+        repeat until req.ctx:err()
+        return way(req, res)
+      end, http.timeout(5, "try again")), function(client, b)
+        local answer = client:get()
+        assert.same({ 503, "try again\n" }, { answer.status, answer.body })
+        assert.same({}, b.errors)
+        assert.equal(503, client:get().status) -- so the first one is in the log
+        assert.truthy(b.records[1].error:find("503", 1, true))
+      end)
+    end)
+  end
+
+  it("tells of what a handler raises past its time, and answers for it", function()
+    with(http.chain(function(req)
+      repeat until req.ctx:err()
+      error("oops", 0)
+    end, http.timeout(5, "try again")), function(client, b)
+      local answer = client:get()
+      assert.same({ 503, "try again\n" }, { answer.status, answer.body })
+      assert.equal("oops", tostring(b.errors[1].err))
+      assert.truthy(b.errors[1].trace)
+      assert.equal(1, #b.errors)
+    end)
+  end)
+
   it("forwards failures", function()
     local way
     with(http.chain(function() return way() end, http.timeout(1000)), function(client, b)

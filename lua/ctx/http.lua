@@ -17,6 +17,7 @@
 local answer = require "ctx.http.answer"
 local causes = require "ctx.http.causes"
 local client = require "ctx.http.client"
+local core = require "ctx.core"
 local failure = require "ctx.http.failure"
 local middleware = require "ctx.http.middleware"
 local record = require "ctx.http.record"
@@ -72,6 +73,7 @@ function http.error(res, message, code)
   RESPONSE(res, "error", 1)
   message = want.string(message, "error", 2, "message")
   code = code == nil and 500 or STATUS(code, "error", 3)
+  core.check_wait(nil, "http.error")
   local ok, err = answer.plain(res, code, message)
   return ok, err
 end

@@ -52,7 +52,7 @@ local function read_fields(self, raw)
   end
 end
 
-local function read_chunks(self)
+local function read_chunks(self, answer)
   local parts = {}
   while true do
     local size = assert(tonumber(assert(self.stream:read_line(self.c)), 16))
@@ -62,7 +62,7 @@ local function read_chunks(self)
     parts[#parts + 1] = assert(self.stream:read_exactly(self.c, size))
     assert(self.stream:read_exactly(self.c, 2) == "\r\n")
   end
-  assert(self.stream:read_line(self.c) == "")
+  answer.trailers = read_fields(self, {})
   return table.concat(parts)
 end
 
@@ -72,15 +72,15 @@ local function read_body(self, answer, method)
     return ""
   elseif fields["transfer-encoding"] then
     assert(fields["transfer-encoding"] == "chunked" and not fields["content-length"])
-    return read_chunks(self)
+    return read_chunks(self, answer)
   elseif fields["content-length"] then
     return assert(self.stream:read_exactly(self.c, math.tointeger(fields["content-length"])))
   end
   return (self:rest())
 end
 
---- The next response: { status, reason, minor, headers, body, raw }; nil at the end of the
---- connection. Of several header fields of one name, " | " joins the values.
+--- The next response: { status, reason, minor, headers, body, trailers, raw }; nil at the end of
+--- the connection. Of several header fields of one name, " | " joins the values.
 ---@param method? string  of the request
 function Client:answer(method)
   local line, err = self.stream:read_line(self.c)
@@ -131,7 +131,7 @@ Client.__close = Client.close
 ---@field c ctx.Context          ends when the spec has waited too long
 ---@field clock ctx.testing.Clock
 ---@field records ctx.http.Record[]  of the access log
----@field errors table[]         what on_error was told: { err, req, trace }
+---@field errors table[]         what on_error was told: { err, req, trace, where }
 local Bed = {}
 Bed.__index = Bed
 
@@ -195,8 +195,8 @@ function bed.run(options, fn, fake)
     local self = setmetatable({ root = root, c = c, clock = clock, records = {}, errors = {} }, Bed)
     local given = {
       access_log = function(record) table.insert(self.records, record) end,
-      on_error = function(err, req, trace)
-        table.insert(self.errors, { err = err, req = req, trace = trace })
+      on_error = function(err, req, trace, where)
+        table.insert(self.errors, { err = err, req = req, trace = trace, where = where })
       end,
     }
     for name, value in pairs(options) do

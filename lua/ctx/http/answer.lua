@@ -52,7 +52,9 @@ local function by_program(server, req, res, status, message, err, headers)
   res.ctx = c
   local ok, said, trace = errors.call(server._failure, req, res, status, message, err)
   res.ctx = nil
-  if not ok then
+  if not ok and has_begun(res) then
+    error(said, 0) -- half an answer is out
+  elseif not ok then
     report.send(("ctx.http: failure failed: %s%s"):format(report.describe(said),
       trace and "\n" .. trace or ""), "http")
   elseif has_begun(res) and not res.finished then

@@ -69,7 +69,7 @@ end
 --- Whether there are trailers. They need a chunked body: nothing else has room behind it.
 local function has_trailers(self)
   local trailers = self.trailers
-  return trailers and next(trailers) ~= nil
+  return trailers ~= nil and (type(trailers) ~= "table" or next(trailers) ~= nil)
 end
 
 --- What stands behind the last chunk; or nil and what must not be sent so.

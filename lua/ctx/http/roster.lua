@@ -36,14 +36,11 @@ function Roster:remove(object)
   return true
 end
 
---- Calls fn(object) for each; it may remove any.
+--- Calls fn(object) for each, which may remove that one.
 ---@param fn fun(object: table)
 function Roster:each(fn)
   for i = self.size, 1, -1 do
-    local object = self[i]
-    if object then
-      fn(object)
-    end
+    fn(self[i])
   end
 end
 

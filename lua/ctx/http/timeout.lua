@@ -10,6 +10,7 @@ local defect = require "ctx.http.defect"
 local errors = require "ctx.errors"
 local failure = require "ctx.http.failure"
 local fields = require "ctx.fields"
+local report = require "ctx.report"
 local response = require "ctx.http.response"
 local want = require "ctx.want"
 
@@ -22,6 +23,7 @@ local shared = core.shared("ctx.http.timeout")
 shared.handler_timeout = shared.handler_timeout
   or errors.new("the handler took too long, and was answered for")
 timeout.handler_timeout = shared.handler_timeout
+report.told(timeout.handler_timeout) -- a task that fails with it has been answered for
 
 --- Stands in for a response; see ctx.http.Response.
 ---@class ctx.http.BufferedResponse
