@@ -4,6 +4,7 @@ local causes = require "ctx.http.causes"
 local propagate = require "ctx.propagate"
 local report = require "ctx.report"
 local text = require "ctx.text"
+local want = require "ctx.want"
 
 local record = {}
 
@@ -79,6 +80,7 @@ end
 ---@param of ctx.http.Record
 ---@return string
 function record.logfmt(of)
+  want.table(of, "logfmt", 1, "record")
   local out = {}
   for name, value in fields(of) do
     local shown = text_of(value)
@@ -94,6 +96,7 @@ end
 ---@param of ctx.http.Record
 ---@return string
 function record.json(of)
+  want.table(of, "json", 1, "record")
   local out = {}
   for name, value in fields(of) do
     out[#out + 1] = ('"%s":%s'):format(name,

@@ -207,6 +207,9 @@ end
 ---@param res ctx.http.Response
 function Router:dispatch(req, res)
   want.self(self, metatable, "dispatch")
+  check(type(req) == "table" and type(req.raw_path) == "string", "dispatch", 1, "req",
+    "a request", req)
+  check(type(res) == "table", "dispatch", 2, "res", "a response", res)
   local values = {}
   local node = find(self._root, segments_of(req.raw_path), 1, values)
   local route = node and route_of(node.routes, req.method)

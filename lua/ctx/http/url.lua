@@ -1,5 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --- The targets of requests (RFC 9112, 3.2) and what stands in them.
+local want = require "ctx.want"
+
 local url = {}
 
 local function byte_of(hex)
@@ -57,6 +59,9 @@ end
 ---@param query string?
 ---@return table<string, string>
 function url.query(query)
+  if query ~= nil then
+    want.string(query, "query", 1, "query")
+  end
   local values = {}
   for name, value in url.pairs(query) do
     if values[name] == nil then
