@@ -81,7 +81,7 @@ else()
 endif()
 
 if(CURL_FOUND)
-  ctx_http_module(curl curl.c curl_buffer.c curl_callbacks.c curl_connections.c curl_options.c curl_sockets.c curl_text.c curl_transfer.c strict.c)
+  ctx_http_module(curl curl.c curl_buffer.c curl_callbacks.c curl_connections.c curl_options.c curl_sockets.c curl_text.c curl_transfer.c judge.c strict.c)
   target_link_libraries(ctx_http_curl PRIVATE CURL::libcurl)
   if(NOT APPLE)
     # A thread of libcurl's resolver may outlive a lua_close: its code must stay.

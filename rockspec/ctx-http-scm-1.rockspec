@@ -62,6 +62,7 @@ build = {
       ["ctx.http.client.failing"] = "lua/ctx/http/client/failing.lua",
       ["ctx.http.client.lookups"] = "lua/ctx/http/client/lookups.lua",
       ["ctx.http.client.options"] = "lua/ctx/http/client/options.lua",
+      ["ctx.http.client.perform"] = "lua/ctx/http/client/perform.lua",
       ["ctx.http.client.response"] = "lua/ctx/http/client/response.lua",
       ["ctx.http.client.transfer"] = "lua/ctx/http/client/transfer.lua",
       ["ctx.http.connection"] = "lua/ctx/http/connection.lua",

@@ -306,7 +306,7 @@ static void open_pool(lua_State* L) {
 }
 
 __attribute__((visibility("default"))) LUALIB_API int luaopen_ctx_http_curl(lua_State* L) {
-  static const luaL_Reg functions[] = {{"pool", new_pool}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"pool", new_pool}, {"judge", hcurl_judge}, {NULL, NULL}};
   if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) return luaL_error(L, "libcurl: no start");
   open_pool(L);
   hcurl_open_transfer(L);

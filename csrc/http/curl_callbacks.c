@@ -93,7 +93,7 @@ static void take_raw(hcurl_transfer* t, const char* bytes, size_t size) {
     size -= used;
     if (s->events & STRICT_FAILED) t->failure = failure_of(s->fault);
   }
-  if (size > 0) give_up_connection(t);
+  if (size > 0 || t->failure != HCURL_FINE) give_up_connection(t);
   if (t->failure == HCURL_FINE || t->done) return;
   t->done = true;
   t->code = CURLE_WEIRD_SERVER_REPLY;
@@ -151,14 +151,10 @@ static bool is_refused(const hcurl_transfer* t) {
 }
 
 /* libcurl begins once more, as it does when a kept connection dies without a response. The server may
- * have done what was asked for, and the headers are old: whether that may be is for Lua to say. On a
- * connection of HTTP/2 that lives, and without an error, only a refused stream makes libcurl do so. */
+ * have done what was asked for, and the headers are old: whether that may be is for Lua to say. */
 static enum hcurl_failure again(const hcurl_transfer* t) {
-  const hcurl_connection* c = t->connection;
   if (t->status >= 200) return HCURL_AGAIN;
-  if (is_refused(t)) return HCURL_REFUSED;
-  bool lives = c != NULL && c->multiplexed && t->error[0] == '\0' && !hcurl_has_ended(c);
-  return lives ? HCURL_REFUSED : HCURL_LOST;
+  return is_refused(t) ? HCURL_REFUSED : HCURL_LOST;
 }
 
 /* libcurl's own count, as the last check of a length. */

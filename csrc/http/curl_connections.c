@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -94,24 +93,12 @@ curl_socket_t hcurl_open_connection(hcurl_pool* p, const struct curl_sockaddr* a
   return CURL_SOCKET_BAD;
 }
 
-/* Whether the peer has sent its end, or a reset. Where the system cannot say, it may have. */
-static bool has_ended(curl_socket_t fd) {
-#if defined(POLLRDHUP) && !defined(CTX_PORTABLE)
-  struct pollfd one = {.fd = fd, .events = POLLRDHUP};
-  return poll(&one, 1, 0) != 0;
-#else
-  (void)fd;
-  return true;
-#endif
-}
-
 int hcurl_on_close(void* data, curl_socket_t fd) {
   hcurl_pool* p = data;
   hcurl_connection* c = hcurl_connection_of(p, fd);
   if (c != NULL) {
     set_idle(c, false);
     if (c->spoiled) p->spoiled--;
-    c->ended = c->multiplexed && has_ended(fd);
     unlink_one(c);
     p->by_fd[fd] = NULL;
     hcurl_watch_idle(p, c);
@@ -197,10 +184,6 @@ void hcurl_leave_connection(hcurl_transfer* t) {
   c->users--;
   if (c->fd >= 0) make_restless(c);
   free_unused(c);
-}
-
-bool hcurl_has_ended(const hcurl_connection* c) {
-  return c->fd < 0 ? c->ended : has_ended(c->fd);
 }
 
 /* -- Idle ones --------------------------------------------------------------------------------- */

@@ -69,12 +69,11 @@ struct hcurl_connection {
   bool spoiled;     /* shut down by us: it is not used again */
   bool restless;    /* in the pool's list of those to settle */
   bool multiplexed; /* HTTP/2: of several transfers, and bytes may come at any time */
-  bool ended;       /* the peer had ended it when it was closed; of a multiplexed one */
   bool going_away;  /* HTTP/2: GOAWAY has come; streams beyond `last_stream` were not processed */
   unsigned last_stream;
 };
 
-enum { HCURL_PORTS = 256, HCURL_GUARDED = 4 };
+enum { HCURL_PORTS = 256, HCURL_GUARDED = 4, HCURL_MAX_FIELDS = 1000 };
 
 /* Descriptors that libcurl is about to open for itself. */
 typedef struct {
@@ -227,9 +226,6 @@ void hcurl_leave_connection(hcurl_transfer* t);
 /* Shuts an idle connection down. */
 void hcurl_spoil(hcurl_connection* c);
 
-/* Whether the peer has ended it, or may have. */
-bool hcurl_has_ended(const hcurl_connection* c);
-
 /* libcurl watches it, or no more. */
 void hcurl_wanted(hcurl_connection* c, bool wanted);
 
@@ -282,6 +278,10 @@ void hcurl_conclude(hcurl_transfer* t);
 
 /* Sets up the transfer, whose block is on top, by the table at index 3. Raises for what libcurl refuses. */
 void hcurl_set_up(lua_State* L, hcurl_transfer* t);
+
+/* -- For specs (judge.c) ----------------------------------------------------------------------- */
+
+int hcurl_judge(lua_State* L);
 
 /* -- URLs and codes (curl_text.c) -------------------------------------------------------------- */
 

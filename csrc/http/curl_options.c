@@ -6,12 +6,7 @@
 
 enum { TABLE = 3 };
 
-enum {
-  DEFAULT_HIGH_WATER = 64 * 1024,
-  DEFAULT_MAX_HEAD = 256 * 1024,
-  MOST_HEAD = 1 << 30,
-  MAX_FIELDS = 1000
-};
+enum { DEFAULT_HIGH_WATER = 64 * 1024, DEFAULT_MAX_HEAD = 256 * 1024, MOST_HEAD = 1 << 30 };
 
 static void must(lua_State* L, CURLcode code, const char* what) {
   if (code != CURLE_OK) luaL_error(L, "libcurl: %s: %s", what, curl_easy_strerror(code));
@@ -76,7 +71,8 @@ static void set_version(lua_State* L, hcurl_transfer* t) {
   bool is_prior = version == CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
   bool may_frame = is_prior || (t->secure && version == CURL_HTTP_VERSION_2TLS);
   if (may_frame) must(L, curl_easy_setopt(e, CURLOPT_VERBOSE, 1L), "http_version");
-  http_strict_begin(&t->strict, (uint32_t)t->max_head, MAX_FIELDS, has(L, "no_body"), may_frame);
+  http_strict_begin(&t->strict, (uint32_t)t->max_head, HCURL_MAX_FIELDS, has(L, "no_body"),
+                    may_frame);
   /* libcurl begins anew on a connection that it has kept (seen with 7.88): the server hangs up. */
   if (is_prior) {
     must(L, curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, 1L), "http_version");

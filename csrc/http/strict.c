@@ -98,7 +98,7 @@ static void begin_response(struct http_strict* s) {
   s->status = 0;
   s->fields = 0;
   s->length = -1;
-  s->began = s->chunked = s->closes = s->persists = false;
+  s->began = s->chunked = s->persists = false; /* `closes` is for good */
 }
 
 static int in_protocol(struct http_strict* s, unsigned char c) {

@@ -46,6 +46,7 @@ local http = {
   logfmt = record.logfmt,
   json = record.json,
   query = url.query,
+  escape = url.escape,
   join = paths.join,
   status = status,
   client_gone = causes.client_gone,

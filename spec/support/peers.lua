@@ -119,6 +119,19 @@ function peers.node(c, dir)
   return self
 end
 
+--- A server of HTTP/2 by frames, with `port`; see frames.js for its troubles.
+---@param dir string  with certificates
+---@param trouble string
+function peers.frames(c, dir, trouble)
+  local process = assert(uv.start(c, "node", {
+    args = { here .. "/frames.js", dir, trouble }, stdin = "pipe", stdout = "pipe",
+    stderr = "inherit",
+  }))
+  local self = setmetatable({ _process = process }, metatable)
+  self.port = math.tointeger(tonumber(self:line(c):match("^port (%d+)$")))
+  return self
+end
+
 -- -- nginx ----------------------------------------------------------------------------------------
 
 local CONFIGURATION = [[

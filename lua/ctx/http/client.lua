@@ -15,278 +15,20 @@ local core = require "ctx.core"
 local engine = require "ctx.http.client.engine"
 local failing = require "ctx.http.client.failing"
 local failure = require "ctx.uv.failure"
-local want = require "ctx.want"
 local options = require "ctx.http.client.options"
-local propagate = require "ctx.propagate"
-local response = require "ctx.http.client.response"
-local spans = require "ctx.http.spans"
-local transfer = require "ctx.http.client.transfer"
+local perform = require "ctx.http.client.perform"
+local want = require "ctx.want"
 
 local check, check_context = want.argument, want.context
 
 ---@class ctx.http.client
 local client = { ECERT = failing.ECERT, ETLS = failing.ETLS }
 
-local FOLLOW = 10
-local DRAIN = 64 * 1024 -- bytes of a redirection's body that are read for the connection's sake
-local GRACE_MS = 1000   -- libcurl's own deadline comes so much after the context's
-
--- -- Trace and deadline ---------------------------------------------------------------------------
-
---- The headers with one that differs.
-local function with_header(headers, name, value)
-  local changed = {}
-  for each, given in pairs(headers) do
-    changed[each] = given
-  end
-  changed[name] = value
-  return changed
-end
-
---- The headers of one attempt: the hop's, with trace and remaining time as they are now (C79).
-local function headers_now(c, hop, request)
-  if request.propagate == false then
-    return hop.headers
-  end
-  local headers = {}
-  for name, value in pairs(hop.headers) do
-    headers[name] = value
-  end
-  propagate.inject(c, headers)
-  return headers
-end
-
--- -- One hop --------------------------------------------------------------------------------------
-
---- Method and URL for errors, without what is secret there.
-local function what_of(hop)
-  return hop.method .. " " .. hop.parsed.public
-end
-
---- libcurl divides this over the addresses of a name (C63); the context ends first.
-local function connect_ms(c, request)
-  local ms = math.min(c:remaining() + GRACE_MS, request.connect or math.huge)
-  return ms < 2 ^ 31 and math.max(1, math.ceil(ms)) or 0
-end
-
-local REDIRECTS = { [301] = true, [302] = true, [303] = true, [307] = true, [308] = true }
-
---- Where the response leads, if it shall be followed; and its status.
-local function location_of(one, request)
-  local status, list = response.head(one)
-  if REDIRECTS[status] and request.follow ~= 0 then
-    for _, field in ipairs(list) do
-      if field[1] == "location" and field[2] ~= "" then
-        return field[2], status
-      end
-    end
-  end
-  return nil, status
-end
-
---- Reads what a redirection says besides, so that its connection can be used again; not much of it.
-local function drain(c, one)
-  local size = 0
-  repeat
-    local chunk = one:read(c)
-    size = size + #(chunk or "")
-  until not chunk or size > DRAIN
-  one:finish()
-end
-
---- Sends one request: the transfer, where the response leads, if elsewhere, and its status. The
---- transfer is the caller's if it leads nowhere.
-local function send(self, c, traced, hop, request)
-  local one = transfer.new(self._engine, what_of(hop), {
-    idle = request.idle ~= math.huge and request.idle or nil,
-    max_body = request.max_body or options.MAX_BODY,
-  })
-  local kept = false
-  local _ <close> = setmetatable({}, { __close = function()
-    if not kept then
-      one:finish()
-    end
-  end })
-  local headers = headers_now(traced, hop, request)
-  local wanted = options.for_curl(hop, headers, request, connect_ms(c, request))
-  local body = type(hop.body) == "function" and function(within)
-    hop.body_begun = true
-    return hop.body(within)
-  end or nil
-  local ok, err = one:run(c, wanted, body, request.stream)
-  local location, status
-  if ok then
-    location, status = location_of(one, request)
-    if location then
-      drain(c, one)
-      if c:err() then
-        return nil, one:ended(c)
-      end
-    elseif not request.stream then
-      ok, err = one:complete()
-    end
-  end
-  if not ok then
-    return nil, err
-  end
-  kept = not location
-  return one, location, status
-end
-
---- The same as a span of its own, if there is a tracer.
-local function send_traced(self, c, hop, request)
-  if not propagate.is_tracing() then
-    return send(self, c, c, hop, request)
-  end
-  local traced, span <close> = spans.sent(c, hop.method, hop.parsed)
-  local one, location, status = send(self, c, traced, hop, request)
-  spans.replied(span, status, not one and location or nil)
-  return one, location, status
-end
-
--- Those that may be sent twice (RFC 9110, 9.2.2).
-local IDEMPOTENT = { GET = true, HEAD = true, OPTIONS = true, TRACE = true, PUT = true,
-  DELETE = true }
-
---- Whether its body can be sent from its beginning: from a function only as long as that gave
---- nothing.
-local function can_begin_anew(hop)
-  return type(hop.body) ~= "function" or not hop.body_begun
-end
-
---- RFC 9110, 10.1.1: the servers on the way do not know the expectation, which says nothing about
---- the request.
-local function refuses_expectation(hop, status)
-  return status == 417 and hop.headers.expect and can_begin_anew(hop)
-end
-
-local MOST_REPEATS = 2
-
---- The same, and once more on a new connection if a kept one ended with the request, or the server
---- says that it has not processed it; and once more without an expectation that is refused. Streams
---- that were refused together share the new connection.
-local function send_surely(self, c, hop, request)
-  local one, location, status = send_traced(self, c, hop, request)
-  for repeats = 1, MOST_REPEATS do
-    if one or not failing.may_repeat(location, IDEMPOTENT[hop.method])
-      or not can_begin_anew(hop) then
-      break
-    end
-    hop.fresh = repeats == MOST_REPEATS or not location.refused
-    one, location, status = send_traced(self, c, hop, request)
-  end
-  if one and not location and refuses_expectation(hop, status) then
-    one:finish()
-    hop.headers = with_header(hop.headers, "expect", false)
-    return send_traced(self, c, hop, request)
-  end
-  return one, location, status
-end
-
--- -- Redirections ---------------------------------------------------------------------------------
-
---- What only the first server may see, or says what is no more.
-local SECRETS = { "authorization", "cookie", "host", "proxy-authorization" }
-local OF_BODY = { "content-encoding", "content-language", "content-length", "content-location",
-  "content-type", "expect" }
-
-local function without(headers, names)
-  local rest = {}
-  for name, value in pairs(headers) do
-    rest[name] = value
-  end
-  for _, name in ipairs(names) do
-    rest[name] = nil
-  end
-  return rest
-end
-
-local function is_same_origin(a, b)
-  return a.scheme == b.scheme and a.host:lower() == b.host:lower() and a.port == b.port
-end
-
---- The hop to where a redirection leads; nil and an error if that is not possible.
-local function next_hop(hop, status, location)
-  local parsed, said = options.parse(location, hop.url)
-  local what = what_of(hop)
-  if not parsed then
-    return nil, failing.new("EINVAL", what, "redirection", said)
-  elseif parsed.scheme ~= "http" and parsed.scheme ~= "https" then
-    return nil, failing.new("EPROTONOSUPPORT", what, "redirection",
-      "leads to " .. tostring(parsed.scheme))
-  end
-  local headers, method, body, length = hop.headers, hop.method, hop.body, hop.length
-  if status == 303 and method ~= "HEAD" or status < 303 and method == "POST" then
-    headers, method, body, length = without(headers, OF_BODY), "GET", nil, nil
-  elseif type(body) == "function" then
-    return nil, failing.new("ENOTSUP", what, "redirection",
-      "the body comes from a function, and cannot be sent again")
-  end
-  if not is_same_origin(hop.parsed, parsed) then
-    headers = without(headers, SECRETS)
-  end
-  return { method = method, url = parsed.url, parsed = parsed, headers = headers, body = body,
-    length = length }
-end
-
--- -- A request ------------------------------------------------------------------------------------
-
-local function first_hop(request)
-  local method = request.method or "GET"
-  local parsed, said = options.parse(request.url)
-  if not parsed then
-    return nil, failing.new("EINVAL", method, "reading the URL", said)
-  elseif parsed.scheme ~= "http" and parsed.scheme ~= "https" then
-    return nil, failing.new("EPROTONOSUPPORT", method .. " " .. parsed.public, "reading the URL")
-  end
-  return { method = method, url = parsed.url, parsed = parsed, body = request.body,
-    length = request.length, headers = options.headers(request.headers) }
-end
-
-local function perform(self, c, request)
-  local hop, err = first_hop(request)
-  if not hop then
-    return nil, err
-  end
-  for redirected = 0, request.follow or FOLLOW do
-    if self._closed then
-      return nil, failure.closed(what_of(hop), self._closed)
-    elseif c:err() then
-      return nil, failing.ended(failure.ended(c), what_of(hop), "not begun")
-    end
-    local one, location, status = send_surely(self, c, hop, request)
-    if not one then
-      return nil, location
-    elseif not location then
-      return response.new(c, one, hop.parsed.safe, request, not request.stream)
-    elseif redirected == (request.follow or FOLLOW) then
-      return nil, failing.new("ELOOP", what_of(hop), "redirection",
-        ("more than %d redirections"):format(redirected))
-    end
-    hop, err = next_hop(hop, status, location)
-    if not hop then
-      return nil, err
-    end
-  end
-end
-
---- The options with what other arguments say.
-local function with(given, method, url, body)
-  local request = {}
-  for name, value in pairs(given or {}) do
-    request[name] = value
-  end
-  request.method, request.url = request.method or method, url
-  if body ~= nil then
-    request.body = body
-  end
-  return request
-end
-
 -- -- Clients --------------------------------------------------------------------------------------
 
 ---@class ctx.http.Client
 ---@field _engine ctx.http.Engine
+---@field _defaults table  of its requests
 ---@field _closed? string
 local Client = {}
 local metatable = { __name = "ctx.http.Client", __index = Client }
@@ -304,7 +46,7 @@ function Client:request(c, request)
   core.check_wait(c, "http.request")
   request = want.options(request, "request", 2, options.known)
   check(request.url ~= nil, "request", 2, "options.url", "a URL", request.url)
-  options.check_request(request, "request", 2)
+  options.complete(request, self._defaults, "request", 2)
   local got, err = perform(self, c, request)
   return got, err
 end
@@ -320,9 +62,10 @@ function Client:get(c, url, given)
   check_context(c, "get")
   core.check_wait(c, "http.get")
   check(options.known.url[2](url), "get", 2, "url", options.known.url[1], url)
-  want.options(given or {}, "get", 3, options.known)
-  options.check_request(given or {}, "get", 3)
-  local got, err = perform(self, c, with(given, "GET", url))
+  local request = want.options(given, "get", 3, options.known)
+  request.method, request.url = request.method or "GET", url
+  options.complete(request, self._defaults, "get", 3)
+  local got, err = perform(self, c, request)
   return got, err
 end
 
@@ -339,9 +82,12 @@ function Client:post(c, url, body, given)
   core.check_wait(c, "http.post")
   check(options.known.url[2](url), "post", 2, "url", options.known.url[1], url)
   check(body == nil or options.known.body[2](body), "post", 3, "body", options.known.body[1], body)
-  want.options(given or {}, "post", 4, options.known)
-  local request = with(given, "POST", url, body)
-  options.check_request(request, "post", 4)
+  local request = want.options(given, "post", 4, options.known)
+  request.method, request.url = request.method or "POST", url
+  if body ~= nil then
+    request.body = body
+  end
+  options.complete(request, self._defaults, "post", 4)
   local got, err = perform(self, c, request)
   return got, err
 end
@@ -361,22 +107,28 @@ metatable.__tostring = function(self)
   return "ctx.http.Client" .. (self._closed and " (closed)" or "")
 end
 
-local function is_count(value)
-  return want.is_whole(value, 1)
+local POOL = { "max_idle", "max_per_host", "max_total" }
+
+local KNOWN = {}
+for _, name in ipairs(POOL) do
+  KNOWN[name] = want.count
+end
+for _, name in ipairs(options.defaults) do
+  KNOWN[name] = options.known[name]
 end
 
-local POOL = {
-  max_idle = { "a positive whole number", is_count },
-  max_per_host = { "a positive whole number", is_count },
-  max_total = { "a positive whole number", is_count },
-}
-
---- A client with connections of its own.
----@param given? { max_idle: integer?, max_per_host: integer?, max_total: integer? }
+--- A client with connections of its own. `max_idle`, `max_per_host` and `max_total` limit these;
+--- what else is given holds for each of its requests that does not say something else, and its
+--- headers are added to those of a request.
+---@param given? table
 ---@return ctx.http.Client
 function client.new(given)
-  want.options(given or {}, "new", 1, POOL)
-  return setmetatable({ _engine = engine.new(given or {}) }, metatable)
+  local defaults, pool = want.options(given, "new", 1, KNOWN), {}
+  for _, name in ipairs(POOL) do
+    pool[name], defaults[name] = defaults[name], nil
+  end
+  options.complete(defaults, {}, "new", 1)
+  return setmetatable({ _engine = engine.new(pool), _defaults = defaults }, metatable)
 end
 
 -- -- The default client ---------------------------------------------------------------------------
@@ -389,7 +141,7 @@ local own
 local function default()
   if not own then
     shared.engine = shared.engine or engine.new({})
-    own = setmetatable({ _engine = shared.engine }, metatable)
+    own = setmetatable({ _engine = shared.engine, _defaults = {} }, metatable)
   end
   return own
 end

@@ -20,6 +20,74 @@ function url.unescape(text)
   return n == marks and decoded or nil
 end
 
+local function percent(byte)
+  return ("%%%02X"):format(byte:byte())
+end
+
+--- Every byte outside of RFC 3986's unreserved set as %XX: a value for a path's segment, or a name
+--- or value of a query. Not for a whole URL.
+---@param text string
+---@return string
+function url.escape(text)
+  want.argument(type(text) == "string", "escape", 1, "text", "a string", text)
+  return (text:gsub("[^A-Za-z0-9._~-]", percent))
+end
+
+--- A text as it stands; a number without a locale's decimal comma; nil for anything else.
+---@param value any
+---@return string?
+function url.text_of(value)
+  if math.type(value) == "integer" then
+    return ("%d"):format(value)
+  elseif type(value) == "number" and value - value == 0 then
+    return (("%.14g"):format(value):gsub(",", "."))
+  end
+  return type(value) == "string" and value or nil
+end
+
+--- For ctx.want: whether it is a table for a query, and the query: names sorted, the values of a
+--- list in their order.
+---@param values any
+---@return boolean fits
+---@return string? query
+function url.query_of(values)
+  if type(values) ~= "table" then
+    return false
+  end
+  local names, pairs_of = {}, {}
+  for name in next, values do
+    if type(name) ~= "string" then
+      return false
+    end
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local list = values[name]
+    for _, value in ipairs(type(list) == "table" and list or { list }) do
+      local text = url.text_of(value)
+      if not text then
+        return false
+      end
+      pairs_of[#pairs_of + 1] = url.escape(name) .. "=" .. url.escape(text)
+    end
+  end
+  return true, table.concat(pairs_of, "&")
+end
+
+--- The URL with a query behind its own, and before its fragment.
+---@param text string
+---@param query? string
+---@return string
+function url.with_query(text, query)
+  if not query or query == "" then
+    return text
+  end
+  local before, fragment = text:match("^([^#]*)(.*)$")
+  local between = not before:find("?", 1, true) and "?" or before:find("[?&]$") and "" or "&"
+  return before .. between .. query .. fragment
+end
+
 --- The path, the query and the host of a target in absolute-form, as a proxy gets it, or nil if
 --- there is no host or a user in it (RFC 9110, 4.2); of OPTIONS * and of CONNECT, the target.
 ---@param target string

@@ -8,6 +8,7 @@ local http = {}
 ---@class ctx.http.RequestOptions
 ---@field url? string                 for request: required
 ---@field method? string              "GET"
+---@field query? table<string, string|number|(string|number)[]>  behind the URL's own, names sorted
 ---@field headers? table<string, string|number|false|table>
 ---@field body? string|fun(c: ctx.Context): string?, any
 ---@field length? integer             bytes, of a body that comes from a function: just so many
@@ -47,7 +48,31 @@ local Response = {}
 ---@class ctx.http.Client
 local Client = {}
 
----@param options? { max_idle: integer?, max_per_host: integer?, max_total: integer? }
+---How many connections a client has, and defaults for its requests.
+---@class ctx.http.ClientOptions
+---@field max_idle? integer           connections that are kept
+---@field max_per_host? integer       connections
+---@field max_total? integer          connections
+---@field headers? table<string, string|number|false|table>  besides those of a request
+---@field idle? number
+---@field connect? number
+---@field follow? integer
+---@field propagate? boolean
+---@field decompress? boolean
+---@field max_body? integer
+---@field max_head? integer
+---@field http_version? "1.0"|"1.1"|"2"|"2-prior-knowledge"
+---@field proxy? string|false
+---@field unix? string
+---@field resolve? string[]
+---@field verify? boolean
+---@field ca? string
+---@field ca_path? string
+---@field cert? string
+---@field key? string
+---@field key_password? string
+
+---@param options? ctx.http.ClientOptions
 ---@return ctx.http.Client
 ---@nodiscard
 function http.client(options) end

@@ -2,6 +2,8 @@
 --- Internal: what a request may say, and what of that goes to libcurl.
 local curl = require "ctx.http.curl"
 local dns = require "ctx.uv.dns"
+local fields = require "ctx.fields"
+local target = require "ctx.http.url"
 local want = require "ctx.want"
 
 local options = {}
@@ -11,15 +13,13 @@ options.MAX_BODY = 64 * 1024 * 1024
 
 -- -- What may be said -----------------------------------------------------------------------------
 
-local TOKEN = "^[%w!#$%%&'*+.^_`|~-]+$"
-
 local function is_string(value) return type(value) == "string" and not value:find("\0", 1, true) end
 local function is_boolean(value) return type(value) == "boolean" end
 local function is_table(value) return type(value) == "table" end
 local function is_text(value) return type(value) == "string" and not value:find("[%c\127]") end
 
 local function is_token(value)
-  return type(value) == "string" and value:find(TOKEN) ~= nil and value ~= "CONNECT"
+  return fields.is_token(value) and value ~= "CONNECT"
 end
 
 local function is_time(value)
@@ -93,12 +93,13 @@ options.known = {
   http_version = { '"1.0", "1.1", "2" or "2-prior-knowledge"', function(value)
     return VERSIONS[value]
   end },
+  query = { "a table of names, with a text, a number or a list of them each", target.query_of },
   resolve = { 'a list of "host:port:address"', is_list_of_pins },
 }
 
 local function is_value(value)
-  return value == false or type(value) == "number"
-    or type(value) == "string" and is_text((value:gsub("\t", "")))
+  local text = target.text_of(value)
+  return value == false or text ~= nil and is_text((text:gsub("\t", "")))
 end
 
 --- Headers by which the client itself says where the body ends: others than its own would
@@ -121,38 +122,52 @@ local function check_body(request, name, position)
     "nothing, or that of the body,", length, 2)
 end
 
---- Raises at the line that called the public function `name`, which called this: for a body that
---- cannot be sent so, and for names and values that would end one header and begin another.
----@param request table   the options
+local function check_header(request, header, value, name, position)
+  local values = type(value) == "table" and value or { value }
+  local where = ("options.headers[%q]"):format(header)
+  for i = 1, math.max(1, #values) do
+    want.argument(is_value(values[i]), name, position, where,
+      "a text without control characters", values[i], 2)
+    want.argument(not contradicts(request, header, values[i]), name, position, where,
+      "nothing (the client says where the body ends; see length)", values[i], 2)
+  end
+end
+
+--- The options that may be a client's own.
+options.defaults = { "ca", "ca_path", "cert", "connect", "decompress", "follow", "headers",
+  "http_version", "idle", "key", "key_password", "max_body", "max_head", "propagate", "proxy",
+  "resolve", "unix", "verify" }
+
+--- Takes what a request does not say from the client's defaults; its headers become one table, with
+--- names in lower case. Raises at the line that called the public function `name`, which called
+--- this: for a body that cannot be sent so, and for names and values that would end one header and
+--- begin another, or name one twice.
+---@param request table   the options, the caller's own
+---@param defaults table
 ---@param name string
 ---@param position integer
-function options.check_request(request, name, position)
+function options.complete(request, defaults, name, position)
   check_body(request, name, position)
-  for header, value in pairs(request.headers or {}) do
-    want.argument(type(header) == "string" and header:find(TOKEN), name, position,
-      "options.headers", "the name of a header", header, 1)
-    local values = type(value) == "table" and value or { value }
-    local where = ("options.headers[%q]"):format(header)
-    for i = 1, math.max(1, #values) do
-      want.argument(is_value(values[i]), name, position, where,
-        "a text without control characters", values[i], 1)
-      want.argument(not contradicts(request, header, values[i]), name, position, where,
-        "nothing (the client says where the body ends; see length)", values[i], 1)
+  local headers, wrong = fields.of(request.headers or {})
+  want.argument(headers, name, position, "options.headers", "names of headers, each once,", wrong,
+    1)
+  for header, value in next, headers do
+    check_header(request, header, value, name, position)
+  end
+  for option, value in pairs(defaults) do
+    if request[option] == nil then
+      request[option] = value
     end
   end
+  for header, value in next, defaults.headers or {} do
+    if headers[header] == nil then
+      headers[header] = value
+    end
+  end
+  request.headers = headers
 end
 
 -- -- What goes to libcurl -------------------------------------------------------------------------
-
---- The headers with small names, each a list of its values; false takes one of libcurl's own away.
----@return table<string, string|false|table>
-function options.headers(given)
-  local headers = {}
-  for name, value in pairs(given or {}) do
-    headers[name:lower()] = value
-  end
-  return headers
-end
 
 local function add(lines, name, value)
   if value == false then
@@ -160,7 +175,7 @@ local function add(lines, name, value)
   elseif value == "" then
     lines[#lines + 1] = name .. ";"
   else
-    lines[#lines + 1] = ("%s: %s"):format(name, value)
+    lines[#lines + 1] = name .. ": " .. target.text_of(value)
   end
 end
 
