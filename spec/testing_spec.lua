@@ -189,6 +189,29 @@ describe("real I/O under the hand-moved clock", function()
     end)
   end)
 
+  -- Both ends are in this process, and no task had become ready: time jumped past the answer.
+  it("comes, and takes no time, where a luv callback answers within this process", function()
+    testing.run(function(root)
+      local fds = assert(uv.socketpair("stream", 0, { nonblock = true }, { nonblock = true }))
+      local server = assert(uv.new_pipe())
+      assert(server:open(fds[1]))
+      server:read_start(function(_, bytes)
+        if bytes then
+          server:try_write(bytes)
+        end
+      end)
+      local client <close> = assert(require("ctx.uv").open(fds[2]))
+      local c, cancel <close> = ctx.with_timeout(root, 1)
+      local before = ctx.now()
+      for _ = 1, 3 do
+        assert(client:write(c, "x"))
+        assert.equal("x", client:read(c))
+      end
+      assert.equal(before, ctx.now())
+      server:close()
+    end)
+  end)
+
   it("comes also to who waits on a context that a luv callback will end", function()
     testing.run(function(root)
       local c, cancel = ctx.with_cancel(root)

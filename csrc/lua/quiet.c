@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +33,9 @@ typedef struct {
   int fd;
   enum kind kind;
   enum state state;
-  bool sending; /* what it sent has not all arrived, as far as is known */
+  bool
+      sending; /* what it sent has not all arrived, as far as is known; or something has that nobody
+                 * has read: a callback may have sent it in this very turn of the loop */
 } end_t;
 
 static bool is_same(const address_t* a, const address_t* b) {
@@ -87,6 +90,12 @@ static bool is_quiet_path(int fd) {
 #endif
 }
 
+/* Whether there is something to read or to accept. */
+static bool is_readable(int fd) {
+  struct pollfd look = {.fd = fd, .events = POLLIN};
+  return poll(&look, 1, 0) > 0;
+}
+
 /* Of an IP stream. */
 static bool look_at_socket(end_t* end, const struct sockaddr_storage* local) {
   struct sockaddr_storage peer;
@@ -96,7 +105,7 @@ static bool look_at_socket(end_t* end, const struct sockaddr_storage* local) {
   if (end->kind == LISTENS) return true;
 #ifdef TIOCOUTQ
   int unsent = 0;
-  end->sending = ioctl(end->fd, TIOCOUTQ, &unsent) == 0 && unsent > 0;
+  end->sending = end->sending || (ioctl(end->fd, TIOCOUTQ, &unsent) == 0 && unsent > 0);
 #endif
   return getpeername(end->fd, (struct sockaddr*)&peer, &size) == 0 && to_address(&peer, &end->peer);
 }
@@ -119,6 +128,7 @@ static bool look_at(int fd, end_t* end) {
     return is_epoll(fd);
   }
   end->kind = PATH;
+  end->sending = is_readable(fd);
   return local.ss_family == AF_UNIX ? is_quiet_path(fd) : look_at_socket(end, &local);
 }
 
@@ -131,7 +141,8 @@ static bool is_other_end(const end_t* a, const end_t* b) {
 }
 
 static enum state state_of(const end_t* end, const end_t* ends, size_t n) {
-  if (end->kind != NAMED) return end->kind == EPOLL ? UNKNOWN : QUIET;
+  if (end->kind == EPOLL) return UNKNOWN;
+  if (end->kind != NAMED) return end->sending ? BUSY : QUIET;
   enum state state = UNKNOWN;
   for (size_t i = 0; i < n; i++) {
     if (!is_other_end(end, &ends[i])) continue;
