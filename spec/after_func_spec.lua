@@ -316,3 +316,88 @@ describe("a function runs as a task", function()
     end)
   end)
 end)
+
+-- Cause: what could never happen was registered, and kept its function for ever. Cure: nothing is
+-- registered on a context that can never be done.
+describe("after_func on a context that can never be done", function()
+  it("keeps nothing, and stop() says once that it kept fn from running", function()
+    local request, cancel = ctx.with_cancel(background)
+    local weak = setmetatable({}, { __mode = "v" })
+    local before, stops = ctx.counters(), {}
+    for i, c in ipairs {
+      background, ctx.todo(), ctx.without_cancel(request), ctx.with_value(background, "a", 1),
+    } do
+      local used = {}
+      weak[i] = used
+      stops[i] = ctx.after_func(c, function() return used end)
+    end
+    collectgarbage()
+    collectgarbage()
+    local counters = ctx.counters()
+    assert.equal(before.watchers, counters.watchers)
+    assert.equal(before.linked, counters.linked)
+    assert.same({}, weak)
+    for _, stop in ipairs(stops) do
+      assert.is_true(stop())
+      assert.is_false(stop())
+    end
+    cancel()
+    assert.is_false(pcall(ctx.after_func, background, 1))
+  end)
+end)
+
+-- Cause: those that were registered stood in a table by address, where each new one was a new key;
+-- beside 2^k - 1 others Lua built the table anew for it. Cure: they have slots.
+describe("after_func and stop", function()
+  local function cost(n)
+    local c, cancel <close> = ctx.with_cancel(background) -- luacheck: ignore
+    local stops = {}
+    for i = 1, n do stops[i] = ctx.after_func(c, print) end
+    local least = math.huge
+    collectgarbage("stop")
+    for _ = 1, 5 do
+      local began = os.clock()
+      for _ = 1, 300 do ctx.after_func(c, print)() end
+      least = math.min(least, os.clock() - began)
+    end
+    collectgarbage("restart")
+    for _, stop in ipairs(stops) do stop() end
+    return least
+  end
+
+  it("cost the same beside any number of others", function()
+    local few = cost(10)
+    for _, n in ipairs { 4093, 4094, 4095, 4096 } do
+      assert.is_true(cost(n) < 5 * few)
+    end
+  end)
+
+  it("give back what a wave of them needed", function()
+    cost(20000)
+    collectgarbage()
+    local before = collectgarbage("count")
+    cost(20000)
+    cost(1)
+    collectgarbage()
+    assert.is_true(collectgarbage("count") - before < 100)
+  end)
+
+  -- Cause: the task for it is made when its turn comes, which may run finalizers. Cure: whether it
+  -- is still wanted is looked at when there is one.
+  it("are taken back also by a finalizer in its very turn", function()
+    testing.run(function(root)
+      local ran, kept = 0, 0
+      for _ = 1, 300 do
+        local c, cancel = ctx.with_cancel(root)
+        local stop = ctx.after_func(c, function() ran = ran + 1 end)
+        setmetatable({}, { __gc = function() if stop() then kept = kept + 1 end end })
+        cancel()
+        collectgarbage("step", 0)
+      end
+      ctx.sleep(root, 1)
+      collectgarbage()
+      collectgarbage()
+      assert.equal(300, ran + kept)
+    end)
+  end)
+end)

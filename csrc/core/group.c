@@ -7,7 +7,7 @@ void ctx_group_init(ctx_group_t* g, ctx_tree_t* tree, ctx_t* c) {
 }
 
 /* A place that is held but not counted has been granted to one that waits to begin. */
-static bool is_over(const ctx_group_t* g) {
+bool ctx_group_is_over(const ctx_group_t* g) {
   return g->running == 0 && (!g->limited || g->slots.held == 0);
 }
 
@@ -17,7 +17,7 @@ static bool is_awaited(const ctx_group_t* g) {
 }
 
 int ctx_group_set_limit(ctx_group_t* g, int64_t n) {
-  if (!is_over(g) || is_awaited(g)) return CTX_EBUSY;
+  if (!ctx_group_is_over(g) || is_awaited(g)) return CTX_EBUSY;
   g->limited = n >= 0;
   if (g->limited) ctx_semaphore_init(&g->slots, g->tree, (uint64_t)n);
   return 0;
@@ -46,7 +46,7 @@ static void append(ctx_group_t* g, ctx_join_t* join) {
 static void call_join(ctx_watcher_t* w) {
   ctx_join_t* join = CTX__CONTAINER(w, ctx_join_t, watcher);
   ctx_group_t* g = join->g;
-  if (!is_over(g)) {
+  if (!ctx_group_is_over(g)) {
     append(g, join);
     return;
   }
@@ -55,7 +55,7 @@ static void call_join(ctx_watcher_t* w) {
 }
 
 static void check_over(ctx_group_t* g) {
-  if (g->first == NULL || !is_over(g)) return;
+  if (g->first == NULL || !ctx_group_is_over(g)) return;
   if (g->c != NULL) ctx_cancel(g->c, NULL);
   ctx_join_t* join = g->first;
   g->first = g->last = NULL;
@@ -68,7 +68,7 @@ static void check_over(ctx_group_t* g) {
 }
 
 int ctx_group_wait(ctx_group_t* g, ctx_join_t* join, ctx_join_fn fn) {
-  if (is_over(g)) {
+  if (ctx_group_is_over(g)) {
     if (g->c != NULL) ctx_cancel(g->c, NULL);
     return 0;
   }

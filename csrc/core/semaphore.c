@@ -6,7 +6,12 @@
  * over in the very turn in which the context ended go back when the waiter is called. */
 #include "internal.h"
 
-enum { IDLE, QUEUED, OVERSIZED, GRANTED };
+enum {
+  IDLE, /* in no list: not in use, or passed over */
+  QUEUED,
+  OVERSIZED,
+  GRANTED
+};
 
 void ctx_semaphore_init(ctx_semaphore_t* s, ctx_tree_t* tree, uint64_t size) {
   *s = (ctx_semaphore_t){.tree = tree, .size = size};
@@ -29,10 +34,14 @@ static void append(ctx_acquires_t* list, ctx_acquire_t* a) {
 
 static void enqueue(ctx_semaphore_t* s, ctx_acquire_t* a) {
   a->state = a->n > s->size ? OVERSIZED : QUEUED;
+  if (s->queue.first == NULL) s->largest = 0;
+  if (a->state == QUEUED && a->n > s->largest) s->largest = a->n;
   append(a->state == OVERSIZED ? &s->oversized : &s->queue, a);
 }
 
+/* Of one that is in a list: out of that. */
 static void dequeue(ctx_acquire_t* a) {
+  if (a->state == IDLE) return;
   ctx_acquires_t* list = a->state == OVERSIZED ? &a->s->oversized : &a->s->queue;
   if (a->next != NULL) {
     a->next->prev = a->prev;
@@ -51,20 +60,19 @@ static void dequeue(ctx_acquire_t* a) {
 static void call(ctx_watcher_t* w);
 
 /* Hands out what is free to those in front. The first that does not fit holds up all behind it,
- * though they would: else a large request might never come to its turn. */
+ * though they would: else a large request might never come to its turn. Those whose context is done
+ * leave the queue as they are passed over, or each call would pass over them again; theirs is on its
+ * way. */
 static void hand_out(ctx_semaphore_t* s) {
-  ctx_acquire_t* a = s->queue.first;
-  while (a != NULL) {
-    ctx_acquire_t* next = a->next;
-    if (ctx_err(a->c) == 0) {
-      if (!fits(s, a->n)) return;
-      dequeue(a);
-      s->held += a->n;
-      a->state = GRANTED;
-      (void)ctx_unwatch(&a->watcher);
-      ctx__watcher_ready(s->tree, &a->watcher, call);
-    }
-    a = next;
+  for (ctx_acquire_t* a; (a = s->queue.first) != NULL;) {
+    bool live = ctx_err(a->c) == 0;
+    if (live && !fits(s, a->n)) return;
+    dequeue(a);
+    if (!live) continue;
+    s->held += a->n;
+    a->state = GRANTED;
+    (void)ctx_unwatch(&a->watcher);
+    ctx__watcher_ready(s->tree, &a->watcher, call);
   }
 }
 
@@ -119,9 +127,9 @@ static ctx_acquire_t* take(ctx_acquires_t* list) {
   return a;
 }
 
-void ctx_semaphore_resize(ctx_semaphore_t* s, uint64_t size) {
+/* Sorts all that wait into the two lists anew. */
+static void sort(ctx_semaphore_t* s) {
   ctx_acquires_t queue = s->queue, oversized = s->oversized;
-  s->size = size;
   s->queue = s->oversized = (ctx_acquires_t){NULL, NULL};
   /* Both by the order of asking: who is oversized for a while loses no place by it. */
   while (queue.first != NULL || oversized.first != NULL) {
@@ -129,6 +137,11 @@ void ctx_semaphore_resize(ctx_semaphore_t* s, uint64_t size) {
                       (queue.first != NULL && queue.first->order < oversized.first->order);
     enqueue(s, take(from_queue ? &queue : &oversized));
   }
+}
+
+void ctx_semaphore_resize(ctx_semaphore_t* s, uint64_t size) {
+  s->size = size;
+  if (s->oversized.first != NULL || (s->queue.first != NULL && s->largest > size)) sort(s);
   hand_out(s);
 }
 

@@ -9,6 +9,12 @@
 
 #pragma GCC visibility push(hidden)
 
+struct lctx_alarm {
+  ctx_timer_t timer;
+  lctx_task* t;
+  lctx_alarm* next; /* in the list of those that are not in use */
+};
+
 /* Wakes the coroutine at `due_ns`. 0, or the core's error. */
 int lctx_arm(lctx_task* t, uint64_t due_ns);
 /* Takes the alarm of a coroutine back, if it has one. */

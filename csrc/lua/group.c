@@ -1,15 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The class of groups (errgroup), over the core's: tasks that fail and stop together. */
 #include "group.h"
+#include "acquire.h"
 #include "enter.h"
 #include "record.h"
-
-/* What a g:go that is blocked at the limit needs beside its task's record. */
-typedef struct {
-  ctx_begin_t begin;
-  lctx_group* group;
-  lctx_task* t;
-} begin_t;
 
 static const char group_tag = 0;
 
@@ -61,10 +55,17 @@ static lctx_group* check_start(lua_State* L) {
   return g;
 }
 
+/* The record for a task with so many arguments. All that may fail or run others is done here, before
+ * the group is asked for a place. */
+static lctx_task* prepare(lua_State* L, lctx_group* g, int nargs) {
+  lctx_task* t = lctx_task_prepare(L, lctx_stateof_group(g), nargs);
+  lctx_note_spawn(L, t);
+  return t;
+}
+
 /* Starts `t`, which has been begun, with the function and arguments from stack index 2 on. */
 static void start(lua_State* L, lctx_group* g, lctx_task* t, int nargs) {
   lctx_state* S = t->S;
-  lctx_note_spawn(L, t);
   t->group = g;
   g->over = false;
   lua_pushvalue(L, 1);
@@ -76,9 +77,8 @@ static void start(lua_State* L, lctx_group* g, lctx_task* t, int nargs) {
 /* g:try_go(fn, …) → false at the limit */
 static int group_try_go(lua_State* L) {
   lctx_group* g = check_start(L);
-  lctx_state* S = lctx_stateof_group(g);
   int nargs = lua_gettop(L) - 2;
-  lctx_task* t = lctx_task_prepare(L, S, nargs);
+  lctx_task* t = prepare(L, g, nargs);
   bool begun = ctx_group_try_begin(&g->g);
   if (begun) {
     start(L, g, t, nargs);
@@ -89,32 +89,18 @@ static int group_try_go(lua_State* L) {
   return 1;
 }
 
-static void granted(ctx_begin_t* begin, int err) {
-  begin_t* b = LCTX_CONTAINER(begin, begin_t, begin);
-  lctx_wake(b->t, err == 0 ? LCTX_DUE : LCTX_ENDED);
-}
-
-/* The coroutine that was to start the task will not go on. */
-static void undo(lua_State* L, lctx_task* t) {
-  (void)L;
-  begin_t* b = (begin_t*)t->undo_data;
-  if (!ctx_begin_stop(&b->begin) && t->outcome == LCTX_DUE) {
-    ctx_group_end(&b->group->g, false, NULL);
-  }
-}
-
 /* Protected: the place has been granted, and must be given back if there is no memory. Arguments:
  * the group, the function, its arguments. */
 static int start_granted(lua_State* L) {
   lctx_group* g = (lctx_group*)lua_touserdata(L, 1);
   int nargs = lua_gettop(L) - 2;
-  start(L, g, lctx_task_prepare(L, lctx_stateof_group(g), nargs), nargs);
+  start(L, g, prepare(L, g, nargs), nargs);
   return 0;
 }
 
 static int went(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   lctx_group* g = lctx_checkgroup(L, 1);
-  lua_pop(L, 1); /* the begin_t */
+  lua_pop(L, 1); /* the acquire */
   if (outcome == LCTX_ENDED) {
     lua_settop(L, 1);
     lua_getiuservalue(L, 1, LCTX_GROUP_CONTEXT);
@@ -125,7 +111,7 @@ static int went(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   lua_pushvalue(L, 2);
   lua_insert(L, 1);
   if (lctx_enter_plain(L, lua_gettop(L) - 2, 0) != LUA_OK) {
-    ctx_group_end(&g->g, false, NULL);
+    lctx_group_end(g, false, NULL);
     lctx_settle(L, S);
     return lua_error(L);
   }
@@ -133,37 +119,41 @@ static int went(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   return 1;
 }
 
-/* At the limit: waits for a place. Stack: the group, the function, its arguments. */
-static int wait_for_place(lua_State* L, lctx_state* S, lctx_group* g) {
-  begin_t* b = (begin_t*)lua_newuserdatauv(L, sizeof *b, 1);
-  *b = (begin_t){.group = g};
-  int place = lua_gettop(L);
-  lua_pushvalue(L, 1);
-  lua_setiuservalue(L, place, 1);
-  b->t = lctx_waiter(L, S, "group:go");
-  int err = ctx_group_begin(&g->g, &b->begin, granted);
-  if (err == CTX_ENOMEM || err == CTX_ECLOSED) return lctx_leave_error(L, b->t, "group:go", err);
-  if (err != CTX_PENDING) {
-    /* Meanwhile a finalizer has ended what took the place, or the context; or that was done. */
-    lctx_leave(b->t);
-    return went(L, S, err == 0 ? LCTX_DUE : LCTX_ENDED);
-  }
-  static const lctx_wait_kind kind = {.waited = went, .undo = undo};
-  lctx_wait wait = {
-      .kind = &kind, .what = "group:go", .context = place, .due_ns = CTX_NEVER, .undo_data = b};
-  return lctx_park_task(L, S, b->t, &wait);
+static void granted(ctx_begin_t* place, int err) {
+  lctx_acquire* a = LCTX_CONTAINER(place, lctx_acquire, place);
+  lctx_acquire_granted(a, err);
+  lctx_group_check((lctx_group*)a->owner);
 }
+
+static int ask(lctx_acquire* a) {
+  return ctx_group_begin(&((lctx_group*)a->owner)->g, &a->place, granted);
+}
+
+static bool stop(lctx_acquire* a) {
+  bool stopped = ctx_begin_stop(&a->place);
+  lctx_group_check((lctx_group*)a->owner);
+  return stopped;
+}
+
+static void give_back(lctx_acquire* a) {
+  lctx_group_end((lctx_group*)a->owner, false, NULL);
+}
+
+static const lctx_acquire_kind place_kind = {.wait = {.waited = went, .undo = lctx_acquire_undo},
+                                             .what = "group:go",
+                                             .ask = ask,
+                                             .stop = stop,
+                                             .give_back = give_back};
 
 /* g:go(fn, …) → true; at the limit it waits for a place: nil and an error, if the group's context
  * is done before there is one */
 static int group_go(lua_State* L) {
   lctx_group* g = check_start(L);
-  lctx_state* S = lctx_stateof_group(g);
   int nargs = lua_gettop(L) - 2;
-  lctx_task* t = lctx_task_prepare(L, S, nargs);
+  lctx_task* t = prepare(L, g, nargs);
   if (!ctx_group_try_begin(&g->g)) {
     lctx_task_free(t);
-    return wait_for_place(L, S, g);
+    return lctx_acquire_wait(L, lctx_stateof_group(g), &place_kind, g, NULL, 1);
   }
   start(L, g, t, nargs);
   lua_pushboolean(L, 1);
@@ -185,21 +175,42 @@ static int group_set_limit(lua_State* L) {
 
 /* -- Waiting ------------------------------------------------------------------------------------ */
 
-static void all_over(ctx_join_t* join) {
-  lctx_group* g = LCTX_CONTAINER(join, lctx_group, join);
+void lctx_group_check(lctx_group* g) {
+  if (lctx_list_empty(&g->waiters) || !ctx_group_is_over(&g->g)) return;
+  if (g->own != NULL) ctx_cancel(&g->own->node, NULL);
   while (!lctx_list_empty(&g->waiters)) {
     lctx_wake(LCTX_CONTAINER(g->waiters.next, lctx_task, link), LCTX_DUE);
   }
 }
 
-/* The tasks' context is over with them: nobody needs to cancel it any more. */
-static void settle(lctx_group* g) {
-  if (g->own != NULL) lctx_live_remove(lctx_stateof_group(g), &g->own->base);
-  g->over = true;
+void lctx_group_end(lctx_group* g, bool failed, ctx_cause_t* cause) {
+  ctx_group_end(&g->g, failed, cause);
+  lctx_group_check(g);
 }
 
-static int result(lua_State* L, lctx_group* g) {
-  settle(g);
+/* The tasks' context is over with them: nobody needs to cancel it any more. */
+static void settle(lua_State* L, lctx_state* S, lctx_group* g) {
+  g->over = true;
+  if (g->own == NULL) return;
+  lctx_live_remove(S, &g->own->base);
+  if (S->closed) return;
+  ctx_cancel(&g->own->node, NULL);
+  if (!S->draining) lctx_settle(L, S);
+}
+
+/* Parks until the group is over. Before it looks at the group for the last time, all that may run
+ * finalizers is done. */
+static int park(lua_State* L, lctx_state* S, lctx_group* g, const lctx_wait* wait) {
+  lctx_task* t = lctx_waiter(L, S, wait->what);
+  if (ctx_group_is_over(&g->g) || (wait->c != NULL && ctx_err(wait->c->c) != 0)) {
+    lctx_leave(t);
+    return wait->kind->waited(L, S, LCTX_DUE);
+  }
+  return lctx_park_task(L, S, t, wait);
+}
+
+static int result(lua_State* L, lctx_state* S, lctx_group* g) {
+  settle(L, S, g);
   if (!g->g.failed) {
     lua_pushboolean(L, 1);
     return 1;
@@ -209,39 +220,21 @@ static int result(lua_State* L, lctx_group* g) {
   return 2;
 }
 
-/* A coroutine that waited will not go on. */
-static void leave(lua_State* L, lctx_task* t) {
-  (void)L;
-  lctx_group_unheed((lctx_group*)t->undo_data);
-}
-
-/* Whether some task is still running; then the core will tell when the last has ended. */
-static bool listen(lctx_group* g) {
-  return g->join.g != NULL || ctx_group_wait(&g->g, &g->join, all_over) == CTX_PENDING;
-}
-
-static int ended(lua_State* L, lctx_state* S, lctx_group* g) {
-  lctx_group_unheed(g);
-  return lctx_pushended(L, S, 2);
-}
-
-/* Another task may have begun since the word of the last one's end: that is waited for, too. When all
- * are over that is the result, also if the last of them has ended the context of the wait. */
+/* Another task may have begun since the last one's end: that is waited for, too. When all are over
+ * that is the result, also if the last of them has ended the context of the wait. */
 static int waited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   lctx_group* g = lctx_checkgroup(L, 1);
-  if (!listen(g)) return result(L, g);
-  if (outcome != LCTX_DUE) return ended(L, S, g);
   lctx_context* c = lctx_tocontext(L, 2);
-  if (c != NULL && ctx_err(c->c) != 0) return ended(L, S, g);
-  static const lctx_wait_kind kind = {.waited = waited, .undo = leave, .joins = true};
+  if (ctx_group_is_over(&g->g)) return result(L, S, g);
+  if (outcome != LCTX_DUE || (c != NULL && ctx_err(c->c) != 0)) return lctx_pushended(L, S, 2);
+  static const lctx_wait_kind kind = {.waited = waited, .joins = true};
   lctx_wait wait = {.kind = &kind,
                     .what = "group:wait",
                     .c = c,
                     .context = c != NULL ? 2 : 1,
                     .due_ns = CTX_NEVER,
-                    .list = &g->waiters,
-                    .undo_data = g};
-  return lctx_park(L, S, &wait);
+                    .list = &g->waiters};
+  return park(L, S, g, &wait);
 }
 
 /* g:wait([c]) → true, or nil and the first error; or nil and c's, if that is done before */
@@ -264,17 +257,16 @@ static int group_wait(lua_State* L) {
 static int closed(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   (void)outcome;
   lctx_group* g = lctx_checkgroup(L, 1);
-  if (!S->closed && listen(g)) {
-    static const lctx_wait_kind kind = {.waited = closed, .undo = leave, .joins = true};
+  if (!S->closed && !ctx_group_is_over(&g->g)) {
+    static const lctx_wait_kind kind = {.waited = closed, .joins = true};
     lctx_wait wait = {.kind = &kind,
                       .what = "group:__close",
                       .context = 1,
                       .due_ns = CTX_NEVER,
-                      .list = &g->waiters,
-                      .undo_data = g};
-    return lctx_park(L, S, &wait);
+                      .list = &g->waiters};
+    return park(L, S, g, &wait);
   }
-  settle(g);
+  settle(L, S, g);
   if (g->g.failed && lctx_group_hear(L, g, 1)) {
     lua_pushvalue(L, 2);
     lctx_hook(L, S, "group_failed", 2, 0);

@@ -15,7 +15,6 @@ enum { LCTX_GROUP_CONTEXT = 1, LCTX_GROUP_FAILURE, LCTX_GROUP_OTHERS, LCTX_GROUP
 typedef struct {
   const void* tag;
   ctx_group_t g;
-  ctx_join_t join;       /* the core's word that all tasks have ended, for all that wait */
   lctx_link waiters;     /* coroutines in g:wait(), and in the group's __close */
   lctx_node* own;        /* the group's context, or NULL */
   lctx_failure* failure; /* NULL also if there was no memory for one */
@@ -28,11 +27,13 @@ lctx_group* lctx_checkgroup(lua_State* L, int arg);
 static inline lctx_state* lctx_stateof_group(const lctx_group* g) {
   return lctx_stateof_tree(g->g.tree);
 }
-/* The core's word may be on its way: it must not outlive the group, which is kept by those who wait,
- * and it would end a context that nobody waits for. */
-static inline void lctx_group_unheed(lctx_group* g) {
-  if (lctx_list_empty(&g->waiters)) (void)ctx_join_stop(&g->join);
-}
+/* If the group is over, ends its context and wakes all that wait for it; if nobody does, nothing is
+ * changed. To be called after every step by which a group may come to its end. There is no join of the
+ * core's in here: it would be one more thing that points to the group, and to be taken back on every
+ * way out. */
+void lctx_group_check(lctx_group* g);
+/* A task that had begun has ended, or a place is given back. */
+void lctx_group_end(lctx_group* g, bool failed, ctx_cause_t* cause);
 
 /* group_errors.c: */
 /* Pushes the first error of the group at `index`, which has failed; true if nobody had heard it. */

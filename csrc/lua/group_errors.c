@@ -36,65 +36,83 @@ static int append(lua_State* L) {
   lctx_group* g = (lctx_group*)lua_touserdata(L, 2);
   if (lua_getiuservalue(L, 2, LCTX_GROUP_OTHERS) == LUA_TNIL) {
     lua_createtable(L, 4, 0);
+    /* A finalizer may have ended a task meanwhile, which then made the list. */
+    if (lua_getiuservalue(L, 2, LCTX_GROUP_OTHERS) == LUA_TNIL) {
+      lua_pop(L, 1);
+      lua_pushvalue(L, -1);
+      lua_setiuservalue(L, 2, LCTX_GROUP_OTHERS);
+    }
     lua_replace(L, 3);
-    lua_pushvalue(L, 3);
-    lua_setiuservalue(L, 2, LCTX_GROUP_OTHERS);
+    lua_settop(L, 3);
   }
-  lua_pushinteger(L, g->canceled);
-  lua_rawseti(L, 3, g->listed + 1);
   lua_pushvalue(L, 1);
   lua_rawseti(L, 3, g->listed + 2);
+  lua_pushinteger(L, g->canceled);
+  lua_rawseti(L, 3, g->listed + 1);
   g->listed += 2; /* only now: without memory, nothing has changed */
   g->canceled = 0;
   return 0;
 }
 
 /* Stack: the group, the error. Pops the error. The list of the others may lack one for want of
- * memory; the first is kept in any case. */
-static void keep_error(lua_State* L, lctx_group* g) {
-  int group = lua_gettop(L) - 1;
-  if (!g->g.failed) {
-    lua_pushnil(L);
-    g->failure = lctx_push_failure(L, lctx_stateof_group(g), "group_failed", group, &g->waiters);
-    lua_setiuservalue(L, group, LCTX_GROUP_FAILURE);
-  } else {
-    lua_pushcfunction(L, append);
-    lua_insert(L, -2);
-    lua_pushvalue(L, group);
-    if (lctx_enter_plain(L, 2, 0) != LUA_OK) lua_pop(L, 1);
-  }
+ * memory. */
+static void fail_too(lua_State* L, lctx_group* g, int group) {
+  lua_pushcfunction(L, append);
+  lua_insert(L, -2);
+  lua_pushvalue(L, group);
+  if (lctx_enter_plain(L, 2, 0) != LUA_OK) lua_pop(L, 1);
+  lctx_group_end(g, true, NULL);
 }
 
-/* Stack: the group, the error, which it pops. The first error becomes the context's cause. */
-static void fail(lua_State* L, lctx_group* g) {
-  bool first = !g->g.failed;
+/* Stack: the group, the failure, or without memory the error; pops that. The first error becomes the
+ * context's cause. Nothing in here allocates. */
+static void fail_first(lua_State* L, lctx_group* g, int group, lctx_failure* failure) {
   ctx_cause_t* cause = NULL;
-  if (first && g->own != NULL && ctx_err(&g->own->node) == 0) {
-    lua_getiuservalue(L, -2, LCTX_GROUP_CONTEXT);
+  if (g->own != NULL && ctx_err(&g->own->node) == 0) {
+    lua_getiuservalue(L, group, LCTX_GROUP_CONTEXT);
     lua_pushvalue(L, -2);
+    lctx_open_up(L, failure, LCTX_FAILURE_ERROR);
     lua_setiuservalue(L, -2, 2);
     lua_pop(L, 1);
     cause = &g->own->base.token;
   }
-  keep_error(L, g);
-  ctx_group_end(&g->g, true, cause);
+  g->failure = failure;
+  lua_setiuservalue(L, group, LCTX_GROUP_FAILURE);
+  lctx_group_end(g, true, cause);
+}
+
+/* Stack: the group, the error, which it pops. */
+static void fail(lua_State* L, lctx_group* g) {
+  int group = lua_gettop(L) - 1;
+  lctx_state* S = lctx_stateof_group(g);
+  if (!g->g.failed) {
+    lua_pushnil(L);
+    lctx_failure* failure = lctx_push_failure(L, S, "group_failed", group, &g->waiters);
+    if (!g->g.failed) {
+      fail_first(L, g, group, failure);
+      return;
+    }
+    /* Meanwhile a finalizer has ended another task, which failed. */
+    lctx_hear(L, S, failure);
+    lctx_open_up(L, failure, LCTX_FAILURE_ERROR);
+  }
+  fail_too(L, g, group);
 }
 
 void lctx_group_task_over(lua_State* L, lctx_task* t, int nresults) {
   lctx_group* g = (lctx_group*)t->group;
   t->group = NULL;
   if (!has_failed(t, nresults)) {
-    ctx_group_end(&g->g, false, NULL);
+    lctx_group_end(g, false, NULL);
   } else if (g->g.failed && is_canceled(t, nresults)) {
     g->canceled++;
-    ctx_group_end(&g->g, true, NULL);
+    lctx_group_end(g, true, NULL);
   } else {
     (void)lctx_pushplace(L, t, LCTX_PLACE_OWNER);
     push_error(L, t, nresults);
     fail(L, g);
     lua_pop(L, 1);
   }
-  lctx_group_unheed(g);
   lctx_empty(t, LCTX_PLACE_OWNER);
 }
 

@@ -118,27 +118,37 @@ const ctx_host_t lctx_host = {host_now, host_now_coarse, host_wake_at, host_wake
 
 /* -- The loop ------------------------------------------------------------------------------------- */
 
+/* A hook is Lua: it may fail halfway, or run finalizers that change what is wanted and tell so in
+ * between. What the handle does then is not known, and it is told again. */
+static bool tell(lua_State* L, lctx_state* S, const char* hook, uint8_t* told, bool on) {
+  *told = LCTX_UNKNOWN;
+  lua_pushboolean(L, on);
+  if (!lctx_hook(L, S, hook, 1, 0)) return false;
+  *told = *told == LCTX_UNKNOWN ? on : LCTX_UNKNOWN;
+  return true;
+}
+
 /* What is due now is for the idle handle. A timer that is set to 0 while luv runs its timers would
  * be run again at once, and nothing else would ever be. */
 static bool set_alarm(lua_State* L, lctx_state* S, bool* due) {
-  if (S->fake || S->alarm_ns == 0 || S->alarm_ns >= S->armed_ns) return true;
-  uint64_t now_ns = ctx_now(&S->tree);
-  *due = S->alarm_ns <= now_ns;
-  if (*due) return true;
-  uint64_t wait_ns = S->alarm_ns - now_ns;
-  /* Rounded up: a timer that fires early would only be set again. */
-  lua_pushinteger(L, (lua_Integer)(wait_ns / 1000000 + (wait_ns % 1000000 != 0)));
-  if (!lctx_hook(L, S, "arm", 1, 0)) return false;
-  S->armed_ns = S->alarm_ns;
+  while (!S->fake && S->alarm_ns != 0 && S->alarm_ns < S->armed_ns) {
+    uint64_t now_ns = ctx_now(&S->tree), at_ns = S->alarm_ns;
+    *due = at_ns <= now_ns;
+    if (*due) break;
+    uint64_t wait_ns = at_ns - now_ns;
+    S->armed_ns = CTX_NEVER; /* as in `tell` */
+    /* Rounded up: a timer that fires early would only be set again. */
+    lua_pushinteger(L, (lua_Integer)(wait_ns / 1000000 + (wait_ns % 1000000 != 0)));
+    if (!lctx_hook(L, S, "arm", 1, 0)) return false;
+    S->armed_ns = S->armed_ns == CTX_NEVER ? at_ns : CTX_NEVER;
+  }
   return true;
 }
 
 static bool set_hold(lua_State* L, lctx_state* S) {
-  bool held = S->parked > 0;
-  if (held == S->held) return true;
-  lua_pushboolean(L, held);
-  if (!lctx_hook(L, S, "hold", 1, 0)) return false;
-  S->held = held;
+  while (S->held != (S->parked > 0)) {
+    if (!tell(L, S, "hold", &S->held, S->parked > 0)) return false;
+  }
   return true;
 }
 
@@ -157,13 +167,11 @@ bool lctx_settle(lua_State* L, lctx_state* S) {
   bool alarm = set_alarm(L, S, &due), hold = set_hold(L, S), watch = set_watch(L, S);
   bool all = alarm && hold && watch;
   /* What could not be set is tried again in the next turn: so there must be one. */
-  bool idling = S->alarm_ns == 0 || due || !lctx_idle(S) || !all;
-  if (idling != S->idling) {
-    lua_pushboolean(L, idling);
-    if (!lctx_hook(L, S, "soon", 1, 0)) return false;
-    S->idling = idling;
+  for (;;) {
+    bool idling = S->alarm_ns == 0 || due || !lctx_idle(S) || !all;
+    if (S->idling == idling) return all;
+    if (!tell(L, S, "soon", &S->idling, idling)) return false;
   }
-  return all;
 }
 
 void lctx_rouse(lua_State* L, lctx_state* S) {
@@ -287,7 +295,8 @@ static int core_woken(lua_State* L) {
 static int core_forget_handles(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   S->armed_ns = CTX_NEVER;
-  S->idling = S->held = S->watching = false;
+  S->idling = S->held = LCTX_OFF;
+  S->watching = false;
   lctx_settle(L, S);
   return 0;
 }

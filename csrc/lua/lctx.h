@@ -62,7 +62,8 @@ enum lctx_ref {
   LCTX_REF_OWNERS,     /* coroutine -> what it does for whom; weak keys */
   LCTX_REF_TASK_BODY,
   LCTX_REF_ON_ERROR,
-  LCTX_REF_AFTERS, /* address -> after-func that is registered */
+  LCTX_REF_AFTERS, /* after-funcs that are registered, by slot */
+  LCTX_REF_NODES,  /* what the core points to and a finalizer should take back, by slot */
   LCTX_REF_SHARED, /* name -> table, one per state */
   LCTX_REF_BACKGROUND,
   LCTX_REF_TODO,
@@ -175,13 +176,7 @@ typedef struct {
   void* undo_data;
 } lctx_wait;
 
-/* The timer of a coroutine that sleeps. */
-typedef struct lctx_alarm lctx_alarm;
-struct lctx_alarm {
-  ctx_timer_t timer;
-  lctx_task* t;
-  lctx_alarm* next; /* in the list of those that are not in use */
-};
+typedef struct lctx_alarm lctx_alarm; /* see alarm.h */
 
 /* What stands in the run queue begins with a link and a kind: a task's record, or an lctx_after. */
 struct lctx_task {
@@ -214,14 +209,15 @@ typedef struct {
   struct lctx_failure* failure; /* NULL also if there was no memory for one */
 } lctx_handle;
 
+/* See anchor.h. */
 typedef struct {
-  lctx_link link; /* in the run queue, once due */
-  uint8_t kind;   /* LCTX_AFTER */
-  bool pending;   /* it may still run */
-  ctx_watcher_t watcher;
-  lctx_state* S;
-  uint64_t serial; /* from the same row as that of tasks */
-} lctx_after;
+  enum lctx_ref ref;   /* the table */
+  uint32_t size, used; /* slots that it has; of these, slots that hold a value */
+  uint32_t free;       /* the first one that holds none; 0: there is none */
+} lctx_anchors;
+
+/* What a handle of luv's was told last. Unknown, when that failed halfway. */
+enum lctx_told { LCTX_OFF, LCTX_ON, LCTX_UNKNOWN };
 
 /* -- The state: one record per Lua state ------------------------------------------------------- */
 
@@ -263,6 +259,8 @@ struct lctx_state {
   bool failures_timed, failures_due; /* it runs; it has rung */
   uint64_t failures;                 /* that have been reported */
 
+  lctx_anchors afters, nodes; /* after.c, node.c */
+
   /* live.c */
   uintptr_t* slots; /* see live.c */
   uint32_t slots_size, slots_free;
@@ -271,8 +269,8 @@ struct lctx_state {
   /* host.c */
   uint64_t alarm_ns;    /* when the core wants its turn */
   uint64_t armed_ns;    /* what luv's timer is set to; CTX_NEVER: not running */
-  bool idling;          /* luv's idle handle runs: a turn as soon as can be */
-  bool held;            /* the loop is kept alive, since somebody waits */
+  uint8_t idling;       /* luv's idle handle runs: a turn as soon as can be; an lctx_told */
+  uint8_t held;         /* the loop is kept alive, since somebody waits; the same */
   bool watching;        /* luv's poll handle watches poll_fd */
   bool looping;         /* within our own uv.run */
   int wake_fd, poll_fd; /* the writing and the reading end; -1: none */
@@ -344,7 +342,7 @@ int lctx_way_of_end(lua_State* L, int arg);
 /* Makes lctx_pushknown of the context at `arg` one access. May raise. */
 void lctx_know(lua_State* L, int arg);
 
-/* derive.c, cancel.c, value.c, after.c, task.c, wait.c: the functions of their classes */
+/* derive.c, cancel.c, value.c, task.c, wait.c: the functions of their classes */
 void lctx_open_derive(lua_State* L, lctx_state* S);
 void lctx_open_cancel(lua_State* L, lctx_state* S);
 void lctx_pushcancel(lua_State* L, lctx_context* c); /* of the context on top */
@@ -352,7 +350,6 @@ void lctx_open_value(lua_State* L, lctx_state* S);
 int lctx_context_value(lua_State* L); /* c:value(key) */
 /* Pushes the name of the key of a value: that of ctx.key, or its type. */
 void lctx_pushkeyname(lua_State* L, lctx_state* S, lctx_context* value);
-void lctx_open_after(lua_State* L, lctx_state* S);
 void lctx_open_task(lua_State* L, lctx_state* S);
 void lctx_open_wait(lua_State* L, lctx_state* S);
 void lctx_open_queue(lua_State* L, lctx_state* S);
@@ -417,12 +414,6 @@ void lctx_task_over(lua_State* L, lctx_task* t, int nresults);
 void lctx_push_trace(lua_State* L, lctx_task* t);
 /* Frees the records of parked coroutines that their owners have closed: no one else tells of it. */
 void lctx_reclaim(lua_State* L, lctx_state* S);
-
-/* after.c: makes a task of an after-func that is first in the run queue, in its place. May raise,
- * with nothing changed. */
-void lctx_after_start(lua_State* L, lctx_state* S, lctx_after* after);
-/* Takes back those that were registered after this serial number was given. */
-void lctx_after_forget(lua_State* L, lctx_state* S, uint64_t since);
 
 /* host.c: the clock, and luv's loop, which the Lua side handles by hooks */
 extern const ctx_host_t lctx_host;

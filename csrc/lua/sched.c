@@ -3,6 +3,7 @@
  *
  * Nothing is resumed from within a task or from within a cancel: whatever wakes a coroutine puts it
  * into the run queue, and lctx_drain, called from the bottom of the loop, takes it from there. */
+#include "after.h"
 #include "alarm.h"
 #include "enter.h"
 #include "failure.h"

@@ -1,21 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* The class of semaphores, over the core's. */
+#include "acquire.h"
 #include "gone.h"
 #include "lctx.h"
 
-enum { ARG_S = 1, ARG_C, ARG_N, ARG_WAITER };
+enum { ARG_S = 1, ARG_C, ARG_N };
 
 typedef struct {
   const void* tag;
   ctx_semaphore_t s;
 } semaphore_t;
-
-/* What a blocked acquire needs beside its task's record. User values: the semaphore, the context. */
-typedef struct {
-  ctx_acquire_t acquire;
-  ctx_semaphore_t* s;
-  lctx_task* t;
-} waiter_t;
 
 static const char semaphore_tag = 0;
 
@@ -31,7 +25,7 @@ static semaphore_t* check(lua_State* L) {
  * those behind them. */
 static void bury(lua_State* L, semaphore_t* s) {
   for (ctx_acquire_t* a; (a = s->s.queue.first) != NULL;) {
-    lctx_task* t = LCTX_CONTAINER(a, waiter_t, acquire)->t;
+    lctx_task* t = LCTX_CONTAINER(a, lctx_acquire, units)->t;
     if (!lctx_is_gone(t)) break;
     lctx_task_closed(L, t);
   }
@@ -66,20 +60,6 @@ static int semaphore_new(lua_State* L) {
   return 1;
 }
 
-static void granted(ctx_acquire_t* a, int err) {
-  waiter_t* w = LCTX_CONTAINER(a, waiter_t, acquire);
-  lctx_wake(w->t, err == 0 ? LCTX_DUE : LCTX_ENDED);
-}
-
-/* The coroutine will not go on: what it asked for, or has been given, is for others. */
-static void undo(lua_State* L, lctx_task* t) {
-  (void)L;
-  waiter_t* w = (waiter_t*)t->undo_data;
-  if (!ctx_acquire_stop(&w->acquire) && t->outcome == LCTX_DUE) {
-    (void)ctx_semaphore_release(w->s, w->acquire.n);
-  }
-}
-
 static int acquired(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   lctx_context* c = lctx_tocontext(L, ARG_C);
   if (outcome == LCTX_DUE && ctx_err(c->c) == 0) {
@@ -94,16 +74,28 @@ static int acquired(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   return lctx_pushended(L, S, ARG_C);
 }
 
-/* Pushes the waiter of a blocked acquire, which keeps semaphore and context alive. */
-static waiter_t* push_waiter(lua_State* L, semaphore_t* s) {
-  waiter_t* w = (waiter_t*)lua_newuserdatauv(L, sizeof *w, 2);
-  *w = (waiter_t){.s = &s->s};
-  lua_pushvalue(L, ARG_S);
-  lua_setiuservalue(L, -2, 1);
-  lua_pushvalue(L, ARG_C);
-  lua_setiuservalue(L, -2, 2);
-  return w;
+static void granted(ctx_acquire_t* units, int err) {
+  lctx_acquire_granted(LCTX_CONTAINER(units, lctx_acquire, units), err);
 }
+
+static int ask(lctx_acquire* a) {
+  return ctx_semaphore_acquire((ctx_semaphore_t*)a->owner, a->c, &a->units, a->n, granted);
+}
+
+static bool stop(lctx_acquire* a) {
+  return ctx_acquire_stop(&a->units);
+}
+
+static void give_back(lctx_acquire* a) {
+  (void)ctx_semaphore_release((ctx_semaphore_t*)a->owner, a->n);
+}
+
+static const lctx_acquire_kind acquire_kind = {
+    .wait = {.waited = acquired, .undo = lctx_acquire_undo},
+    .what = "semaphore:acquire",
+    .ask = ask,
+    .stop = stop,
+    .give_back = give_back};
 
 /* s:acquire(c [, k]) → true, or nil and an error */
 static int semaphore_acquire(lua_State* L) {
@@ -124,24 +116,7 @@ static int semaphore_acquire(lua_State* L) {
     lua_pushboolean(L, 1);
     return 1;
   }
-  waiter_t* w = push_waiter(L, s);
-  w->t = lctx_waiter(L, S, "semaphore:acquire");
-  int err = ctx_semaphore_acquire(&s->s, c->c, &w->acquire, n, granted);
-  if (err == CTX_ENOMEM || err == CTX_ECLOSED) {
-    return lctx_leave_error(L, w->t, "semaphore:acquire", err);
-  }
-  if (err != CTX_PENDING) {
-    /* Meanwhile a finalizer has released what is asked for, or cancelled. */
-    lctx_leave(w->t);
-    return acquired(L, S, err == 0 ? LCTX_DUE : LCTX_ENDED);
-  }
-  static const lctx_wait_kind kind = {.waited = acquired, .undo = undo};
-  lctx_wait wait = {.kind = &kind,
-                    .what = "semaphore:acquire",
-                    .context = ARG_WAITER,
-                    .due_ns = CTX_NEVER,
-                    .undo_data = w};
-  return lctx_park_task(L, S, w->t, &wait);
+  return lctx_acquire_wait(L, S, &acquire_kind, &s->s, c, n);
 }
 
 /* s:try_acquire([k]) → true, or false: not enough is free, or others are waiting */

@@ -9,6 +9,7 @@
 #elif LUA_VERSION_NUM < 504
 #error "ctx needs Lua 5.4.4 or later; is LUA_INCDIR the folder of another Lua's headers?"
 #endif
+#include "after.h"
 #include "alarm.h"
 #include "quiet.h"
 #include "record.h"
@@ -135,8 +136,8 @@ static void make_tables(lua_State* L, lctx_state* S) {
       {LCTX_REF_AFTER, NULL},   {LCTX_REF_LIVE, "v"},       {LCTX_REF_KNOWN, "v"},
       {LCTX_REF_LINES, NULL},   {LCTX_REF_NAMES, "k"},      {LCTX_REF_CANCELLERS, "k"},
       {LCTX_REF_BUDGETS, "k"},  {LCTX_REF_RESULTS, NULL},   {LCTX_REF_TRACES, NULL},
-      {LCTX_REF_SPAWNS, NULL},  {LCTX_REF_AFTERS, NULL},    {LCTX_REF_SHARED, NULL},
-      {LCTX_REF_HOOKS, NULL},   {LCTX_REF_OWNERS, "k"},
+      {LCTX_REF_SPAWNS, NULL},  {LCTX_REF_AFTERS, NULL},    {LCTX_REF_NODES, NULL},
+      {LCTX_REF_SHARED, NULL},  {LCTX_REF_HOOKS, NULL},     {LCTX_REF_OWNERS, "k"},
   };
   for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
     lua_newtable(L);
@@ -158,6 +159,8 @@ static lctx_state* make_state(lua_State* L) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
   S->main = lua_tothread(L, -1);
   lua_pop(L, 1);
+  S->afters.ref = LCTX_REF_AFTERS;
+  S->nodes.ref = LCTX_REF_NODES;
   ctx_tree_init(&S->tree, &lctx_host, S);
   lua_createtable(L, 0, 1);
   lua_pushcfunction(L, state_gc);

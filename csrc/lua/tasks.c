@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* All tasks at once: the list of them for reports, and the giving up of those that nobody waits for. */
 #include "tasks.h"
+#include "after.h"
 #include "gone.h"
 #include "traceback.h"
 

@@ -141,8 +141,9 @@ static int wait_in_loop(lua_State* L, lctx_state* S, lctx_task* t) {
     lctx_undo(L, t);
     const char* what = t->what;
     lctx_leave(t);
+    (void)lctx_settle(L, S);
     if (driven == LCTX_FAILED) return lctx_error(L, S, "%s: %s", what, LCTX_FAILED_TEXT);
-    lctx_hook(L, S, "asleep", 0, 1);
+    if (!lctx_hook(L, S, "asleep", 0, 1)) lua_pushliteral(L, "");
     return lctx_error(L, S, "%s: all tasks are asleep, and nothing can wake this thread\n%s", what,
                       lua_tostring(L, -1));
   }

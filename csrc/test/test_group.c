@@ -19,6 +19,24 @@ TEST(C26_a_wait_that_is_over_ends_the_context_without_a_cause) {
   close_scene(&x);
 }
 
+/* For programs that wait in a way of their own: a place that was granted counts before its task does. */
+TEST(whether_a_group_is_over_can_be_asked) {
+  scene_t x;
+  open_scene(&x, 1);
+  ASSERT(ctx_group_is_over(&x.g));
+  ASSERT_EQ(start(&x, 0), 0);
+  ASSERT_EQ(start(&x, 1), CTX_PENDING);
+  ASSERT(!ctx_group_is_over(&x.g));
+  finish(&x);
+  ASSERT(!ctx_group_is_over(&x.g));
+  ASSERT_STR_EQ(calls(&x), "b");
+  ASSERT(!ctx_group_is_over(&x.g));
+  finish(&x);
+  ASSERT(ctx_group_is_over(&x.g));
+  ASSERT_LIVE(&x.c);
+  close_scene(&x);
+}
+
 TEST(a_wait_for_no_task_is_over_at_once) {
   scene_t x;
   open_scene(&x, -1);

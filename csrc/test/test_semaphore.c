@@ -172,6 +172,29 @@ TEST(C42_units_do_not_go_to_one_whose_deadline_has_passed_unnoticed) {
   end(&x, 1);
 }
 
+/* A shutdown ends a crowd, and then gives units back one by one. */
+TEST(those_who_have_ended_are_passed_over_once) {
+  enum { CROWD = 1000 };
+  static ask_t crowd[CROWD];
+  scene_t x;
+  begin(&x, 2);
+  ASSERT_EQ(ask_try(&x.f, &x.ask[0], &x.s, &x.c[0], 2, 'a'), 0);
+  memset(crowd, 0, sizeof crowd);
+  for (int i = 0; i < CROWD; i++) ask_wait(&x.f, &crowd[i], &x.s, &x.c[1], 1, 'c');
+  ask_wait(&x.f, &x.ask[1], &x.s, &x.c[0], 2, 'b');
+  ctx_cancel(&x.c[1], NULL);
+  ASSERT_EQ(ctx_semaphore_release(&x.s, 1), 0);
+  ASSERT_PTR_EQ(x.s.queue.first, &x.ask[1].a);
+  ASSERT(ctx_acquire_stop(&crowd[0].a));
+  ASSERT(!ctx_acquire_stop(&crowd[0].a));
+  ASSERT_EQ(ctx_semaphore_release(&x.s, 1), 0);
+  fake_settle(&x.f);
+  ASSERT_EQ(x.ask[1].calls, 1);
+  ASSERT_EQ(x.ask[1].err, 0);
+  for (int i = 1; i < CROWD; i++) ASSERT_EQ(crowd[i].err, CTX_CANCELED);
+  end(&x, 2);
+}
+
 TEST(C43_more_than_is_held_cannot_be_released) {
   scene_t x;
   begin(&x, 3);

@@ -12,6 +12,7 @@ typedef struct one_s {
   int context;
   uint64_t n;
   uint64_t asked;    /* the model: when */
+  bool passed;       /* the model: it has ended, and units were offered to those behind it */
   int want, got;     /* the model's state and the core's; a granted one is held after the turn */
   struct play_s* in; /* the game */
 } one_t;
@@ -39,12 +40,12 @@ static void on_call(ctx_acquire_t* a, int err) {
 
 /* -- The model ---------------------------------------------------------------------------------- */
 
-/* The one that has waited longest for no more than the size; live ones only, or any. */
-static one_t* first(play_t* p, bool live) {
+/* The one that has waited longest for no more than the size. */
+static one_t* first(play_t* p) {
   one_t* found = NULL;
   for (int i = 0; i < ASKS; i++) {
     one_t* one = &p->one[i];
-    bool waits = one->want == WAITING && one->n <= p->size && !(live && p->done[one->context]);
+    bool waits = one->want == WAITING && one->n <= p->size && !one->passed;
     if (waits && (found == NULL || one->asked < found->asked)) found = one;
   }
   return found;
@@ -55,9 +56,15 @@ static bool has_room(play_t* p, uint64_t n) {
 }
 
 static void model_hand_out(play_t* p) {
-  for (one_t* one; (one = first(p, true)) != NULL && has_room(p, one->n);) {
-    one->want = GRANTED;
-    p->held += one->n;
+  for (one_t* one; (one = first(p)) != NULL;) {
+    if (p->done[one->context]) {
+      one->passed = true;
+    } else if (has_room(p, one->n)) {
+      one->want = GRANTED;
+      p->held += one->n;
+    } else {
+      break;
+    }
   }
 }
 
@@ -93,7 +100,7 @@ static void step_acquire(play_t* p, one_t* one) {
   if (p->done[one->context]) {
     ASSERT_EQ(got, CTX_CANCELED);
     one->want = one->got = FAILED;
-  } else if (first(p, false) == NULL && has_room(p, one->n)) {
+  } else if (first(p) == NULL && has_room(p, one->n)) {
     ASSERT_EQ(got, 0);
     one->want = one->got = HELD;
     p->held += one->n;
@@ -101,13 +108,14 @@ static void step_acquire(play_t* p, one_t* one) {
     ASSERT_EQ(got, CTX_PENDING);
     one->want = one->got = WAITING;
     one->asked = p->asked++;
+    one->passed = false;
   }
 }
 
 static void step_try_acquire(play_t* p, one_t* one) {
   if (one->want != IDLE) return;
   one->n = below(p, 5);
-  bool want = first(p, false) == NULL && has_room(p, one->n);
+  bool want = first(p) == NULL && has_room(p, one->n);
   ASSERT_EQ(ctx_semaphore_try_acquire(&p->s, one->n), want);
   if (!want) return;
   p->held += one->n;

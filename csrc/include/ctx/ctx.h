@@ -321,6 +321,10 @@ CTX_EXTERN bool ctx_group_try_begin(ctx_group_t* g);
  * NULL) ends the group's context. */
 CTX_EXTERN void ctx_group_end(ctx_group_t* g, bool failed, ctx_cause_t* cause);
 
+/* Whether no task is running, and none has been given a place: ctx_group_wait would not wait. For
+ * programs that have a way of their own to tell who waits. */
+CTX_EXTERN bool ctx_group_is_over(const ctx_group_t* g);
+
 /* Waits until no task is running. 0: none is; the group's context is cancelled. CTX_PENDING: fn is
  * called then, from ctx_tree_run; tasks that began before that call are waited for, too. A group
  * may be used again afterwards. */

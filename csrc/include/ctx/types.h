@@ -74,6 +74,7 @@ struct ctx_semaphore_s {
   ctx_tree_t* tree;
   uint64_t size, held;
   uint64_t asked;           /* acquires that had to wait so far: the source of `order` */
+  uint64_t largest;         /* number of units that one in the queue asks for, or more */
   ctx_acquires_t queue;     /* for their turn */
   ctx_acquires_t oversized; /* for more than the size */
 };

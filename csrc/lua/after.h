@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LCTX_AFTER_H
+#define LCTX_AFTER_H
+
+/* After-funcs: functions that run, each as a task of its own, when a context is done. Where nothing
+ * may fail they only take their place in the run queue, between the coroutines that are woken: the
+ * order is that of registration. They become tasks when their turn comes. */
+#include "lctx.h"
+
+#pragma GCC visibility push(hidden)
+
+/* A userdata. User values: the function; the context. */
+typedef struct {
+  lctx_link link;  /* in the run queue, once due */
+  uint8_t kind;    /* LCTX_AFTER */
+  bool pending;    /* it may still run */
+  uint32_t slot;   /* what keeps it meanwhile; 0: nothing, as its context can never be done */
+  uint64_t serial; /* rises with each that is registered */
+  ctx_watcher_t watcher;
+  lctx_state* S;
+} lctx_after;
+
+/* Makes a task of an after-func that is first in the run queue, in its place. May raise, with nothing
+ * changed. */
+void lctx_after_start(lua_State* L, lctx_state* S, lctx_after* after);
+/* Takes back those that were registered after this serial number was given. */
+void lctx_after_forget(lua_State* L, lctx_state* S, uint64_t since);
+void lctx_open_after(lua_State* L, lctx_state* S);
+
+#pragma GCC visibility pop
+
+#endif
