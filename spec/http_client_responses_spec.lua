@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
---- The corpus of responses (spec/support/http_responses.lua): each whole, in single bytes, and cut off
---- behind each byte. The outcome is a value or a code, and a connection that is kept or closed; how the
---- bytes were cut into reads makes no difference, and a response that was cut off is never taken for a
---- whole one.
+--- The corpus of responses (spec/support/http_responses.lua): each whole, in single bytes, and cut
+--- off behind each byte. The outcome is a value or a code, and a connection that is kept or closed;
+--- how the bytes were cut into reads makes no difference, and a response that was cut off is never
+--- taken for a whole one.
 local ctx = require "ctx"
 local curl = require "ctx.http.curl"
 local groups = require "spec.support.http_responses"
@@ -25,7 +25,7 @@ local function each(rows, check)
   end
 end
 
--- -- By the checks alone ----------------------------------------------------------------------------
+-- -- By the checks alone --------------------------------------------------------------------------
 
 local function judge(pieces, options)
   local status, body, kept, wrong = curl.judge(pieces, {
@@ -55,8 +55,8 @@ local function check_pieces(pieces, row, options)
   assert.are.equal(row[4], connection)
 end
 
---- A beginning of the bytes: cut off, or already wrong, and then for the same reason as the whole; or
---- whole, if the response is over before the bytes are, or lasts as long as the connection.
+--- A beginning of the bytes: cut off, or already wrong, and then for the same reason as the whole;
+--- or whole, if the response is over before the bytes are, or lasts as long as the connection.
 local function check_cut(row, options)
   local seen = "EOF"
   for size = 0, math.min(#row[2], 2000) do
@@ -87,7 +87,7 @@ describe("responses", function()
   end
 end)
 
--- -- By the client ------------------------------------------------------------------------------------
+-- -- By the client --------------------------------------------------------------------------------
 
 --- A server that answers the first request on each connection with what `script` says, and a second
 --- one with "again".
@@ -164,9 +164,9 @@ describe("the client's responses", function()
     end)
   end
 
-  -- A server that dies in the middle of a response made the library itself raise, or was taken for one
-  -- that had said everything: libcurl ends such a transfer without an error. Each end of each response
-  -- is an error or the same value as without the cut.
+  -- A server that dies in the middle of a response made the library itself raise, or was taken for
+  -- one that had said everything: libcurl ends such a transfer without an error. Each end of each
+  -- response is an error or the same value as without the cut.
   for _, name in ipairs(names) do
     it("that are cut off are errors: " .. name, function()
       raw_server.run(function(c)

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 --- A server that is reloaded sends GOAWAY, and one that has too much to do refuses streams. libcurl
---- made an error of both, or none, depending on the moment. What the server has not processed is made
---- again whatever its method (RFC 9113, 6.8 and 8.7); what it may have processed only if its method is
---- idempotent (RFC 9110, 9.2.2).
+--- made an error of both, or none, depending on the moment. What the server has not processed is
+--- made again whatever its method (RFC 9113, 6.8 and 8.7); what it may have processed only if its
+--- method is idempotent (RFC 9110, 9.2.2).
 local client = require "ctx.http.client"
 local ctx = require "ctx"
 local folder = require "spec.support.folder"
@@ -71,7 +71,8 @@ describe("a request over HTTP/2", function()
 
   -- What it may have processed.
   -- Of a stream that is refused on a kept connection libcurl says no more than of one that died.
-  for _, trouble in ipairs { "goaway behind it", "end", "reset", "failed", "wrong frame", "refused" } do
+  for _, trouble in ipairs { "goaway behind it", "end", "reset", "failed", "wrong frame",
+    "refused" } do
     it("is made again if it is idempotent: " .. trouble, function()
       assert.same(AGAIN, { ask(trouble, "GET") })
       local outcome, seen = ask(trouble, "POST", "order")

@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
 --- Responses, byte by byte as a server may send them, each with what the client makes of it.
 ---
---- A row: a name; the bytes, all that the server sends; the outcome, as `status body` or the error's
---- code; and the connection afterwards: "kept" for the next request, or "closed". Options: `method`
---- of the request, "GET" by default; `max_head`; `ends`: the server closes behind the bytes, without
---- which there is no outcome.
+--- A row: a name; the bytes, all that the server sends; the outcome, as `status body` or the
+--- error's code; and the connection afterwards: "kept" for the next request, or "closed". Options:
+--- `method` of the request, "GET" by default; `max_head`; `ends`: the server closes behind the
+--- bytes, without which there is no outcome.
 
 --- The head of a response with these fields, and a body.
 local function response(status, fields, body)
@@ -60,8 +60,8 @@ groups["status lines"] = {
   { "close in a list", line "HTTP/1.1 200 OK\r\nConnection: x, CLOSE", "200 ok", "closed" },
   { "close wins in 1.0", line "HTTP/1.0 200 OK\r\nConnection: keep-alive, close", "200 ok",
     "closed" },
-  { "close wins in two fields", line "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nConnection: close",
-    "200 ok", "closed" },
+  { "close wins in two fields", line("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n"
+    .. "Connection: close"), "200 ok", "closed" },
   { "1.2", line "HTTP/1.2 200 OK", "EPROTO", "closed" },
   { "0.9", line "HTTP/0.9 200 OK", "EPROTO", "closed" },
   { "2.0", line "HTTP/2.0 200 OK", "EPROTO", "closed" },
@@ -336,7 +336,8 @@ groups["ends"] = {
   { "in the status line", "HTTP/1.1 20", "EOF", "closed", { ends = true } },
   { "behind the status line", "HTTP/1.1 200 OK\r\n", "EOF", "closed", { ends = true } },
   { "in a field", "HTTP/1.1 200 OK\r\nContent-Le", "EOF", "closed", { ends = true } },
-  { "behind a field", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n", "EOF", "closed", { ends = true } },
+  { "behind a field", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n", "EOF", "closed",
+    { ends = true } },
   { "in the last line", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r", "EOF", "closed",
     { ends = true } },
   { "before the body", response("200 OK", { "Content-Length: 2" }), "EOF", "closed",

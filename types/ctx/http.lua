@@ -353,8 +353,8 @@ function http.json(record) end
 ---@return table<string, string>  name → its first value
 function http.query(query) end
 
----Every byte but letters, digits and "-._~" as %XX (RFC 3986): for a segment of a path, or for a name or a
----value of a query.
+---Every byte but letters, digits and "-._~" as %XX (RFC 3986): for a segment of a path, or for a
+---name or a value of a query.
 ---@param text string
 ---@return string
 function http.escape(text) end
