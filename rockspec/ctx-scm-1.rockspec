@@ -92,6 +92,7 @@ build = {
     ["ctx.propagate"] = "lua/ctx/propagate.lua",
     ["ctx.propagate.baggage"] = "lua/ctx/propagate/baggage.lua",
     ["ctx.propagate.deadline"] = "lua/ctx/propagate/deadline.lua",
+    ["ctx.floor"] = "lua/ctx/floor.lua",
     ["ctx.fields"] = "lua/ctx/fields.lua",
     ["ctx.tasks"] = "lua/ctx/tasks.lua",
     ["ctx.text"] = "lua/ctx/text.lua",

@@ -19,7 +19,7 @@ end
 -- Modules for the library's own use.
 local internal = {
   loop = true, report = true, line = true, owner = true, fifo = true, registry = true,
-  want = true, fields = true, tasks = true, text = true, why = true,
+  want = true, fields = true, floor = true, tasks = true, text = true, why = true,
 }
 
 --- What there is of the classes of a module, by the name of their variable in the stub.

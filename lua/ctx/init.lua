@@ -10,6 +10,7 @@
 ---
 --- Times are in milliseconds, absolute ones on ctx.now(). Misuse raises at the caller's line; every
 --- other outcome is returned as `nil, err`.
+require "ctx.floor"
 local core = require "ctx.core"
 local errors = require "ctx.errors"
 local report = require "ctx.report"
