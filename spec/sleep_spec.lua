@@ -2,6 +2,7 @@
 local ctx = require "ctx"
 local core = require "ctx.core"
 local testing = require "ctx.testing"
+local uv = require "luv"
 
 local background = ctx.background()
 
@@ -168,5 +169,29 @@ describe("c:wait()", function()
       ctx.go(function() cancel() end)
       assert.is_true(rawequal(ctx.canceled, ctx.with_value(leaf, "key", 2):wait()))
     end)
+  end)
+end)
+
+-- Cause: the scheduler's turn came within luv's, from its timer; a wait that was over by then was
+-- looked at only after the turn, and that went on to wait for whatever else was open. Cure: the
+-- timer ends the turn.
+describe("a sleep on the main thread whose time comes as a turn of the loop begins", function()
+  it("is over by then, also beside a socket that nobody uses", function()
+    local server, rescue, rescued = uv.new_tcp(), uv.new_timer(), false
+    server:bind("127.0.0.1", 0)
+    server:listen(1, function() end)
+    rescue:start(2000, 0, function() rescued = true end)
+    local run = uv.run
+    uv.run = function(mode) -- luacheck: ignore
+      local till = uv.hrtime() + 3e6
+      while uv.hrtime() < till do end
+      return run(mode)
+    end
+    local ok, err = pcall(ctx.sleep, ctx.background(), 1)
+    uv.run = run -- luacheck: ignore
+    server:close()
+    rescue:close()
+    assert.same({ true, true }, { ok, err })
+    assert.is_false(rescued)
   end)
 end)

@@ -216,16 +216,15 @@ static enum lctx_loop let_happen(lua_State* L, lctx_state* S) {
   return result == LCTX_LOOP_EMPTY && lctx_is_ready(S) ? LCTX_LOOP_ALIVE : result;
 }
 
-enum lctx_driven lctx_drive(lua_State* L, lctx_state* S, lctx_over_fn over, void* arg) {
-  if (!lua_checkstack(L, 10)) return LCTX_FAILED;
+static enum lctx_driven drive(lua_State* L, lctx_state* S, lctx_over_fn over, void* arg) {
   int failures = 0;
   while (failures < LCTX_PATIENCE) {
     bool drained = lctx_drain(L, S);
     bool settled = lctx_settle(L, S);
     if (over(S, arg)) {
       /* Wait after wait may be over as soon as it has begun: the loop must turn all the same. */
-      if ((S->fake || lctx_turn_due(S)) && lctx_run_loop(L, S, false) != LCTX_LOOP_FAILED)
-        lctx_turned(S);
+      bool due = S->fake || lctx_turn_due(S);
+      if (due && lctx_run_loop(L, S, false) != LCTX_LOOP_FAILED) lctx_turned(S);
       return LCTX_OVER;
     }
     enum lctx_loop result = LCTX_LOOP_ALIVE;
@@ -247,6 +246,15 @@ enum lctx_driven lctx_drive(lua_State* L, lctx_state* S, lctx_over_fn over, void
   return LCTX_FAILED;
 }
 
+enum lctx_driven lctx_drive(lua_State* L, lctx_state* S, lctx_over_fn over, void* arg) {
+  if (!lua_checkstack(L, 10)) return LCTX_FAILED;
+  S->driving++;
+  enum lctx_driven driven = drive(L, S, over, arg);
+  S->driving--;
+  (void)lctx_hook(L, S, "renew", 0, 0);
+  return driven;
+}
+
 /* -- For the Lua side ------------------------------------------------------------------------------ */
 
 /* core.reserve(): what luv needs to call a callback that calls little itself; or an error. */
@@ -254,8 +262,8 @@ static int core_reserve(lua_State* L) {
   return lctx_reserve(L) ? 0 : luaL_error(L, "not enough memory");
 }
 
-/* What the loop has brought is seen to at once, or by the driver, when we drive the loop ourselves: it
- * goes by the core's alarm. */
+/* In a loop that we drive ourselves the driver does this, after the loop's turn: were a wait that it
+ * drives the loop for over within the turn, the turn might go on to wait for something else. */
 static void one_turn(lua_State* L, lctx_state* S) {
   if (S->looping) return;
   S->turned_ns = lctx_coarse_ns(S);
@@ -271,13 +279,15 @@ static int core_turn(lua_State* L) {
   return 0;
 }
 
-/* core.rang(): the timer has fired. */
+/* core.rang() → whether the loop's turn should end: the timer has fired, before the loop waits for
+ * anything else. */
 static int core_rang(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   S->armed_ns = CTX_NEVER;
   S->alarm_ns = 0;
   one_turn(L, S);
-  return 0;
+  lua_pushboolean(L, S->looping);
+  return 1;
 }
 
 /* core.woken(): another thread has written to the descriptor, which is emptied. */
@@ -337,12 +347,36 @@ static int core_run_ready(lua_State* L) {
   return 1;
 }
 
+/* core.driving() → whether the loop is driven by us: then it turns once more before the state ends. */
+static int core_driving(lua_State* L) {
+  lua_pushboolean(L, lctx_upstate(L)->driving > 0);
+  return 1;
+}
+
+/* core.last_turn(run): one turn of the loop by luv's run, in which no task runs; for the end of the
+ * state. What is wrong by then has nobody to hear of it. */
+static int core_last_turn(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lua_settop(L, 1);
+  if (S->closed || lctx_in_loop(L, S) || !lctx_reserve(L)) return 0;
+  S->looping = true;
+  lua_pushliteral(L, "nowait");
+  (void)lctx_enter_plain(L, 1, 0);
+  S->looping = false;
+  return 0;
+}
+
 void lctx_open_host(lua_State* L, lctx_state* S) {
-  static const luaL_Reg functions[] = {
-      {"turn", core_turn},   {"forget_handles", core_forget_handles},
-      {"rang", core_rang},   {"reserve", core_reserve},
-      {"woken", core_woken}, {"may_drive", core_may_drive},
-      {"drive", core_drive}, {"run_ready", core_run_ready},
-      {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"turn", core_turn},
+                                       {"forget_handles", core_forget_handles},
+                                       {"rang", core_rang},
+                                       {"reserve", core_reserve},
+                                       {"woken", core_woken},
+                                       {"may_drive", core_may_drive},
+                                       {"drive", core_drive},
+                                       {"run_ready", core_run_ready},
+                                       {"last_turn", core_last_turn},
+                                       {"driving", core_driving},
+                                       {NULL, NULL}};
   lctx_register(L, S, functions);
 }

@@ -267,14 +267,14 @@ struct lctx_state {
   uint64_t lost; /* contexts that were collected before anyone cancelled them */
 
   /* host.c */
-  uint64_t alarm_ns;    /* when the core wants its turn */
-  uint64_t armed_ns;    /* what luv's timer is set to; CTX_NEVER: not running */
-  uint8_t idling;       /* luv's idle handle runs: a turn as soon as can be; an lctx_told */
-  uint8_t held;         /* the loop is kept alive, since somebody waits; the same */
-  bool watching;        /* luv's poll handle watches poll_fd */
-  bool looping;         /* within our own uv.run */
-  int wake_fd, poll_fd; /* the writing and the reading end; -1: none */
-  bool fake;            /* the clock is moved by hand */
+  uint64_t alarm_ns;        /* when the core wants its turn */
+  uint64_t armed_ns;        /* what luv's timer is set to; CTX_NEVER: not running */
+  uint8_t idling;           /* luv's idle handle runs: a turn as soon as can be; an lctx_told */
+  uint8_t held;             /* the loop is kept alive, since somebody waits; the same */
+  bool watching;            /* luv's poll handle watches poll_fd */
+  uint8_t looping, driving; /* within our own uv.run; within lctx_drive */
+  int wake_fd, poll_fd;     /* the writing and the reading end; -1: none */
+  bool fake;                /* the clock is moved by hand */
   uint64_t fake_ns;
   uint64_t jump_ns;  /* until then it jumps also while something outside is waited for */
   uint64_t end_ns;   /* it goes no further; CTX_NEVER: as far as may be */

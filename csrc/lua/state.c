@@ -11,6 +11,7 @@
 #endif
 #include "after.h"
 #include "alarm.h"
+#include "enter.h"
 #include "quiet.h"
 #include "record.h"
 #include "tasks.h"
@@ -207,6 +208,21 @@ static int core_hook(lua_State* L) {
   return 0;
 }
 
+/* core.on_main(fn, …) → what fn returns, called on the main thread's stack: luv before 1.45 keeps the
+ * thread that loads it, which a collected coroutine would take with it. */
+static int core_on_main(lua_State* L) {
+  lua_State* main = lctx_upstate(L)->main;
+  int nargs = lua_gettop(L) - 1;
+  if (!lua_checkstack(main, nargs + LUA_MINSTACK)) return luaL_error(L, "stack overflow");
+  lua_xmove(L, main, nargs + 1);
+  int base = lua_gettop(main) - nargs - 1;
+  int status = lctx_enter_plain(main, nargs, LUA_MULTRET);
+  int n = lua_gettop(main) - base;
+  luaL_checkstack(L, n, "too many results");
+  lua_xmove(main, L, n);
+  return status == LUA_OK ? n : lua_error(L);
+}
+
 /* Forgets all lines: places are used again, and without debugging nobody would correct them. */
 static void forget_lines(lua_State* L, lctx_state* S) {
   static const enum lctx_ref tables[] = {LCTX_REF_LINES, LCTX_REF_SPAWNS};
@@ -258,10 +274,10 @@ static int core_counters(lua_State* L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {{"shared", core_shared},       {"guard", core_guard},
-                                     {"sentinels", core_sentinels}, {"hook", core_hook},
-                                     {"debug", core_debug},         {"debugging", core_debug},
-                                     {"counters", core_counters},   {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"shared", core_shared},     {"guard", core_guard},     {"sentinels", core_sentinels},
+    {"hook", core_hook},         {"debug", core_debug},     {"debugging", core_debug},
+    {"counters", core_counters}, {"on_main", core_on_main}, {NULL, NULL}};
 
 static void open_state(lua_State* L) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key);

@@ -13,7 +13,24 @@ local want = require "ctx.want"
 local loop = core.shared("ctx.loop")
 
 if not loop.uv then
-  local uv = require "luv"
+  local uv = core.on_main(require, "luv")
+
+  -- luv 1.44 does not survive a state that is closed while one of its handles is being closed: it
+  -- frees the handle, and the loop calls it back. So the last thing that a state does is a turn of
+  -- the loop. Finalizers run in the reverse order of their making, so the object that does it must
+  -- be younger than every handle: it is made anew, at the end of each wait on the main thread, and
+  -- when a handle is closed while nobody drives the loop.
+  local Last = { __gc = function(self)
+    if loop.last == self then
+      core.last_turn(uv.run)
+    end
+  end }
+
+  function loop.renew()
+    loop.last = setmetatable({}, Last)
+  end
+
+  core.hook("renew", loop.renew)
 
   --- Handles that a module keeps open between two uses, without keeping the loop alive by them:
   --- those for an HTTP client's idle connections. They are no leak of a test's.
@@ -27,6 +44,7 @@ if not loop.uv then
       found = assert(make(...))
       loop[name] = found
       found:unref()
+      loop.renew()
     end
     return found
   end
@@ -61,11 +79,17 @@ if not loop.uv then
     if loop.held then other:ref() else other:unref() end
   end
 
+  local function rang()
+    if core.rang() then
+      uv.stop()
+    end
+  end
+
   core.hook("arm", function(ms)
     -- Timers count from the loop's own time, which stands still while Lua runs.
     uv.update_time()
     local timer = handle("timer", uv.new_timer)
-    timer:start(ms, 0, core.rang)
+    timer:start(ms, 0, rang)
     apply_hold(timer)
   end)
 
@@ -132,6 +156,16 @@ if not loop.uv then
     if loop.held then poll:ref() else poll:unref() end
   end)
 
+  --- Closes a handle, unless somebody has.
+  function loop.close(thing)
+    if not thing:is_closing() then
+      thing:close()
+      if not core.driving() then
+        loop.renew()
+      end
+    end
+  end
+
   core.guard()
 
   -- Last, so that a load that ran out of memory can be repeated.
@@ -152,15 +186,9 @@ local function is_handle(thing)
   return type(methods) == "table" and methods.close ~= nil and methods.is_closing ~= nil
 end
 
-local function close(thing)
-  if not thing:is_closing() then
-    thing:close()
-  end
-end
-
 core.hook("abort", function(thing)
   if is_handle(thing) then
-    close(thing)
+    loop.close(thing)
   elseif want.fn[2](thing) then
     thing()
   elseif type(thing) == "userdata" then
@@ -178,7 +206,7 @@ core.hook("drop", function(free, ...)
   for i = 1, select("#", ...) do
     local thing = select(i, ...)
     if is_handle(thing) then
-      close(thing)
+      loop.close(thing)
     end
   end
 end)

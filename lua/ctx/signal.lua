@@ -49,8 +49,8 @@ end
 local function close(name)
   local entry = shared.entries[name]
   shared.entries[name] = nil
-  if entry and not entry.handle:is_closing() then
-    entry.handle:close()
+  if entry then
+    loop.close(entry.handle)
   end
 end
 

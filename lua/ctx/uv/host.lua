@@ -50,12 +50,7 @@ function host.owned(handle)
   return setmetatable({ handle = handle }, owned)
 end
 
---- Closes a luv handle, unless somebody has.
-function host.close(handle)
-  if not handle:is_closing() then
-    handle:close()
-  end
-end
+host.close = loop.close
 
 -- Again after a program closed all handles with uv.walk: a write to a peer that has gone must be an
 -- error, and not the end of the process.

@@ -130,15 +130,6 @@ local function stop_watching(self, fd)
   end
 end
 
---- Handles that are being closed need a turn of the loop: luv 1.44 does not survive a state that is
---- closed before. A program that ends after a request on its main thread would give them none.
-local function see_closed()
-  local _, is_main = coroutine.running()
-  if is_main and not uv.loop_mode() then
-    uv.run("nowait")
-  end
-end
-
 --- Without transfers and connections there is nothing to watch.
 local function rest(self)
   for fd in pairs(self._polls) do
@@ -346,7 +337,6 @@ function Engine:close(err)
   break_down(self, err)
   self._pool:close()
   self._pool = nil
-  see_closed()
 end
 
 return engine
