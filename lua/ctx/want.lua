@@ -215,7 +215,8 @@ function want.either(expected, ...)
   end)
 end
 
---- A list of such values, without holes and without other keys. The list to use is a new one.
+--- A list of such values, without holes and without other keys but the `n` of table.pack. The list to
+--- use is a new one.
 ---@param of ctx.want.Rule
 ---@param expected? string
 ---@return ctx.want.Rule
@@ -227,8 +228,9 @@ function want.list(of, expected)
     end
     local list, n = {}, 0
     for key in next, value do
-      n = n + 1
-      if math.type(key) ~= "integer" then
+      if math.type(key) == "integer" then
+        n = n + 1
+      elseif key ~= "n" then
         return false, { at = "", expected = expected, value = value,
           hint = (" with the key %s"):format(shown(key)) }
       end

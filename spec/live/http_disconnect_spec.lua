@@ -145,7 +145,7 @@ end
 --- Waits until the handler is where the place says.
 local function until_parked(c, server, place, seen)
   web.wait_for(c, function()
-    local conn = next(server._connections)
+    local conn = server._connections[1]
     return seen.ctx and (not place.parked or place.parked(seen, conn.stream:handle(), conn))
   end)
   assert(ctx.sleep(c, 0))
@@ -204,7 +204,7 @@ describe("a handler whose client stays", function()
       local stream <close> = web.connect(c, port)
       local writing = ctx.go(stream.write, stream, c, table.concat(texts))
       web.wait_for(c, function()
-        local conn = next(server._connections)
+        local conn = server._connections[1]
         return go_on and not conn._reading
       end)
       assert.equal(1, n)
@@ -227,7 +227,7 @@ describe("a handler whose client stays", function()
         "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
       local writing = ctx.go(stream.write, stream, c, ("x"):rep(1000000))
       web.wait_for(c, function()
-        local conn = next(server._connections)
+        local conn = server._connections[1]
         return go_on and not conn._reading
       end)
       go_on(true)

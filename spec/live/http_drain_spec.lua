@@ -71,11 +71,11 @@ describe("a server that shuts down", function()
   -- The task that accepts has been given the connection, and has not run yet.
   it("answers a connection that is accepted in the turn in which the shutdown begins", function()
     web.run(hello, function(c, port, server)
-      local answers, waiting, check = {}, server._listeners[1]._waiting, luv.new_check()
-      web.wait_for(c, function() return #waiting == 1 end)
+      local answers, inbox, check = {}, server._listeners[1]._inbox, luv.new_check()
+      web.wait_for(c, function() return inbox:is_awaited() end)
       local connections, ok
       check:start(coroutine.wrap(function()
-        while #waiting == 1 do
+        while inbox:is_awaited() do
           coroutine.yield()
         end
         check:close()
