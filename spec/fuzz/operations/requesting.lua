@@ -1,0 +1,114 @@
+-- SPDX-License-Identifier: MIT
+--- ctx.http's client: to servers of this round, to listeners that do not speak HTTP, to nobody.
+local http = require "ctx.http"
+
+local operations, classes = {}, {}
+
+--- A URL of some server of this round.
+local function url_of(play)
+  local class = play:pick { "ctx.http.Server", "ctx.http.Server", "ctx.uv.Listener" }
+  local to = play:one(class)
+  local address = to and to:address()
+  local port = type(address) == "table" and address.port or 1
+  return ("http://%s:%d/%s"):format(play:pick { "127.0.0.1", "localhost" }, port,
+    play:pick { "", "a/1", "b?x=1", "c/../d" })
+end
+
+local function body_of(play)
+  local left = play.random(4)
+  if play:chance(2) then
+    return ("p"):rep(play.random(200000))
+  end
+  return function()
+    left = left - 1
+    if play:chance(6) then
+      return play:callback()()
+    end
+    return left > 0 and "piece" or nil
+  end
+end
+
+local function options_of(play)
+  return {
+    headers = play:chance(3) and { ["X-A"] = "1", Accept = false } or nil,
+    stream = play:chance(2), idle = play.random(30), connect = play.random(30),
+    follow = play.random(3), decompress = play:chance(4), max_body = play:pick { 10, 1000000 },
+    high_water = play:chance(3) and 10 or nil, propagate = play:chance(2),
+    http_version = play:chance(4) and "1.0" or nil,
+    proxy = play:chance(8) and "http://127.0.0.1:1" or nil,
+  }
+end
+
+local function judge(play, response, err)
+  play:claim(response or err ~= nil, "a request failed without an error")
+  if response then
+    play:keep("ctx.http.ClientResponse", response)
+  end
+  return response
+end
+
+local function client(play)
+  return play:keep("ctx.http.Client", http.client { max_idle = play.random(3),
+    max_per_host = play.random(3), max_total = 2 + play.random(4) })
+end
+
+classes["ctx.http.Client"] = { make = client, retire = function(_, made) made:close() end }
+classes["ctx.http.ClientResponse"] = {
+  make = function(play)
+    local options = options_of(play)
+    options.stream = true
+    return judge(play, http.get(play:brief(), url_of(play), options))
+  end,
+  retire = function(_, response) response:close() end,
+}
+
+operations["ctx.http.client"] = client
+
+operations["ctx.http.request"] = function(play)
+  local options = options_of(play)
+  options.url, options.method = url_of(play), play:pick { "GET", "PUT", "HEAD", "DELETE" }
+  options.body = options.method == "PUT" and body_of(play) or nil
+  judge(play, http.request(play:brief(), options))
+end
+
+operations["ctx.http.get"] = function(play)
+  judge(play, http.get(play:brief(), url_of(play), options_of(play)))
+end
+
+operations["ctx.http.post"] = function(play)
+  judge(play, http.post(play:brief(), url_of(play), body_of(play), options_of(play)))
+end
+
+operations["ctx.http.Client:request"] = function(play)
+  local options = options_of(play)
+  options.url = url_of(play)
+  judge(play, play:one("ctx.http.Client"):request(play:brief(), options))
+end
+
+operations["ctx.http.Client:get"] = function(play)
+  judge(play, play:one("ctx.http.Client"):get(play:brief(), url_of(play), options_of(play)))
+end
+
+operations["ctx.http.Client:post"] = function(play)
+  judge(play, play:one("ctx.http.Client"):post(play:brief(), url_of(play), body_of(play)))
+end
+
+operations["ctx.http.Client:close"] = function(play)
+  play:one("ctx.http.Client"):close(play:chance(2) and "a reason" or nil)
+end
+
+operations["ctx.http.ClientResponse:read"] = function(play)
+  local response = play:need("ctx.http.ClientResponse")
+  local bytes = response:read(play:brief())
+  play:claim(bytes == nil or type(bytes) == "string", "bytes that are none")
+end
+
+operations["ctx.http.ClientResponse:values"] = function(play)
+  play:need("ctx.http.ClientResponse"):values("content-type")
+end
+
+operations["ctx.http.ClientResponse:close"] = function(play)
+  play:need("ctx.http.ClientResponse"):close()
+end
+
+return { operations = operations, classes = classes }
