@@ -85,7 +85,8 @@ describe("the HTTP client and nginx", function()
         end
         before = before or descriptors()
       end)
-      assert.equal(before, descriptors())
+      -- Fewer, when a client of an earlier test is collected meanwhile.
+      assert.is_true(descriptors() <= before)
       assert.is_true(growth < 4, growth .. " kB with each 2000")
     end)
   end)
