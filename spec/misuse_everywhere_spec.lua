@@ -35,8 +35,8 @@ local NIL = {}
 
 local function values(done, cancel, timer)
   local broken = setmetatable({}, {
-    __index = function(_, key) error("no field " .. tostring(key)) end,
-    __tostring = function() error("no text") end,
+    __index = function() error("no field: of the program's own class, so it goes through") end,
+    __tostring = function() error({ "no text" }) end,
   })
   return {
     NIL, true, false, -1, 0, 1, 3.0, 2.5, 0 / 0, math.huge, -math.huge, 1e300, math.maxinteger,

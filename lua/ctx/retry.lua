@@ -92,7 +92,7 @@ end
 local OPTIONS = {
   attempts = want.either("a whole number of 1 or more, or math.huge,", want.count,
     want.one_of(math.huge)),
-  timeout = want.ms,
+  timeout = want.positive_ms,
   backoff = want.either("a time in ms, 0 or more, or a function", want.duration, want.fn),
   factor = want.rule("a number of 1 or more", function(value)
     return type(value) == "number" and value >= 1

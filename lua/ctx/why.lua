@@ -26,7 +26,7 @@ function Why:__tostring()
     parts[#parts + 1] = "cancelled at " .. self.by
   end
   if self.cause ~= self.err then
-    parts[#parts + 1] = "because " .. tostring(self.cause)
+    parts[#parts + 1] = "because " .. errors.describe(self.cause)
   end
   parts[#parts + 1] = self.path
   return tostring(self.err) .. ": " .. table.concat(parts, ", ")

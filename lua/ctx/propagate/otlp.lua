@@ -228,7 +228,7 @@ local function note(self, count, response, err)
   if not self._failing then
     self._failing = true
     report.send(("otlp: %d spans are lost, since %s does not take them: %s")
-      :format(count, self._endpoint:gsub("//[^/]*@", "//"), tostring(err)), "otlp")
+      :format(count, self._endpoint:gsub("//[^/]*@", "//"), report.describe(err)), "otlp")
   end
 end
 
