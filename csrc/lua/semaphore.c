@@ -37,7 +37,8 @@ static uint64_t check_units(lua_State* L, int arg, const char* name, lua_Integer
   lua_Integer n = lua_tointegerx(L, arg, &exact);
   if (lua_type(L, arg) != LUA_TNUMBER || !exact || n < least) {
     /* No text of an object's own, which may raise. */
-    const char* got = lua_type(L, arg) == LUA_TNUMBER ? lua_tostring(L, arg) : luaL_typename(L, arg);
+    const char* got =
+        lua_type(L, arg) == LUA_TNUMBER ? lua_tostring(L, arg) : luaL_typename(L, arg);
     lua_pushfstring(L, "%s: a whole number of %I or more expected, got %s", name,
                     (LUAI_UACINT)least, got);
     luaL_argerror(L, arg, lua_tostring(L, -1));

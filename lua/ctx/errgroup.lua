@@ -34,7 +34,9 @@ local function run(results, name, fn, gctx)
     return nil
   end
   local failure = errors.wrap(returned and err or value, errors.describe(name))
-  failure.traceback = not returned and err or failure.traceback
+  if not returned and err then
+    failure.traceback = ("%s\n\tin %s, %s"):format(err, errors.describe(name), errors.place(fn))
+  end
   return nil, failure
 end
 

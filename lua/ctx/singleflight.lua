@@ -7,6 +7,7 @@
 --- as anyone waits, and is cancelled when all have left.
 local core = require "ctx.core"
 local errors = require "ctx.errors"
+local owner = require "ctx.owner"
 local registry = require "ctx.registry"
 local want = require "ctx.want"
 
@@ -62,6 +63,7 @@ local Landing = {
 
 local function fly(landing, fn, ...)
   local scope <close> = landing
+  local _ <close> = owner.claim("the flight of " .. errors.place(fn))
   return fn(...)
 end
 

@@ -215,8 +215,8 @@ function want.either(expected, ...)
   end)
 end
 
---- A list of such values, without holes and without other keys but the `n` of table.pack. The list to
---- use is a new one.
+--- A list of such values, without holes and without other keys but the `n` of table.pack. The list
+--- to use is a new one.
 ---@param of ctx.want.Rule
 ---@param expected? string
 ---@return ctx.want.Rule

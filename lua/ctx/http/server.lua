@@ -7,6 +7,7 @@ local ctx = require "ctx"
 local errors = require "ctx.errors"
 local line = require "ctx.line"
 local listener = require "ctx.uv.listener"
+local owner = require "ctx.owner"
 local failure = require "ctx.uv.failure"
 local want = require "ctx.want"
 local report = require "ctx.report"
@@ -133,6 +134,13 @@ function Server:address()
   return first:address()
 end
 
+--- What lists of tasks and reports call the tasks that serve.
+local function name_of(self)
+  local at = self:address()
+  return "the HTTP server" .. (type(at) == "table" and (" on %s:%d"):format(at.ip, at.port)
+    or type(at) == "string" and " on " .. at or "")
+end
+
 -- -- Connections ----------------------------------------------------------------------------------
 
 --- Serves a stream that is connected already: one of socketpair's, or that another server accepted.
@@ -177,6 +185,7 @@ end
 --- Ends when its listener is closed, and not before: a connection that came in the same turn would
 --- be lost; or when all is cut, as there may have been no memory to close it.
 local function accept_loop(self, from)
+  local _ <close> = owner.claim(name_of(self))
   local pause = 5
   while true do
     local stream, err = from:accept(self._base)
@@ -404,6 +413,7 @@ function Server:serve(c)
     end
   end
   self._has_served = true
+  local _ <close> = owner.claim(name_of(self))
   local over, cancel <close> = ctx.any(c, self._draining)
   over:wait()
   if self._state == "serving" and self._error then
