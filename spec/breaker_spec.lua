@@ -353,6 +353,20 @@ describe("a breaker whose probe does not come back", function()
       assert.equal("closed", b:state())
     end)
   end)
+
+  it("frees the place of an overdue probe once, and not again when that is closed", function()
+    testing.run(function(root)
+      local b = breaker.new { failures = 1, cooldown = 10 }
+      b:call(root, fails)
+      ctx.sleep(root, 10)
+      do
+        local late <close> = b:allow()
+        ctx.sleep(root, 10)
+        assert.truthy(late and b:allow())
+      end
+      assert.is_nil((b:allow()))
+    end)
+  end)
 end)
 
 describe("a breaker raises", function()

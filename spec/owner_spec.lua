@@ -30,7 +30,10 @@ describe("the owner of a task", function()
         co = coroutine.running()
         do
           local _ <close> = owner.claim("the greeter")
-          local _ <close> = owner.claim("the inner one")
+          do
+            local _ <close> = owner.claim("the inner one")
+            ctx.sleep(root, 1)
+          end
           ctx.sleep(root, 1)
         end
         ctx.sleep(root, 1)
@@ -42,6 +45,8 @@ describe("the owner of a task", function()
       end
       ctx.sleep(root, 0.5)
       assert.equal("the inner one", owner_now())
+      ctx.sleep(root, 1)
+      assert.equal("the greeter", owner_now())
       ctx.sleep(root, 1)
       assert.is_nil(owner_now())
       task:wait()
@@ -66,7 +71,7 @@ describe("the owner of a task", function()
         core.queue():wait(nil, "a queue")
       end):wait()
     end)
-    assert.matches("the greeter, waiting in a queue", tostring(err), 1, true)
+    assert.matches("a task (the greeter) waiting in a queue", tostring(err), 1, true)
   end)
 end)
 

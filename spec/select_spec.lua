@@ -250,6 +250,18 @@ describe("select raises", function()
       end
       raises(function() select(root, { recv, nil, recv }) end, "#2", "case 2")
       raises(function() select(root, { recv, defualt = true }) end, "#2", "defualt")
+      -- An index of 0, below it, or far behind a hole is a case, too: the first is missing.
+      for _, index in ipairs { 0, -1, math.mininteger, 2, 1 << 40, math.maxinteger } do
+        raises(function() select(root, { [index] = recv }) end, "#2", "case 1")
+      end
+      -- What was looked at is what counts: not what the list makes up when it is asked.
+      local inventive = setmetatable({ recv }, { __index = function() return "never" end })
+      ch:try_send(1)
+      assert.same({ 1, 1 }, { select(root, inventive) })
+      inventive.timeout = 1
+      assert.equal("timeout", (select(root, inventive)))
+      raises(function() select(root, setmetatable({ nil, recv }, { __index = { recv } })) end,
+        "#2", "case 1")
       raises(function() select(root, { recv, default = 1 }) end, "#2", "default")
       for _, ms in ipairs({ "5", 0 / 0, 1e18, false }) do
         raises(function() select(root, { recv, timeout = ms }) end, "#2", "timeout")

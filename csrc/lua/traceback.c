@@ -42,18 +42,22 @@ void lctx_traceback(lua_State* L, lua_State* co, const char* message, int level)
   lua_concat(L, 2);
 }
 
-int lctx_toowner(lua_State* L, lctx_state* S) {
+bool lctx_toowner(lua_State* L, lctx_state* S) {
   lctx_pushref(L, S, LCTX_REF_OWNERS);
   lua_insert(L, -2);
-  int type = lua_rawget(L, -2);
+  bool owned = lua_rawget(L, -2) == LUA_TSTRING;
   lua_remove(L, -2);
-  return type;
+  if (!owned) {
+    lua_pop(L, 1);
+    lua_pushnil(L);
+  }
+  return owned;
 }
 
 void lctx_owned_traceback(lua_State* co, lctx_state* S, int level) {
   lctx_traceback(co, co, NULL, level);
   lua_pushthread(co);
-  if (lctx_toowner(co, S) == LUA_TSTRING) {
+  if (lctx_toowner(co, S)) {
     lua_pushfstring(co, "%s\n\tin %s", lua_tostring(co, -2), lua_tostring(co, -1));
     lua_replace(co, -3);
   }

@@ -14,8 +14,8 @@
 
 /* As luaL_traceback: pushes onto L the traceback of `co`, from `level` on. */
 void lctx_traceback(lua_State* L, lua_State* co, const char* message, int level);
-/* Replaces the coroutine on top by what core.owners says of it, a text or nil; returns the type. */
-int lctx_toowner(lua_State* L, lctx_state* S);
+/* Replaces the coroutine on top by what core.owners says of it, a text or nil; true for a text. */
+bool lctx_toowner(lua_State* L, lctx_state* S);
 /* Pushes the traceback of the running coroutine, with its owner as the last line. */
 void lctx_owned_traceback(lua_State* co, lctx_state* S, int level);
 /* Pushes onto L the traceback of `co`, another coroutine, from its nearest level on. The text is made

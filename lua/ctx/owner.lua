@@ -12,6 +12,7 @@ local owners = core.owners
 
 local Claim = {}
 
+--- False, not nil: one task after the other uses a thread, and its place in the table with it.
 function Claim:__close()
   owners[self.co] = self.before
 end
@@ -20,7 +21,7 @@ end
 ---@param text string
 function owner.claim(text)
   local co = coroutine.running()
-  local claim = setmetatable({ co = co, before = owners[co] }, Claim)
+  local claim = setmetatable({ co = co, before = owners[co] or false }, Claim)
   owners[co] = text
   return claim
 end

@@ -266,7 +266,6 @@ function Pool:cancel(cause)
   want.self(self, metatable, "cancel")
   self._cancel(cause)
   self._close()
-  drop_rest(self)
 end
 
 --- Leaving the scope cancels, with an error as the cause, and waits for the workers.
@@ -290,7 +289,7 @@ end
 ---@return any[]
 function Pool:dropped()
   want.self(self, metatable, "dropped")
-  if self._c:done() then -- perhaps by its parent, of which no worker has heard yet
+  if self._c:done() then -- of which no worker may have heard yet
     drop_rest(self)
   end
   return self._dropped

@@ -219,8 +219,7 @@ function retry.call(c, options, fn, ...)
       if options.on_retry then
         report.guard("retry", "on_retry", options.on_retry, attempt, results[2], delay)
       end
-      -- Asked again: what ended the sleep is one thing, whether c lives now another.
-      if not core.sleep(c, delay) or c:done() then
+      if not core.sleep(c, delay) then -- also when its time came first, and the end after it
         err = stopped_by(c, attempt, results[2])
       end
     end
