@@ -192,15 +192,18 @@ describe("real I/O under the hand-moved clock", function()
   -- Both ends are in this process, and no task had become ready: time jumped past the answer.
   it("comes, and takes no time, where a luv callback answers within this process", function()
     testing.run(function(root)
-      local fds = assert(uv.socketpair("stream", 0, { nonblock = true }, { nonblock = true }))
-      local server = assert(uv.new_pipe())
-      assert(server:open(fds[1]))
-      server:read_start(function(_, bytes)
-        if bytes then
-          server:try_write(bytes)
-        end
-      end)
-      local client <close> = assert(require("ctx.uv").open(fds[2]))
+      local listening, server = assert(uv.new_tcp()), assert(uv.new_tcp())
+      assert(listening:bind("127.0.0.1", 0))
+      assert(listening:listen(1, function()
+        listening:accept(server)
+        server:read_start(function(_, bytes)
+          if bytes then
+            server:try_write(bytes)
+          end
+        end)
+      end))
+      local client <close> =
+        assert(require("ctx.uv").connect(root, "127.0.0.1", listening:getsockname().port))
       local c, cancel <close> = ctx.with_timeout(root, 1)
       local before = ctx.now()
       for _ = 1, 3 do
@@ -209,6 +212,7 @@ describe("real I/O under the hand-moved clock", function()
       end
       assert.equal(before, ctx.now())
       server:close()
+      listening:close()
     end)
   end)
 
