@@ -2,18 +2,22 @@
 -- Runs the benchmarks and prints one table: ctx from Lua and from C beside the same work in Go.
 --
 --   ./dev bench [ROW…] [--runs N] [--scale X] [--peers go,node,…]
+--   ./dev bench --instructions [ROW…] [--against COMMIT]
+--   ./dev bench --edges [NAME…] [--against COMMIT]
 --
--- ROW is a name of bench/rows.lua or the start of one (W3, W3.idle); without any, all run. Each run
+-- The second is bench/instructions.lua, the third bench/edges.lua. For the table, ROW is a name of
+-- bench/rows.lua or the start of one (W3, W3.idle); without any, all run. Each run
 -- of a row is a process of its own, pinned to one core, and the programs take turns (A B A B …), so
 -- that a busy spell of the machine falls on all of them. Figures are medians over the runs. Nothing
 -- is asserted about time: a missed target is printed, and fails nothing.
 
+local edges = require "bench.edges"
+local instructions = require "bench.instructions"
+local options_of = require "bench.options"
 local programs = require "bench.programs"
 local report = require "bench.report"
 local rows = require "bench.rows"
 local shell = require "bench.shell"
-
-local USAGE = "usage: ./dev bench [ROW…] [--runs N] [--scale X] [--peers go,node,…]"
 
 local function progress(format, ...)
   io.stderr:write(format:format(...))
@@ -26,54 +30,15 @@ end
 
 -- ---- what to run --------------------------------------------------------------------------------
 
-local function positive(text, name)
-  local value = tonumber(text or "")
-  return value and value > 0 and value or fail(name .. " takes a positive number\n" .. USAGE)
-end
-
-local function parse(arguments)
-  local options = { filters = {}, runs = 5, scale = 1 }
-  local i = 1
-  while i <= #arguments do
-    local name = arguments[i]
-    local value = arguments[i + 1]
-    if name == "--runs" or name == "--scale" then
-      options[name:sub(3)] = positive(value, name)
-      i = i + 1
-    elseif name == "--peers" then
-      options.peers = value or fail("--peers takes names\n" .. USAGE)
-      i = i + 1
-    elseif name:sub(1, 1) == "-" then
-      fail("no option " .. name .. "\n" .. USAGE)
-    else
-      options.filters[#options.filters + 1] = name
-    end
-    i = i + 1
-  end
-  return options
-end
-
--- "W3" picks W3.idle.derive, but "W2" not W2b.
-local function picks(filter, name)
-  return name == filter or name:sub(1, #filter + 1) == filter .. "."
-end
-
 local function chosen_rows(filters)
-  local chosen, used = {}, {}
+  local chosen = {}
   for _, row in ipairs(rows) do
     local wanted = #filters == 0
     for _, filter in ipairs(filters) do
-      if picks(filter, row.name) then
-        wanted, used[filter] = true, true
-      end
+      wanted = wanted or options_of.picks(filter, row.name)
     end
     if wanted then
       chosen[#chosen + 1] = row
-    end
-  end
-  for _, filter in ipairs(filters) do
-    if not used[filter] then
-      fail("no row " .. filter)
     end
   end
   return chosen
@@ -258,11 +223,12 @@ local function print_head(ready, options, load, pinned)
     :format(options.runs, options.scale, pinned))
   print("Lua: the generational collector, lua5.4's default, beside Go with GOMAXPROCS=1. "
     .. "Lua incr.: the incremental one.")
-  print("Figures are noisy, by a third on a machine that does other work too: trust the ratios.")
+  print("Times are of the processor, all threads of a process; W9g.wall, W11.wall and W11.p99 are "
+    .. "of the wall.")
+  print("Figures are noisy on a machine that does other work too: trust the ratios.")
 end
 
-local function main(...)
-  local options = parse { ... }
+local function table_of_times(options)
   local chosen = chosen_rows(options.filters)
   local load = load_average()
   local peers = chosen_peers(options.peers)
@@ -286,6 +252,19 @@ local function main(...)
   end
   if notes.failed then
     os.exit(1)
+  end
+end
+
+local function main(...)
+  local options, wrong = options_of.parse { ... }
+  if not options then
+    fail(wrong .. "\n" .. options_of.USAGE)
+  elseif not (options.instructions or options.edges) then
+    return table_of_times(options)
+  end
+  local ok, why = (options.edges and edges or instructions).print(options, (pinning()))
+  if not ok then
+    fail(why)
   end
 end
 

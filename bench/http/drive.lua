@@ -8,6 +8,7 @@
 -- keep-alive connections the resident bytes of each.
 
 local uv = require "luv"
+local visits = require "bench.http.visits"
 
 local SECONDS, CONNECTIONS, IDLE = 5, 64, 10000
 
@@ -22,14 +23,6 @@ local function fail(text)
     server:kill("sigkill")
   end
   os.exit(1)
-end
-
-local function free_port()
-  local probe = uv.new_tcp()
-  probe:bind("127.0.0.1", 0)
-  local port = probe:getsockname().port
-  probe:close()
-  return port
 end
 
 -- Runs a program to its end; its output.
@@ -49,42 +42,6 @@ local function output_of(file, args)
     uv.run("once")
   end
   return code == 0 and table.concat(text) or fail(file .. " failed")
-end
-
--- Connects, sends a request, calls back with the connection when its answer is there, or with nil.
-local function visit(port, callback)
-  local client = uv.new_tcp()
-  client:connect("127.0.0.1", port, function(err)
-    if err then
-      client:close()
-      return callback(nil)
-    end
-    client:read_start(function(_, bytes)
-      client:read_stop()
-      callback(bytes and client)
-    end)
-    client:write("GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-  end)
-end
-
--- Waits until the server answers; a tenth of a second between attempts.
-local function wait_for(port)
-  local timer, up = uv.new_timer(), false
-  local function try()
-    visit(port, function(client)
-      if client then
-        client:close()
-        up = true
-      else
-        timer:start(100, 0, try)
-      end
-    end)
-  end
-  try()
-  while not up do
-    uv.run("once")
-  end
-  timer:close()
 end
 
 -- Seconds of processor time so far, of all threads.
@@ -130,7 +87,7 @@ local function idle(port, pid)
   local function more()
     if #clients + open < count then
       open = open + 1
-      visit(port, function(client)
+      visits.visit(port, function(client)
         open = open - 1
         clients[#clients + 1] = client or fail("a connection failed; is `ulimit -n` enough?")
         more()
@@ -147,7 +104,7 @@ local function idle(port, pid)
   print(("W11.idle %.0f - %.0f"):format(each, each))
 end
 
-local port = free_port()
+local port = visits.free_port()
 local arguments = table.move(command, 2, #command, 1, {})
 arguments[#arguments + 1] = tostring(port)
 local pid
@@ -155,7 +112,7 @@ server, pid = uv.spawn(command[1], { args = arguments, stdio = { nil, 2, 2 } }, 
 if not server then
   fail(command[1] .. ": " .. pid)
 end
-wait_for(port)
+visits.wait_for(port)
 load(port, pid)
 idle(port, pid)
 server:kill("sigkill")

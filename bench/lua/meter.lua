@@ -3,15 +3,55 @@
 
 local uv = require "luv"
 
-local meter = { scale = 1 }
+-- counting: bench/instructions.lua counts instructions, and wants no times.
+local meter = { scale = 1, counting = os.getenv("CTX_BENCH_COUNTING") ~= nil }
 
 -- n operations at the scale asked for, at least one.
 function meter.scaled(n)
   return math.max(1, math.floor(n * meter.scale))
 end
 
-function meter.print(name, spent_ns, ops)
-  print(("%s %.2f"):format(name, spent_ns / ops))
+-- ---- the clock ----------------------------------------------------------------------------------
+
+-- The clock is that of the process's own processor time: what the machine does meanwhile for others
+-- does not count. Each look at it has a number: under bench/instructions.lua callgrind writes down
+-- its counters with each look, so that a row is made of the parts between its starts and stops.
+local looks = 0
+
+local function look()
+  looks = looks + 1
+  return os.clock()
+end
+
+local Watch = {}
+Watch.__index = Watch
+
+-- A watch that adds up the time between its starts and its stops, for the row of this name.
+function meter.watch(name)
+  return setmetatable({ _name = name, _spent_s = 0, _parts = {} }, Watch)
+end
+
+function Watch:start()
+  self._began_s = look()
+  self._first = looks
+end
+
+function Watch:stop()
+  local now_s = look()
+  self._spent_s = self._spent_s + (now_s - self._began_s)
+  for part = self._first + 1, meter.counting and looks or 0 do -- more than one, if watches nest
+    self._parts[#self._parts + 1] = part
+  end
+end
+
+-- Prints the time of one of so many operations, and what else belongs to the row; or, under
+-- callgrind, how many there were, and which of its parts the row is made of.
+function Watch:print(ops, ...)
+  if meter.counting then
+    print(("%s %d %s"):format(self._name, ops, table.concat(self._parts, ",")))
+  else
+    print(table.concat({ self._name, ("%.2f"):format(self._spent_s * 1e9 / ops), ... }, " "))
+  end
 end
 
 -- Prints the time of one operation; `work(n)` does n of them. The collector runs as it likes: what
@@ -19,9 +59,11 @@ end
 function meter.per_op(name, n, work)
   n = meter.scaled(n)
   work(math.max(1, n // 10)) -- warm: pages touched, the collector's pace found
-  local start_ns = uv.hrtime()
+  local watch = meter.watch(name)
+  watch:start()
   work(n)
-  meter.print(name, uv.hrtime() - start_ns, n)
+  watch:stop()
+  watch:print(n)
 end
 
 local Phases = {}
@@ -29,24 +71,27 @@ Phases.__index = Phases
 
 -- Adds up the time of the steps of a piece of work that alternate, by the row each belongs to.
 function meter.phases(...)
-  local self = setmetatable({ _names = { ... }, _spent_ns = {} }, Phases)
+  local self = setmetatable({ _names = { ... }, _watches = {} }, Phases)
   for _, name in ipairs(self._names) do
-    self._spent_ns[name] = 0
+    self._watches[name] = meter.watch(name)
   end
   return self
 end
 
 function Phases:time(name, step)
-  local start_ns = uv.hrtime()
+  local watch = self._watches[name]
+  watch:start()
   step()
-  self._spent_ns[name] = self._spent_ns[name] + (uv.hrtime() - start_ns)
+  watch:stop()
 end
 
 function Phases:print(ops)
   for _, name in ipairs(self._names) do
-    meter.print(name, self._spent_ns[name], ops)
+    self._watches[name]:print(ops)
   end
 end
+
+-- ---- memory -------------------------------------------------------------------------------------
 
 -- What lives in the Lua state, after a collection, and what the process holds of the machine: the
 -- second also has what C allocates by itself.

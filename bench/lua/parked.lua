@@ -31,18 +31,21 @@ local function parked(root)
   local n = meter.scaled(PARKED_TASKS)
   local c, cancel <close> = ctx.with_cancel(root)
   local before = meter.memory()
-  local start_ns = uv.hrtime()
+  local parking, draining = meter.watch("W9.park"), meter.watch("W9.drain")
+  parking:start()
   local wait = park(root, c, n)
-  local spent_ns = uv.hrtime() - start_ns
+  parking:stop()
   local after = meter.memory()
-  print(("W9.park %.2f %d %d"):format(spent_ns / n,
-    (after.live - before.live) // n, (after.resident - before.resident) // n))
+  parking:print(n, (after.live - before.live) // n, (after.resident - before.resident) // n)
 
-  start_ns = uv.hrtime()
+  draining:start()
   cancel()
   wait()
-  meter.print("W9.drain", uv.hrtime() - start_ns, n)
-  print(("W9.peak %.0f"):format(meter.peak_bytes() / 2 ^ 20))
+  draining:stop()
+  draining:print(n)
+  if not meter.counting then
+    print(("W9.peak %.0f"):format(meter.peak_bytes() / 2 ^ 20))
+  end
 end
 
 -- The longest time between two turns of a loop that allocates, on the clock of the process's own

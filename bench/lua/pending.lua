@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- W10: a million timeouts open at once.
 
-local uv = require "luv"
 local ctx = require "ctx"
 local meter = require "bench.lua.meter"
 
@@ -31,13 +30,14 @@ local function pending(name, make)
   local parent, _ <close> = ctx.with_cancel(ctx.background())
 
   local before = meter.memory()
-  local start_ns = uv.hrtime()
+  local watch = meter.watch(name)
+  watch:start()
   for i = 1, n do
     contexts[i], cancels[i], stops[i] = make(parent, timeout_ms_of(i))
   end
-  local spent_ns = uv.hrtime() - start_ns
+  watch:stop()
   local after = meter.memory()
-  start_ns = uv.hrtime()
+  watch:start()
   for i = 1, n do
     local stop = stops[i]
     if stop then
@@ -45,10 +45,8 @@ local function pending(name, make)
     end
     cancels[i]()
   end
-  spent_ns = spent_ns + (uv.hrtime() - start_ns)
-
-  print(("%s %.2f %d %d"):format(name, spent_ns / n,
-    (after.live - before.live) // n, (after.resident - before.resident) // n))
+  watch:stop()
+  watch:print(n, (after.live - before.live) // n, (after.resident - before.resident) // n)
 end
 
 local function never()

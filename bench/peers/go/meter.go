@@ -21,9 +21,9 @@ func scaled(n int) int {
 func perOp(name string, n int, work func(n int)) {
 	n = scaled(n)
 	work(max(1, n/10)) // warm: pages touched, the collector's pace found
-	start := time.Now()
+	start := processorTime()
 	work(n)
-	printRow(name, time.Since(start), n)
+	printRow(name, processorTime()-start, n)
 }
 
 // phases adds up the time of the steps of a piece of work that alternate, by
@@ -38,9 +38,9 @@ func newPhases(names ...string) *phases {
 }
 
 func (p *phases) time(name string, step func()) {
-	start := time.Now()
+	start := processorTime()
 	step()
-	p.spent[name] += time.Since(start)
+	p.spent[name] += processorTime() - start
 }
 
 func (p *phases) print(ops int) {

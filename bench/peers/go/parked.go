@@ -28,18 +28,18 @@ func parked() {
 	var join sync.WaitGroup
 	before := readMemory()
 
-	start := time.Now()
+	start := processorTime()
 	park(ctx, n, &join)
-	spent := time.Since(start)
+	spent := processorTime() - start
 	after := readMemory()
 	perTask := func(bytes int64) int64 { return bytes / int64(n) }
 	fmt.Printf("W9.park %.2f %d %d\n", float64(spent.Nanoseconds())/float64(n),
 		perTask(after.live-before.live), perTask(after.resident-before.resident))
 
-	start = time.Now()
+	start = processorTime()
 	cancel()
 	join.Wait()
-	printRow("W9.drain", time.Since(start), n)
+	printRow("W9.drain", processorTime()-start, n)
 	fmt.Printf("W9.peak %.0f\n", float64(peakBytes())/(1<<20))
 }
 

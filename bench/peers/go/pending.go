@@ -36,21 +36,21 @@ func pending(name string, arm func(ctx context.Context, i int) (stop func() bool
 	defer cancelParent()
 
 	before := readMemory()
-	start := time.Now()
+	start := processorTime()
 	for i := range contexts {
 		contexts[i], cancels[i] = context.WithTimeout(parent, timeoutOf(i))
 		stops[i] = arm(contexts[i], i)
 	}
-	spent := time.Since(start)
+	spent := processorTime() - start
 	after := readMemory()
-	start = time.Now()
+	start = processorTime()
 	for i, cancel := range cancels {
 		if stops[i] != nil {
 			stops[i]()
 		}
 		cancel()
 	}
-	spent += time.Since(start)
+	spent += processorTime() - start
 
 	perContext := func(bytes int64) int64 { return bytes / int64(n) }
 	fmt.Printf("%s %.2f %d %d\n", name, float64(spent.Nanoseconds())/float64(n),

@@ -2,7 +2,6 @@
 -- The rows about tasks, by Copas: threads that sleep, and are woken.
 
 local copas = require "copas"
-local socket = require "socket"
 local rows = require "bench.peers.lua.rows"
 
 if not (copas.pauseforever and copas.wakeup) then
@@ -90,7 +89,7 @@ end
 
 rows({
   parked_tasks = 100000, -- a tenth of what the row says
-  now_ns = function() return socket.gettime() * 1e9 end,
+  now_ns = function() return os.clock() * 1e9 end,
   run = function(main) copas.loop(main) end,
   group = new_group,
   yield = function() copas.pause(0) end,

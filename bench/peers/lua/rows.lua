@@ -2,7 +2,7 @@
 -- The rows of bench/rows.lua that are about tasks, for libraries of Lua coroutines. Each gives its
 -- own way of doing the same, in the Lua that it runs by (5.1 for one of them):
 --
---   now_ns()              a clock
+--   now_ns()              the processor time of the process
 --   parked_tasks          how many W9 takes
 --   run(main)             runs main as a task of the library, to its end
 --   group()               a group: group:go(fn, ...), group:wait() → the first error or nil,

@@ -73,7 +73,7 @@ end
 
 rows({
   parked_tasks = 10000, -- each fiber maps a stack, and Linux ends a process with too many maps
-  now_ns = function() return tonumber(clock.monotonic64()) end,
+  now_ns = function() return tonumber(clock.proc64()) end,
   run = function(main) main() end,
   group = new_group,
   yield = fiber.yield,
