@@ -95,7 +95,7 @@ end
 --- be one more than there is room for.
 function Channel:_put_back(waiter)
   local value, order = waiter.value, waiter.order
-  if value == CLOSED then
+  if rawequal(value, CLOSED) then
     return
   end
   local receiver = line.grant(self._receivers, value)
@@ -143,7 +143,7 @@ function Channel:send(c, value)
   waiter:join(self._senders)
   local ok
   ok, err = waiter:wait(SEND)
-  if ok and waiter.value == CLOSED then
+  if ok and rawequal(waiter.value, CLOSED) then
     ok, err = nil, c:ended()
     if err == nil then
       error("channel:send: the channel was closed while this waited", 2)
@@ -182,7 +182,7 @@ function Channel:recv(c)
   ok, err = waiter:take(RECV)
   if not ok then
     return nil, err
-  elseif waiter.value == CLOSED then
+  elseif rawequal(waiter.value, CLOSED) then
     value, err = self:try_recv() -- one may have come back meanwhile
     return value, err
   end

@@ -21,6 +21,7 @@ local WaitGroup = {}
 local metatable = { __name = "ctx.waitgroup", __index = WaitGroup }
 
 local WAIT = line.name("waitgroup:wait")
+local N = want.whole()
 
 --- A wait group with nothing to wait for.
 ---@return ctx.WaitGroup
@@ -61,11 +62,7 @@ end
 ---@param n? integer 1 by default
 function WaitGroup:add(n)
   want.self(self, metatable, "add")
-  if n == nil then
-    n = 1
-  end
-  want.argument(want.is_whole(n, -math.huge), "add", 1, "n", "a whole number", n)
-  n = math.tointeger(n)
+  n = N(n == nil and 1 or n, "add", 1)
   local why = refusal(self, n)
   if why then
     error("waitgroup:add: " .. why, 2)

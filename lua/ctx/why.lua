@@ -25,7 +25,7 @@ function Why:__tostring()
   if self.by then
     parts[#parts + 1] = "cancelled at " .. self.by
   end
-  if self.cause ~= self.err then
+  if not rawequal(self.cause, self.err) then
     parts[#parts + 1] = "because " .. errors.describe(self.cause)
   end
   parts[#parts + 1] = self.path

@@ -133,7 +133,7 @@ local function wait_for_any(c, limit, entries)
   end
   local granted = waiter:wait(SELECT)
   local entry = waiter.granted
-  local sent = granted and entry.offer ~= nil and waiter.value ~= CLOSED
+  local sent = granted and entry.offer ~= nil and not rawequal(waiter.value, CLOSED)
   local err = not sent and c:ended()
   if sent then
     return entry.index
@@ -146,7 +146,7 @@ local function wait_for_any(c, limit, entries)
       :format(entry.index), 3)
   end
   waiter.granted = false
-  if waiter.value == CLOSED then
+  if rawequal(waiter.value, CLOSED) then
     return try(entry, 1) -- a value may have come back meanwhile
   end
   return entry.index, waiter.value
