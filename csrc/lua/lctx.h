@@ -44,6 +44,7 @@ enum lctx_ref {
   LCTX_REF_FAILURE,
   LCTX_REF_FAILURES_FIRST, /* the queue of those that nobody has heard of */
   LCTX_REF_FAILURES_LAST,
+  LCTX_REF_GENERATOR,
   LCTX_REF_KEY,
   LCTX_REF_AFTER,
   LCTX_REF_QUEUE,
@@ -90,6 +91,7 @@ enum lctx_kind {
 typedef struct lctx_state lctx_state;
 typedef struct lctx_context lctx_context;
 typedef struct lctx_task lctx_task;
+typedef struct lctx_generator lctx_generator;
 
 /* -- Contexts: a header, then a node of the core or a value -------------------------------- */
 
@@ -229,16 +231,17 @@ struct lctx_state {
   int ref[LCTX_REF_COUNT];
 
   /* sched.c */
-  lctx_task* current;  /* the record of the coroutine that the scheduler resumed */
-  lctx_task* starting; /* the innermost that is in the start function of ctx.await */
-  lctx_link run;       /* sentinel of the run queue */
-  lctx_link mark;      /* in the run queue: the end of this round */
-  lctx_link turn;      /* coroutines that go on after a turn of the loop */
-  uint64_t turned_ns;  /* when the loop last had its turn, on the coarse clock */
-  bool turned;         /* what stands in `turn` may go on */
-  uint32_t refusals;   /* waits in a row that ended at once with their context */
-  lctx_link spare;     /* records that are not used and have a thread */
-  lctx_link bare;      /* and those that have none */
+  lctx_task* current;        /* the record of the coroutine that the scheduler resumed */
+  lctx_task* starting;       /* the innermost that is in the start function of ctx.await */
+  lctx_generator* generator; /* the innermost whose body runs */
+  lctx_link run;             /* sentinel of the run queue */
+  lctx_link mark;            /* in the run queue: the end of this round */
+  lctx_link turn;            /* coroutines that go on after a turn of the loop */
+  uint64_t turned_ns;        /* when the loop last had its turn, on the coarse clock */
+  bool turned;               /* what stands in `turn` may go on */
+  uint32_t refusals;         /* waits in a row that ended at once with their context */
+  lctx_link spare;           /* records that are not used and have a thread */
+  lctx_link bare;            /* and those that have none */
   uint32_t spares;
   uint32_t records;    /* used or not */
   uint32_t free_block; /* no block has a lower number than this to give */
@@ -273,6 +276,7 @@ struct lctx_state {
   uint8_t held;             /* the loop is kept alive, since somebody waits; the same */
   bool watching;            /* luv's poll handle watches poll_fd */
   uint8_t looping, driving; /* within our own uv.run; within lctx_drive */
+  int8_t driven;            /* how the main thread drove the loop for a generator; see wrap.c */
   int wake_fd, poll_fd;     /* the writing and the reading end; -1: none */
   bool fake;                /* the clock is moved by hand */
   uint64_t fake_ns;
@@ -352,6 +356,7 @@ int lctx_context_value(lua_State* L); /* c:value(key) */
 void lctx_pushkeyname(lua_State* L, lctx_state* S, lctx_context* value);
 void lctx_open_task(lua_State* L, lctx_state* S);
 void lctx_open_wait(lua_State* L, lctx_state* S);
+void lctx_open_await(lua_State* L, lctx_state* S);
 void lctx_open_queue(lua_State* L, lctx_state* S);
 void lctx_open_semaphore(lua_State* L, lctx_state* S);
 void lctx_open_group(lua_State* L, lctx_state* S);
@@ -372,6 +377,7 @@ int lctx_park(lua_State* L, lctx_state* S, const lctx_wait* wait);
 lctx_task* lctx_waiter(lua_State* L, lctx_state* S, const char* what);
 int lctx_park_task(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* wait);
 void lctx_leave(lctx_task* t);
+bool lctx_is_woken(lctx_state* S, void* arg); /* whether the record is */
 int lctx_leave_error(lua_State* L, lctx_task* t, const char* what, int err);
 int lctx_context_wait(lua_State* L); /* c:wait() */
 /* why.c: c:why(), and what it is told under debug of the context at `index` */
@@ -392,6 +398,8 @@ void lctx_open_live(lua_State* L, lctx_state* S);
  * which pops a function and its arguments and cannot fail, or lctx_task_free. */
 lctx_task* lctx_task_prepare(lua_State* L, lctx_state* S, int nargs);
 void lctx_task_start(lua_State* L, lctx_task* t, int nargs);
+/* Gives a new coroutine the debug hook of the running one, which has one. */
+void lctx_inherit_hook(lua_State* L, lctx_state* S, lua_State* co);
 /* Under debug: notes where `t` was started. */
 void lctx_note_spawn(lua_State* L, lctx_task* t);
 /* Puts a parked coroutine into the run queue; the first call counts, until it parks again. */
@@ -423,6 +431,7 @@ bool lctx_settle(lua_State* L, lctx_state* S);
 /* The same from outside the scheduler, where a handle may have been closed under us. */
 void lctx_rouse(lua_State* L, lctx_state* S);
 enum lctx_driven {
+  LCTX_NOT_DRIVEN = -1,
   LCTX_OVER,
   LCTX_ASLEEP, /* nothing can happen any more */
   LCTX_FAILED  /* turn after turn ran out of memory */

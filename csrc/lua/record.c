@@ -146,12 +146,13 @@ static lctx_task* ready_made(lctx_task* t, enum lctx_task_kind kind) {
   return t;
 }
 
-lctx_task* lctx_task_new(lua_State* L, lctx_state* S, enum lctx_task_kind kind) {
+lctx_task* lctx_task_new(lua_State* L, lctx_state* S, enum lctx_task_kind kind, lua_State* co) {
   if (kind == LCTX_TASK) {
     if (!lctx_list_empty(&S->spare)) return ready_made(take_spare(L, S), kind);
     lua_newthread(L);
   } else {
-    lua_pushthread(L);
+    lua_pushthread(co);
+    lua_xmove(co, L, 1);
   }
   return ready_made(take_bare(L, S), kind);
 }

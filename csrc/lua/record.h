@@ -82,8 +82,8 @@ static inline void lctx_pushblock(lua_State* L, const lctx_task* t) {
   lua_xmove(shelf, L, 1);
 }
 
-/* A used record for the running coroutine, or for a task, which then has a thread. May raise. */
-lctx_task* lctx_task_new(lua_State* L, lctx_state* S, enum lctx_task_kind kind);
+/* A used record for the coroutine that waits, or for a task, which then has a thread. May raise. */
+lctx_task* lctx_task_new(lua_State* L, lctx_state* S, enum lctx_task_kind kind, lua_State* co);
 /* Afterwards the record may belong to another, or be gone as soon as anything is allocated. */
 void lctx_task_free(lctx_task* t);
 /* Calls fn for every record that is used, also if fn frees some. */

@@ -57,21 +57,21 @@ static int task_body(lua_State* co) {
 /* A debug hook belongs to one coroutine. So that tools that count lines, debuggers and limits see what
  * runs in tasks, a task has that of the coroutine that starts it. Those of Lua are told apart by their
  * thread, which is the debug library's business. */
-static void inherit_hook(lua_State* L, lctx_task* t) {
-  lua_sethook(t->co, lua_gethook(L), lua_gethookmask(L), lua_gethookcount(L));
+void lctx_inherit_hook(lua_State* L, lctx_state* S, lua_State* co) {
+  lua_sethook(co, lua_gethook(L), lua_gethookmask(L), lua_gethookcount(L));
   lua_pushthread(L);
-  lua_pushthread(t->co);
-  lua_xmove(t->co, L, 1);
-  (void)lctx_hook(L, t->S, "inherit_hook", 2, 0);
+  lua_pushthread(co);
+  lua_xmove(co, L, 1);
+  (void)lctx_hook(L, S, "inherit_hook", 2, 0);
 }
 
 lctx_task* lctx_task_prepare(lua_State* L, lctx_state* S, int nargs) {
-  lctx_task* t = lctx_task_new(L, S, LCTX_TASK);
+  lctx_task* t = lctx_task_new(L, S, LCTX_TASK, NULL);
   if (!lua_checkstack(t->co, nargs + 4)) {
     lctx_task_free(t);
     luaL_error(L, "too many arguments for a task");
   }
-  if (lua_gethook(L) != NULL) inherit_hook(L, t);
+  if (lua_gethook(L) != NULL) lctx_inherit_hook(L, S, t->co);
   return t;
 }
 
@@ -170,6 +170,10 @@ static void resume_foreign(lua_State* L, lctx_task* t) {
   if (lua_resume(co, L, nargs, &nresults) > LUA_YIELD) {
     foreign_error(L, S, co);
   } else {
+    if (nresults > 0 && lua_status(co) == LUA_YIELD) {
+      lua_pushvalue(L, -1);
+      lctx_hook(L, S, "dropped", 1, 0);
+    }
     lua_pop(co, nresults);
   }
   lua_pop(L, 1);

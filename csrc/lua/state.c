@@ -18,6 +18,7 @@
 #include "traceback.h"
 #include "turn.h"
 #include "where.h"
+#include "wrap.h"
 
 static const char registry_key = 0;
 
@@ -131,14 +132,15 @@ static void make_tables(lua_State* L, lctx_state* S) {
     enum lctx_ref ref;
     const char* weak;
   } tables[] = {
-      {LCTX_REF_CONTEXT, NULL}, {LCTX_REF_ANY, NULL},       {LCTX_REF_CANCEL, NULL},
-      {LCTX_REF_TASK, NULL},    {LCTX_REF_FAILURE, NULL},   {LCTX_REF_KEY, NULL},
-      {LCTX_REF_QUEUE, NULL},   {LCTX_REF_SEMAPHORE, NULL}, {LCTX_REF_GROUP, NULL},
-      {LCTX_REF_AFTER, NULL},   {LCTX_REF_LIVE, "v"},       {LCTX_REF_KNOWN, "v"},
-      {LCTX_REF_LINES, NULL},   {LCTX_REF_NAMES, "k"},      {LCTX_REF_CANCELLERS, "k"},
-      {LCTX_REF_BUDGETS, "k"},  {LCTX_REF_RESULTS, NULL},   {LCTX_REF_TRACES, NULL},
-      {LCTX_REF_SPAWNS, NULL},  {LCTX_REF_AFTERS, NULL},    {LCTX_REF_NODES, NULL},
-      {LCTX_REF_SHARED, NULL},  {LCTX_REF_HOOKS, NULL},     {LCTX_REF_OWNERS, "k"},
+      {LCTX_REF_CONTEXT, NULL},   {LCTX_REF_ANY, NULL},       {LCTX_REF_CANCEL, NULL},
+      {LCTX_REF_TASK, NULL},      {LCTX_REF_GENERATOR, NULL}, {LCTX_REF_FAILURE, NULL},
+      {LCTX_REF_KEY, NULL},       {LCTX_REF_QUEUE, NULL},     {LCTX_REF_SEMAPHORE, NULL},
+      {LCTX_REF_GROUP, NULL},     {LCTX_REF_AFTER, NULL},     {LCTX_REF_LIVE, "v"},
+      {LCTX_REF_KNOWN, "v"},      {LCTX_REF_LINES, NULL},     {LCTX_REF_NAMES, "k"},
+      {LCTX_REF_CANCELLERS, "k"}, {LCTX_REF_BUDGETS, "k"},    {LCTX_REF_RESULTS, NULL},
+      {LCTX_REF_TRACES, NULL},    {LCTX_REF_SPAWNS, NULL},    {LCTX_REF_AFTERS, NULL},
+      {LCTX_REF_NODES, NULL},     {LCTX_REF_SHARED, NULL},    {LCTX_REF_HOOKS, NULL},
+      {LCTX_REF_OWNERS, "k"},
   };
   for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
     lua_newtable(L);
@@ -152,6 +154,7 @@ static lctx_state* make_state(lua_State* L) {
   *S = (lctx_state){.alarm_ns = CTX_NEVER,
                     .armed_ns = CTX_NEVER,
                     .end_ns = CTX_NEVER,
+                    .driven = LCTX_NOT_DRIVEN,
                     .wake_fd = -1,
                     .poll_fd = -1};
   for (int i = 0; i < LCTX_REF_COUNT; i++) S->ref[i] = LUA_NOREF;
@@ -302,12 +305,14 @@ static void open_state(lua_State* L) {
   lctx_open_quiet(L, S);
   lctx_open_tasks(L, S);
   lctx_open_wait(L, S);
+  lctx_open_await(L, S);
   lctx_open_queue(L, S);
   lctx_open_semaphore(L, S);
   lctx_open_group(L, S);
   lctx_open_failure(L, S);
   lctx_open_live(L, S);
   lctx_open_turn(L, S);
+  lctx_open_wrap(L, S);
   lctx_open_host(L, S);
   /* Only a state that is whole goes into the registry. */
   lua_setiuservalue(L, -2, 1);

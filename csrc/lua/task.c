@@ -10,6 +10,7 @@
 #include "tasks.h"
 #include "traceback.h"
 #include "where.h"
+#include "wrap.h"
 
 enum { UV_RESULTS = 1 }; /* packed, or the failure */
 
@@ -171,7 +172,7 @@ static int task_wait(lua_State* L) {
   lctx_handle* h = check(L, 1);
   lctx_context* c = lua_isnoneornil(L, 2) ? NULL : lctx_checkcontext(L, 2, "c");
   if (is_over(L, h)) return push_results(L, S, h, 1);
-  if (h->task == S->current && h->task->co == L) {
+  if (h->task == S->current && h->task->co == lctx_waiting_coroutine(L, S)) {
     return lctx_error(L, S, "a task cannot wait for itself: it would wait for ever");
   }
   lua_settop(L, 2);

@@ -13,6 +13,7 @@
 #include "results.h"
 #include "turn.h"
 #include "where.h"
+#include "wrap.h"
 
 /* -- Who waits ----------------------------------------------------------------------------- */
 
@@ -27,25 +28,51 @@ static bool in_finalizer(lua_State* L) {
   return false;
 }
 
-static bool is_current(lua_State* L, const lctx_state* S) {
-  return S->current != NULL && S->current->co == L;
+static bool is_current(const lua_State* co, const lctx_state* S) {
+  return S->current != NULL && S->current->co == co;
+}
+
+/* Whether the function of this level is the __close of its first argument. */
+static bool is_close(lua_State* L, lua_Debug* ar) {
+  int top = lua_gettop(L);
+  bool closes = lua_checkstack(L, 4) && lua_getinfo(L, "f", ar) && lua_getlocal(L, ar, 1) != NULL &&
+                luaL_getmetafield(L, -1, "__close") != LUA_TNIL && lua_rawequal(L, top + 1, -1);
+  lua_settop(L, top);
+  return closes;
+}
+
+/* Whether the coroutine, which cannot yield, is being closed: then no function of its own is on its
+ * stack any more, and the first there is that of a <close> variable. */
+static bool is_being_closed(lua_State* L) {
+  lua_Debug ar, bottom;
+  bool calls_back = false;
+  int level = 0;
+  for (; lua_getstack(L, level, &ar); level++) {
+    bottom = ar;
+    if (level > 0 && lua_getinfo(L, "S", &ar) && *ar.what == 'C') calls_back = true;
+  }
+  return level > 0 && (!calls_back || is_close(L, &bottom));
 }
 
 /* Why the running coroutine cannot wait, and what to do; NULL if it can. */
 static const char* obstacle(lua_State* L, lctx_state* S) {
   static const char finalizer[] = "in a finalizer (__gc); start a task there with ctx.go";
+  lua_State* co = lctx_waiting_coroutine(L, S);
   if (S->closed) return "since the Lua state is closing";
-  if (S->starting != NULL && S->starting->co == L) {
+  if (S->starting != NULL && S->starting->co == co) {
     return "in the start function of ctx.await; wait before or after it";
   }
-  bool main = L == S->main;
-  if (!main && !lua_isyieldable(L)) {
-    if (in_finalizer(L)) return finalizer;
+  bool main = co == S->main;
+  if (!main && !lua_isyieldable(co)) {
+    if (in_finalizer(co)) return finalizer;
+    if (is_being_closed(co)) {
+      return "in a coroutine that is being closed; what it waits for goes on without it";
+    }
     return "inside a C function that calls back (such as table.sort or string.gsub), or "
            "a metamethod; wait before it, or start a task with ctx.go";
   }
-  if (!main || is_current(L, S)) return NULL;
-  if (in_finalizer(L)) return finalizer;
+  if (!main || is_current(co, S)) return NULL;
+  if (in_finalizer(co)) return finalizer;
   if (!S->draining && !lctx_in_loop(L, S)) return NULL;
   return "on the main thread while the loop runs (in a luv callback, for one); start "
          "a task with ctx.go(fn) and wait in that";
@@ -63,8 +90,9 @@ static void check_wait(lua_State* L, lctx_state* S, const char* what) {
 /* The record of the running coroutine, for a wait in `what`; or an error if it cannot wait. */
 lctx_task* lctx_waiter(lua_State* L, lctx_state* S, const char* what) {
   check_wait(L, S, what);
-  if (is_current(L, S)) return S->current;
-  return lctx_task_new(L, S, L == S->main ? LCTX_MAIN : LCTX_FOREIGN);
+  lua_State* co = lctx_waiting_coroutine(L, S);
+  if (is_current(co, S)) return S->current;
+  return lctx_task_new(L, S, co == S->main ? LCTX_MAIN : LCTX_FOREIGN, co);
 }
 
 /* core.check_wait(c, what): raises where the public function of that name could not wait, before it
@@ -128,14 +156,13 @@ static int resumed(lua_State* L, int status, lua_KContext context) {
   return waited(L, S, outcome);
 }
 
-static bool woken(lctx_state* S, void* arg) {
+bool lctx_is_woken(lctx_state* S, void* arg) {
   (void)S;
   return ((lctx_task*)arg)->outcome != LCTX_NOTHING;
 }
 
-/* The main thread's way: runs the loop until the record is woken. */
-static int wait_in_loop(lua_State* L, lctx_state* S, lctx_task* t) {
-  enum lctx_driven driven = lctx_drive(L, S, woken, t);
+/* The main thread's way: it has run the loop until the record was woken, or nothing could do so. */
+static int driven_to(lua_State* L, lctx_state* S, lctx_task* t, enum lctx_driven driven) {
   if (driven != LCTX_OVER) {
     lctx_unpark(t);
     lctx_undo(L, t);
@@ -150,6 +177,17 @@ static int wait_in_loop(lua_State* L, lctx_state* S, lctx_task* t) {
   lctx_list_remove(&t->link);
   t->state = LCTX_RUNNING;
   return resumed(L, LUA_YIELD, (lua_KContext)t);
+}
+
+/* The same in the body of a generator over which the main thread iterates, and which has yielded to that
+ * meanwhile. */
+static int resumed_by_main(lua_State* L, int status, lua_KContext context) {
+  lctx_task* t = (lctx_task*)context;
+  lctx_state* S = t->S;
+  if (S->driven == LCTX_NOT_DRIVEN) return resumed(L, status, context);
+  enum lctx_driven driven = (enum lctx_driven)S->driven;
+  S->driven = LCTX_NOT_DRIVEN;
+  return driven_to(L, S, t, driven);
 }
 
 /* Registers the record with what may wake it. 0, or the core's error, with nothing registered. */
@@ -203,9 +241,14 @@ int lctx_park_task(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* w
   t->state = LCTX_PARKED;
   S->parked++;
   if (wait->kind->external) S->external++;
-  if (t->kind == LCTX_MAIN) return wait_in_loop(L, S, t);
-  if (!S->draining && woken_early(L, S, t)) return resumed(L, LUA_YIELD, (lua_KContext)t);
-  return lua_yieldk(L, 0, (lua_KContext)t, resumed);
+  if (L == S->main && t->kind == LCTX_MAIN) {
+    return driven_to(L, S, t, lctx_drive(L, S, lctx_is_woken, t));
+  }
+  if (t->kind != LCTX_MAIN && !S->draining && woken_early(L, S, t)) {
+    return resumed(L, LUA_YIELD, (lua_KContext)t);
+  }
+  lctx_generator_waits(L, S, t);
+  return lua_yieldk(L, 0, (lua_KContext)t, t->kind == LCTX_MAIN ? resumed_by_main : resumed);
 }
 
 int lctx_park(lua_State* L, lctx_state* S, const lctx_wait* wait) {
@@ -259,165 +302,8 @@ static int wait_sleep(lua_State* L) {
   return lctx_park(L, S, &wait);
 }
 
-/* -- ctx.await: the wait for anything else ---------------------------------------------------------- */
-
-enum { AWAIT_C = 1, AWAIT_START, AWAIT_FREE, AWAIT_TOP = AWAIT_FREE };
-/* Of resolve: the block of the task's record, its ticket and its index in that, what frees a value. */
-enum { RESOLVE_BLOCK = 1, RESOLVE_TICKET, RESOLVE_FREE };
-
-static lua_Integer ticket_of(const lctx_task* t) {
-  return (lua_Integer)(t->ticket * LCTX_BLOCK + lctx_index(t));
-}
-
-/* Whether the `n` arguments of resolve must not get lost with the stack of a coroutine that is closed
- * before it runs on: somebody frees them, or they may be luv's handles. */
-static bool are_precious(lua_State* L, int n) {
-  if (!lua_isnil(L, lua_upvalueindex(RESOLVE_FREE))) return true;
-  for (int i = 1; i <= n; i++) {
-    if (lua_type(L, i) == LUA_TUSERDATA) return true;
-  }
-  return false;
-}
-
-static bool is_late(lua_State* L, lctx_task* t) {
-  if (ticket_of(t) != lua_tointeger(L, lua_upvalueindex(RESOLVE_TICKET)) ||
-      t->outcome != LCTX_NOTHING)
-    return true;
-  if (t->state < LCTX_PARKING) return false; /* in start, which is free to end the context, too */
-  if (lctx_is_gone(t)) {
-    lctx_task_closed(L, t);
-    return true;
-  }
-  ctx_t* c = t->watcher.c; /* NULL once the watcher is to be called */
-  return c == NULL || ctx_err(c) != 0;
-}
-
-/* resolve(…): ends the wait with these values. What comes too late is dropped, and what it brought
- * is freed (traps L15). */
-static int resolve(lua_State* L) {
-  lctx_block* block = (lctx_block*)lua_touserdata(L, lua_upvalueindex(RESOLVE_BLOCK));
-  lua_Integer ticket = lua_tointeger(L, lua_upvalueindex(RESOLVE_TICKET));
-  lctx_task* t = &block->tasks[ticket % LCTX_BLOCK];
-  lctx_state* S = t->S;
-  if (S->closed) return 0;
-  int n = lua_gettop(L);
-  bool precious = are_precious(L, n), late = is_late(L, t);
-  /* To make room may run finalizers, which resolve, too, or end the wait. */
-  while (!late && (precious || lctx_needs_packing(t)) && lctx_make_room(L, t, n))
-    late = is_late(L, t);
-  if (late) {
-    lua_pushvalue(L, lua_upvalueindex(RESOLVE_FREE));
-    lua_insert(L, 1);
-    lctx_hook(L, S, "drop", n + 1, 0);
-  } else if (precious) {
-    lua_pushvalue(L, lua_upvalueindex(RESOLVE_FREE));
-    lctx_pack(L, t, n);
-    lctx_wake(t, LCTX_VALUES);
-  } else {
-    lctx_hand_over(L, t, n);
-    lctx_wake(t, LCTX_VALUES);
-  }
-  if (!S->draining) lctx_settle(L, S);
-  return 0;
-}
-
-/* Calls off what start began, by what it returned. */
-static void abort_work(lua_State* L, lctx_state* S) {
-  lua_pushvalue(L, AWAIT_START);
-  if (lua_isnil(L, -1)) {
-    lua_pop(L, 1);
-  } else {
-    (void)lctx_hook(L, S, "abort", 1, 0);
-  }
-}
-
-/* The coroutine will not go on: what it has been given is freed, and the work called off, which is
- * also how a handle is closed that has done its work. */
-static void undo_await(lua_State* L, lctx_task* t) {
-  t->outcome = LCTX_ENDED; /* what comes now is late */
-  if (lctx_take_packed(L, t)) lctx_drop_packed(L, t->S);
-  if (t->listed) {
-    (void)lctx_pushplace(L, t, LCTX_PLACE_LIST);
-    (void)lctx_hook(L, t->S, "abort", 1, 0);
-  }
-}
-
-static int awaited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
-  if (outcome == LCTX_VALUES) return lua_gettop(L) - AWAIT_TOP;
-  lua_settop(L, AWAIT_TOP);
-  abort_work(L, S);
-  return lctx_pushended(L, S, AWAIT_C);
-}
-
-/* Pushes start and a resolve for it that set_resolve makes good: what can fail comes before there
- * is a record that would be lost. */
-static void push_start(lua_State* L) {
-  lua_pushvalue(L, AWAIT_START);
-  lua_pushnil(L);
-  lua_pushnil(L);
-  lua_pushvalue(L, AWAIT_FREE);
-  lua_pushcclosure(L, resolve, 3);
-}
-
-static void set_resolve(lua_State* L, lctx_task* t) {
-  lctx_pushblock(L, t);
-  lua_setupvalue(L, -2, RESOLVE_BLOCK);
-  lua_pushinteger(L, ticket_of(t));
-  lua_setupvalue(L, -2, RESOLVE_TICKET);
-}
-
-/* Calls start(resolve), which are on top, and which may raise: then the wait never was. Leaves what
- * it returned. */
-static void call_start(lua_State* L, lctx_task* t) {
-  t->outcome = LCTX_NOTHING;
-  t->state = LCTX_STARTING;
-  t->packed = false;
-  set_resolve(L, t);
-  lctx_task* outer = t->S->starting;
-  t->S->starting = t;
-  int status = lctx_enter_plain(L, 1, 1);
-  t->S->starting = outer;
-  t->state = LCTX_RUNNING;
-  if (status != LUA_OK) {
-    bool packed = lctx_take_packed(L, t);
-    lctx_leave(t);
-    if (packed) lctx_drop_packed(L, t->S);
-    lua_error(L);
-  }
-  lua_replace(L, AWAIT_START);
-}
-
-/* ctx.await(c, start [, free]) → the values given to resolve, or nil and c:err() */
-static int wait_await(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
-  lctx_context* c = lctx_checkcontext(L, AWAIT_C, "c");
-  lctx_checkfn(L, AWAIT_START, "start");
-  if (!lua_isnoneornil(L, AWAIT_FREE)) lctx_checkfn(L, AWAIT_FREE, "free");
-  lua_settop(L, AWAIT_TOP);
-  if (ctx_err(c->c) != 0) return lctx_pushended(L, S, AWAIT_C);
-  push_start(L);
-  lctx_task* t = lctx_waiter(L, S, "ctx.await");
-  call_start(L, t);
-  if (t->outcome != LCTX_NOTHING) {
-    bool packed = lctx_take_packed(L, t);
-    lctx_leave(t);
-    if (packed) lctx_unpack(L);
-    return awaited(L, S, LCTX_VALUES);
-  }
-  if (!lua_isnil(L, AWAIT_START)) {
-    lua_pushvalue(L, AWAIT_START);
-    lctx_put(L, t, LCTX_PLACE_LIST);
-    t->listed = true;
-  }
-  static const lctx_wait_kind kind = {
-      .waited = awaited, .undo = undo_await, .abort = abort_work, .external = true};
-  lctx_wait wait = {
-      .kind = &kind, .what = "ctx.await", .c = c, .context = AWAIT_C, .due_ns = CTX_NEVER};
-  return lctx_park_task(L, S, t, &wait);
-}
-
 void lctx_open_wait(lua_State* L, lctx_state* S) {
   static const luaL_Reg functions[] = {
-      {"sleep", wait_sleep}, {"await", wait_await}, {"check_wait", core_check_wait}, {NULL, NULL}};
+      {"sleep", wait_sleep}, {"check_wait", core_check_wait}, {NULL, NULL}};
   lctx_register(L, S, functions);
 }

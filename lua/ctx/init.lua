@@ -40,6 +40,7 @@ local ctx = {
   go = core.go,
   sleep = core.sleep,
   await = core.await,
+  wrap = core.wrap,
   debug = core.debug,
   counters = core.counters,
   set_report = report.set,

@@ -14,6 +14,8 @@ end
 
 shared.report = shared.report or to_stderr
 shared.refusals = shared.refusals or {}
+-- The traceback of the generator that raised this object.
+shared.inner = shared.inner or setmetatable({}, { __mode = "k" })
 shared.told = shared.told or setmetatable({}, { __mode = "k" })
 
 --- Of each line that has lost cancels, how many it lost; of all others, once there are too many.
@@ -44,8 +46,24 @@ report.describe = describe
 function report.full(err, trace)
   local kept = type(err) == "table" and rawget(err, "traceback")
   trace = trace or type(kept) == "string" and kept
+  local inner = err ~= nil and shared.inner[err]
+  if inner then
+    trace = trace and inner .. "\nwhich was iterated here:\n" .. trace or inner
+  end
   return trace and describe(err) .. "\n" .. trace or describe(err)
 end
+
+--- What a generator of ctx.wrap raises in the coroutine that iterates: a text with the generator's
+--- traceback; an object as it is, whose traceback goes to the report.
+core.hook("generator_failed", function(err, trace)
+  if type(err) == "string" then
+    return err .. "\n" .. trace
+  elseif err == nil then
+    return errors.raised(nil, trace)
+  end
+  shared.inner[err] = trace
+  return err
+end)
 
 --- What the reporter raises has nowhere to go: a report of a failed report would fail, too.
 local function send(message, kind)
@@ -150,6 +168,17 @@ function report.tell_counts()
     end
   end
 end
+
+--- Values that a coroutine yields when the scheduler has resumed it, after a wait, come to nobody.
+core.hook("dropped", function(co)
+  local info = debug.getinfo(co, 1, "Sl")
+  local where = info and ("%s:%d"):format(info.short_src, info.currentline) or "?"
+  if not shared.refusals[where] then
+    shared.refusals[where] = true
+    send(where .. ": a coroutine that had waited yielded values, and nobody gets them: in place of "
+      .. "coroutine.wrap use ctx.wrap\n" .. core.traceback(co), "coroutine")
+  end
+end)
 
 --- A loop that does not look at what its waits return would have stopped all others: the scheduler
 --- makes it wait, and each such line is told once.

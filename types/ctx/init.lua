@@ -110,6 +110,16 @@ function ctx.with(c, cancel, fn) end
 ---@nodiscard
 function ctx.key(name) end
 
+---A generator whose body may wait: `for value in ctx.wrap(fn) do`. A wait in `fn` is one of the
+---coroutine that iterates.
+---@param fn fun(...): ...
+---@return fun(...): ... next
+---@return nil state
+---@return nil control
+---@return any closing  closes the body when the loop is left
+---@nodiscard
+function ctx.wrap(fn) end
+
 ---The clock of deadlines, in ms. Its zero means nothing.
 ---@return number ms
 ---@nodiscard

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+#include "wrap.h"
+
+#include "enter.h"
+#include "traceback.h"
+#include "where.h"
+
+static const char generator_tag = 0;
+
+enum { UP_GENERATOR = LCTX_UP_STATE + 1 }; /* of the function that iterates */
+
+static bool is_body(const lctx_generator* g, const lua_State* L) {
+  return g != NULL && g->co == L;
+}
+
+lua_State* lctx_waiting_coroutine(lua_State* L, lctx_state* S) {
+  for (lctx_generator* g = S->generator; is_body(g, L) && lua_isyieldable(L); g = g->outer) {
+    L = g->iterator;
+  }
+  return L;
+}
+
+void lctx_generator_waits(lua_State* L, lctx_state* S, lctx_task* t) {
+  lctx_generator* g = S->generator;
+  if (!is_body(g, L)) return;
+  g->waiting = true;
+  g->t = t;
+}
+
+/* The body has raised. Raises its error in the iterator, with the traceback of the body: see the hook. */
+static int failed(lua_State* L, lctx_state* S, lctx_generator* g) {
+  lua_settop(L, 0);
+  lctx_traceback(L, g->co, NULL, 0);
+  (void)lua_resetthread(g->co); /* its <close> variables, which may change the error */
+  lua_xmove(g->co, L, 1);
+  lua_settop(g->co, 0);
+  lua_insert(L, 1);
+  lua_pushvalue(L, 1);
+  lua_insert(L, 1);
+  if (!lctx_hook(L, S, "generator_failed", 2, 1)) lua_settop(L, 1);
+  return lua_error(L);
+}
+
+static int relayed(lua_State* L, int status, lua_KContext context);
+
+/* Resumes the body with the `nargs` values on top; returns what it yields, or returns. While it waits
+ * the iterator does: on the main thread by running the loop. */
+static int go_on(lua_State* L, lctx_state* S, lctx_generator* g, int nargs) {
+  for (;; nargs = 0) {
+    int nresults = 0;
+    if (!lua_checkstack(g->co, nargs + LUA_MINSTACK)) return luaL_error(L, "too many arguments");
+    lua_xmove(L, g->co, nargs);
+    g->iterator = L;
+    g->outer = S->generator;
+    g->waiting = false;
+    S->generator = g;
+    int status = lua_resume(g->co, L, nargs, &nresults);
+    S->generator = g->outer;
+    if (status == LUA_YIELD && g->waiting) {
+      lua_settop(L, 0);
+      if (L == S->main) {
+        S->driven = (int8_t)lctx_drive(L, S, lctx_is_woken, g->t);
+        continue;
+      }
+      lctx_generator_waits(L, S, g->t);
+      return lua_yieldk(L, 0, (lua_KContext)g, relayed);
+    }
+    g->busy = false;
+    if (status > LUA_YIELD) return failed(L, S, g);
+    luaL_checkstack(L, nresults, "too many results");
+    lua_xmove(g->co, L, nresults);
+    return nresults;
+  }
+}
+
+static int relayed(lua_State* L, int status, lua_KContext context) {
+  (void)status;
+  lctx_generator* g = (lctx_generator*)context;
+  return go_on(L, lctx_upstate(L), g, lua_gettop(L));
+}
+
+/* What ctx.wrap returns first: the function that the generic `for` calls. */
+static int generator_next(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lctx_generator* g = (lctx_generator*)lua_touserdata(L, lua_upvalueindex(UP_GENERATOR));
+  if (g->busy) {
+    return lctx_error(L, S, "ctx.wrap: this generator %s already",
+                      g->waiting ? "waits for another coroutine" : "is running");
+  }
+  if (lua_status(g->co) == LUA_OK && lua_gettop(g->co) == 0) {
+    return lctx_error(L, S, "ctx.wrap: this generator is over");
+  }
+  int nargs = lua_gettop(L);
+  if (!lua_checkstack(g->co, nargs + LUA_MINSTACK)) return luaL_error(L, "too many arguments");
+  g->busy = true;
+  return go_on(L, S, g, nargs);
+}
+
+/* Closes the body, as coroutine.close does. While it waits only the end of the iterator does so: that
+ * one would be left alone with a wait that is nobody's. */
+static int generator_close(lua_State* L) {
+  lctx_generator* g = (lctx_generator*)lua_touserdata(L, 1);
+  if (g == NULL || lua_rawlen(L, 1) < sizeof *g || g->tag != &generator_tag) {
+    lctx_typeerror(L, 1, "generator", "a generator of ctx.wrap");
+  }
+  bool iterated = g->busy && (!g->waiting || lua_status(g->iterator) == LUA_YIELD);
+  if (iterated) return lctx_error(L, lctx_upstate(L), "ctx.wrap: this generator is running");
+  g->busy = g->waiting = false;
+  int status = lua_resetthread(g->co);
+  if (status != LUA_OK) lua_xmove(g->co, L, 1);
+  lua_settop(g->co, 0);
+  return status == LUA_OK ? 0 : lua_error(L);
+}
+
+/* ctx.wrap(fn) → a function, nil, nil, and what closes the generator: for the generic `for` */
+static int core_wrap(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lctx_checkfn(L, 1, "fn");
+  lua_settop(L, 1);
+  lua_pushlightuserdata(L, S);
+  lctx_generator* g = (lctx_generator*)lua_newuserdatauv(L, sizeof *g, 1);
+  *g = (lctx_generator){.tag = &generator_tag};
+  g->co = lua_newthread(L);
+  lua_setiuservalue(L, 3, 1);
+  if (lua_gethook(L) != NULL) lctx_inherit_hook(L, S, g->co);
+  lua_pushvalue(L, 1);
+  lua_xmove(L, g->co, 1);
+  lctx_pushref(L, S, LCTX_REF_GENERATOR);
+  lua_setmetatable(L, 3);
+  lua_pushvalue(L, 3);
+  lua_insert(L, 2);
+  lua_pushcclosure(L, generator_next, 2);
+  lua_insert(L, 2);
+  lua_pushnil(L);
+  lua_pushnil(L);
+  lua_rotate(L, 3, 2);
+  return 4;
+}
+
+void lctx_open_wrap(lua_State* L, lctx_state* S) {
+  static const luaL_Reg functions[] = {{"wrap", core_wrap}, {NULL, NULL}};
+  static const luaL_Reg methods[] = {{NULL, NULL}};
+  static const luaL_Reg metamethods[] = {{"__close", generator_close}, {NULL, NULL}};
+  static const lctx_class class = {.name = "ctx.generator",
+                                   .ref = LCTX_REF_GENERATOR,
+                                   .methods = methods,
+                                   .metamethods = metamethods};
+  lctx_register(L, S, functions);
+  lctx_open_class(L, S, &class);
+}

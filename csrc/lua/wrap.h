@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LCTX_WRAP_H
+#define LCTX_WRAP_H
+
+/* Generators: coroutines whose plain yields give values to the coroutine that iterates, and whose waits
+ * are that one's waits. The body of a generator has no record of its own: it yields to the iterator,
+ * which yields on, up to the scheduler; and what wakes the iterator is handed down the same way.
+ *
+ * S->generator is the innermost one whose body runs: set before a body is resumed, put back behind
+ * it, so that it is right whatever else runs meanwhile. */
+#include "lctx.h"
+
+#pragma GCC visibility push(hidden)
+
+struct lctx_generator {
+  const void* tag;
+  lua_State *co,
+      *iterator;         /* its body; the coroutine that iterates, while the body runs or waits */
+  lctx_generator* outer; /* whose body iterates */
+  lctx_task* t;          /* the record of its wait */
+  bool busy, waiting;    /* its body runs or waits; it waits */
+};
+
+/* The coroutine that waits when L does: L itself, or where L is the body of a generator the one that
+ * iterates; or the first on the way there that cannot yield. */
+lua_State* lctx_waiting_coroutine(lua_State* L, lctx_state* S);
+/* The body of a generator, if L is one, is about to yield for a wait. */
+void lctx_generator_waits(lua_State* L, lctx_state* S, lctx_task* t);
+void lctx_open_wrap(lua_State* L, lctx_state* S);
+
+#pragma GCC visibility pop
+
+#endif
