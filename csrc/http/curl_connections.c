@@ -126,7 +126,8 @@ static void name_all(hcurl_pool* p) {
   }
 }
 
-/* Nothing can be read from it or sent on it any more, and libcurl sees that. */
+/* Nothing can be read from it any more, and libcurl sees that. What libcurl sends to end TLS may go out:
+ * that it could not would become the error of the request for which it looks. */
 void hcurl_spoil(hcurl_connection* c) {
   char bytes[DRAINED];
   if (c->spoiled) return;
@@ -134,7 +135,7 @@ void hcurl_spoil(hcurl_connection* c) {
   c->pool->spoiled++;
   set_idle(c, false);
   make_restless(c);
-  (void)shutdown(c->fd, SHUT_RDWR);
+  (void)shutdown(c->fd, SHUT_RD);
   for (int i = 0; i < MOST_DRAINS && recv(c->fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0;) i++;
 }
 

@@ -66,7 +66,7 @@ struct hcurl_connection {
   bool wanted;      /* libcurl watches it */
   bool registered;  /* in the epoll descriptor */
   bool idle;        /* nobody has it: whatever comes spoils it */
-  bool spoiled;     /* shut down by us: it is not used again */
+  bool spoiled;     /* it is not used again; see hcurl_spoil */
   bool restless;    /* in the pool's list of those to settle */
   bool multiplexed; /* HTTP/2: of several transfers, and bytes may come at any time */
   bool going_away;  /* HTTP/2: GOAWAY has come; streams beyond `last_stream` were not processed */
@@ -223,7 +223,7 @@ bool hcurl_take_connection(hcurl_transfer* t, int port);
 /* The transfer has no connection any more. */
 void hcurl_leave_connection(hcurl_transfer* t);
 
-/* Shuts an idle connection down. */
+/* It is not used again: libcurl closes it when it looks. */
 void hcurl_spoil(hcurl_connection* c);
 
 /* libcurl watches it, or no more. */

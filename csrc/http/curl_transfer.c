@@ -17,12 +17,10 @@ static void forget_changed(hcurl_transfer* t) {
   t->in_changed = false;
 }
 
-/* libcurl before 8.1 keeps the frame that resets a stream of HTTP/2 until it has more to send. If no
- * other transfer is on that connection, it is closed instead: then the peer hears of it. */
+/* libcurl may keep the frame that resets a stream of HTTP/2 until it has more to send (seen with 7.88 and
+ * 8.14). If no other transfer is on that connection, it is closed instead: then the peer hears of it. */
 static void tell_peer(hcurl_transfer* t) {
-  if (!t->done && curl_version_info(CURLVERSION_NOW)->version_num < 0x080100) {
-    (void)curl_easy_setopt(t->easy, CURLOPT_FORBID_REUSE, 1L);
-  }
+  if (!t->done) (void)curl_easy_setopt(t->easy, CURLOPT_FORBID_REUSE, 1L);
 }
 
 void hcurl_stop(hcurl_transfer* t) {

@@ -72,6 +72,35 @@ describe("the HTTP client", function()
     end)
   end)
 
+  -- libcurl tells kept connections apart by the certificate's file alone.
+  it("notices a key that does not fit, also beside a kept connection", function()
+    run(function(root, _, url)
+      local own <close> = client.new { ca = dir .. "ca.pem", cert = dir .. "client.pem" }
+      for _ = 1, 2 do
+        local got = assert(own:get(root, url("client", "/peer"), { key = dir .. "client.key" }))
+        assert.equal("client", got.body)
+        for _, wrong in ipairs { dir .. "good.key", dir .. "none.key" } do
+          local none, err = own:get(root, url("client", "/peer"), { key = wrong })
+          assert.is_nil(none)
+          assert.is_true(errors.is(err, client.ETLS), tostring(err))
+        end
+      end
+    end)
+  end)
+
+  it("does not use a connection again on which something came meanwhile", function()
+    run(function(root, node, url)
+      local own <close> = client.new { ca = dir .. "ca.pem" }
+      for _, method in ipairs { "GET", "POST" } do
+        assert.equal("in time", assert(own:get(root, url("good", "/late"))).body)
+        assert.equal("late", node:line(root))
+        local got = assert(own:request(root, { url = url("good", "/"), method = method,
+          body = method == "POST" and "order" or nil }))
+        assert.equal(method, got.headers["x-method"])
+      end
+    end)
+  end)
+
   it("says so when the other side speaks no TLS, or the CA's file is not there", function()
     run(function(root, node, url)
       local got, err = client.get(root, ("https://localhost:%d/"):format(node.ports.http))
@@ -100,9 +129,12 @@ describe("the HTTP client", function()
       for i = 1, 30 do
         assert.equal("body " .. i, assert(tasks[i]:wait(root)).body)
       end
-      assert(client.get(root, url("http2", "/hang?"), { ca = dir .. "ca.pem", http_version = "1.1",
-        method = "OPTIONS", idle = 1 }) == nil)
+      local c, cancel <close> = ctx.with_cancel(root)
+      local hanging = ctx.go(client.get, c, url("http2", "/hang?"), { ca = dir .. "ca.pem",
+        http_version = "1.1", method = "OPTIONS" })
       assert.equal("hanging", node:line(root)) -- and no other session before that
+      cancel()
+      assert.is_nil((hanging:wait(root)))
     end)
   end)
 

@@ -21,6 +21,11 @@ function answer(request, response) {
   } else if (path === '/reset') {
     response.write('half')
     setImmediate(() => (request.stream ? request.stream.close(2) : request.socket.resetAndDestroy()))
+  } else if (path === '/late') { // and then an answer that nobody has asked for
+    response.on('finish', () => setImmediate(() => {
+      request.socket.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil', () => say('late'))
+    }))
+    response.end('in time')
   } else if (path === '/large') {
     response.end(Buffer.alloc(8 * 1024 * 1024, 'x'))
   } else if (path === '/peer') {

@@ -11,11 +11,12 @@ local semaphore = require "ctx.semaphore"
 
 local lookups = {}
 
-local LIMIT, LATE_MS = 32, 10000
+local LIMIT = 32
 
 -- The threads are the process's: one account for all clients.
 local shared = core.shared("ctx.http.lookups")
 shared.permits = shared.permits or semaphore.new(LIMIT)
+shared.late_ms = shared.late_ms or 10000
 shared.late = shared.late or {} -- when the permits of what was given up come back, the first first
 
 --- Threads do not heed a clock that is moved by hand.
@@ -64,7 +65,7 @@ end
 
 --- Nobody waits for it any more, and it is not over.
 function lookups.give_up()
-  shared.late[#shared.late + 1] = now() + LATE_MS
+  shared.late[#shared.late + 1] = now() + shared.late_ms
   if #shared.late == 1 then
     give_back()
   end
