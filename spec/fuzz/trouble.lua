@@ -160,6 +160,17 @@ operations["trouble.collect"] = function(play)
   collectgarbage(play:pick { "collect", "step", "incremental", "generational", "collect" })
 end
 
+--- Lets go of what a call has given.
+local function release(name, result)
+  if type(result) == "table" and type(result.close) == "function" then
+    result:close()
+  elseif name:find("fs_open$") or name:find("fs_mkstemp$") then
+    luv.fs_close(result)
+  elseif name:find("fs_opendir$") then
+    luv.fs_closedir(result)
+  end
+end
+
 --- Any public function or method with any arguments.
 operations["trouble.nonsense"] = function(play)
   local declared = play.declared[play:pick(play.nonsense_names[play.names])]
@@ -174,10 +185,15 @@ operations["trouble.nonsense"] = function(play)
   for i = 1, arguments.n do
     arguments[i] = play:value()
   end
+  local result
   if declared.method and not play:chance(8) then
-    return fn(self, table.unpack(arguments, 1, arguments.n))
+    result = fn(self, table.unpack(arguments, 1, arguments.n))
+  else
+    result = fn(table.unpack(arguments, 1, arguments.n))
   end
-  return fn(table.unpack(arguments, 1, arguments.n))
+  if result then
+    release(declared.name, result)
+  end
 end
 
 -- -- luv ------------------------------------------------------------------------------------------

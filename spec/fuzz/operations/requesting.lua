@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- ctx.http's client: to servers of this round, to listeners that do not speak HTTP, to nobody.
+local ctx = require "ctx"
 local http = require "ctx.http"
 
 local operations, classes = {}, {}
@@ -55,9 +56,18 @@ end
 classes["ctx.http.Client"] = { make = client, retire = function(_, made) made:close() end }
 classes["ctx.http.ClientResponse"] = {
   make = function(play)
-    local options = options_of(play)
-    options.stream = true
-    return judge(play, http.get(play:brief(), url_of(play), options))
+    local server <close> = http.server {
+      handler = function(req, res)
+        res:write(req.ctx, "piece")
+        return res:finish(req.ctx, ("b"):rep(play.random(300000)))
+      end,
+    }
+    server:listen("127.0.0.1", 0)
+    ctx.go(server.serve, server, play.root)
+    local c, cancel = ctx.with_timeout(play.root, 100)
+    play:keep("ctx.Cancel", cancel)
+    local url = ("http://127.0.0.1:%d/"):format(server:address().port)
+    return judge(play, http.get(c, url, { stream = true, high_water = play:pick { 1, 100000 } }))
   end,
   retire = function(_, response) response:close() end,
 }

@@ -36,17 +36,17 @@ local function start_of(play)
         if not timer:is_closing() then
           timer:close()
         end
-        resolve(play:value(), 2)
+        resolve(play:pick { 1, false, "text" }, 2)
         resolve(3)
       end)
       return timer
     elseif kind == 2 then
       return luv.fs_stat(".", function(_, stat) resolve(stat) end)
     elseif kind == 3 then
-      resolve(play:value())
       resolve()
+      resolve(1)
     elseif kind == 4 then
-      ctx.go(function() resolve(luv.new_timer(), play:value()) end)
+      ctx.go(function() resolve(luv.new_timer(), 4) end)
     end
     play.resolve = resolve -- late, if at all
     return play:callback()
@@ -58,7 +58,10 @@ operations["ctx.await"] = function(play)
   if play:chance(2) then
     free = play:callback()
   end
-  ctx.await(play:brief(), start_of(play), free)
+  local got = ctx.await(play:brief(), start_of(play), free)
+  if type(got) == "userdata" and not got:is_closing() then
+    got:close()
+  end
   if play.resolve and play:chance(2) then
     play.resolve(1)
   end
