@@ -4,7 +4,7 @@ enable_testing()
 
 find_library(CTX_LUA_ARCHIVE NAMES liblua5.4.a liblua-5.4.a liblua.a HINTS ${CTX_PC_LUA_LIBRARY_DIRS})
 find_library(CTX_LUV_ARCHIVE NAMES liblua5.4-luv.a)
-find_library(CTX_UV_ARCHIVE NAMES libuv_a.a)
+find_library(CTX_UV_ARCHIVE NAMES libuv_a.a libuv.a)
 
 # One program from one file, over the public headers. Its includes say what it needs: libuv, Lua;
 # when that is not here, the program is left out.
