@@ -117,7 +117,8 @@ local function declared_in(stubs)
   for _, line in ipairs(lines_of(table.unpack(stubs))) do
     class = line:match("^%-%-%-@class ([%w_.]+)") or class
     hidden = hidden or line:find("^%-%-%-@package") or line:find("^%-%-%-@private")
-    local field, kind = line:match("^%-%-%-@field ([%w_]+)%??%s+(%S+)")
+    local field, kind = line:gsub("%sasync fun%(", " fun(")
+      :match("^%-%-%-@field ([%w_]+)%??%s+(%S+)")
     if field then
       fields[class] = fields[class] or {}
       fields[class][field] = kind:find("^fun%(") and "" or false

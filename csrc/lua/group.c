@@ -283,6 +283,7 @@ static int group_close(lua_State* L) {
   if (g->over && g->g.running == 0 && !g->g.limited) return 0;
   lua_settop(L, 2);
   if (g->own != NULL && !S->closed) {
+    lctx_live_remove(S, &g->own->base); /* the wait below may be impossible here */
     lua_getiuservalue(L, 1, LCTX_GROUP_CONTEXT);
     lctx_cancel_context(L, 3, 2);
     lua_settop(L, 2);

@@ -5,42 +5,42 @@
 ---@class ctx.uv
 ---@field Error table       the metatable of the system's errors, for errors.as
 ---@field idle ctx.Error    the cause when nothing moved for the idle time
----@field fs_open fun(c: ctx.Context, path: string, flags?: any, mode?: any): integer?, any
----@field fs_close fun(c: ctx.Context, fd: integer): true?, any
----@field fs_read fun(c: ctx.Context, fd: integer, size: integer, offset?: integer): string?, any
----@field fs_write fun(c: ctx.Context, fd: integer, data: any, offset?: integer): integer?, any
----@field fs_stat fun(c: ctx.Context, path: string): table?, any
----@field fs_fstat fun(c: ctx.Context, fd: integer): table?, any
----@field fs_lstat fun(c: ctx.Context, path: string): table?, any
----@field fs_statfs fun(c: ctx.Context, path: string): table?, any
----@field fs_scandir fun(c: ctx.Context, path: string): table?, any
----@field fs_opendir fun(c: ctx.Context, path: string, entries?: integer): userdata?, any
----@field fs_readdir fun(c: ctx.Context, dir: any): table?, any
----@field fs_closedir fun(c: ctx.Context, dir: any): true?, any
----@field fs_access fun(c: ctx.Context, path: string, mode?: any): boolean?, any
----@field fs_mkdir fun(c: ctx.Context, path: string, mode?: any): true?, any
----@field fs_rmdir fun(c: ctx.Context, path: string): true?, any
----@field fs_mkdtemp fun(c: ctx.Context, template: string): string?, any
----@field fs_mkstemp fun(c: ctx.Context, template: string): integer?, any
----@field fs_unlink fun(c: ctx.Context, path: string): true?, any
----@field fs_rename fun(c: ctx.Context, path: string, new_path: string): true?, any
----@field fs_link fun(c: ctx.Context, path: string, new_path: string): true?, any
----@field fs_symlink fun(c: ctx.Context, path: string, new_path: string, flags?: any): true?, any
----@field fs_copyfile fun(c: ctx.Context, path: string, new_path: string, flags?: any): true?, any
----@field fs_readlink fun(c: ctx.Context, path: string): string?, any
----@field fs_realpath fun(c: ctx.Context, path: string): string?, any
----@field fs_chmod fun(c: ctx.Context, path: string, mode: any): true?, any
----@field fs_fchmod fun(c: ctx.Context, fd: integer, mode: any): true?, any
----@field fs_chown fun(c: ctx.Context, path: string, uid: integer, gid: integer): true?, any
----@field fs_fchown fun(c: ctx.Context, fd: integer, uid: integer, gid: integer): true?, any
----@field fs_lchown fun(c: ctx.Context, path: string, uid: integer, gid: integer): true?, any
----@field fs_utime fun(c: ctx.Context, path: string, atime: number, mtime: number): true?, any
----@field fs_futime fun(c: ctx.Context, fd: integer, atime: number, mtime: number): true?, any
----@field fs_lutime fun(c: ctx.Context, path: string, atime: number, mtime: number): true?, any
----@field fs_fsync fun(c: ctx.Context, fd: integer): true?, any
----@field fs_fdatasync fun(c: ctx.Context, fd: integer): true?, any
----@field fs_ftruncate fun(c: ctx.Context, fd: integer, size: integer): true?, any
----@field fs_sendfile fun(c: ctx.Context, out_fd, in_fd, offset, size): integer?, any
+---@field fs_open async fun(c: ctx.Context, path: string, flags?: any, mode?: any): integer?, any
+---@field fs_close async fun(c: ctx.Context, fd: integer): true?, any
+---@field fs_read async fun(c: ctx.Context, fd, size, offset?): string?, any
+---@field fs_write async fun(c: ctx.Context, fd, data, offset?): integer?, any
+---@field fs_stat async fun(c: ctx.Context, path: string): table?, any
+---@field fs_fstat async fun(c: ctx.Context, fd: integer): table?, any
+---@field fs_lstat async fun(c: ctx.Context, path: string): table?, any
+---@field fs_statfs async fun(c: ctx.Context, path: string): table?, any
+---@field fs_scandir async fun(c: ctx.Context, path: string): table?, any
+---@field fs_opendir async fun(c: ctx.Context, path: string, entries?: integer): userdata?, any
+---@field fs_readdir async fun(c: ctx.Context, dir: any): table?, any
+---@field fs_closedir async fun(c: ctx.Context, dir: any): true?, any
+---@field fs_access async fun(c: ctx.Context, path: string, mode?: any): boolean?, any
+---@field fs_mkdir async fun(c: ctx.Context, path: string, mode?: any): true?, any
+---@field fs_rmdir async fun(c: ctx.Context, path: string): true?, any
+---@field fs_mkdtemp async fun(c: ctx.Context, template: string): string?, any
+---@field fs_mkstemp async fun(c: ctx.Context, template: string): integer?, any
+---@field fs_unlink async fun(c: ctx.Context, path: string): true?, any
+---@field fs_rename async fun(c: ctx.Context, path: string, new_path: string): true?, any
+---@field fs_link async fun(c: ctx.Context, path: string, new_path: string): true?, any
+---@field fs_symlink async fun(c: ctx.Context, path, new_path, flags?): true?, any
+---@field fs_copyfile async fun(c: ctx.Context, path, new_path, flags?): true?, any
+---@field fs_readlink async fun(c: ctx.Context, path: string): string?, any
+---@field fs_realpath async fun(c: ctx.Context, path: string): string?, any
+---@field fs_chmod async fun(c: ctx.Context, path: string, mode: any): true?, any
+---@field fs_fchmod async fun(c: ctx.Context, fd: integer, mode: any): true?, any
+---@field fs_chown async fun(c: ctx.Context, path: string, uid: integer, gid: integer): true?, any
+---@field fs_fchown async fun(c: ctx.Context, fd: integer, uid: integer, gid: integer): true?, any
+---@field fs_lchown async fun(c: ctx.Context, path: string, uid: integer, gid: integer): true?, any
+---@field fs_utime async fun(c: ctx.Context, path: string, atime: number, mtime: number): true?, any
+---@field fs_futime async fun(c: ctx.Context, fd: integer, atime: number, mtime: number): true?, any
+---@field fs_lutime async fun(c: ctx.Context, path, atime, mtime): true?, any
+---@field fs_fsync async fun(c: ctx.Context, fd: integer): true?, any
+---@field fs_fdatasync async fun(c: ctx.Context, fd: integer): true?, any
+---@field fs_ftruncate async fun(c: ctx.Context, fd: integer, size: integer): true?, any
+---@field fs_sendfile async fun(c: ctx.Context, out_fd, in_fd, offset, size): integer?, any
 ---@field [string] ctx.uv.Error  the sentinel of each code: uv.ECONNREFUSED
 local uv = {}
 

@@ -413,6 +413,7 @@ function Server:serve(c)
     end
   end
   self._has_served = true
+  local scope <close> = self -- if the coroutine is closed, nobody would end what has begun
   local _ <close> = owner.claim(name_of(self))
   local over, cancel <close> = ctx.any(c, self._draining)
   over:wait()

@@ -66,6 +66,9 @@ local function fault(name, n, given)
   end
 end
 
+-- What is done in any case.
+local CERTAIN = { fs_close = true, fs_closedir = true }
+
 -- Undoes what came too late. A descriptor that is closed here costs no thread: it is local.
 local FREE = {
   fs_open = function(fd)
@@ -126,7 +129,7 @@ end
 --- than c.
 local function operation_of(name, caller)
   local free = FREE[name]
-  return { caller = caller, free = free and function(ok, ...)
+  return { caller = caller, certain = CERTAIN[name], free = free and function(ok, ...)
     if ok then
       free(...)
     end

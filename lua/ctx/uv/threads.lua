@@ -132,6 +132,7 @@ end
 
 ---@class ctx.uv.Operation
 ---@field free? fun(...)        gets what comes too late, as that of ctx.await
+---@field certain? boolean      it is done, also when its caller has left before it began
 ---@field caller? ctx.Context   its end is that of the caller, though c goes on
 
 --- Waits for an operation on a thread. start(callback) begins it, and answers as luv does: with the
@@ -160,7 +161,7 @@ function threads.await(c, start, operation)
     if not request then
       return resolve(false, refused)
     end
-    job = begin(request)
+    job = begin(not (operation and operation.certain) and request)
     local function abort()
       leave(job)
     end

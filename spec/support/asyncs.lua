@@ -1,0 +1,59 @@
+-- SPDX-License-Identifier: MIT
+--- Every function that may wait, and a way to make each of them wait: for specs of what holds for
+--- all of them. The annotations are the list, `---@async` before a function of a stub in types/, or
+--- `async fun(` in a field; a function that is not made to wait here fails those specs.
+local asyncs = {}
+
+local top = (debug.getinfo(1, "S").source:match("^@(.*)[/\\][^/\\]+$") or ".") .. "/../../"
+
+--- Adds "module Class:method" for each function of one stub that may wait.
+local function add(names, module, path)
+  local marked = false
+  for line in io.lines(path) do
+    local field = line:match("^%-%-%-@field ([%w_]+)%??%s+async fun%(")
+    local name = line:match("^function ([%w_.:]+)%(")
+    if field then
+      names[#names + 1] = module .. " " .. module:match("[%w_]+$") .. "." .. field
+    elseif name and marked then
+      names[#names + 1] = module .. " " .. name
+    end
+    marked = line:find("^%-%-%-@async") ~= nil or marked and line:find("^%-%-%-") ~= nil
+  end
+end
+
+--- The names of all, such as "ctx.uv Stream:read".
+---@return string[]
+function asyncs.annotated()
+  local names = {}
+  local found = assert(io.popen(("cd '%s' && find types -name '*.lua' | sort"):format(top)))
+  for path in found:lines() do
+    local module = path:gsub("^types/", ""):gsub("%.lua$", ""):gsub("/init$", ""):gsub("/", ".")
+    add(names, module, top .. path)
+  end
+  found:close()
+  return names
+end
+
+--- One of them, ready to wait.
+---@class spec.Wait
+---@field call fun(c: ctx.Context): ...  calls it from a line of its own
+---@field wake fun()?                    brings what it waits for; may wait
+---@field tasks? integer                 so many of its own go on when the caller has gone
+---@field close? fun()                   what must be closed at the end
+---@field free? boolean                  it may be called anywhere, as it needs no wait there
+---@field quick? boolean                 it does not wait in a task either, unless it must
+---@field theirs? boolean                what raises is a function of the caller's that it calls
+---@field unchanged? fun(): boolean      whether all is as it was before the call
+---@field handle? userdata               luv's, that must not hold the loop
+
+--- By their names, functions make(root) → such a table.
+---@type table<string, fun(root: ctx.Context): spec.Wait>
+asyncs.made = {}
+
+for _, part in ipairs { "core", "uv", "files", "http" } do
+  for name, make in pairs(require("spec.support.asyncs." .. part)) do
+    asyncs.made[name] = make
+  end
+end
+
+return asyncs
