@@ -12,6 +12,17 @@ enum { LCTX_PATIENCE = 16 };
 
 enum lctx_loop { LCTX_LOOP_EMPTY, LCTX_LOOP_ALIVE, LCTX_LOOP_FAILED };
 
+enum lctx_driven {
+  LCTX_NOT_DRIVEN = -1,
+  LCTX_OVER,
+  LCTX_ASLEEP, /* nothing can happen any more */
+  LCTX_FAILED  /* turn after turn ran out of memory */
+};
+#define LCTX_FAILED_TEXT "not enough memory to run the loop"
+/* Runs the loop until over(S, arg). Raises no error. */
+typedef bool (*lctx_over_fn)(lctx_state* S, void* arg);
+enum lctx_driven lctx_drive(lua_State* L, lctx_state* S, lctx_over_fn over, void* arg);
+
 /* One turn of luv's loop: EMPTY when nothing is left in it that could happen. */
 enum lctx_loop lctx_run_loop(lua_State* L, lctx_state* S, bool block);
 /* Whether there is work for the scheduler or the core. */

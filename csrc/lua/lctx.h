@@ -280,9 +280,12 @@ struct lctx_state {
   int wake_fd, poll_fd;     /* the writing and the reading end; -1: none */
   bool fake;                /* the clock is moved by hand */
   uint64_t fake_ns;
-  uint64_t jump_ns;  /* until then it jumps also while something outside is waited for */
-  uint64_t end_ns;   /* it goes no further; CTX_NEVER: as far as may be */
-  int64_t offset_ns; /* of our time from the system's, after a fake clock ran ahead */
+  uint64_t jump_ns; /* until then it jumps also while something outside is waited for */
+  uint64_t end_ns;  /* it goes no further; CTX_NEVER: as far as may be */
+  /* By the system's clock, when the driver wants to go on, whatever else is ready; 0: it is none. */
+  uint64_t patience_ns;
+  const lctx_task* target; /* what core.drive waits for */
+  int64_t offset_ns;       /* of our time from the system's, after a fake clock ran ahead */
 
   bool debug, closed;
   bool whole; /* everything is there: it has been opened */
@@ -430,16 +433,6 @@ extern const ctx_host_t lctx_host;
 bool lctx_settle(lua_State* L, lctx_state* S);
 /* The same from outside the scheduler, where a handle may have been closed under us. */
 void lctx_rouse(lua_State* L, lctx_state* S);
-enum lctx_driven {
-  LCTX_NOT_DRIVEN = -1,
-  LCTX_OVER,
-  LCTX_ASLEEP, /* nothing can happen any more */
-  LCTX_FAILED  /* turn after turn ran out of memory */
-};
-#define LCTX_FAILED_TEXT "not enough memory to run the loop"
-/* Runs the loop until over(S, arg). Raises no error. */
-typedef bool (*lctx_over_fn)(lctx_state* S, void* arg);
-enum lctx_driven lctx_drive(lua_State* L, lctx_state* S, lctx_over_fn over, void* arg);
 /* True while luv's loop runs, ours or anyone's. */
 bool lctx_in_loop(lua_State* L, lctx_state* S);
 /* Sees to it that other threads can wake the loop. */

@@ -108,6 +108,7 @@ static void finish(lua_State* L, lctx_task* t, int nresults) {
   lctx_state* S = t->S;
   S->tasks--;
   if (t->serial > S->since) S->young--;
+  if (t == S->target) lctx_end_soon(S);
   if (t->group != NULL) {
     lctx_group_task_over(L, t, nresults);
   } else {

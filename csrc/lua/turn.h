@@ -12,6 +12,8 @@
 
 /* The time, a few ms old at most and cheap to read; exact on a hand-moved clock. */
 uint64_t lctx_coarse_ns(const lctx_state* S);
+/* What is driven is over: its driver goes on soon, also if others are always ready. */
+void lctx_end_soon(lctx_state* S);
 /* Whether the loop should have its turn. */
 bool lctx_turn_due(const lctx_state* S);
 /* The loop has had its turn: a coroutine that waited for that goes on in this drain, behind what else

@@ -8,6 +8,7 @@
 #include "alarm.h"
 #include "enter.h"
 #include "gone.h"
+#include "host.h"
 #include "lctx.h"
 #include "record.h"
 #include "results.h"

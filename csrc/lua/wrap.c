@@ -2,6 +2,7 @@
 #include "wrap.h"
 
 #include "enter.h"
+#include "host.h"
 #include "traceback.h"
 #include "where.h"
 

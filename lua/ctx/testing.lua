@@ -30,7 +30,7 @@ local testing = { clock = clocks.new, snapshot = leaks.snapshot }
 
 local GRACE = 10000   -- ms of the hand-moved clock
 local PATIENCE = 2000 -- ms of real time in which no task ends
-local ROUNDS = 100    -- of tasks that others start as they are collected or given up
+local ROUNDS = 20     -- of tasks that others start as they are collected or given up
 
 local function name_of(fn)
   local info = debug.getinfo(fn, "S")
@@ -49,6 +49,7 @@ end
 ---@field failed table?     with what fn raised
 ---@field trace string?
 ---@field stuck string?     every stack, if all tasks were asleep
+---@field restless boolean? tasks were left when their time was over
 ---@field leaks string?
 local Run = {}
 Run.__index = Run
@@ -75,14 +76,16 @@ end
 function Run:wait()
   local began = core.now()
   still.start()
-  for _ = 1, ROUNDS do
-    local left = self.grace - (core.now() - began)
-    local over = core.drive_young(left, self.patience)
+  for round = 1, ROUNDS do
+    self.restless = not core.drive_young(self.grace - (core.now() - began), self.patience)
+    if self.restless or round == ROUNDS then
+      return
+    end
     local serial = core.serial()
     -- Twice: what a finalizer lets go of in the first round is collected in the second.
     collectgarbage()
     collectgarbage()
-    if not over or core.serial() == serial then
+    if core.serial() == serial then
       return
     end
   end
@@ -103,6 +106,7 @@ function Run:give_up()
       break
     end
   end
+  core.tell_failures() -- none of these, and now: not in the next test
   self.snapshot:_leave()
 end
 
@@ -110,10 +114,8 @@ end
 function Run:whole(fn)
   self:drive(fn)
   self:wait()
-  -- Handles that are being closed need one more turn.
-  loop.uv.run("nowait")
   core.tell_failures()
-  self.leaks = self.snapshot:_told(self.name)
+  self.leaks = self.snapshot:_told(self.name, self.restless)
 end
 
 --- The error of the test with its traceback, and the leaks beside it.
@@ -158,12 +160,14 @@ local function collect_lost(into)
   return previous
 end
 
-local OPTIONS = { name = want.text, real = want.flag, grace = want.duration }
+local OPTIONS = { name = want.text, real = want.flag, grace = want.duration,
+  patience = want.duration }
 
 ---@class ctx.testing.Options
 ---@field name? string   how leaks call the spec; by default where the function stands
 ---@field real? boolean  keep the real clock
----@field grace? number  ms that tasks have to end in after the function: 10 000; 2000 if `real`
+---@field grace? number  ms that the hand-moved clock may move on after the function: 10 000
+---@field patience? number  ms of real time to wait then for the next task to end: 2000
 
 --- Runs fn(root, clock) as ctx.run does, under a hand-moved clock, with ctx.debug on; then checks
 --- that no task, context or luv handle is left. Raises fn's error, "all tasks are asleep", or the
@@ -179,8 +183,7 @@ function testing.run(fn, options)
   end
   local debugging = ctx.debug(true)
   local run = setmetatable({ name = options.name or name_of(fn), snapshot = leaks.snapshot() }, Run)
-  run.grace = options.real and math.huge or options.grace or GRACE
-  run.patience = options.real and options.grace or PATIENCE
+  run.grace, run.patience = options.grace or GRACE, options.patience or PATIENCE
   local lost = {}
   run.snapshot._where = lost
   local previous = collect_lost(lost)
@@ -188,6 +191,8 @@ function testing.run(fn, options)
   still.begin(run.name)
   local whole, err = pcall(run.whole, run, fn)
   run:give_up()
+  -- Handles that are being closed need one more turn.
+  loop.uv.run("nowait")
   still.begin(nil)
   still.stop()
   run.clock:close()

@@ -16,7 +16,8 @@ local Snapshot = {}
 ---@class ctx.testing.Options
 ---@field name? string   how leaks call the test; by default where the function stands
 ---@field real? boolean  keep the real clock
----@field grace? number  ms that tasks have to end in after `fn`: 10 000; if `real`, 2000
+---@field grace? number  ms that the hand-moved clock may move on after `fn`: 10 000
+---@field patience? number  ms of real time to wait then for the next task to end: 2000
 
 ---Runs `fn(root, clock)` as `ctx.run` does, under a clock moved by hand; then raises if anything
 ---is left, which is given up.

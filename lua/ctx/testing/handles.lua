@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
---- Internal: luv's open handles, without those that this library keeps for itself.
+--- Internal: luv's open handles, and which of them this library keeps for itself.
 local core = require "ctx.core"
 local loop = require "ctx.loop"
 
@@ -17,17 +17,20 @@ shared.left = shared.left or setmetatable({}, { __mode = "k" })
 
 handles.shared = shared
 
-local function is_ours(handle)
+--- Whether it is one of the scheduler's.
+---@param handle any
+---@return boolean
+function handles.is_ours(handle)
   return handle == loop.timer or handle == loop.idle or handle == loop.poll
-    or handle == signals.pipe or handle == shared.pulse or loop.standing[handle]
+    or handle == signals.pipe or handle == shared.pulse
 end
 
 --- All of them that are not closing, in luv's order.
 ---@return any[]
-function handles.list()
+function handles.all()
   local list, failure = {}, nil
   local function add(handle)
-    if not handle:is_closing() and not is_ours(handle) then
+    if not handle:is_closing() then
       list[#list + 1] = handle
     end
   end
@@ -39,6 +42,18 @@ function handles.list()
   end)
   if failure then
     error(failure, 0)
+  end
+  return list
+end
+
+--- Those that a program has opened, and has to close.
+---@return any[]
+function handles.list()
+  local list = {}
+  for _, handle in ipairs(handles.all()) do
+    if not handles.is_ours(handle) and not loop.standing[handle] then
+      list[#list + 1] = handle
+    end
   end
   return list
 end

@@ -113,9 +113,14 @@ end
 
 --- The list as one text, which begins with the name; nil if there is none.
 ---@param name string
+---@param restless? boolean  something ran on, although its time was over
 ---@return string?
-function Snapshot:_told(name)
+function Snapshot:_told(name, restless)
   local texts, count = self:_list()
+  if restless and #self:_tasks() == 0 then
+    count = count + 1
+    table.insert(texts, 1, "tasks or after-funcs that start others, and these again, without end")
+  end
   if count > 0 then
     return ("%s leaks %d thing(s):\n%s"):format(name, count, table.concat(texts, "\n"))
   end

@@ -39,7 +39,7 @@ local STREAMS = { tcp = true, pipe = true, poll = true }
 --- Whether an active handle may bring something from outside; nil, if it is not known yet.
 local function brings(handle, awaits, quiet)
   local kind = handle:get_type()
-  if BRINGS_NOTHING[kind] or shared.left[handle] then
+  if BRINGS_NOTHING[kind] or shared.left[handle] or handles.is_ours(handle) then
     return false
   elseif kind == "timer" then
     return awaits and handle:get_due_in() <= SOON
@@ -68,7 +68,7 @@ end
 local function judge(awaits)
   local quiet = core.quiet_sockets()
   local put_aside, may, in_doubt, blocked = {}, {}, false, false
-  for _, handle in ipairs(handles.list()) do
+  for _, handle in ipairs(handles.all()) do
     blocked = blocked or is_blocked(handle, quiet)
     if handle:is_active() and handle:has_ref() then
       local does = brings(handle, awaits, quiet)
