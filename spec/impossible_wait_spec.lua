@@ -382,3 +382,51 @@ describe("a reporter", function()
     assert.matches("ctx.sleep: cannot wait here", messages[1], 1, true)
   end)
 end)
+
+-- Cause: a loop that could not be run was always said to lack memory. Cure: it is asked what is
+-- full. And a coroutine that is being closed was taken for one inside a C function.
+describe("A wait near the limit of nested C calls", function()
+  it("works, or names the C stack", function()
+    local function nested(depth, fn)
+      if depth == 0 then
+        return fn()
+      end
+      return select(2, pcall(nested, depth - 1, fn))
+    end
+    local waited, full = 0, 0
+    local function wait()
+      return select(2, pcall(ctx.sleep, ctx.background(), 1))
+    end
+    for depth = 150, 200 do
+      local said = nested(depth, wait)
+      if said == true then
+        waited = waited + 1
+      else
+        full = full + 1
+        assert.matches("C stack", said)
+      end
+    end
+    assert.is_true(waited > 0 and full > 0)
+    assert.is_true(ctx.sleep(ctx.background(), 1))
+  end)
+end)
+
+describe("A wait in a coroutine that is being closed", function()
+  it("says so, whatever calls it", function()
+    local waits = {
+      function() ctx.sleep(ctx.background(), 1) end,
+      function() error(select(2, pcall(ctx.sleep, ctx.background(), 1)), 0) end,
+      function() (function() ctx.background():wait() end)() end,
+    }
+    for _, wait in ipairs(waits) do
+      local co = coroutine.create(function()
+        local _ <close> = setmetatable({}, { __close = wait })
+        coroutine.yield()
+      end)
+      coroutine.resume(co)
+      local ok, err = coroutine.close(co)
+      assert.is_false(ok)
+      assert.matches("cannot wait here, in a coroutine that is being closed", err)
+    end
+  end)
+end)

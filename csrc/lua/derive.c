@@ -2,6 +2,7 @@
 /* The functions that make contexts. Each allocates all it needs before it changes anything; what an
  * `any` has changed when there is no memory for its slot, its finalizer takes back. */
 #include "lctx.h"
+#include "where.h"
 
 /* Pushes a context below `parent`, which is at stack index 1, its header filled in. */
 static lctx_node* push_node(lua_State* L, lctx_context* parent, enum lctx_kind kind) {
@@ -122,9 +123,8 @@ static int derive_any(lua_State* L) {
   any->node.base.up = first;
   any->node.base.values = first->values;
   lctx_pushcancel(L, &any->node.base);
-  if (ctx_any(&any->node.node, any->arms, sources, (size_t)count) != 0) {
-    return luaL_error(L, "not enough memory");
-  }
+  int err = ctx_any(&any->node.node, any->arms, sources, (size_t)count);
+  if (err != 0) return lctx_error(L, S, "ctx.any: %s", ctx_strerror(err));
   any->node.base.c = &any->node.node;
   ctx_borrow_cause(&any->node.node);
   lctx_settle(L, S);
@@ -158,7 +158,8 @@ void ctx_lua_push(lua_State* L, ctx_t* c) {
   luaL_checkstack(L, 6, "ctx_lua_push");
   lctx_any* any = push_any(L, S, 1, LCTX_PUSHED);
   if (push_owner(L, S, c)) lua_setiuservalue(L, -2, 3);
-  if (ctx_any(&any->node.node, any->arms, &c, 1) != 0) luaL_error(L, "not enough memory");
+  int err = ctx_any(&any->node.node, any->arms, &c, 1);
+  if (err != 0) luaL_error(L, "ctx_lua_push: %s", ctx_strerror(err));
   any->node.base.c = &any->node.node;
   lctx_settle(L, S);
 }

@@ -96,12 +96,25 @@ static int warm_up(lua_State* L) {
   return 0;
 }
 
+static int calls(lua_State* L, lua_Integer depth) {
+  lua_pushcfunction(L, warm_up);
+  lua_pushinteger(L, depth);
+  int status = lctx_enter_plain(L, 1, 0);
+  if (status != LUA_OK) lua_pop(L, 1);
+  return status;
+}
+
 bool lctx_reserve(lua_State* L) {
   enum { STACK = 200, CALLS = 6 };
-  if (!lua_checkstack(L, STACK)) return false;
-  lua_pushcfunction(L, warm_up);
-  lua_pushinteger(L, CALLS);
-  if (lctx_enter_plain(L, 1, 0) == LUA_OK) return true;
-  lua_pop(L, 1);
-  return false;
+  return lua_checkstack(L, STACK) && calls(L, CALLS) == LUA_OK;
+}
+
+const char* lctx_no_loop(lua_State* L) {
+  enum { CALLS = 30 }; /* what luv, a callback and a report take, and some more */
+  if (!lua_checkstack(L, LUA_MINSTACK)) return "the stack is too full to run the loop";
+  int status = calls(L, CALLS);
+  return status == LUA_OK || status == LUA_ERRMEM ? "not enough memory to run the loop"
+                                                  : "the C stack is too full to run the loop: too "
+                                                    "many nested calls of pcall, metamethods, "
+                                                    "iterators or other C functions";
 }

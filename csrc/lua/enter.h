@@ -19,6 +19,8 @@ bool lctx_hook(lua_State* L, lctx_state* S, const char* name, int nargs, int nre
 /* luv ends the process when there is no memory to call a callback with (traps L1): asks beforehand
  * for what that takes. False if there is not so much. */
 bool lctx_reserve(lua_State* L);
+/* Why turn after turn of the loop could not be run. */
+const char* lctx_no_loop(lua_State* L);
 /* Reports the message on top, and pops it. */
 void lctx_report(lua_State* L, lctx_state* S, const char* kind);
 

@@ -77,7 +77,7 @@ static int core_drive_young(lua_State* L) {
   enum lctx_driven driven = lctx_drive(L, S, grace_over, &grace);
   S->end_ns = CTX_NEVER;
   S->patience_ns = 0;
-  if (driven == LCTX_FAILED) return luaL_error(L, LCTX_FAILED_TEXT);
+  if (driven == LCTX_FAILED) return luaL_error(L, "%s", lctx_no_loop(L));
   lua_pushboolean(L, S->young == 0 && !grace.gave_up);
   return 1;
 }
@@ -133,7 +133,7 @@ static int core_advance(lua_State* L) {
   for (int failures = 0;;) {
     lctx_turned(S); /* the loop has none meanwhile */
     failures = lctx_drain(L, S) ? 0 : failures + 1;
-    if (failures == LCTX_PATIENCE) return luaL_error(L, LCTX_FAILED_TEXT);
+    if (failures == LCTX_PATIENCE) return luaL_error(L, "%s", lctx_no_loop(L));
     if (!lctx_idle(S) || S->alarm_ns == 0) continue;
     if (S->alarm_ns > end_ns) break;
     if (S->alarm_ns > S->fake_ns) S->fake_ns = S->alarm_ns;

@@ -333,7 +333,7 @@ static int core_drive(lua_State* L) {
   enum lctx_driven driven = lctx_drive(L, S, no_task, (void*)h);
   S->target = NULL;
   S->patience_ns = 0;
-  if (driven == LCTX_FAILED) return luaL_error(L, LCTX_FAILED_TEXT);
+  if (driven == LCTX_FAILED) return luaL_error(L, "%s", lctx_no_loop(L));
   lua_pushboolean(L, driven == LCTX_OVER);
   return 1;
 }

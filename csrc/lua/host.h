@@ -16,9 +16,8 @@ enum lctx_driven {
   LCTX_NOT_DRIVEN = -1,
   LCTX_OVER,
   LCTX_ASLEEP, /* nothing can happen any more */
-  LCTX_FAILED  /* turn after turn ran out of memory */
+  LCTX_FAILED  /* turn after turn could not be run: see lctx_no_loop */
 };
-#define LCTX_FAILED_TEXT "not enough memory to run the loop"
 /* Runs the loop until over(S, arg). Raises no error. */
 typedef bool (*lctx_over_fn)(lctx_state* S, void* arg);
 enum lctx_driven lctx_drive(lua_State* L, lctx_state* S, lctx_over_fn over, void* arg);

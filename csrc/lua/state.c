@@ -282,11 +282,26 @@ static const luaL_Reg functions[] = {
     {"hook", core_hook},         {"debug", core_debug},     {"debugging", core_debug},
     {"counters", core_counters}, {"on_main", core_on_main}, {NULL, NULL}};
 
+/* Of two copies in one Lua state, such as a host program's and a rock's, each would take the other's
+ * contexts and coroutines for something strange. */
+static void refuse_copy(lua_State* L) {
+  static const char name[] = "ctx.core";
+  lua_getfield(L, LUA_REGISTRYINDEX, name);
+  if (!lua_isnil(L, -1) && lua_touserdata(L, -1) != &registry_key) {
+    luaL_error(L,
+               "ctx.core: another copy of this library is open in this Lua state; load one only");
+  }
+  lua_pushlightuserdata(L, (void*)&registry_key);
+  lua_setfield(L, LUA_REGISTRYINDEX, name);
+  lua_pop(L, 1);
+}
+
 static void open_state(lua_State* L) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key);
   bool first = lua_isnil(L, -1);
   lua_pop(L, 1);
   if (!first) return;
+  refuse_copy(L);
   lctx_state* S = make_state(L);
   lua_newtable(L);
   lctx_register(L, S, functions);

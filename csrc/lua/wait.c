@@ -33,26 +33,32 @@ static bool is_current(const lua_State* co, const lctx_state* S) {
   return S->current != NULL && S->current->co == co;
 }
 
-/* Whether the function of this level is the __close of its first argument. */
-static bool is_close(lua_State* L, lua_Debug* ar) {
-  int top = lua_gettop(L);
-  bool closes = lua_checkstack(L, 4) && lua_getinfo(L, "f", ar) && lua_getlocal(L, ar, 1) != NULL &&
-                luaL_getmetafield(L, -1, "__close") != LUA_TNIL && lua_rawequal(L, top + 1, -1);
-  lua_settop(L, top);
-  return closes;
+/* Whether the function of this level is a hook, or one in C that calls back, and so lets nobody yield;
+ * pcall and xpcall do let. */
+static bool calls_back(lua_State* L, lua_Debug* ar) {
+  static const char* const names[] = {"pcall", "xpcall"};
+  if (!lua_getinfo(L, "nSf", ar)) return false;
+  bool hook = strcmp(ar->namewhat, "hook") == 0, back = *ar->what == 'C';
+  lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
+  for (int i = 0; i < 2 && back; i++) {
+    lua_pushstring(L, names[i]);
+    lua_rawget(L, -2);
+    back = !lua_rawequal(L, -1, -3);
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 2);
+  return back || hook;
 }
 
-/* Whether the coroutine, which cannot yield, is being closed: then no function of its own is on its
- * stack any more, and the first there is that of a <close> variable. */
+/* Whether the coroutine, which cannot yield, is being closed: what keeps it from yielding is nothing on
+ * its own stack, whose first function is that of a <close> variable. */
 static bool is_being_closed(lua_State* L) {
-  lua_Debug ar, bottom;
-  bool calls_back = false;
-  int level = 0;
-  for (; lua_getstack(L, level, &ar); level++) {
-    bottom = ar;
-    if (level > 0 && lua_getinfo(L, "S", &ar) && *ar.what == 'C') calls_back = true;
+  lua_Debug ar;
+  if (!lua_checkstack(L, LUA_MINSTACK)) return false;
+  for (int level = 1; lua_getstack(L, level, &ar); level++) {
+    if (calls_back(L, &ar)) return false;
   }
-  return level > 0 && (!calls_back || is_close(L, &bottom));
+  return true;
 }
 
 /* Why the running coroutine cannot wait, and what to do; NULL if it can. */
@@ -170,7 +176,11 @@ static int driven_to(lua_State* L, lctx_state* S, lctx_task* t, enum lctx_driven
     const char* what = t->what;
     lctx_leave(t);
     (void)lctx_settle(L, S);
-    if (driven == LCTX_FAILED) return lctx_error(L, S, "%s: %s", what, LCTX_FAILED_TEXT);
+    if (driven == LCTX_FAILED) {
+      /* Without a line, as Lua's own errors of this kind. */
+      lua_pushfstring(L, "%s: %s", what, lctx_no_loop(L));
+      return lua_error(L);
+    }
     if (!lctx_hook(L, S, "asleep", 0, 1)) lua_pushliteral(L, "");
     return lctx_error(L, S, "%s: all tasks are asleep, and nothing can wake this thread\n%s", what,
                       lua_tostring(L, -1));
