@@ -191,8 +191,10 @@ describe("a body that comes from a function", function()
     run(function(root)
       for _, stream in ipairs { false, true } do
         local stopped
+        local waits, now_waits = ctx.with_cancel(root)
         local server <close> = raw_server.start(root, function(peer)
           peer:request()
+          waits:wait() -- else libcurl may be done before it asks again
           peer:send("HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n"
             .. "Connection: close\r\n\r\nno!")
           peer:gone()
@@ -201,6 +203,7 @@ describe("a body that comes from a function", function()
         local got <close> = assert(client.post(root, server:url(), function(c)
           n = n + 1
           if n == 1 then return "first" end
+          now_waits()
           stopped = c:wait()
           return nil, "nobody wants it"
         end, { stream = stream }))

@@ -286,8 +286,7 @@ describe("a listener", function()
   it("shares a port where libuv can, and says where it cannot", function()
     run(function()
       local first, err = uv.listen("127.0.0.1", 0, { reuseport = true })
-      if luv.version() < 0x013100 then
-        assert.is_nil(first)
+      if not first then -- no version tells: luv 1.48 drops the flag that libuv 1.49 brought
         assert.is_true(errors.is(err, uv.ENOTSUP))
         return
       end
