@@ -21,8 +21,7 @@ local function add_callbacks(found, module, text)
     local parameter = line:match("^%-%-%-@param ([%w_]+)%??%s+.*fun%(")
     local owner = line:match("^function [%w_]+[.:]([%w_]+)")
     if field and kind:find("fun(", 1, true) and not kind:find("^fun%(self") then
-      -- What a module's functions are declared as when they are many: no callbacks.
-      if not kind:find("^fun%(c: ctx%.Context") or field ~= "fs_" .. field:sub(4) then
+      if not field:find("^fs_") then -- these are functions of ctx.uv, which has many
         found[module .. " " .. field] = true
       end
     elseif alias or parameters.alias and line:find("^%-%-%-| fun%(") then
