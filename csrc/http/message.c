@@ -116,6 +116,12 @@ static int is_field(const struct http_message* m, const struct http_field* field
   return 1;
 }
 
+/* RFC 9110, 6.5.1: framing stands in the head. llhttp refuses a length behind it since 9.0 only. */
+static int is_trailer(const struct http_message* m, const struct http_field* field) {
+  return is_field(m, field) && !is_name(m, field, "content-length") &&
+         !is_name(m, field, "transfer-encoding");
+}
+
 /* RFC 9112, 3.2: a host and a port have these; what else it may be, the program finds out. */
 static int is_host(const struct http_message* m, const struct http_field* field) {
   for (uint32_t i = 0; i < field->value_size; i++) {
@@ -306,7 +312,7 @@ static int on_body(llhttp_t* parser, const char* at, size_t size) {
 static int on_end(llhttp_t* parser) {
   struct http_message* m = of(parser);
   for (uint32_t i = m->head_fields; i < m->field_count; i++) {
-    if (!is_field(m, &m->fields[i])) return failed(m, 400, "no trailer field looks like this");
+    if (!is_trailer(m, &m->fields[i])) return failed(m, 400, "no trailer field looks like this");
   }
   m->events |= MESSAGE_END;
   return HPE_PAUSED;
