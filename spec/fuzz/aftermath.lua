@@ -3,8 +3,8 @@
 --- held has been given back.
 local core = require "ctx.core"
 local ctx = require "ctx"
+local handles = require "ctx.testing.handles"
 local luv = require "luv"
-local loop = require "ctx.loop"
 
 local aftermath = {}
 
@@ -13,41 +13,38 @@ local STEP_MS = 5
 
 local NOTHING = { "parked", "external", "watchers", "deadlines" }
 
---- Descriptors that are files, pipes or sockets: a luv loop has others, which stay. So has the one
---- that luv makes for each thread that works: a pipe with both its ends.
+--- How many descriptors there are of each kind: "socket", "pipe", or the path of a file. A luv loop
+--- has others, which stay; and each thread of luv's that works has a pipe with both its ends.
 function aftermath.descriptors()
-  local list, ends = {}, {}
+  local counts, ends = {}, {}
   local folder = assert(luv.fs_opendir("/proc/self/fd", nil, 1000))
   repeat
     local some = luv.fs_readdir(folder)
     for _, entry in ipairs(some or {}) do
-      local target = luv.fs_readlink("/proc/self/fd/" .. entry.name)
-      if target and not target:find("^anon_inode") and not target:find("^/proc/") then
-        list[entry.name .. " " .. target] = true
+      local target = luv.fs_readlink("/proc/self/fd/" .. entry.name) or ""
+      local kind = target:match("^(%l+):%[") or target
+      if kind == "pipe" then
         ends[target] = (ends[target] or 0) + 1
+      elseif kind ~= "" and not kind:find("^anon_inode") and not kind:find("^/proc/") then
+        counts[kind] = (counts[kind] or 0) + 1
       end
     end
   until not some
   luv.fs_closedir(folder)
-  for descriptor in pairs(list) do
-    local pipe = descriptor:match(" (pipe:.*)")
-    if pipe and ends[pipe] == 2 then
-      list[descriptor] = nil
-    end
+  for _, count in pairs(ends) do
+    counts.pipe = (counts.pipe or 0) + (count == 1 and 1 or 0)
   end
-  return list
+  return counts
 end
 
---- luv's open handles but for those that the library keeps.
+--- luv's open handles but for those that the library and the round keep.
 local function open_handles(play)
   local list = {}
-  luv.walk(function(handle)
-    local own = handle == loop.timer or handle == loop.idle or handle == loop.poll
-      or handle == core.shared("ctx.signal").pipe or play.own[handle]
-    if not own and not handle:is_closing() then
-      list[#list + 1] = tostring(handle)
+  for _, handle in ipairs(handles.list()) do
+    if not play.own[handle] then
+      list[#list + 1] = handle
     end
-  end)
+  end
   return list
 end
 
@@ -62,9 +59,9 @@ local function unfinished(play, mine)
   if counters.tasks > mine then
     return ("%d tasks"):format(counters.tasks - mine)
   end
-  local handles = open_handles(play)
-  if handles[1] then
-    return ("%d open handles of luv, such as %s"):format(#handles, handles[1])
+  local open = open_handles(play)
+  if open[1] then
+    return ("%d open handles of luv, such as %s"):format(#open, tostring(open[1]))
   end
 end
 
@@ -108,15 +105,12 @@ function aftermath.settle(play, pause, mine)
   play:claim(not play.retire_error, "letting go of a %s", play.retire_error)
 end
 
---- After the run: the descriptors are those of before.
+--- After the run there are no more descriptors than before.
 function aftermath.compare(play, before)
-  local after, new = aftermath.descriptors(), {}
-  for descriptor in pairs(after) do
-    if not before[descriptor] then
-      new[#new + 1] = descriptor
-    end
+  for kind, count in pairs(aftermath.descriptors()) do
+    play:claim(count <= (before[kind] or 0), "%d descriptors that are a %s, %d before", count, kind,
+      before[kind] or 0)
   end
-  play:claim(#new == 0, "%d new descriptors: %s", #new, table.concat(new, ", "))
   play:claim(ctx.counters().tasks == 0, "%d tasks after the run", ctx.counters().tasks)
 end
 

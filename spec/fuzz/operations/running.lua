@@ -67,6 +67,22 @@ operations["ctx.await"] = function(play)
   end
 end
 
+operations["ctx.wrap"] = function(play)
+  local values = 0
+  for _ in ctx.wrap(function()
+    play:step("a body of ctx.wrap")
+    coroutine.yield(1)
+    ctx.sleep(play:brief(), play:ms())
+    coroutine.yield(2)
+  end) do
+    values = values + 1
+    if play:chance(4) then
+      break
+    end
+  end
+  play:claim(values <= 2, "a generator gave %d values instead of 2", values)
+end
+
 operations["ctx.Task:wait"] = function(play)
   local task = play:one("ctx.Task")
   if play:chance(3) then
