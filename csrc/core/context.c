@@ -29,6 +29,7 @@ void ctx__drop_cause(ctx_t* c) {
 }
 
 void ctx__set_cause(ctx_t* c, ctx_cause_t* cause) {
+  if (c->due.flags & CTX__RELAYS) cause = ctx__relay_cause((ctx_relay_t*)(void*)c, cause);
   if (c->cause == cause) return;
   /* Retain first: the old cause may hold the only reference to the new one. */
   bool owns = cause != NULL && !(c->due.flags & CTX__BORROWS);
@@ -98,7 +99,13 @@ int ctx_err(ctx_t* c) {
 }
 
 ctx_cause_t* ctx_cause(ctx_t* c) {
-  return ctx_err(c) != 0 ? c->cause : NULL;
+  ctx_cause_t* cause = ctx_err(c) != 0 ? c->cause : NULL;
+  /* One that a relay has passed on stands for what that was given. */
+  for (ctx_t* x = c; x != NULL && cause != NULL; x = x->parent) {
+    const ctx_relay_t* r = (const ctx_relay_t*)(const void*)x;
+    if ((x->due.flags & CTX__RELAYS) && r->own == cause && r->given != NULL) return r->given;
+  }
+  return cause;
 }
 
 uint64_t ctx_deadline(const ctx_t* c) {
@@ -137,7 +144,11 @@ void ctx_release(ctx_t* c) {
   /* Not ctx_cancel, which spares ctx_without_cancel: its memory goes, too, and watchers, arms and
    * ears must not stay behind in it. */
   ctx__cancel(c, NULL);
-  ctx__drop_cause(c);
+  if (c->due.flags & CTX__RELAYS) {
+    ctx__relay_drop((ctx_relay_t*)(void*)c);
+  } else {
+    ctx__drop_cause(c);
+  }
   c->due.flags |= CTX__RELEASED;
 }
 

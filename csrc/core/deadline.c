@@ -101,6 +101,12 @@ void ctx__heap_remove(ctx_tree_t* tree, ctx_due_t* due) {
   }
 }
 
+void ctx__heap_replace(ctx_tree_t* tree, ctx_due_t* due, ctx_due_t* by) {
+  tree->heap[due->index].due = by;
+  by->index = due->index;
+  due->index = 0;
+}
+
 uint64_t ctx__heap_first_ns(const ctx_tree_t* tree) {
   return tree->heap_size > 0 ? tree->heap[1].at_ns : CTX_NEVER;
 }

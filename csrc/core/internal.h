@@ -37,7 +37,8 @@ enum ctx__flags {
   CTX__PARENT = 2,     /* something was derived from it */
   CTX__BORROWS = 4,    /* does not retain its cause */
   CTX__OWNS_CAUSE = 8, /* its cause is to be released */
-  CTX__RELEASED = 16
+  CTX__RELEASED = 16,
+  CTX__RELAYS = 32 /* it is the start of a ctx_relay_t */
 };
 
 #define CTX__CONTAINER(pointer, type, member) ((type*)((char*)(pointer)-offsetof(type, member)))
@@ -64,6 +65,8 @@ void ctx__expire(ctx_t* c);
 uint64_t ctx__now_coarse(ctx_tree_t* tree);
 int ctx__heap_push(ctx_tree_t* tree, ctx_due_t* due);
 void ctx__heap_remove(ctx_tree_t* tree, ctx_due_t* due);
+/* `by` has the same time and order. */
+void ctx__heap_replace(ctx_tree_t* tree, ctx_due_t* due, ctx_due_t* by);
 uint64_t ctx__heap_first_ns(const ctx_tree_t* tree);
 void ctx__heap_close(ctx_tree_t* tree);
 /* Ends every linked context and readies every timer that is due at `now_ns`, in order. */
@@ -87,6 +90,11 @@ void ctx__watcher_remove(ctx_watcher_t* w);
 
 /* any.c: lets go of the arms that are still out. */
 void ctx__any_disarm(ctx_t* any);
+
+/* relay.c: */
+/* The cause with which `r` ends in place of this one; keeps a foreign one. */
+ctx_cause_t* ctx__relay_cause(ctx_relay_t* r, ctx_cause_t* cause);
+void ctx__relay_drop(ctx_relay_t* r);
 
 /* share.c: */
 void ctx__flag_hear(ctx_t* ear);

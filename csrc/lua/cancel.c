@@ -3,6 +3,7 @@
  * `defer cancel()`. A cancel holds its context; holding a context gives nobody its cancel. */
 #include "enter.h"
 #include "lctx.h"
+#include "shelter.h"
 
 static const char cancel_tag = 0;
 
@@ -49,6 +50,7 @@ void lctx_cancel_context(lua_State* L, int index, int cause) {
   bool given = !lua_isnil(L, cause);
   lua_pushvalue(L, index);
   ctx_cancel(c->c, given ? &c->token : NULL);
+  if (c->kind == LCTX_ANY) lctx_leave_shelter(L, S, c);
   /* Only now: the cancel may have found that the deadline passed first, whose cause stands there. */
   if (given && ctx_err(c->c) == CTX_CANCELED && c->c->cause == &c->token) {
     lua_pushvalue(L, cause);
@@ -65,6 +67,7 @@ void lctx_cancel_context(lua_State* L, int index, int cause) {
 static void cancel_plainly(lua_State* L, lctx_state* S, lctx_context* c) {
   if (S->closed) return;
   ctx_cancel(c->c, NULL);
+  if (c->kind == LCTX_ANY) lctx_leave_shelter(L, S, c);
   if (S->alarm_ns < S->armed_ns) lctx_settle(L, S);
 }
 

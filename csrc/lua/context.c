@@ -2,8 +2,10 @@
 /* The class of contexts: what can be read of one. */
 #include <math.h>
 
+#include "cause.h"
 #include "enter.h"
 #include "lctx.h"
+#include "shelter.h"
 #include "turn.h"
 
 int lctx_typeerror(lua_State* L, int arg, const char* name, const char* expected) {
@@ -65,8 +67,7 @@ uint64_t lctx_checkms(lua_State* L, int arg, const char* name) {
   return (uint64_t)ns;
 }
 
-/* After the state is closed only what is known already is true: nothing may be walked any more. */
-static int err_of(lctx_state* S, lctx_context* c) {
+int lctx_err(lctx_state* S, lctx_context* c) {
   return S->closed ? -(int)c->c->due.status : ctx_err(c->c);
 }
 
@@ -80,7 +81,7 @@ void lctx_pusherr(lua_State* L, lctx_state* S, int err) {
 
 /* ctx_err may have set off what the loop should know of. */
 static int err_of_self(lua_State* L, lctx_state* S, lctx_context* c) {
-  int err = err_of(S, c);
+  int err = lctx_err(S, c);
   if (err != 0 && S->alarm_ns < S->armed_ns) lctx_settle(L, S);
   return err;
 }
@@ -98,126 +99,12 @@ static int context_done(lua_State* L) {
   return 1;
 }
 
-int lctx_way_of_end(lua_State* L, int arg) {
-  const lctx_context* c = (const lctx_context*)lua_touserdata(L, arg);
-  if (c->kind == LCTX_PUSHED) return 3;
-  if (c->kind != LCTX_ANY) return 1;
-  const lctx_any* any = (const lctx_any*)(const void*)c;
-  int count = (int)((lua_rawlen(L, arg) - sizeof *any) / sizeof any->arms[0]);
-  for (int i = 0; i < count; i++) {
-    if (any->arms[i].due.status != 0) return 3 + i;
-  }
-  return 0;
-}
-
-/* Replaces the context on top by `target`, which stands at or above it. A value is inherited from the
- * parent; a cause is that of a context from which those below have their end. */
-static void find_above(lua_State* L, const lctx_context* target) {
-  while (lua_touserdata(L, -1) != target) {
-    int way = target->kind == LCTX_VALUE ? 1 : lctx_way_of_end(L, -1);
-    if (way == 0 || lua_getiuservalue(L, -1, way) != LUA_TUSERDATA) return;
-    lua_replace(L, -2);
-  }
-}
-
-void lctx_know(lua_State* L, int arg) {
-  lua_pushvalue(L, arg);
-  lua_rawsetp(L, lua_upvalueindex(LCTX_UP_KNOWN), lua_touserdata(L, -1));
-}
-
-/* The weak table forgets what is only being finalized: then the way up leads there, too. */
-void lctx_pushknown(lua_State* L, int arg, const lctx_context* c) {
-  arg = lua_absindex(L, arg);
-  if (lua_rawgetp(L, lua_upvalueindex(LCTX_UP_KNOWN), c) != LUA_TNIL) return;
-  lua_pop(L, 1);
-  lua_pushvalue(L, arg);
-  find_above(L, c);
-}
-
-/* A cause that C made, which has a text and no owner among the contexts. */
-static void push_foreign_cause(lua_State* L, lctx_state* S, int err, ctx_cause_t* cause) {
-  const char* text = cause->ops != NULL && cause->ops->message != NULL
-                         ? cause->ops->message(cause)
-                         : "a cause without a message";
-  lua_pushstring(L, text);
-  if (!lctx_hook(L, S, "foreign_cause", 1, 1)) lctx_pusherr(L, S, err);
-}
-
-/* Pushes the context that owns the cause, as far as that can be found, and its user value 2. */
-static lctx_context* push_owned(lua_State* L, int arg, ctx_cause_t* cause) {
-  lctx_pushknown(L, arg, LCTX_CONTAINER(cause, lctx_context, token));
-  lua_getiuservalue(L, -1, 2);
-  return (lctx_context*)lua_touserdata(L, -2);
-}
-
-void lctx_pushcause(lua_State* L, lctx_state* S, int arg, lctx_context* c) {
-  int err = err_of(S, c);
-  ctx_cause_t* cause = err == 0 ? NULL : c->c->cause;
-  if (cause == NULL) {
-    lctx_pusherr(L, S, err);
-  } else if (cause->ops != &lctx_context_ops) {
-    push_foreign_cause(L, S, err, cause);
-  } else {
-    if (push_owned(L, arg, cause)->joined) {
-      lua_rawgeti(L, -1, 2); /* what it wraps: the sentinel, the cause */
-      lua_replace(L, -2);
-    }
-    lua_replace(L, -2);
-  }
-}
-
-/* Replaces the cause on top by the error that is the sentinel and the cause. Without memory for that
- * it is the sentinel. */
-static void join(lua_State* L, lctx_state* S, int err) {
-  lctx_pusherr(L, S, err);
-  lua_insert(L, -2);
-  if (!lctx_hook(L, S, "ended", 2, 1)) lctx_pusherr(L, S, err);
-}
-
-/* Pushes the error of a wait that ended with the context at `arg`, nil while it lives. All that have
- * their end from one context have the same: its owner keeps it in the place of the cause. */
-static void push_end(lua_State* L, lctx_state* S, int arg) {
-  lctx_context* c = lctx_tocontext(L, arg);
-  int err = err_of(S, c);
-  ctx_cause_t* cause = err == 0 ? NULL : c->c->cause;
-  if (cause == NULL) {
-    lctx_pusherr(L, S, err);
-    return;
-  }
-  if (cause->ops != &lctx_context_ops) {
-    push_foreign_cause(L, S, err, cause);
-    join(L, S, err);
-    return;
-  }
-  lctx_context* owner = push_owned(L, arg, cause);
-  if (!owner->joined) {
-    join(L, S, err);
-    bool joined = lua_type(L, -1) == LUA_TTABLE && lua_rawlen(L, -1) == 2;
-    if (owner->joined) { /* a finalizer in there has asked first */
-      lua_getiuservalue(L, -2, 2);
-      lua_replace(L, -2);
-    } else if (joined && &owner->token == cause) {
-      lua_pushvalue(L, -1);
-      lua_setiuservalue(L, -3, 2);
-      owner->joined = true;
-    }
-  }
-  lua_replace(L, -2);
-}
-
-int lctx_pushended(lua_State* L, lctx_state* S, int arg) {
-  arg = lua_absindex(L, arg);
-  lua_pushnil(L);
-  push_end(L, S, arg);
-  return lctx_refused(L, S, 2);
-}
-
 /* c:ended() → the error of a wait that ends with c; nil while it lives */
 static int context_ended(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   lctx_context* c = self(L, "ended");
   (void)err_of_self(L, S, c);
-  push_end(L, S, 1);
+  lctx_pushend(L, S, 1);
   return lua_isnil(L, -1) ? 1 : lctx_refused(L, S, 1);
 }
 
@@ -328,18 +215,10 @@ static const luaL_Reg methods[] = {{"err", context_err},
                                    {"why", lctx_context_why},
                                    {NULL, NULL}};
 
-/* A finalizer only where the core holds on to a context that nobody watches: see ctx_any. */
-static int any_gc(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
-  lctx_context* c = (lctx_context*)lua_touserdata(L, 1);
-  if (!S->closed && c->c != NULL) ctx_release(c->c);
-  return 0;
-}
-
 void lctx_open_context(lua_State* L, lctx_state* S) {
   static const luaL_Reg metamethods[] = {{"__tostring", context_tostring}, {NULL, NULL}};
-  static const luaL_Reg finalizer[] = {{"__gc", any_gc}, {NULL, NULL}};
-  static const lctx_class class = {"ctx.context", LCTX_REF_CONTEXT, LCTX_REF_ANY,
+  static const luaL_Reg finalizer[] = {{"__gc", lctx_sheltered_gc}, {NULL, NULL}};
+  static const lctx_class class = {"ctx.context", LCTX_REF_CONTEXT, LCTX_REF_SHELTERED,
                                    methods,       metamethods,      finalizer};
   lctx_open_class(L, S, &class);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The functions that make contexts. Each allocates all it needs before it changes anything; what an
- * `any` has changed when there is no memory for its slot, its finalizer takes back. */
+/* The functions that make contexts. Each does all that may fail or run others before it tells the core. */
+#include "anchor.h"
 #include "lctx.h"
+#include "shelter.h"
 #include "where.h"
 
 /* Pushes a context below `parent`, which is at stack index 1, its header filled in. */
@@ -89,107 +90,53 @@ static int derive_without_cancel(lua_State* L) {
   return 1;
 }
 
-/* Pushes the userdata of an `any` of `count` sources; its arms follow its node. */
-static lctx_any* push_any(lua_State* L, lctx_state* S, int count, enum lctx_kind kind) {
-  lctx_any* any =
-      (lctx_any*)lua_newuserdatauv(L, sizeof *any + (size_t)count * sizeof(ctx_t), 2 + count);
-  any->node.base = (lctx_context){{NULL}, NULL, NULL, NULL, 0, (uint8_t)kind, false};
-  lctx_pushref(L, S, LCTX_REF_ANY);
-  lua_setmetatable(L, -2);
-  any->node.base.token.ops = &lctx_context_ops;
-  return any;
+enum { MOST = 200 }; /* sources of an `any` */
+
+/* Fills in the sources, which are the arguments. */
+static void check_sources(lua_State* L, ctx_t** sources, int count) {
+  if (count == 0) (void)lctx_checkcontext(L, 1, "c1");
+  luaL_argcheck(L, count <= MOST, MOST + 1, "at most 200 contexts; give any to any for more");
+  for (int i = 1; i <= count; i++) {
+    lua_pushfstring(L, "c%d", i);
+    sources[i - 1] = lctx_checkcontext(L, i, lua_tostring(L, -1))->c;
+    lua_pop(L, 1);
+  }
 }
 
 /* ctx.any(c1, c2, …) → c, cancel. Values are those of the first. */
 static int derive_any(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   int count = lua_gettop(L);
-  if (count == 0) (void)lctx_checkcontext(L, 1, "c1");
-  luaL_argcheck(L, count <= 200, 201, "at most 200 contexts; give any to any for more");
-  ctx_t** sources = (ctx_t**)lua_newuserdatauv(L, (size_t)count * sizeof *sources, 0);
-  for (int i = 1; i <= count; i++) {
-    lua_pushfstring(L, "c%d", i);
-    sources[i - 1] = lctx_checkcontext(L, i, lua_tostring(L, -1))->c;
-    lua_pop(L, 1);
-  }
-  lctx_any* any = push_any(L, S, count, LCTX_ANY);
+  ctx_t* sources[MOST];
+  check_sources(L, sources, count);
+  lctx_shelter* s = lctx_push_sheltered(L, S, LCTX_ANY, count, count);
+  int index = count + 1;
+  lctx_context* c = (lctx_context*)lua_touserdata(L, index);
   for (int i = 1; i <= count; i++) {
     lua_pushvalue(L, i);
-    lua_setiuservalue(L, -2, 2 + i);
+    lua_setiuservalue(L, -2, i);
   }
   lua_pushvalue(L, 1);
-  lua_setiuservalue(L, -2, 1);
-  lctx_context* first = (lctx_context*)lua_touserdata(L, 1);
-  any->node.base.up = first;
-  any->node.base.values = first->values;
-  lctx_pushcancel(L, &any->node.base);
-  int err = ctx_any(&any->node.node, any->arms, sources, (size_t)count);
-  if (err != 0) return lctx_error(L, S, "ctx.any: %s", ctx_strerror(err));
-  any->node.base.c = &any->node.node;
-  ctx_borrow_cause(&any->node.node);
+  lua_setiuservalue(L, index, 1);
+  c->up = (lctx_context*)lua_touserdata(L, 1);
+  c->values = c->up->values;
+  s->slot = lctx_anchor(L, S, &S->nodes, -1);
+  lua_pushvalue(L, index);
+  lctx_pushcancel(L, c);
+  lctx_live_add(L, S, c, index);
+  /* From here on nothing can run but this. */
+  int err = ctx_any(&s->relay.c, s->arms, sources, (size_t)count);
+  c->c = &s->relay.c;
+  if (err != 0) {
+    s->relay.c = (ctx_t){.tree = &S->tree};
+    lctx_live_remove(S, c);
+    lctx_leave_shelter(L, S, c);
+    return lctx_error(L, S, "ctx.any: %s", ctx_strerror(err));
+  }
+  ctx_borrow_cause(c->c);
+  if (c->c->due.status != 0) lctx_leave_shelter(L, S, c);
   lctx_settle(L, S);
-  lctx_live_add(L, S, &any->node.base, -2);
   return 2;
-}
-
-/* Pushes the nearest context of Lua's that `c` descends from, if C has come by that through
- * ctx_lua_check: causes of Lua's can only come down to `c` from there. */
-static bool push_owner(lua_State* L, lctx_state* S, const ctx_t* c) {
-  lctx_pushref(L, S, LCTX_REF_KNOWN);
-  for (; c != NULL; c = ctx_parent(c)) {
-    if (lua_rawgetp(L, -1, c) != LUA_TNIL) {
-      lua_remove(L, -2);
-      return true;
-    }
-    lua_pop(L, 1);
-  }
-  lua_pop(L, 1);
-  return false;
-}
-
-/* A context of C's, as Lua sees it. Unlike others it retains its cause, for the descendants that
- * borrow it: C may release its context before Lua lets go of this one. User value 3: what keeps a
- * cause of Lua's, as the sources of an `any` do. */
-void ctx_lua_push(lua_State* L, ctx_t* c) {
-  lctx_state* S = lctx_state_of(L);
-  if (c->tree != &S->tree) {
-    luaL_error(L, "ctx_lua_push: the context belongs to another tree, and so to another thread");
-  }
-  luaL_checkstack(L, 6, "ctx_lua_push");
-  lctx_any* any = push_any(L, S, 1, LCTX_PUSHED);
-  if (push_owner(L, S, c)) lua_setiuservalue(L, -2, 3);
-  int err = ctx_any(&any->node.node, any->arms, &c, 1);
-  if (err != 0) luaL_error(L, "ctx_lua_push: %s", ctx_strerror(err));
-  any->node.base.c = &any->node.node;
-  lctx_settle(L, S);
-}
-
-/* Makes the node of the context at `arg` known to push_owner. What C hangs on it, such as the ear of a
- * flag, may still be there when Lua lets go of the context: it gets a finalizer, which takes it down. */
-static void know_node(lua_State* L, lctx_state* S, int arg) {
-  luaL_checkstack(L, 4, "ctx_lua_check");
-  lua_pushvalue(L, arg);
-  const lctx_context* c = (const lctx_context*)lua_touserdata(L, -1);
-  for (; c->kind == LCTX_VALUE; c = c->up) {
-    lua_getiuservalue(L, -1, 1);
-    lua_replace(L, -2);
-  }
-  if (c->kind > LCTX_TODO) {
-    lctx_pushref(L, S, LCTX_REF_ANY);
-    lua_setmetatable(L, -2);
-  }
-  lctx_pushref(L, S, LCTX_REF_KNOWN);
-  lua_insert(L, -2);
-  lua_rawsetp(L, -2, c->c);
-  lua_pop(L, 1);
-}
-
-ctx_t* ctx_lua_check(lua_State* L, int arg) {
-  lctx_context* c = lctx_checkcontext(L, arg, "c");
-  lctx_state* S = lctx_stateof(c);
-  lctx_open_wake(L, S); /* C may share it with other threads */
-  know_node(L, S, arg);
-  return c->c;
 }
 
 static int derive_background(lua_State* L) {

@@ -126,7 +126,9 @@ static void granted(ctx_begin_t* place, int err) {
 }
 
 static int ask(lctx_acquire* a) {
-  return ctx_group_begin(&((lctx_group*)a->owner)->g, &a->place, granted);
+  lctx_group* g = (lctx_group*)a->owner;
+  (void)lctx_group_node(g);
+  return ctx_group_begin(&g->g, &a->place, granted);
 }
 
 static bool stop(lctx_acquire* a) {
@@ -177,13 +179,14 @@ static int group_set_limit(lua_State* L) {
 
 void lctx_group_check(lctx_group* g) {
   if (lctx_list_empty(&g->waiters) || !ctx_group_is_over(&g->g)) return;
-  if (g->own != NULL) ctx_cancel(&g->own->node, NULL);
+  if (lctx_group_node(g) != NULL) ctx_cancel(g->g.c, NULL);
   while (!lctx_list_empty(&g->waiters)) {
     lctx_wake(LCTX_CONTAINER(g->waiters.next, lctx_task, link), LCTX_DUE);
   }
 }
 
 void lctx_group_end(lctx_group* g, bool failed, ctx_cause_t* cause) {
+  (void)lctx_group_node(g);
   ctx_group_end(&g->g, failed, cause);
   lctx_group_check(g);
 }
@@ -194,7 +197,7 @@ static void settle(lua_State* L, lctx_state* S, lctx_group* g) {
   if (g->own == NULL) return;
   lctx_live_remove(S, &g->own->base);
   if (S->closed) return;
-  ctx_cancel(&g->own->node, NULL);
+  ctx_cancel(lctx_group_node(g), NULL);
   if (!S->draining) lctx_settle(L, S);
 }
 
@@ -242,7 +245,7 @@ static int group_wait(lua_State* L) {
   lctx_group* g = lctx_checkgroup(L, 1);
   const lctx_context* c = lua_isnoneornil(L, 2) ? NULL : lctx_checkcontext(L, 2, "c");
   lua_settop(L, 2);
-  if (c != NULL && g->own != NULL && c->c == &g->own->node) {
+  if (c != NULL && g->own != NULL && c->c == g->own->base.c) {
     /* The group ends its own context when a task fails: what bounds the wait is the one above. */
     lua_getiuservalue(L, 1, LCTX_GROUP_CONTEXT);
     lua_getiuservalue(L, 3, 1);

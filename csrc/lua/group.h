@@ -32,6 +32,11 @@ static inline lctx_state* lctx_stateof_group(const lctx_group* g) {
  * core's in here: it would be one more thing that points to the group, and to be taken back on every
  * way out. */
 void lctx_group_check(lctx_group* g);
+/* Its context's node: C may have come by it since, and then it has another. */
+static inline ctx_t* lctx_group_node(lctx_group* g) {
+  g->g.c = g->own != NULL ? g->own->base.c : NULL;
+  return g->g.c;
+}
 /* A task that had begun has ended, or a place is given back. */
 void lctx_group_end(lctx_group* g, bool failed, ctx_cause_t* cause);
 

@@ -68,7 +68,7 @@ static void fail_too(lua_State* L, lctx_group* g, int group) {
  * context's cause. Nothing in here allocates. */
 static void fail_first(lua_State* L, lctx_group* g, int group, lctx_failure* failure) {
   ctx_cause_t* cause = NULL;
-  if (g->own != NULL && ctx_err(&g->own->node) == 0) {
+  if (g->own != NULL && ctx_err(lctx_group_node(g)) == 0) {
     lua_getiuservalue(L, group, LCTX_GROUP_CONTEXT);
     lua_pushvalue(L, -2);
     lctx_open_up(L, failure, LCTX_FAILURE_ERROR);

@@ -5,9 +5,17 @@
 /* What the files of the binding share.
  *
  * Memory. Contexts, cancels and tasks are Lua's garbage, most without a finalizer. That is safe
- * because a context is linked into the core's tree only while somebody watches it (ctx.h), and
- * whoever watches anchors it: a parked coroutine in the table of anchors, an after-func in the
- * registry. A context holds its parent by its first user value, so raw pointers upwards are good.
+ * because a context is linked into the core's tree only while something watches it (ctx.h), and what
+ * watches anchors it: a parked coroutine in its record's places, an after-func in a slot. A context
+ * holds its parent by its first user value, so raw pointers upwards are good.
+ *
+ * The law: nothing that C links needs a finalizer to be unlinked, since Lua may lose a finalizer and
+ * frees the object all the same. What a finalizer unlinks stands in memory that something else keeps
+ * until then (shelter.h). A lost finalizer leaks; it leaves no pointer to what is gone.
+ *
+ * Order. First comes everything that may raise, allocate or run Lua, which includes every step that
+ * makes an object: finalizers run there. Then the last look, and the registration, with nothing in
+ * between.
  *
  * Errors. No Lua error may cross a frame of the core: its callbacks only move records from one
  * list to another, and lctx_drain does afterwards what can fail.
@@ -37,8 +45,8 @@ enum {
 
 /* Values that C needs at hand; each has a place in the registry, at S->ref[…]. */
 enum lctx_ref {
-  LCTX_REF_CONTEXT, /* metatables */
-  LCTX_REF_ANY,     /* the same with a finalizer */
+  LCTX_REF_CONTEXT,   /* metatables */
+  LCTX_REF_SHELTERED, /* the same with a finalizer, see shelter.h */
   LCTX_REF_CANCEL,
   LCTX_REF_TASK,
   LCTX_REF_FAILURE,
@@ -52,6 +60,7 @@ enum lctx_ref {
   LCTX_REF_GROUP,
   LCTX_REF_LIVE,
   LCTX_REF_KNOWN,
+  LCTX_REF_CHECKED,    /* node -> context that C has come by; weak values */
   LCTX_REF_LINES,      /* slot -> where the context was made, under debug */
   LCTX_REF_NAMES,      /* context -> its name; weak keys */
   LCTX_REF_CANCELLERS, /* context -> where it was cancelled, under debug; weak keys */
@@ -85,7 +94,8 @@ enum lctx_kind {
   LCTX_WITHOUT,
   LCTX_ANY,
   LCTX_PUSHED, /* an `any` of one context that C made */
-  LCTX_VALUE
+  LCTX_VALUE,
+  LCTX_SHELTER /* never seen by Lua code */
 };
 
 typedef struct lctx_state lctx_state;
@@ -112,11 +122,6 @@ typedef struct {
   lctx_context base;
   ctx_t node;
 } lctx_node;
-
-typedef struct {
-  lctx_node node;
-  ctx_t arms[]; /* of an `any` */
-} lctx_any;
 
 typedef struct {
   const void* tag;
@@ -327,6 +332,9 @@ static inline lctx_state* lctx_stateof(const lctx_context* c) {
 static inline lctx_state* lctx_stateof_tree(ctx_tree_t* tree) {
   return (lctx_state*)((char*)tree - offsetof(lctx_state, tree));
 }
+/* What ctx_err says; once the state is closed only what is known already is true, and nothing may be
+ * walked any more. */
+int lctx_err(lctx_state* S, lctx_context* c);
 /* The context at `arg`, or an error at the caller's line that calls it by `name`. */
 lctx_context* lctx_checkcontext(lua_State* L, int arg, const char* name);
 int lctx_typeerror(lua_State* L, int arg, const char* name, const char* expected);
@@ -336,16 +344,12 @@ void lctx_pusherr(lua_State* L, lctx_state* S, int err); /* nil for 0 */
 /* What a wait returns that ended with the context at `arg`, also before it began: nil and an error,
  * the sentinel or where there is a cause one that is both. Use as `return lctx_pushended(…)`. */
 int lctx_pushended(lua_State* L, lctx_state* S, int arg);
-void lctx_pushcause(lua_State* L, lctx_state* S, int arg, lctx_context* c);
 /* The time in ms at `arg` as ns, rounded up; CTX_NEVER for math.huge, 0 for what is negative. */
 uint64_t lctx_checkms(lua_State* L, int arg, const char* name);
 void lctx_open_context(lua_State* L, lctx_state* S);
 
 /* Pushes the userdata of `c`, which stands at or above the context at `arg`. */
 void lctx_pushknown(lua_State* L, int arg, const lctx_context* c);
-/* The user value of the context at `arg`, which is done, through which it has its end: its parent; of
- * an `any` the source that ended it, or 0 when none did. */
-int lctx_way_of_end(lua_State* L, int arg);
 /* Makes lctx_pushknown of the context at `arg` one access. May raise. */
 void lctx_know(lua_State* L, int arg);
 

@@ -132,15 +132,15 @@ static void make_tables(lua_State* L, lctx_state* S) {
     enum lctx_ref ref;
     const char* weak;
   } tables[] = {
-      {LCTX_REF_CONTEXT, NULL},   {LCTX_REF_ANY, NULL},       {LCTX_REF_CANCEL, NULL},
-      {LCTX_REF_TASK, NULL},      {LCTX_REF_GENERATOR, NULL}, {LCTX_REF_FAILURE, NULL},
-      {LCTX_REF_KEY, NULL},       {LCTX_REF_QUEUE, NULL},     {LCTX_REF_SEMAPHORE, NULL},
-      {LCTX_REF_GROUP, NULL},     {LCTX_REF_AFTER, NULL},     {LCTX_REF_LIVE, "v"},
-      {LCTX_REF_KNOWN, "v"},      {LCTX_REF_LINES, NULL},     {LCTX_REF_NAMES, "k"},
-      {LCTX_REF_CANCELLERS, "k"}, {LCTX_REF_BUDGETS, "k"},    {LCTX_REF_RESULTS, NULL},
-      {LCTX_REF_TRACES, NULL},    {LCTX_REF_SPAWNS, NULL},    {LCTX_REF_AFTERS, NULL},
-      {LCTX_REF_NODES, NULL},     {LCTX_REF_SHARED, NULL},    {LCTX_REF_HOOKS, NULL},
-      {LCTX_REF_OWNERS, "k"},
+      {LCTX_REF_CONTEXT, NULL}, {LCTX_REF_SHELTERED, NULL}, {LCTX_REF_CANCEL, NULL},
+      {LCTX_REF_TASK, NULL},    {LCTX_REF_GENERATOR, NULL}, {LCTX_REF_FAILURE, NULL},
+      {LCTX_REF_KEY, NULL},     {LCTX_REF_QUEUE, NULL},     {LCTX_REF_SEMAPHORE, NULL},
+      {LCTX_REF_GROUP, NULL},   {LCTX_REF_AFTER, NULL},     {LCTX_REF_LIVE, "v"},
+      {LCTX_REF_KNOWN, "v"},    {LCTX_REF_CHECKED, "v"},    {LCTX_REF_LINES, NULL},
+      {LCTX_REF_NAMES, "k"},    {LCTX_REF_CANCELLERS, "k"}, {LCTX_REF_BUDGETS, "k"},
+      {LCTX_REF_RESULTS, NULL}, {LCTX_REF_TRACES, NULL},    {LCTX_REF_SPAWNS, NULL},
+      {LCTX_REF_AFTERS, NULL},  {LCTX_REF_NODES, NULL},     {LCTX_REF_SHARED, NULL},
+      {LCTX_REF_HOOKS, NULL},   {LCTX_REF_OWNERS, "k"},
   };
   for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
     lua_newtable(L);
@@ -340,14 +340,4 @@ int luaopen_ctx_core(lua_State* L) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key);
   lua_getiuservalue(L, -1, 1);
   return 1;
-}
-
-ctx_tree_t* ctx_lua_tree(lua_State* L) {
-  lctx_state* S = lctx_state_of(L);
-  lctx_open_wake(L, S); /* C may share contexts with other threads */
-  return &S->tree;
-}
-
-void ctx_lua_settle(lua_State* L) {
-  lctx_settle(L, lctx_state_of(L));
 }

@@ -3,6 +3,7 @@
  *
  * The sentinels stay what they are. An end belongs to the context that was cancelled, or whose
  * deadline passed; those below only have it from there. */
+#include "cause.h"
 #include "enter.h"
 #include "lctx.h"
 #include "where.h"
@@ -45,9 +46,7 @@ static bool ended_here(lua_State* L, lctx_state* S, const lctx_context* c, int e
 static void find_origin(lua_State* L, lctx_state* S, int err) {
   for (;;) {
     const lctx_context* c = (const lctx_context*)lua_touserdata(L, -1);
-    int way = lctx_way_of_end(L, -1);
-    if (c->up == NULL || way == 0 || ended_here(L, S, c, err)) return;
-    lua_getiuservalue(L, -1, way);
+    if (c->up == NULL || ended_here(L, S, c, err) || !lctx_push_way_of_end(L, -1)) return;
     if (ctx_err(((const lctx_context*)lua_touserdata(L, -1))->c) != err) break;
     lua_replace(L, -2);
   }

@@ -13,6 +13,7 @@ enum { NODES = 24, SOURCES = 3 };
 typedef struct node_s {
   ctx_t* c; /* the real one; NULL: this place is free, unless a listener still refers to it */
   ctx_t* arms;
+  ctx_t* below; /* for which `c` stands (ctx_interpose) */
   ctx_flag_t* flag;
   bool leaving;                    /* let go of a flag, of which the loop hears at its next turn */
   struct node_s* parent;           /* NULL: none, or none that could end it */

@@ -128,6 +128,22 @@ static inline void op_any(machine_t* m) {
   model_any(&m->model, n);
 }
 
+/* Nobody can tell that another stands for it now. */
+static inline void op_interpose(machine_t* m) {
+  static reason_t own = {{&reason_ops}, "own", 0};
+  node_t* n = live_node(m);
+  if (n < m->model.nodes + 2 || n->arms || n->endless || n->below) return;
+  if (n->flag || n->promised || n->leaving) return; /* those have the context itself */
+  ctx_relay_t* r = malloc(sizeof *r);
+  ctx_interpose(r, n->c, &own.cause);
+  n->below = n->c;
+  n->c = &r->c;
+  n->tainted = true;
+  ASSERT_EQ(ctx_id(n->c), n->order);
+  m->derived++;
+  m->unheard++;
+}
+
 /* -- Listening --------------------------------------------------------------------------------- */
 
 static inline void machine_act(machine_t* m);
@@ -248,11 +264,13 @@ static inline void release(machine_t* m, node_t* n) {
     model_cancel(&m->model, n, NULL);
     count_end(m, n);
     if (n->flag) ASSERT_EQ(ctx_flag_err(n->flag), n->err);
+    if (n->below) ctx_release(n->below);
   }
   forget_flag(n);
   free(n->arms);
+  free(n->below);
   free(n->c);
-  n->arms = n->c = NULL;
+  n->arms = n->c = n->below = NULL;
 }
 
 static inline void op_release(machine_t* m) {
@@ -312,9 +330,9 @@ static inline void op_time(machine_t* m) {
 
 static inline void machine_act(machine_t* m) {
   static void (*const ops[])(machine_t*) = {
-      op_derive, op_derive, op_derive, op_any,     op_watch,   op_watch,    op_watch,
-      op_start,  op_cancel, op_cancel, op_release, op_share,   op_unlisten, op_ask,
-      op_time,   op_time,   op_look,   op_unshare, op_release, op_look,     op_look_around,
+      op_derive, op_derive,  op_derive,  op_any,   op_watch,       op_watch,     op_watch, op_start,
+      op_cancel, op_cancel,  op_release, op_share, op_unlisten,    op_ask,       op_time,  op_time,
+      op_look,   op_unshare, op_release, op_look,  op_look_around, op_interpose,
   };
   ops[pick(m, sizeof ops / sizeof ops[0])](m);
 }

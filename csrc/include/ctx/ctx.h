@@ -82,6 +82,7 @@ enum { CTX_PENDING = 1 };
 
 typedef struct ctx_s ctx_t;
 typedef struct ctx_tree_s ctx_tree_t;
+typedef struct ctx_relay_s ctx_relay_t;
 typedef struct ctx_host_s ctx_host_t;
 typedef struct ctx_cause_s ctx_cause_t;
 typedef struct ctx_cause_ops_s ctx_cause_ops_t;
@@ -183,6 +184,21 @@ CTX_EXTERN void ctx_without_cancel(ctx_t* c, ctx_t* parent);
  * The sources, one or more, stay valid until it is done or they are released. Allocates. Returns
  * 0, or CTX_ENOMEM or CTX_ECLOSED with nothing changed. */
 CTX_EXTERN int ctx_any(ctx_t* c, ctx_t* arms, ctx_t* const* sources, size_t n);
+
+/* For bindings, whose contexts are a collector's garbage. A relay is a context, `c` in the caller's
+ * structure, which stands at the border to such contexts: of those that descend from it none has a
+ * cause that its owner may free. When it ends with a cause, it passes on `own` in its place, which it
+ * borrows; the given one is kept in `given`, and retained, until ctx_release. Causes with the same ops
+ * as `own` pass as they are.
+ *
+ * ctx_relay: as ctx_any of one source. */
+CTX_EXTERN int ctx_relay(ctx_relay_t* r, ctx_t* arm, ctx_t* source, ctx_cause_t* own);
+
+/* Puts a relay between `c` and its parent, with the deadline, the cause and the ctx_id of `c`, which
+ * ends when it does. From now on the relay is what to cancel, and to listen to where `c` may go without
+ * a ctx_release. Not for a root nor for an `any`; of ctx_without_cancel it makes another one. Cannot
+ * fail. */
+CTX_EXTERN void ctx_interpose(ctx_relay_t* r, ctx_t* c, ctx_cause_t* own);
 
 /* The owner's last word on `c`, before its memory goes: cancels it if it is not done, so that
  * whoever watches it hears, and drops its cause. Watchers of `c` that have not been called yet

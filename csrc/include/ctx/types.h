@@ -53,6 +53,11 @@ struct ctx_s {
   };
 };
 
+struct ctx_relay_s {
+  ctx_t c; /* first */
+  ctx_cause_t *own, *given;
+};
+
 struct ctx_acquire_s {
   void* data;
   ctx_watcher_t watcher; /* of the context; once granted, in the ready list */
