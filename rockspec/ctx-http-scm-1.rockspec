@@ -29,7 +29,7 @@ dependencies = {
   "ctx",
   "luv >= 1.44",
   "ctx == scm-1",
-  "lua-cjson", -- for JSON bodies and ctx.propagate.otlp
+  "lua-cjson", -- for JSON bodies
 }
 
 -- For LuaRocks' variables CURL_DIR and LLHTTP_DIR. Nothing is checked here: llhttp comes as a library or

@@ -4,12 +4,14 @@
 -- collector refused its spans. Cure: numbers with a fraction become text in ctx.text alone.
 local collector = require "spec.support.collector"
 local ctx = require "ctx"
+local json = require "ctx.http.json"
 local locale = require "spec.support.locale"
 local otlp = require "ctx.propagate.otlp"
 local propagate = require "ctx.propagate"
 local record = require "ctx.http.record"
 local text = require "ctx.text"
 local testing = require "ctx.testing"
+local url = require "ctx.http.url"
 local uv = require "luv"
 
 local root = ctx.background()
@@ -18,8 +20,8 @@ local root = ctx.background()
 local function sent(value)
   local body
   testing.run(function(c)
-    local exporter = otlp.new { post = function(_, _, _, json)
-      body = json
+    local exporter = otlp.new { post = function(_, _, _, text_sent)
+      body = text_sent
       return collector.OK
     end, resource = { ratio = value } }
     exporter:export(collector.span("work", { attributes = { value = value } }))
@@ -53,6 +55,31 @@ for name, point in pairs { ["a comma"] = ",", ["a sign of two bytes"] = "\u{066B
         local of = { time = 5, ms = 1.5, left = 0.25 }
         assert.equal('{"time":5,"ms":1.500,"left":0.250}', record.json(of))
         assert.equal("time=5 ms=1.500 left=0.250", record.logfmt(of))
+      end)
+    end)
+
+    it("JSON of a body has a point, and the program's own cjson is left alone", function()
+      locale.with_point(point, function()
+        json.need("spec")
+        local value = assert(json.decode('{"total":17.25,"list":[0.5,-1e-3]}'))
+        assert.same({ total = 17.25, list = { 0.5, -1e-3 } }, value)
+        assert.equal("[17.25,0.5]", json.encode { 17.25, 0.5 })
+        assert.equal('["a\u{FFFD}"]', json.encode { "a\xFF" })
+        if #point == 1 then
+          local cjson = require("cjson").new() -- made under this locale, by the program
+          json.decode("[1.5]")
+          assert.equal("[17.25]", cjson.encode { 17.25 })
+          assert.same({ 17.25 }, cjson.decode("[17.25]"))
+        end
+        assert.equal("1" .. point .. "5", ("%.1f"):format(1.5))
+      end)
+    end)
+
+    it("numbers in a query and in a request's headers have a point", function()
+      locale.with_point(point, function()
+        assert.equal("17.25", url.text_of(17.25))
+        assert.equal("9007199254740994", url.text_of(2.0 ^ 53 + 2))
+        assert.equal("5", url.text_of(5))
       end)
     end)
 

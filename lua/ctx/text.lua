@@ -14,6 +14,12 @@ local function with_point(digits)
   return (digits:gsub("[^0-9A-Za-z+-]+", "."))
 end
 
+--- The decimal point of the program's locale at this moment.
+---@return string
+function text.point()
+  return (("%.1f"):format(0.5):sub(2, -2))
+end
+
 --- The number by one of C's formats with a fraction (%e, %f, %g), with a decimal point.
 ---@param format string  such as "%.3f"
 ---@param value number

@@ -1,17 +1,41 @@
 -- SPDX-License-Identifier: MIT
 --- JSON in the bodies of requests and responses, by lua-cjson, loaded when it is first used.
 local failure = require "ctx.http.failure"
+local text = require "ctx.text"
 
 local json = {}
 
-local codec
+local cjson, codec
+
+--- Calls a function of lua-cjson, as pcall does. lua-cjson reads and writes the decimal point of
+--- the locale, so it works in that of C. It looks for the point once only, when it is loaded or
+--- makes a codec: so it is made to look here, and again for the program afterwards. With a point of
+--- several bytes it would end the process.
+local function call(fn, ...)
+  local point = text.point()
+  if point == "." then
+    return pcall(fn, ...)
+  end
+  local before = os.setlocale(nil, "numeric")
+  os.setlocale("C", "numeric")
+  if cjson then
+    cjson.new()
+  end
+  local results = table.pack(pcall(fn, ...))
+  os.setlocale(before, "numeric")
+  if cjson and #point == 1 then
+    cjson.new()
+  end
+  return table.unpack(results, 1, results.n)
+end
 
 --- A codec of its own: what the program tells its cjson changes nothing here.
-local function open_codec(name)
-  local ok, cjson = pcall(require, "cjson")
-  if not ok then
-    error(name .. ": it needs lua-cjson, which cannot be loaded: " .. tostring(cjson), 4)
+local function open_codec()
+  local found, loaded = pcall(require, "cjson")
+  if not found then
+    error(loaded, 0)
   end
+  cjson = loaded
   local made = cjson.new()
   made.decode_invalid_numbers(false)
   made.encode_invalid_numbers(false)
@@ -23,18 +47,24 @@ end
 --- Raises at the line that called the public function `name` if there is no codec.
 ---@param name string
 function json.need(name)
-  codec = codec or open_codec(name)
+  if not codec then
+    local ok, made = call(open_codec)
+    if not ok then
+      error(name .. ": it needs lua-cjson, which cannot be loaded: " .. tostring(made), 3)
+    end
+    codec = made
+  end
 end
 
 --- The value; or nil and an error with status 400. Behind json.need.
----@param text string
+---@param body string
 ---@return any value
 ---@return any? err
-function json.decode(text)
-  if not utf8.len(text) then -- RFC 8259, 8.1
+function json.decode(body)
+  if not utf8.len(body) then -- RFC 8259, 8.1
     return nil, failure.new(400, "the body is not JSON", "it is not UTF-8")
   end
-  local ok, value = pcall(codec.decode, text)
+  local ok, value = call(codec.decode, body)
   if ok then
     return value
   elseif value == "not enough memory" then
@@ -43,16 +73,16 @@ function json.decode(text)
   return nil, failure.new(400, "the body is not JSON", value)
 end
 
---- The text; or nil and what is wrong with the value. Behind json.need.
+--- The text, which is UTF-8; or nil and what is wrong with the value. Behind json.need.
 ---@param value any
----@return string? text
+---@return string? encoded
 ---@return string? wrong
 function json.encode(value)
-  local ok, text = pcall(codec.encode, value)
+  local ok, encoded = call(codec.encode, value)
   if not ok then
-    return nil, text
+    return nil, encoded
   end
-  return text
+  return text.utf8(encoded)
 end
 
 return json

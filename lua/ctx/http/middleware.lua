@@ -53,7 +53,7 @@ end
 --- What a client sent is echoed and logged, so it may hold nothing that a header or a log could
 --- take for more than a name.
 local function is_id(text)
-  return text and #text <= 128 and text:find("^[%w._~:/+=-]+$")
+  return text and #text <= 128 and text:find("^[A-Za-z0-9._~:/+=-]+$")
 end
 
 ---@class ctx.http.RequestIdOptions

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --- The targets of requests (RFC 9112, 3.2) and what stands in them.
 local want = require "ctx.want"
+local written = require "ctx.text"
 
 local url = {}
 
@@ -33,14 +34,12 @@ function url.escape(text)
   return (text:gsub("[^A-Za-z0-9._~-]", percent))
 end
 
---- A text as it stands; a number without a locale's decimal comma; nil for anything else.
+--- A text as it stands; a number with all its digits, and a point; nil for anything else.
 ---@param value any
 ---@return string?
 function url.text_of(value)
-  if math.type(value) == "integer" then
-    return ("%d"):format(value)
-  elseif type(value) == "number" and value - value == 0 then
-    return (("%.14g"):format(value):gsub(",", "."))
+  if type(value) == "number" and value - value == 0 then
+    return written.exact(value)
   end
   return type(value) == "string" and value or nil
 end
@@ -95,7 +94,7 @@ end
 ---@return string? query
 ---@return string? host
 function url.split(target)
-  local host, path, query = target:match("^%a[%w+.-]*://([^/?]*)([^?]*)%??(.*)$")
+  local host, path, query = target:match("^[A-Za-z][A-Za-z0-9+.-]*://([^/?]*)([^?]*)%??(.*)$")
   if not host then
     return target
   elseif host ~= "" and not host:find("@", 1, true) then

@@ -16,7 +16,7 @@ options.MAX_BODY = 64 * 1024 * 1024
 local function is_string(value) return type(value) == "string" and not value:find("\0", 1, true) end
 local function is_boolean(value) return type(value) == "boolean" end
 local function is_table(value) return type(value) == "table" end
-local function is_text(value) return type(value) == "string" and not value:find("[%c\127]") end
+local function is_text(value) return type(value) == "string" and not value:find("[\0-\x1F\x7F]") end
 
 local function is_token(value)
   return fields.is_token(value) and value ~= "CONNECT"
