@@ -150,12 +150,13 @@ end
 
 --- The one value of a header that may come once only; nil otherwise.
 ---@param value any
+---@param longest? integer  bytes; a longer one is none, and nobody looks at it
 ---@return string?
-function fields.single(value)
+function fields.single(value, longest)
   if type(value) == "table" and #value == 1 then
     value = value[1]
   end
-  return type(value) == "string" and fields.trim(value) or nil
+  return type(value) == "string" and #value <= (longest or #value) and fields.trim(value) or nil
 end
 
 --- The value of a header that is a list, and may come in several pieces; nil if it did not come.

@@ -10,7 +10,8 @@ local want = require "ctx.want"
 
 local deadline = {}
 
-local LONGEST = 9e12 -- ms: more than any clock can show
+local LONGEST = 9e12   -- ms: more than any clock can show
+local MAX_LENGTH = 100 -- bytes of a header that is looked at
 
 -- What one of a unit is in ns. By name, in the order of size.
 local GRPC = {
@@ -95,7 +96,7 @@ function Deadline:encode(ms)
 end
 
 local function decode(self, value)
-  local text = fields.single(value)
+  local text = fields.single(value, MAX_LENGTH)
   local ms
   if text and self._unit == "grpc" then
     ms = decode_grpc(text)

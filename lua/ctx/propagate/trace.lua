@@ -11,7 +11,8 @@ local trace = {}
 trace.SAMPLED, trace.RANDOM = 1, 2
 local KNOWN = trace.SAMPLED | trace.RANDOM
 
-local LENGTH = 55 -- of a traceparent of version 00
+local LENGTH = 55      -- of a traceparent of version 00
+local MAX_PARENT = 512 -- of one of any version, with blanks around it
 local MAX_MEMBERS, MAX_STATE, LONG_MEMBER = 32, 512, 128
 local MAX_KEY, MAX_VALUE = 256, 256
 -- Of a tracestate that is looked at: 32 members of full length, with as many blanks.
@@ -127,7 +128,7 @@ end
 ---@param state any   the header
 ---@return ctx.propagate.Trace?
 function trace.parse(parent, state)
-  parent = fields.single(parent)
+  parent = fields.single(parent, MAX_PARENT)
   if not parent then
     return nil
   end
