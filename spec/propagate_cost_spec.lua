@@ -21,8 +21,8 @@ end
 local pieces = {
   traceparent = { " ", "0", "a", "-", PARENT .. "-" },
   tracestate = { " ", ",", " ,", "a", "a=b,", "a@", "=", "\t" },
-  baggage = { " ", ",", " ,", "a", "a=b,", ";", "=", ";p", ";p=q", "; p = q ", "%41", "%FF", "a=%FF,",
-    "\xFF" },
+  baggage = { " ", ",", " ,", "a", "a=b,", ";", "=", ";p", ";p=q", "; p = q ", "%41", "%FF",
+    "a=%FF,", "\xFF" },
   ["grpc-timeout"] = { " ", "1", "1 ", "S", "\t1S" },
   ["x-timeout"] = { " ", "1", "1.", "." },
 }

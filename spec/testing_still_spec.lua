@@ -296,10 +296,10 @@ describe("time that stands still for two seconds", function()
   local hrtime = luv.hrtime
   after_each(function() luv.hrtime = hrtime end)
 
-  local function hurry()
+  local function hurry(step)
     local ahead = 0
     luv.hrtime = function()
-      ahead = ahead + 1e9
+      ahead = ahead + (step or 1e9)
       return hrtime() + ahead
     end
   end
@@ -323,6 +323,44 @@ describe("time that stands still for two seconds", function()
     assert.matches("^testing: the slow test: time has stood still for %d+ s", list[1].message)
     assert.matches("may still answer: uv_process_t", list[1].message, 1, true)
     assert.matches("a task waiting in channel:recv", list[1].message, 1, true)
+  end)
+
+  it("ends after a minute, in which nothing happens", function()
+    local list = reports(function()
+      testing.run(function(root, clock)
+        local c, cancel <close> = ctx.with_timeout(root, 1000)
+        hurry(3e9)
+        local process, ended
+        process = luv.spawn("sleep", { args = { "600" } }, function()
+          process:close()
+          ended()
+        end)
+        assert.is_nil((channel.new(1):recv(c)))
+        assert.equal(1000, clock:elapsed())
+        luv.hrtime = hrtime
+        ctx.await(root, function(resolve)
+          ended = resolve
+          process:kill("sigkill")
+        end)
+      end)
+    end)
+    assert.equal(1, #list)
+  end)
+
+  it("is a dead end where nothing may come, and there is no deadline", function()
+    local server = luv.new_tcp()
+    local ok, err
+    local list = reports(function()
+      ok, err = pcall(testing.run, function(root)
+        server:bind("127.0.0.1", 0)
+        server:listen(1, function() end)
+        hurry()
+        ctx.await(root, function() return server end)
+      end, { name = "the test that nobody calls" })
+    end)
+    assert.is_false(ok)
+    assert.matches("^the test that nobody calls: all tasks are asleep", tostring(err))
+    assert.same({}, list)
   end)
 
   it("is reported, too, where nothing else can happen", function()

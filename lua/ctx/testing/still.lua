@@ -14,7 +14,8 @@
 --- * handles that are not referenced, and those that an earlier test has left behind.
 ---
 --- Time that stands still for two real seconds, in which nothing happens, is reported once, with
---- what it waits for.
+--- what it waits for; and for a minute at most. Where there is no deadline to jump to, the clock
+--- waits two seconds also for what never brings anything: then it is a dead end.
 local core = require "ctx.core"
 local handles = require "ctx.testing.handles"
 local loop = require "ctx.loop"
@@ -25,9 +26,11 @@ local still = {}
 
 local shared, uv = handles.shared, loop.uv
 
-local SOON = 100       -- ms of real time
-local IN_DOUBT = 200  -- ms that bytes within this process may be under way; hardly any ever are
+-- All in ms of real time.
+local SOON = 100
+local IN_DOUBT = 200 -- that bytes within this process may be under way; hardly any ever are
 local TOLD_AFTER = 2000
+local LONGEST = 60000
 local PULSE = 10
 
 -- -- What may answer ------------------------------------------------------------------------------
@@ -36,13 +39,14 @@ local BRINGS_NOTHING = { signal = true, fs_event = true, fs_poll = true, prepare
   check = true }
 local STREAMS = { tcp = true, pipe = true, poll = true }
 
---- Whether an active handle may bring something from outside; nil, if it is not known yet.
-local function brings(handle, awaits, quiet)
+--- Whether an active handle may bring something from outside; nil, if it is not known yet. `soon`:
+--- a timer that is due within so many ms does; false: none does.
+local function brings(handle, soon, quiet)
   local kind = handle:get_type()
   if BRINGS_NOTHING[kind] or shared.left[handle] or handles.is_ours(handle) then
     return false
   elseif kind == "timer" then
-    return awaits and handle:get_due_in() <= SOON
+    return soon and handle:get_due_in() <= soon
   elseif STREAMS[kind] then
     local is_quiet = quiet[handle:fileno()]
     if is_quiet == nil then
@@ -62,16 +66,16 @@ end
 
 --- "yes", "no", or "perhaps"; and the handles that may. What cannot is unreferenced for a moment,
 --- as luv counts its requests only together with its handles.
----@param awaits boolean  a task is in ctx.await
+---@param soon number|false
 ---@return string
 ---@return any[]
-local function judge(awaits)
+local function judge(soon)
   local quiet = core.quiet_sockets()
   local put_aside, may, in_doubt, blocked = {}, {}, false, false
   for _, handle in ipairs(handles.all()) do
     blocked = blocked or is_blocked(handle, quiet)
     if handle:is_active() and handle:has_ref() then
-      local does = brings(handle, awaits, quiet)
+      local does = brings(handle, soon, quiet)
       in_doubt = in_doubt or does == nil
       local list = does and may or put_aside
       list[#list + 1] = handle
@@ -95,10 +99,6 @@ end
 
 local watch = { name = nil, at = nil, began = 0, pulsed = false, told = false }
 
-local function elapsed()
-  return (uv.hrtime() - watch.began) / 1e6
-end
-
 --- Something has happened, or time has moved, if the loop turned for something else than the pulse.
 local function note()
   if watch.at ~= core.now() or not watch.pulsed then
@@ -119,10 +119,10 @@ local function why(may)
     or "a request to luv is under way"
 end
 
-local function tell(may)
+local function tell(may, stood)
   watch.told = true
   report.send(("testing: %s: time has stood still for %s s, since %s\n%s"):format(
-    watch.name or "the hand-moved clock", text.number("%.0f", elapsed() / 1000), why(may),
+    watch.name or "the hand-moved clock", text.number("%.0f", stood / 1000), why(may),
     report.asleep()), "testing")
 end
 
@@ -156,19 +156,21 @@ function still.begin(name)
   watch.name, watch.at, watch.told = name, nil, false
 end
 
---- Asked when no task is ready, and luv has something open. `last`: there is no deadline to jump
---- to.
+--- Asked when no task is ready, and luv has something open: whether to wait for that. `last`: there
+--- is no deadline to jump to. `awaits`: a task is in ctx.await.
 core.hook("may_answer", function(last, awaits)
-  local answer, may = judge(awaits)
+  local answer, may = judge(last and math.huge or awaits and SOON)
   if answer == "no" and not last then
     return false
   end
   still.start()
   note()
-  if answer == "perhaps" and not last then
-    return elapsed() < IN_DOUBT
-  elseif elapsed() >= TOLD_AFTER and not watch.told then
-    tell(may)
+  local longest = answer == "yes" and LONGEST or last and TOLD_AFTER or IN_DOUBT
+  local stood = (uv.hrtime() - watch.began) / 1e6
+  if stood >= longest then
+    return false
+  elseif stood >= TOLD_AFTER and not watch.told then
+    tell(may, stood)
   end
   return true
 end)
