@@ -183,7 +183,8 @@ local function given_up(c)
   return c ~= nil and c:err() == errors.canceled
 end
 
---- Without a word, an error that leaves the scope is a failure, and nothing else says anything.
+--- A permit that has said nothing: an error that leaves the scope is a failure, and leaving the
+--- scope in another way says nothing.
 function permit_metatable.__close(permit, err)
   settle(permit, err ~= nil and not given_up(permit._c) or nil)
 end
@@ -247,8 +248,8 @@ local function judge(self, permit, c, ...)
 end
 
 --- Calls fn(c, …), unless the breaker is open. It has failed when it raises, or returns nil or
---- false and an error that counts, a deadline included; but not when c was cancelled: whether the
---- caller waits for the answer says nothing about who gives it.
+--- false and an error that counts, a deadline included; but not when c was cancelled: that the caller
+--- gave up says nothing about the called service.
 ---@async
 ---@param c ctx.Context
 ---@param fn fun(c: ctx.Context, ...): ...

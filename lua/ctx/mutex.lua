@@ -72,8 +72,8 @@ function Mutex:try_lock()
   return free
 end
 
---- Hands the lock to the first that waits. Whoever knows the mutex may unlock it, not only who
---- locked it; unlocking what is not locked raises.
+--- Hands the lock to the first that waits. Any task may unlock it, not only the one that locked
+--- it. Raises when it is not locked.
 function Mutex:unlock()
   want.self(self, metatable, "unlock")
   if not self._locked then
@@ -89,7 +89,7 @@ end
 local Held = {}
 local held_metatable = { __name = "ctx.mutex.held", __index = Held }
 
---- Unlocks before the scope ends. Again: nothing.
+--- Unlocks before the scope ends. Calling it again does nothing.
 function Held:unlock()
   want.self(self, held_metatable, "unlock")
   local of = self._mutex

@@ -115,8 +115,8 @@ core.hook("task_failed", function(err, trace)
   send("a task failed, and nobody waited for it: " .. report.full(err, trace), "task")
 end)
 
---- The first error of a group that nobody asked for; that its tasks were cancelled is no news, and
---- neither is what the scope of the group was left with.
+--- The first error of a group that nobody waited for. Two need no report: that its tasks were
+--- cancelled, and the error with which the scope of the group was left.
 core.hook("group_failed", function(err, left_with)
   if not errors.is(err, errors.canceled) and not errors.is(left_with, err) then
     send("a group failed, and nobody waited for it: " .. report.full(err), "group")

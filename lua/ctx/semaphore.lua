@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
---- A weighted semaphore: at most n units are held at a time; who waits is served in order.
+--- A weighted semaphore: at most n units are held at a time; waiters are served in order.
 local core = require "ctx.core"
 
 local semaphore = {}

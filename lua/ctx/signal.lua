@@ -67,7 +67,7 @@ local function arrived(name, entry)
       listener.cancel(listener.causes[name])
     end
   end
-  -- For all who listen it is the second, of another kind than the first: it is sent again, to its
+  -- For every listener this is the second signal, after another one: it is sent again, now with its
   -- default action.
   if not heard then
     uv.kill(uv.os_getpid(), name)

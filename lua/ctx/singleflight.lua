@@ -120,7 +120,7 @@ function Singleflight:call(c, key, fn, ...)
   return nil, err, flight.joined > 1
 end
 
---- The next caller of this key starts a new flight; those who wait go on waiting for the old one.
+--- The next caller of this key starts a new flight; those that wait for the old one go on waiting.
 ---@param key any
 function Singleflight:forget(key)
   want.self(self, metatable, "forget")

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 ---@meta ctx.channel
 
----Values from task to task. Nil is none.
+---Values from task to task; any but nil.
 ---@class ctx.channel
 ---@field closed ctx.Error  what recv returns when there will be no more
 local channel = {}

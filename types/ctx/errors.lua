@@ -24,7 +24,7 @@ function errors.new(message) end
 ---@overload fun(err: nil, message: string): nil
 function errors.wrap(err, message) end
 
----Prints each argument on a line; nil ones do not count. Nil if there is none.
+---Prints each argument on a line of its own; nil arguments are left out. Nil if all are nil.
 ---@param ... any
 ---@return ctx.Error?
 function errors.join(...) end
