@@ -6,6 +6,7 @@
 local breaker = require "ctx.breaker"
 local ctx = require "ctx"
 local errgroup = require "ctx.errgroup"
+local http = require "ctx.http"
 local pool = require "ctx.pool"
 local reports = require "spec.support.reports"
 local retry = require "ctx.retry"
@@ -140,5 +141,22 @@ describe("a cancel is taken as a function", function()
       end)
     end)
     assert.same({}, list)
+  end)
+end)
+
+describe("a request's body", function()
+  it("may be an object that can be called, which is asked for each piece", function()
+    local pieces = setmetatable({ "a", "b" }, { __call = function(self)
+      return table.remove(self, 1)
+    end })
+    ctx.run(function(root)
+      local server <close> = http.server { handler = function(req, res)
+        return res:finish(req.ctx, assert(req:body()))
+      end }
+      assert(server:listen("127.0.0.1", 0))
+      ctx.go(server.serve, server, root)
+      local url = ("http://127.0.0.1:%d"):format(server:address().port)
+      assert.equal("ab", assert(http.post(root, url, pieces)).body)
+    end)
   end)
 end)

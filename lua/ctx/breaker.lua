@@ -248,8 +248,8 @@ local function judge(self, permit, c, ...)
 end
 
 --- Calls fn(c, …), unless the breaker is open. It has failed when it raises, or returns nil or
---- false and an error that counts, a deadline included; but not when c was cancelled: that the caller
---- gave up says nothing about the called service.
+--- false and an error that counts, a deadline included; but not when c was cancelled: that the
+--- caller gave up says nothing about the called service.
 ---@async
 ---@param c ctx.Context
 ---@param fn fun(c: ctx.Context, ...): ...

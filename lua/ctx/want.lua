@@ -372,13 +372,6 @@ end
 
 -- -- Without raising ------------------------------------------------------------------------------
 
----@param value any
----@param least number
----@return boolean
-function want.is_whole(value, least)
-  return type(value) == "number" and math.tointeger(value) ~= nil and value >= least
-end
-
 --- Whether it is a time that a clock can show, or math.huge.
 ---@type fun(value: any): boolean
 want.is_ms = is_ms

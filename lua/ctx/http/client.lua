@@ -61,7 +61,7 @@ function Client:get(c, url, given)
   want.self(self, metatable, "get")
   check_context(c, "get")
   core.check_wait(c, "http.get")
-  check(options.known.url[2](url), "get", 2, "url", options.known.url[1], url)
+  options.known.url(url, "get", 2, "url")
   local request = want.options(given, "get", 3, options.known)
   request.method, request.url = request.method or "GET", url
   options.complete(request, self._defaults, "get", 3)
@@ -80,8 +80,10 @@ function Client:post(c, url, body, given)
   want.self(self, metatable, "post")
   check_context(c, "post")
   core.check_wait(c, "http.post")
-  check(options.known.url[2](url), "post", 2, "url", options.known.url[1], url)
-  check(body == nil or options.known.body[2](body), "post", 3, "body", options.known.body[1], body)
+  options.known.url(url, "post", 2, "url")
+  if body ~= nil then
+    body = options.known.body(body, "post", 3, "body")
+  end
   local request = want.options(given, "post", 4, options.known)
   request.method, request.url = request.method or "POST", url
   if body ~= nil then

@@ -46,20 +46,8 @@ local TRANSIENT = { [429] = true, [502] = true, [503] = true, [504] = true }
 ---@field post? fun(c: ctx.Context, url: string, headers: table, body: string):
 ---                  ctx.propagate.otlp.Response?, any
 
-local function is_string(value)
-  return type(value) == "string"
-end
-
-local function is_count(value)
-  return want.is_whole(value, 1)
-end
-
-local function is_duration(value)
-  return want.is_ms(value) and value > 0
-end
-
-local function is_table_of(check)
-  return function(value)
+local function table_of(expected, check)
+  return want.rule(expected, function(value)
     if type(value) ~= "table" then
       return false
     end
@@ -69,22 +57,21 @@ local function is_table_of(check)
       end
     end
     return true
-  end
+  end)
 end
 
 local OPTIONS = {
-  endpoint = { "a URL", function(value)
-    return is_string(value) and value:find("^https?://.") end },
-  service = { "a string", is_string },
-  resource = { "a table of strings, numbers and booleans", is_table_of(function(value)
-    return is_string(value) or type(value) == "number" or type(value) == "boolean"
-  end) },
-  headers = { "a table of strings", is_table_of(is_string) },
-  max_queue = { "a whole number of 1 or more", is_count },
-  batch = { "a whole number of 1 or more", is_count },
-  interval = { "a time in ms", is_duration },
-  timeout = { "a time in ms", is_duration },
-  post = { "a function", function(value) return type(value) == "function" end },
+  endpoint = want.rule("a URL", function(value)
+    return type(value) == "string" and value:find("^https?://.")
+  end),
+  service = want.string,
+  resource = table_of("a table of strings, numbers and booleans", function(value)
+    return type(value) == "string" or type(value) == "number" or type(value) == "boolean"
+  end),
+  headers = table_of("a table of strings", want.string[2]),
+  max_queue = want.count, batch = want.count,
+  interval = want.positive_ms, timeout = want.positive_ms,
+  post = want.fn,
 }
 
 --- The client of ctx.http, which is not asked for before it is needed.
@@ -121,8 +108,7 @@ end
 ---@param options? ctx.propagate.otlp.Options
 ---@return ctx.propagate.Otlp
 function otlp.new(options)
-  options = options == nil and {} or options
-  want.options(options, "new", 1, OPTIONS)
+  options = want.options(options, "new", 1, OPTIONS)
   local headers = {}
   for name, value in pairs(options.headers or {}) do
     headers[name:lower()] = value

@@ -13,22 +13,9 @@ options.MAX_BODY = 64 * 1024 * 1024
 
 -- -- What may be said -----------------------------------------------------------------------------
 
-local function is_string(value) return type(value) == "string" and not value:find("\0", 1, true) end
-local function is_boolean(value) return type(value) == "boolean" end
-local function is_table(value) return type(value) == "table" end
+local rule = want.rule
+
 local function is_text(value) return type(value) == "string" and not value:find("[\0-\x1F\x7F]") end
-
-local function is_token(value)
-  return fields.is_token(value) and value ~= "CONNECT"
-end
-
-local function is_time(value)
-  return want.is_ms(value) and value > 0
-end
-
-local function is_size(value)
-  return value == math.huge or want.is_whole(value, 0)
-end
 
 --- "host:port:address" as libcurl takes it: where to connect to, for this request alone. (Its
 --- option for addresses of names writes into the cache that all requests share.)
@@ -65,36 +52,38 @@ local function pins(list)
   return pinned
 end
 
-local VERSIONS = { ["1.0"] = true, ["1.1"] = true, ["2"] = true, ["2-prior-knowledge"] = true }
-
-local file = { "the name of a file", is_string }
-local boolean = { "a boolean", is_boolean }
-local time = { "a positive number of ms", is_time }
+local file = rule("the name of a file", want.text[2])
+local buffer = want.whole(1, nil, "a size in bytes, a whole number")
 
 options.known = {
-  method = { "the name of a method, and not CONNECT", is_token },
-  url = { "a URL without control characters", is_text },
-  headers = { "a table", is_table },
-  body = { "a string or a function", function(value)
-    return type(value) == "string" or type(value) == "function"
-  end },
-  length = { "a whole number", function(value) return want.is_whole(value, 0) end },
-  stream = boolean, propagate = boolean, verify = boolean, decompress = boolean,
-  idle = time, connect = time,
-  follow = { "a whole number", function(value) return want.is_whole(value, 0) end },
-  proxy = { "a URL, or false for none", function(value)
+  method = rule("the name of a method, and not CONNECT", function(value)
+    return fields.is_token(value) and value ~= "CONNECT"
+  end),
+  url = rule("a URL without control characters", is_text),
+  headers = want.table,
+  -- What can be called is used as a function.
+  body = rule("a string or a function", function(value)
+    if type(value) == "string" or type(value) == "function" then
+      return true
+    elseif want.fn[2](value) then
+      return true, function(...) return value(...) end
+    end
+    return false
+  end),
+  length = want.whole(0),
+  stream = want.flag, propagate = want.flag, verify = want.flag, decompress = want.flag,
+  idle = want.positive_ms, connect = want.positive_ms,
+  follow = want.whole(0),
+  proxy = rule("a URL, or false for none", function(value)
     return value == false or is_text(value)
-  end },
+  end),
   unix = file, ca = file, ca_path = file, cert = file, key = file,
-  key_password = { "a string", is_string },
-  max_body = { "a size in bytes, or math.huge", is_size },
-  max_head = { "a size in bytes", function(value) return want.is_whole(value, 1) end },
-  high_water = { "a size in bytes", function(value) return want.is_whole(value, 1) end },
-  http_version = { '"1.0", "1.1", "2" or "2-prior-knowledge"', function(value)
-    return VERSIONS[value]
-  end },
-  query = { "a table of names, with a text, a number or a list of them each", target.query_of },
-  resolve = { 'a list of "host:port:address"', is_list_of_pins },
+  key_password = want.text,
+  max_body = want.either("a size in bytes, or math.huge", want.whole(0), want.one_of(math.huge)),
+  max_head = buffer, high_water = buffer,
+  http_version = want.one_of("1.0", "1.1", "2", "2-prior-knowledge"),
+  query = rule("a table of names, with a text, a number or a list of them each", target.query_of),
+  resolve = rule('a list of "host:port:address"', is_list_of_pins),
 }
 
 local function is_value(value)
