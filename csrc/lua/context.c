@@ -103,9 +103,12 @@ static int context_done(lua_State* L) {
 static int context_ended(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   lctx_context* c = self(L, "ended");
-  (void)err_of_self(L, S, c);
+  if (err_of_self(L, S, c) == 0) {
+    lua_pushnil(L);
+    return 1;
+  }
   lctx_pushend(L, S, 1);
-  return lua_isnil(L, -1) ? 1 : lctx_refused(L, S, 1);
+  return lctx_refused(L, S, 1);
 }
 
 static int context_cause(lua_State* L) {

@@ -34,6 +34,7 @@ static void set_timer(lua_State* L, lctx_state* S) {
 /* Puts the failure on top at the end of the queue; allocates nothing. */
 static void enqueue(lua_State* L, lctx_state* S, lctx_failure* f) {
   f->due_ns = ctx_time_add(ctx_now(&S->tree), GRACE_NS);
+  f->queued = true;
   bool first = push_first(L, S) == NULL;
   lua_pop(L, 1);
   if (!first) {
@@ -65,12 +66,23 @@ static void dequeue(lua_State* L, lctx_state* S) {
 void lctx_hear(lua_State* L, lctx_state* S, lctx_failure* f) {
   if (f == NULL || f->heard) return;
   f->heard = true;
+  if (!f->queued) return;
   const lctx_failure* first;
   while ((first = push_first(L, S)) != NULL && first->heard) {
     dequeue(L, S);
     lua_pop(L, 1);
   }
   lua_pop(L, 1);
+  set_timer(L, S);
+}
+
+static bool is_awaited(const lctx_failure* f) {
+  return f->waiters != NULL && !lctx_list_empty(f->waiters);
+}
+
+void lctx_unawaited(lua_State* L, lctx_state* S, lctx_failure* f) {
+  if (f->heard || f->queued || is_awaited(f)) return;
+  enqueue(L, S, f);
   set_timer(L, S);
 }
 
@@ -95,8 +107,7 @@ void lctx_tell_failures(lua_State* L, lctx_state* S, bool all) {
   while (told != last && (f = push_first(L, S)) != NULL && (all || f->due_ns <= now_ns)) {
     told = f;
     dequeue(L, S);
-    bool awaited = f->waiters != NULL && !lctx_list_empty(f->waiters);
-    if (awaited && !f->heard) {
+    if (is_awaited(f) && !f->heard) {
       enqueue(L, S, f);
     } else {
       tell(L, S, f);
@@ -138,8 +149,7 @@ lctx_failure* lctx_push_failure(lua_State* L, lctx_state* S, const char* hook, i
   if (lctx_enter_plain(L, 5, 1) == LUA_OK) {
     f = (lctx_failure*)lua_touserdata(L, -1);
     f->waiters = waiters;
-    enqueue(L, S, f);
-    set_timer(L, S);
+    lctx_unawaited(L, S, f);
     lua_replace(L, error);
   }
   lua_settop(L, error);

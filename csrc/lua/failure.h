@@ -13,21 +13,23 @@
 
 #pragma GCC visibility push(hidden)
 
-/* User values. The last is the next in the queue of those that nobody has heard of yet; all in the
- * queue are anchored by the first. */
+/* User values. The last is the next in the queue of those that nobody has heard of, or waits for; all
+ * in the queue are anchored by the first. */
 enum { LCTX_FAILURE_ERROR = 1, LCTX_FAILURE_TRACE, LCTX_FAILURE_OWNER, LCTX_FAILURE_NEXT };
 
 typedef struct lctx_failure {
   const char* hook;         /* that is told error and traceback if nobody has heard of it */
   const lctx_link* waiters; /* of its owner: coroutines that will hear of it; or NULL */
   uint64_t due_ns;          /* when it is reported */
-  bool heard;
+  bool heard, queued;
 } lctx_failure;
 
 /* Replaces an error and its traceback, which are on top, by a failure of the owner at that index, which
  * has this list of waiters, or none. Without memory only the error stays, and NULL is the answer. */
 lctx_failure* lctx_push_failure(lua_State* L, lctx_state* S, const char* hook, int owner,
                                 const lctx_link* waiters);
+/* The failure on top may have lost the last one that waited. */
+void lctx_unawaited(lua_State* L, lctx_state* S, lctx_failure* f);
 /* The error has been handed to somebody. */
 void lctx_hear(lua_State* L, lctx_state* S, lctx_failure* f);
 /* Reports those whose time has come, or all, unless somebody waits for them. */

@@ -229,7 +229,10 @@ static int waited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   lctx_group* g = lctx_checkgroup(L, 1);
   lctx_context* c = lctx_tocontext(L, 2);
   if (ctx_group_is_over(&g->g)) return result(L, S, g);
-  if (outcome != LCTX_DUE || (c != NULL && ctx_err(c->c) != 0)) return lctx_pushended(L, S, 2);
+  if (outcome != LCTX_DUE || (c != NULL && ctx_err(c->c) != 0)) {
+    lctx_group_unawaited(L, S, g, 1);
+    return lctx_pushended(L, S, 2);
+  }
   static const lctx_wait_kind kind = {.waited = waited, .joins = true};
   lctx_wait wait = {.kind = &kind,
                     .what = "group:wait",

@@ -43,6 +43,8 @@ void lctx_group_end(lctx_group* g, bool failed, ctx_cause_t* cause);
 /* group_errors.c: */
 /* Pushes the first error of the group at `index`, which has failed; true if nobody had heard it. */
 bool lctx_group_hear(lua_State* L, lctx_group* g, int index);
+/* One that waited for the group at `index` has given up. */
+void lctx_group_unawaited(lua_State* L, lctx_state* S, lctx_group* g, int index);
 /* g:errors() → a list of all errors, by time */
 int lctx_group_errors(lua_State* L);
 

@@ -116,6 +116,13 @@ void lctx_group_task_over(lua_State* L, lctx_task* t, int nresults) {
   lctx_empty(t, LCTX_PLACE_OWNER);
 }
 
+void lctx_group_unawaited(lua_State* L, lctx_state* S, lctx_group* g, int index) {
+  if (g->failure == NULL) return;
+  lua_getiuservalue(L, index, LCTX_GROUP_FAILURE);
+  lctx_unawaited(L, S, g->failure);
+  lua_pop(L, 1);
+}
+
 bool lctx_group_hear(lua_State* L, lctx_group* g, int index) {
   lua_getiuservalue(L, index, LCTX_GROUP_FAILURE);
   lctx_open_up(L, g->failure, LCTX_FAILURE_ERROR);

@@ -54,6 +54,11 @@ uint64_t lctx_coarse_ns(const lctx_state* S) {
 }
 #endif
 
+bool lctx_turn_due(const lctx_state* S) {
+  return lctx_coarse_ns(S) - S->turned_ns >= LCTX_TURN_NS ||
+         (S->patience_ns != 0 && lctx_real_ns(S) >= S->patience_ns);
+}
+
 /* -- Waking ------------------------------------------------------------------------------------ */
 
 static void host_wake_at(void* data, uint64_t at_ns) {

@@ -88,7 +88,7 @@ static void wake_waiters(lctx_handle* h) {
 
 /* Stack: the handle, the error, the traceback; pops the last two. */
 static void fail(lua_State* L, lctx_state* S, lctx_handle* h) {
-  h->failure = lctx_push_failure(L, S, "task_failed", -3, NULL);
+  h->failure = lctx_push_failure(L, S, "task_failed", -3, &h->waiters);
   lua_setiuservalue(L, -2, UV_RESULTS);
   h->failed = true;
   if (!lctx_list_empty(&h->waiters)) lctx_hear(L, S, h->failure);

@@ -5,16 +5,9 @@
 #include "host.h"
 #include "where.h"
 
-enum { TURN_NS = 1000000 };
-
 void lctx_end_soon(lctx_state* S) {
   enum { SOON_NS = 100000000 };
   S->patience_ns = ctx_time_add(lctx_real_ns(S), SOON_NS);
-}
-
-bool lctx_turn_due(const lctx_state* S) {
-  return lctx_coarse_ns(S) - S->turned_ns >= TURN_NS ||
-         (S->patience_ns != 0 && lctx_real_ns(S) >= S->patience_ns);
 }
 
 void lctx_turned(lctx_state* S) {

@@ -10,6 +10,8 @@
 
 #pragma GCC visibility push(hidden)
 
+enum { LCTX_TURN_NS = 1000000 };
+
 /* The time, a few ms old at most and cheap to read; exact on a hand-moved clock. */
 uint64_t lctx_coarse_ns(const lctx_state* S);
 /* What is driven is over: its driver goes on soon, also if others are always ready. */

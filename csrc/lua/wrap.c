@@ -14,7 +14,7 @@ static bool is_body(const lctx_generator* g, const lua_State* L) {
   return g != NULL && g->co == L;
 }
 
-lua_State* lctx_waiting_coroutine(lua_State* L, lctx_state* S) {
+lua_State* lctx_find_iterator(lua_State* L, lctx_state* S) {
   for (lctx_generator* g = S->generator; is_body(g, L) && lua_isyieldable(L); g = g->outer) {
     L = g->iterator;
   }

@@ -23,7 +23,10 @@ struct lctx_generator {
 
 /* The coroutine that waits when L does: L itself, or where L is the body of a generator the one that
  * iterates; or the first on the way there that cannot yield. */
-lua_State* lctx_waiting_coroutine(lua_State* L, lctx_state* S);
+lua_State* lctx_find_iterator(lua_State* L, lctx_state* S);
+static inline lua_State* lctx_waiting_coroutine(lua_State* L, lctx_state* S) {
+  return S->generator == NULL ? L : lctx_find_iterator(L, S);
+}
 /* The body of a generator, if L is one, is about to yield for a wait. */
 void lctx_generator_waits(lua_State* L, lctx_state* S, lctx_task* t);
 void lctx_open_wrap(lua_State* L, lctx_state* S);
