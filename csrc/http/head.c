@@ -67,14 +67,15 @@ static char lower(char c) {
   return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
 }
 
-/* Whether it is this word, in any case. */
-static int same(const char* s, size_t n, const char* word) {
-  if (n != strlen(word)) return 0;
+static int is_same(const char* s, const char* word, size_t n) {
   for (size_t i = 0; i < n; i++) {
     if (lower(s[i]) != lower(word[i])) return 0;
   }
   return 1;
 }
+
+/* Whether it is this word, in any case. */
+#define SAME(s, n, word) ((n) == sizeof(word) - 1 && is_same(s, word, n))
 
 static void take_length(struct head* h, const char* value, size_t size) {
   lua_Integer length = 0;
@@ -96,24 +97,27 @@ static void take_length(struct head* h, const char* value, size_t size) {
 static int is_plain(struct head* h, const char* name, size_t name_size, const char* value,
                     size_t size) {
   if (h->trailers) return 1;
-  if (same(name, name_size, "content-length")) {
+  if (SAME(name, name_size, "content-length")) {
     take_length(h, value, size);
     return 0;
-  } else if (same(name, name_size, "transfer-encoding")) {
+  } else if (SAME(name, name_size, "transfer-encoding")) {
     h->wrong = "the server frames the body";
     return 0;
-  } else if (same(name, name_size, "connection")) {
-    if (same(value, size, "close")) h->keep_alive = 0;
+  } else if (SAME(name, name_size, "connection")) {
+    if (SAME(value, size, "close")) h->keep_alive = 0;
     return 0;
   }
-  if (same(name, name_size, "date")) h->has_date = 1;
-  if (same(name, name_size, "keep-alive")) h->has_hint = 1;
+  if (SAME(name, name_size, "date")) h->has_date = 1;
+  if (SAME(name, name_size, "keep-alive")) h->has_hint = 1;
   return 1;
 }
 
 /* Names whose registered spelling is not that of put_name. */
-static const char* const SPELLINGS[] = {"ETag", "WWW-Authenticate", "X-Request-ID", "DAV",
-                                        "MIME-Version"};
+static const struct {
+  const char* name;
+  size_t size;
+} SPELLINGS[] = {
+    {"ETag", 4}, {"WWW-Authenticate", 16}, {"X-Request-ID", 12}, {"DAV", 3}, {"MIME-Version", 12}};
 
 /* A name has one spelling, whichever the program wrote: capitals behind a hyphen and at the begin. */
 static void put_name(struct head* h, const char* name, size_t size) {
@@ -127,16 +131,17 @@ static void put_name(struct head* h, const char* name, size_t size) {
     if (!first && at[i] >= 'A' && at[i] <= 'Z') at[i] = (char)(at[i] + 32);
   }
   for (size_t i = 0; i < sizeof SPELLINGS / sizeof *SPELLINGS; i++) {
-    if (same(at, size, SPELLINGS[i])) memcpy(at, SPELLINGS[i], size);
+    if (size == SPELLINGS[i].size && is_same(at, SPELLINGS[i].name, size))
+      memcpy(at, SPELLINGS[i].name, size);
   }
 }
 
 /* A number has a point, whatever the locale. */
-static void put_value(struct head* h, const char* value, size_t size) {
+static void put_number_text(struct head* h, const char* value, size_t size) {
   size_t from = h->size;
   char point = localeconv()->decimal_point[0];
   put(h, value, size);
-  if (lua_type(h->L, -1) != LUA_TNUMBER || point == '.' || !h->out || h->wrong) return;
+  if (point == '.' || !h->out || h->wrong) return;
   char* at = memchr(h->out + from, point, size);
   if (at) *at = '.';
 }
@@ -149,13 +154,17 @@ static void put_line(struct head* h, int name) {
     return;
   }
   const char* name_at = lua_tolstring(h->L, name, &name_size);
+  int is_number = lua_type(h->L, -1) == LUA_TNUMBER; /* soon it is a string */
   const char* value = lua_tolstring(h->L, -1, &size);
   if (!is_value(value, size)) {
     h->wrong = "a control character in the value";
   } else if (is_plain(h, name_at, name_size, value, size)) {
     put_name(h, name_at, name_size);
     put(h, ": ", 2);
-    put_value(h, value, size);
+    if (is_number)
+      put_number_text(h, value, size);
+    else
+      put(h, value, size);
     put(h, "\r\n", 2);
   }
 }

@@ -81,9 +81,12 @@ static void free_head(struct http_message* m) {
 static size_t good_lines(struct http_message* m, const char* data, size_t size) {
   for (size_t i = 0; i < size && m->lines != HTTP_LINE_OVER; i++) {
     unsigned char c = (unsigned char)data[i];
-    int next = http_line_next(m->lines, m->tail, c);
-    if (next < 0) return i;
-    m->lines = (unsigned char)next;
+    int within = m->lines == HTTP_LINE || m->lines == HTTP_LINE_FIRST;
+    if (!within || c <= ' ') { /* most bytes are within a line, and lead nowhere else */
+      int next = http_line_next(m->lines, m->tail, c);
+      if (next < 0) return i;
+      m->lines = (unsigned char)next;
+    }
     m->tail = m->tail << 8 | c;
   }
   return size;

@@ -49,8 +49,9 @@ local KEEPALIVE_S = 15
 ---@field _peer any                   where the other side is, once that was asked
 ---@field _started boolean            bytes of the next head have come
 ---@field _reading boolean
+---@field _refusing boolean           the request is answered without a handler
 ---@field _left number                requests that it may still bring
----@field _old_at number?             from then on its next response is its last
+---@field _old_at number|false            from then on its next response is its last
 ---@field _place integer?             in the server's roster
 ---@field _lingering boolean
 ---@field _hangup ctx.http.Hangup?    watches for the hangup while nothing is read
@@ -139,7 +140,7 @@ end
 --- Whether the connection can serve another request after the one that is being answered.
 ---@return boolean
 function Connection:may_go_on()
-  if self.gone or self._broken or self._left <= 0 or self.server:is_draining()
+  if self.gone or self._broken or self._left <= 0 or self.server._ending
     or self._old_at and ctx.now() >= self._old_at then
     return false
   elseif not self._receiving then
@@ -155,7 +156,7 @@ end
 function Connection:_next()
   self._reader:next()
   self._since = self._watchdog:set(self.server.limits.idle_timeout)
-  if self.server:is_draining() then
+  if self.server._ending then
     self:retire()
   end
   if self._pending then
@@ -172,10 +173,12 @@ function Connection:answered(keep_alive)
   if self._receiving then
     self.request._body:fail(causes.handler_returned) -- the rest goes to nobody
   end
-  if not self.request.refused then
+  self.request, self.response = nil, nil
+  if self._refusing then
+    self._refusing = false
+  else
     self.server:_served()
   end
-  self.request, self.response = nil, nil
   if self.closed then
     return self.server:_forget(self)
   elseif self.hijacked or self.gone then
@@ -346,7 +349,8 @@ function connection.new(server, stream, base)
     _cancel = cancel, _handle = stream:handle(), _pending_size = 0, _receiving = false,
     _continue = false, _broken = false, _started = false, _reading = false, _lingering = false,
     _since = ctx.now(), _pending = stream:_hand_over(), _left = limits.max_requests_per_connection,
-    _old_at = limits.max_connection_age and ctx.now() + limits.max_connection_age,
+    _old_at = limits.max_connection_age and ctx.now() + limits.max_connection_age or false,
+    _refusing = false,
     _reader = wire.reader(limits.max_target, limits.max_head, limits.max_headers, limits.max_body),
   }, metatable)
   self._watchdog = watchdog.new(function() bark(self) end)

@@ -122,15 +122,19 @@ local function run(conn, req)
   conn:answered(res._keep_alive and res.finished)
 end
 
---- Runs `fn` as the body of the task. Should memory fail in the middle, the connection ends, too.
-local function guarded(fn, conn, req, ...)
-  local ok, err = pcall(fn, conn, req, ...)
+--- The task has failed: should memory fail in the middle, the connection ends, too.
+local function break_off(conn, err)
+  conn:close()
+  if conn.request then
+    conn:answered(false)
+  end
+  report.send("ctx.http: " .. report.describe(err), "http")
+end
+
+local function run_guarded(conn, req)
+  local ok, err = pcall(run, conn, req)
   if not ok then
-    conn:close()
-    if conn.request then
-      conn:answered(false)
-    end
-    report.send("ctx.http: " .. report.describe(err), "http")
+    break_off(conn, err)
   end
 end
 
@@ -139,7 +143,7 @@ end
 ---@param req ctx.http.Request
 ---@return ctx.Task
 function exchange.start(conn, req)
-  return ctx.go(guarded, run, conn, req)
+  return ctx.go(run_guarded, conn, req)
 end
 
 local function refuse(conn, req, shown, status, reason, headers)
@@ -158,7 +162,12 @@ end
 ---@param headers table?
 ---@return ctx.Task
 function exchange.refuse(conn, req, shown, status, reason, headers)
-  return ctx.go(guarded, refuse, conn, req, shown, status, reason, headers)
+  return ctx.go(function()
+    local ok, err = pcall(refuse, conn, req, shown, status, reason, headers)
+    if not ok then
+      break_off(conn, err)
+    end
+  end)
 end
 
 return exchange

@@ -49,7 +49,7 @@ function intake.refuse(self, status, reason, req, keep_alive, retry_after)
   local headers = { ["retry-after"] = retry_after }
   if self.server._failure then
     self.request = req or request.none(self)
-    self.request.refused, self.request.keep_alive = true, keep_alive or false
+    self._refusing, self.request.keep_alive = true, keep_alive or false
     self._exchange = exchange.refuse(self, self.request, req, status, reason, headers)
   elseif respond(self, req, status, headers, reason .. "\n", keep_alive) then
     self:_next()

@@ -26,7 +26,6 @@ local check_context = want.context
 ---@field _connection ctx.http.Connection
 ---@field _original ctx.http.Request?  of which it is a copy
 ---@field _handler function?          the one that the router found
----@field refused boolean?            it is answered without a handler
 ---@field _kept table?              headers that its answer has, also when they are replaced
 ---@field _trace string?            where it was raised, of an error that http.timeout raises again
 ---@field _innermost ctx.Context?      of the last copy: what the access log asks for values

@@ -42,10 +42,11 @@ local response = { class = Response }
 ---@param connection ctx.http.Connection
 ---@return ctx.http.Response
 function response.new(request, connection)
+  -- With what comes later it fits into the 16 places that Lua makes for these.
   return setmetatable({ status = 200, headers = setmetatable({}, Fields),
-    trailers = setmetatable({}, Fields), bytes = 0, sent = false,
-    finished = false, failed = nil, _length = nil, _chunked = false, _has_body = nil, _missed = nil,
-    _request = request, _connection = connection, _keep_alive = request.keep_alive }, metatable)
+    trailers = setmetatable({}, Fields), bytes = 0, sent = false, finished = false,
+    _chunked = false, _request = request, _connection = connection,
+    _keep_alive = request.keep_alive }, metatable)
 end
 
 -- -- The head -------------------------------------------------------------------------------------
@@ -87,8 +88,7 @@ local function trailer_lines(self)
 end
 
 --- What ends a body: nothing, if its length does; nil and what must not be sent so.
-local function body_end(self)
-  local trailing = has_trailers(self)
+local function body_end(self, trailing)
   if self._chunked and not trailing then
     return "0\r\n\r\n"
   elseif self._chunked then
@@ -277,28 +277,33 @@ end
 ---@return any? err
 function Response:finish(c, data)
   check_context(c, "finish")
-  check(data == nil or type(data) == "string", "finish", 2, "data", "a string", data)
+  if data ~= nil and type(data) ~= "string" then
+    check(false, "finish", 2, "data", "a string", data)
+  end
   core.check_wait(c, "res:finish")
   local err = refused(self, c, "finish")
   if err then
     return nil, err
   end
   data = data or ""
-  local out, begun, last, wrong = {}, self.sent, nil, nil
+  local out, begun, trailing, last, wrong = {}, self.sent, has_trailers(self), nil, nil
   if begun then
     too_long(self, "finish", #data)
   else
-    local chunked = has_trailers(self) and self._request.minor > 0
-    out[1], wrong = make_head(self, not chunked and #data)
+    out[1], wrong = make_head(self, not (trailing and self._request.minor > 0) and #data)
   end
-  if not wrong then
-    last, wrong = body_end(self)
+  if not wrong and (trailing or self._chunked) then
+    last, wrong = body_end(self, trailing)
   end
   if wrong then
     error(wrong, 2)
   end
-  frame(self, out, data)
-  out[#out + 1] = last
+  if self._chunked then
+    frame(self, out, data)
+    out[#out + 1] = last
+  elseif self._has_body and data ~= "" then
+    out[#out + 1] = data
+  end
   self.bytes = self.bytes + #data
   self.finished = true
   if #out > 0 then

@@ -41,6 +41,7 @@ local ENDED = "the server shuts down" -- why a listener is closed
 ---@field _counts table
 ---@field _changed ctx.Gate          opens when a connection has ended
 ---@field _state "new"|"serving"|"draining"|"closed"
+---@field _ending boolean           it is draining, or closed
 ---@field _has_served boolean       serve was called
 ---@field _base ctx.Context          what connections hang on
 ---@field _draining ctx.Context      done from the begin of the shutdown
@@ -62,7 +63,7 @@ function server.new(options)
     _failure = options.failure, _listeners = {}, _accepting = 0, _connections = roster.new(),
     _connected = 0, _turned_away = 0, _in_flight = 0,
     _counts = { served = 0, refused = 0, cut = 0 }, _changed = line.gate("outside"),
-    _state = "new", _has_served = false,
+    _state = "new", _ending = false, _has_served = false,
   }, metatable)
   self._base, self._cancel_base = ctx.with_cancel(ctx.background())
   self._draining, self._drain = ctx.with_cancel(self._base)
@@ -193,7 +194,7 @@ local function accept_loop(self, from)
       pause = 5
       self:serve_stream(stream)
       sweep.some(self, from, BATCH)
-    elseif self:is_draining() then
+    elseif self._ending then
       return
     elseif errors.is(err, failure.codes.ECLOSED) or not (err.temporary and err:temporary()) then
       self._error = self._error or err
@@ -286,11 +287,11 @@ local function retire(self)
 end
 
 local function begin_drain(self, cause)
-  if self:is_draining() then
+  if self._ending then
     return
   end
   local was_serving = self._state == "serving"
-  self._state = "draining"
+  self._state, self._ending = "draining", true
   self._drain(cause)
   for _, each in ipairs(self._listeners) do
     stop_accepting(self, each, was_serving)
@@ -305,7 +306,7 @@ end
 
 --- That was all: nothing of it stays open.
 local function finish(self)
-  self._state = "closed"
+  self._state, self._ending = "closed", true
   self._cancel_base(causes.server_shutdown)
   for _, each in ipairs(self._listeners) do
     each:close(ENDED)
@@ -359,7 +360,7 @@ function Server:close()
   if self._state == "closed" then
     return
   end
-  self._state = "draining"
+  self._state, self._ending = "draining", true
   self._drain(causes.server_shutdown)
   cut(self, causes.server_shutdown)
 end
