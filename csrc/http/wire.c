@@ -87,7 +87,7 @@ static void push_head(lua_State* L, struct http_message* m) {
   lua_setfield(L, -2, "method");
   set_target(L, m);
   push_fields(L, m, 0, m->head_fields);
-  lua_setfield(L, -2, "headers");
+  lua_setfield(L, -2, "_fields");
   lua_pushinteger(L, llhttp_get_http_minor(&m->parser));
   lua_setfield(L, -2, "minor");
   set_flag(L, "keep_alive", m->keep_alive);

@@ -233,16 +233,17 @@ end
 
 -- -- For the exchange, the request and the server -------------------------------------------------
 
---- Writes for the response; `cut`: nothing can be written any more.
+--- Writes for the response, which has asked whether it may; `cut`: nothing can be written any more.
 ---@async
----@param c ctx.Context
+---@param c ctx.Context  alive
 ---@param data string|string[]
+---@param bytes integer  of the data
 ---@return true|nil ok
 ---@return any? err
 ---@return boolean? cut
-function Connection:write(c, data)
+function Connection:write(c, data, bytes)
   local stream = self.stream
-  local ok, err = stream:write(c, data)
+  local ok, err = stream:_write(c, data, bytes)
   if ok then
     return true
   elseif c:err() and not stream:is_closed() and errors.is(err, c:err()) then

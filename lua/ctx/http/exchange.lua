@@ -7,15 +7,11 @@ local ctx = require "ctx"
 local defect = require "ctx.http.defect"
 local errors = require "ctx.errors"
 local failure = require "ctx.http.failure"
-local fields = require "ctx.fields"
 local propagate = require "ctx.propagate"
 local record = require "ctx.http.record"
 local report = require "ctx.report"
 local response = require "ctx.http.response"
 local spans = require "ctx.http.spans"
-
-local setmetatable = setmetatable
-local Fields = fields.class
 
 local exchange = {}
 
@@ -74,9 +70,9 @@ local function answer_failure(conn, req, res, err, trace)
   end
 end
 
---- Calls the handler, or finish in its place; returns its error and the stack where it was raised.
-local function call(fn, ...)
-  local ok, result, second = errors.call(fn, ...)
+--- What came of a call of the handler, or of finish in its place: its error, and the stack where
+--- that was raised.
+local function outcome(ok, result, second)
   if not ok then
     return result, second
   elseif result == nil or result == false then
@@ -92,8 +88,7 @@ local function run(conn, req)
   if began then
     conn:peer() -- as long as it is there
   end
-  local c, cancel <close> = derive(server, conn, req.headers)
-  setmetatable(req.headers, Fields)
+  local c, cancel <close> = derive(server, conn, req._fields)
   local span
   req.ctx = c
   if propagate.is_tracing() then
@@ -101,14 +96,14 @@ local function run(conn, req)
   end
   local res = response.new(req, conn)
   conn.response = res
-  local err, trace = call(server.handler, req, res)
+  local err, trace = outcome(errors.call(server.handler, req, res))
   trace = trace and (req._trace or trace)
   cancel(causes.handler_returned)
   if err == nil and not res.finished then
     err = res._missed
   end
   if err == nil and not (res.finished or conn.hijacked or conn.gone) then
-    err, trace = call(res.finish, res, ctx.background())
+    err, trace = outcome(errors.call(res.finish, res, ctx.background()))
   end
   if err ~= nil then
     answer_failure(conn, req, res, err, trace)

@@ -92,13 +92,13 @@ local function want(self)
 end
 
 local function expects_continue(head)
-  local expect = head.minor > 0 and head.headers.expect
+  local expect = head.minor > 0 and head._fields.expect
   return expect and expect:lower() == "100-continue"
 end
 
 --- Why this request gets no handler: a status and a reason, and whether to try again.
 local function obstacle(self, head, makes_sense)
-  local expect = head.headers.expect
+  local expect = head._fields.expect
   if not makes_sense then
     return 400, "the request's target makes no sense"
   elseif expect and head.minor > 0 and not expects_continue(head) then

@@ -22,6 +22,7 @@ local check_context = want.context
 ---@field server ctx.http.Server
 ---@field trailers ctx.Fields?  what came after a chunked body, once that is read
 ---@field raw_query string?        as it was sent
+---@field _fields table            the headers as C has made them, names in lower case
 ---@field _body ctx.http.Body
 ---@field _connection ctx.http.Connection
 ---@field _original ctx.http.Request?  of which it is a copy
@@ -31,13 +32,16 @@ local check_context = want.context
 ---@field _innermost ctx.Context?      of the last copy: what the access log asks for values
 local Request = {}
 
--- What is made on first use only; nil in C's table.
+-- What is made on first use only; not in C's table.
 local lazy = {
   query = function(self)
     return url.query(self.raw_query)
   end,
   params = function()
     return {}
+  end,
+  headers = function(self)
+    return fields.adopt(self._fields)
   end,
 }
 
@@ -74,7 +78,7 @@ function request.new(head, connection, read)
   if not head.raw_path then
     local host
     head.raw_path, head.raw_query, host = url.split(head.target)
-    head.headers.host = host or head.headers.host -- RFC 9112, 3.2.2: the target's counts
+    head._fields.host = host or head._fields.host -- RFC 9112, 3.2.2: the target's counts
   end
   local path = head.raw_path and url.unescape(head.raw_path)
   if not path then
@@ -90,7 +94,7 @@ end
 ---@return ctx.http.Request
 function request.none(connection)
   return setmetatable({ method = "", target = "", path = "", raw_path = "", minor = 1,
-    headers = fields.new(), keep_alive = false, _connection = connection, _body = body.empty,
+    _fields = {}, keep_alive = false, _connection = connection, _body = body.empty,
     server = connection.server }, metatable)
 end
 

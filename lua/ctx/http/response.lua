@@ -21,6 +21,7 @@ local Fields = fields.class
 ---@field status integer          200
 ---@field headers ctx.Fields     of strings, numbers or lists of them
 ---@field trailers ctx.Fields    sent behind a chunked body, which they make it
+---@field _trailers ctx.Fields    the same, unless the program has put a table of its own there
 ---@field ctx ctx.Context?        of the answer, for the server's `failure` only
 ---@field bytes integer           of the body, handed over so far
 ---@field sent boolean            the head is out, or under way
@@ -42,11 +43,11 @@ local response = { class = Response }
 ---@param connection ctx.http.Connection
 ---@return ctx.http.Response
 function response.new(request, connection)
+  local trailers = setmetatable({}, Fields)
   -- With what comes later it fits into the 16 places that Lua makes for these.
-  return setmetatable({ status = 200, headers = setmetatable({}, Fields),
-    trailers = setmetatable({}, Fields), bytes = 0, sent = false, finished = false,
-    _chunked = false, _request = request, _connection = connection,
-    _keep_alive = request.keep_alive }, metatable)
+  return setmetatable({ status = 200, headers = setmetatable({}, Fields), trailers = trailers,
+    _trailers = trailers, bytes = 0, sent = false, finished = false, _chunked = false,
+    _request = request, _connection = connection, _keep_alive = request.keep_alive }, metatable)
 end
 
 -- -- The head -------------------------------------------------------------------------------------
@@ -70,6 +71,9 @@ end
 --- Whether there are trailers. They need a chunked body: nothing else has room behind it.
 local function has_trailers(self)
   local trailers = self.trailers
+  if trailers == self._trailers then
+    return next(trailers) ~= nil
+  end
   return trailers ~= nil and (type(trailers) ~= "table" or next(trailers) ~= nil)
 end
 
@@ -189,17 +193,25 @@ end
 local SHORT = 4096
 
 local function joined(out, size)
-  return size <= SHORT and concat(out) or out
+  if size <= SHORT then
+    local data = concat(out)
+    return data, #data
+  end
+  local bytes = 0
+  for i = 1, #out do
+    bytes = bytes + #out[i]
+  end
+  return out, bytes
 end
 
 --- Hands it all to the connection. Whoever gave up before the first byte can try again: then all is
 --- as it was.
----@param data string|string[]
+---@param out string[]
 ---@param size integer   of it, so many bytes are of the body
 ---@param begun boolean  the head was out before
-local function send(self, c, data, size, begun)
+local function send(self, c, out, size, begun)
   self.sent = true
-  local ok, err, cut = self._connection:write(c, data)
+  local ok, err, cut = self._connection:write(c, joined(out, size))
   if ok then
     self._missed = nil
     return true
@@ -231,6 +243,7 @@ end
 ---@return true|nil ok
 ---@return any? err
 function Response:write(c, data)
+  want.self(self, metatable, "write")
   check_context(c, "write")
   check(type(data) == "string", "write", 2, "data", "a string", data)
   core.check_wait(c, "res:write")
@@ -253,7 +266,7 @@ function Response:write(c, data)
     ctx.sleep(c, 0) -- no kernel makes the program wait here; a client that leaves must be seen
     return true
   end
-  return send(self, c, joined(out, #data), #data, begun)
+  return send(self, c, out, #data, begun)
 end
 
 --- All is out. Of too little, the client waits for the rest: it must not take the next response for
@@ -276,14 +289,16 @@ end
 ---@return true|nil ok
 ---@return any? err
 function Response:finish(c, data)
-  check_context(c, "finish")
+  if getmetatable(self) ~= metatable or c ~= self._request.ctx then -- hardly ever
+    want.self(self, metatable, "finish")
+    check_context(c, "finish")
+  end
   if data ~= nil and type(data) ~= "string" then
     check(false, "finish", 2, "data", "a string", data)
   end
   core.check_wait(c, "res:finish")
-  local err = refused(self, c, "finish")
-  if err then
-    return nil, err
+  if self.finished or self.failed or self._connection.hijacked or c:err() then
+    return nil, refused(self, c, "finish")
   end
   data = data or ""
   local out, begun, trailing, last, wrong = {}, self.sent, has_trailers(self), nil, nil
@@ -308,9 +323,9 @@ function Response:finish(c, data)
   self.finished = true
   if #out > 0 then
     local ok
-    ok, err = send(self, c, joined(out, #data), #data, begun)
+    ok, wrong = send(self, c, out, #data, begun)
     if not ok then
-      return nil, err
+      return nil, wrong
     end
   end
   return check_length(self)
@@ -353,11 +368,12 @@ end
 ---@return true|nil ok
 ---@return any? err
 function Response:inform(c, status, headers)
+  want.self(self, metatable, "inform")
   check_context(c, "inform")
   check(math.type(status) == "integer" and status >= 100 and status < 200 and status ~= 101,
     "inform", 2, "status", "a status from 100 to 199, and not 101,", status)
   core.check_wait(c, "res:inform")
-  local err = ended(self, "inform")
+  local err = ended(self, "inform") or c:ended()
   if err or self.sent or self._request.minor == 0 then
     return nil, err or errors.new("inform: the head is out, or the client knows HTTP/1.0 only")
   end
@@ -370,7 +386,7 @@ function Response:inform(c, status, headers)
     error("inform: " .. unfit, 2)
   end
   local ok
-  ok, err = self._connection:write(c, head)
+  ok, err = self._connection:write(c, head, #head)
   return ok, err
 end
 

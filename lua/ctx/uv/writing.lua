@@ -133,7 +133,20 @@ function Stream:write(c, data)
   end
   -- Also where the kernel will take it all: when that is known, half a message may be out.
   core.check_wait(c, WRITE)
-  err = cannot_write(self)
+  local ok
+  ok, err = self:_write(c, data, bytes)
+  return ok, err
+end
+
+--- Internal: the same, for a caller that has checked all of that.
+---@async
+---@param c ctx.Context    alive
+---@param data string|string[]
+---@param bytes integer    of the data
+---@return true|nil ok
+---@return any? err
+function Stream:_write(c, data, bytes)
+  local err = cannot_write(self)
   if err then
     return nil, err
   elseif bytes == 0 then
