@@ -241,7 +241,7 @@ end
 ---@param ... any  what it returns when nothing special comes to pass
 function Play:callback(...)
   local results = table.pack(...)
-  return function()
+  local function call()
     if self:chance(3) then
       self:step("a callback")
     end
@@ -252,6 +252,7 @@ function Play:callback(...)
     end
     return table.unpack(results, 1, results.n)
   end
+  return self:chance(5) and setmetatable({}, { __call = call }) or call
 end
 
 -- -- Judging --------------------------------------------------------------------------------------
