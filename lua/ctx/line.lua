@@ -141,6 +141,18 @@ local function leave(entry)
   end
 end
 
+--- Takes the entry out of its line, and wakes its waiter, unless that can take nothing any more.
+local function serve(entry, value)
+  leave(entry)
+  local waiter = entry.waiter
+  local c = waiter._c
+  if not (c and c:err()) and queue_wake(waiter._queue) then
+    waiter.granted, waiter.value = entry, value
+    return true
+  end
+  return false
+end
+
 --- Wakes the first in line and leaves `value` with it. Those that cannot take it any more are
 --- dropped on the way, also those whose context has ended in this turn and who will hear of it
 --- later: what came first counts. The line is read anew each time, since a wake may change it.
@@ -150,11 +162,7 @@ end
 function line.grant(from, value)
   local entry = from.first
   while entry do
-    leave(entry)
-    local waiter = entry.waiter
-    local c = waiter._c
-    if not (c and c:err()) and queue_wake(waiter._queue) then
-      waiter.granted, waiter.value = entry, value
+    if serve(entry, value) then
       return entry
     end
     entry = from.first
@@ -223,6 +231,13 @@ function Waiter:join(to, entry)
   if handle and not last and not handle:is_closing() then
     handle:ref()
   end
+end
+
+--- Grants it `value` out of its turn.
+---@param value any
+---@return boolean granted
+function Waiter:serve(value)
+  return serve(self, value)
 end
 
 --- Parks until something is granted, or its context ends. What was granted stays so, even if the

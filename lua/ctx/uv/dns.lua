@@ -29,8 +29,8 @@ local function look_up(c, what, start)
       permit:release()
       callback(...)
     end)
-    if not ok then
-      return nil, "EINVAL: " .. tostring(request)
+    if not ok then -- it knows no such protocol
+      return nil, "EINVAL: " .. (tostring(request):match("%((.*)%)$") or tostring(request))
     end
     permit.running = request ~= nil
     return request, refused
@@ -74,7 +74,7 @@ end
 ---@field numericserv? boolean
 ---@field canonname? boolean
 
-local HINTS = {
+local HINTS = want.options_of {
   family = want.one_of("inet", "inet6"),
   socktype = want.one_of("stream", "dgram", "raw", "rdm", "seqpacket"),
   protocol = want.either("the name or the number of a protocol", want.whole(0, 255), want.text),
@@ -105,7 +105,7 @@ function dns.getaddrinfo(c, name, service, hints)
     want.string(name, "getaddrinfo", 2, "name")
   end
   service = service ~= nil and tostring(SERVICE(service, "getaddrinfo", 3, "service")) or nil
-  hints = want.options(hints, "getaddrinfo", 4, HINTS)
+  hints = hints == nil and {} or HINTS(hints, "getaddrinfo", 4, "hints")
   hints.socktype = hints.socktype or "stream"
   core.check_wait(c, "uv.getaddrinfo")
   local what = "look up " .. tostring(name)

@@ -153,7 +153,7 @@ end
 local function wrap(name, n, deeper)
   local what, operation = "uv." .. name, operation_of(name)
   return function(c, ...)
-    want.context(c, name, 1, deeper)
+    want.context(c, name, 1, nil, deeper)
     core.check_wait(c, what)
     local given, raised = table.pack(...), {}
     check(name, given, deeper)

@@ -197,7 +197,7 @@ function Process:wait(c)
 end
 
 --- What luv calls a signal: it takes a name that it does not know for none at all.
-local SIGNAL = want.rule('the name of a signal, such as "sigterm"', function(name)
+local SIGNAL = want.rule('the name of a signal, such as "sigterm",', function(name)
   local number = type(name) == "number" and math.tointeger(name)
   name = type(name) == "string" and name:lower()
   if number and number >= 0 and number < 65 then

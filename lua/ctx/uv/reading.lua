@@ -60,6 +60,10 @@ local function start(self, c, name)
   return true
 end
 
+local function wait(self, c, name)
+  return self._readers:wait(c, name)
+end
+
 --- Waits until enough(self) gives a result: that, or nil at the end of the stream, or nil, err.
 local function read_until(self, c, name, enough, argument)
   local result, err = nil, c:ended()
@@ -78,7 +82,7 @@ local function read_until(self, c, name, enough, argument)
       ok, err = start(self, c, name)
     end
     if ok then
-      ok, err = self:_wait(self._readers, c, name)
+      ok, err = self:_within(c, wait, name)
     end
     if ok then
       result, err = enough(self, argument)

@@ -25,7 +25,8 @@ require "ctx.uv.writing"
 ---@field _reading boolean        luv reads
 ---@field _on_read fun(...)
 ---@field _readers ctx.Gate       opens when there is more to read, or the end
----@field _writers ctx.Gate       opens when a queued write is through
+---@field _turns ctx.Line         writers with nothing in luv's queue yet, which wait for room
+---@field _queued ctx.Line        writers that wait for what they have there
 ---@field _broken any?            why nothing can be written any more
 ---@field _closed any?            the error of all operations after close
 ---@field _streak integer         bytes written without giving the others a turn
@@ -63,7 +64,7 @@ function stream.new(handle, options)
   local self = setmetatable({
     _handle = handle, _parts = {}, _first = 1, _last = 0, _taken = 0, _size = 0, _searched = 0,
     _unmatched = 0, _reading = false, _streak = 0,
-    _readers = line.gate(handle), _writers = line.gate("outside"),
+    _readers = line.gate(handle), _turns = line.new(), _queued = line.new(),
     _high_water = options and options.high_water or 0,
   }, metatable)
   self._on_read = host.guarded(function(err, chunk)
@@ -91,18 +92,17 @@ function Stream:set_idle(ms)
   self._idle = ms ~= math.huge and ms or nil
 end
 
---- Waits at the gate under c, and under the idle time.
+--- Calls wait(self, c, …) with c, bounded by the idle time.
 ---@async
----@param at ctx.Gate
 ---@param c ctx.Context
----@param name string  from line.name
-function Stream:_wait(at, c, name)
+---@param wait fun(self: ctx.uv.Stream, c: ctx.Context, ...): any, any
+function Stream:_within(c, wait, ...)
   local idle = self._idle
   if not idle then
-    return at:wait(c, name)
+    return wait(self, c, ...)
   end
   local timed, cancel <close> = core.with_timeout(c, idle, failure.idle)
-  return at:wait(timed, name)
+  return wait(self, timed, ...)
 end
 
 -- -- The rest -------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ function Stream:close(why)
   empty(self)
   host.close(self._handle)
   self._readers:open()
-  self._writers:open()
+  while line.grant(self._turns) or line.grant(self._queued) do end
 end
 
 --- Hands the raw stream over: stops reading, and returns what was read and not taken. From now on a

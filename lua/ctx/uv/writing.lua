@@ -40,50 +40,99 @@ local function break_off(self, why)
   self:close("a write was cut short: " .. tostring(why))
 end
 
---- Waits until at most high_water bytes are queued, or is_through(). Time without any progress is
---- the idle time; only luv's queue tells progress within one write.
-local function drained(self, c, is_through)
+local function has_room(self)
+  return self._handle:get_write_queue_size() <= self._high_water
+end
+
+--- There is room: the first writer with nothing in the queue yet is next, and hands the turn on.
+local function call_next(self)
+  if has_room(self) then
+    line.grant(self._turns)
+  end
+end
+
+--- One that waits, or is to wait, in one of the two lines.
+---@class ctx.uv.Write
+---@field through boolean           all of it has left the queue
+---@field said string?              why it failed, in luv's words
+---@field waiter ctx.Waiter|false
+
+--- Stands in a line until it is called out of it, or c ends.
+local function stand(self, c, to, write)
+  local waiter <close> = line.waiter(c, call_next, self)
+  if write.through or has_room(self) or self._closed then
+    return true -- to make a waiter may have run finalizers
+  end
+  waiter:join(to)
+  write.waiter = waiter
+  local _, err = waiter:take(WRITE, true)
+  write.waiter = false
+  return err == nil, err
+end
+
+--- Waits until at most high_water bytes are queued, or all of this write is through. Time without
+--- any progress is the idle time; only luv's queue tells progress within one write.
+local function drained(self, c, to, write)
   local handle = self._handle
-  while not is_through() and not self:is_closed()
-    and handle:get_write_queue_size() > self._high_water do
+  while not write.through and not self:is_closed() and not has_room(self) do
     local before = handle:get_write_queue_size()
-    local ok, err = self:_wait(self._writers, c, WRITE)
+    local ok, err = self:_within(c, stand, to, write)
     local moved = not self:is_closed() and handle:get_write_queue_size() < before
-    if not ok and not is_through() and (c:err() or not moved) then
+    if not ok and not write.through and (c:err() or not moved) then
       return nil, err
     end
   end
   return true
 end
 
-local function never()
-  return false
+--- What luv calls back for a write. Each wakes its own writer, and all whose data is in the queue
+--- only when that is short enough for them, so n writers cost n wake-ups.
+local function on_written(self, write, status)
+  write.through, write.said = true, status
+  if status and not self._broken then
+    self._broken = failure.of(nil, status, "write")
+  end
+  if write.waiter then
+    write.waiter:serve()
+  end
+  if has_room(self) then
+    while line.grant(self._queued) do end
+    call_next(self)
+  end
 end
+
+--- In a scope that an error leaves, the turn must not stay with the one that has raised.
+local turn_metatable = { __close = function(turn, err)
+  if err ~= nil then
+    call_next(turn.of)
+  end
+end }
 
 --- Queues what the kernel did not take, and waits for it.
 local function write_queued(self, c, data, started)
-  -- Before anything of it is queued, giving up harms nobody.
-  local ok, err = drained(self, c, started and function() return true end or never)
-  err = err or cannot_write(self)
-  if not ok or err then
+  local write = { through = false, said = nil, waiter = false }
+  local scope <close> = setmetatable({ of = self }, turn_metatable)
+  local ok, err = true, nil
+  if not started then -- before anything of it is queued, giving up harms nobody
+    ok, err = drained(self, c, self._turns, write)
+    err = err or cannot_write(self)
+  end
+  local request, refused
+  if ok and not err then
+    request, refused = self._handle:write(data, host.guarded(function(status)
+      on_written(self, write, status)
+    end))
+    err = not request and refusal(self, c, refused, "write") or nil
+  end
+  call_next(self)
+  if not request then
     return nil, err
   end
-  local through, said = false, nil
-  local request, refused = self._handle:write(data, host.guarded(function(status)
-    through, said = true, status
-    if status and not self._broken then
-      self._broken = failure.of(nil, status, "write")
-    end
-    self._writers:open()
-  end))
-  if not request then
-    return nil, refusal(self, c, refused, "write")
-  end
-  ok, err = drained(self, c, function() return through end)
+  ok, err = drained(self, c, self._queued, write)
   if not ok then
     break_off(self, err)
     return nil, err
-  elseif said or self._closed and not through then
+  elseif write.said or self._closed and not write.through then
     return nil, cannot_write(self)
   end
   return true
@@ -199,7 +248,7 @@ function Stream:shutdown(c)
   self._broken = failure.new("ESHUTDOWN", "write")
   local ok = true
   while ok and not over and not self:is_closed() do
-    ok, err = self:_wait(done, c, SHUTDOWN)
+    ok, err = self:_within(c, function(_, limit) return done:wait(limit, SHUTDOWN) end)
   end
   if over and not said then
     return true
