@@ -3,7 +3,7 @@
 # Neither links liblua, libuv or the core. What is missing leaves its module out, with a message; with
 # CTX_HTTP=ON, as the rock sets it, that is an error.
 option(CTX_HTTP "Require llhttp and libcurl" OFF)
-option(CTX_FUZZ "Build the fuzz target csrc/test/fuzz_message.c; with clang only" OFF)
+option(CTX_FUZZ "Build the fuzz targets csrc/test/fuzz_*.c; with clang only" OFF)
 
 # llhttp comes as a library (libllhttp-dev elsewhere) or, in Debian's node-llhttp, as C sources.
 set(LLHTTP_DIR "" CACHE PATH "Folder of llhttp's C sources (api.c, http.c, llhttp.c), where the search does not find them")
@@ -36,20 +36,25 @@ function(ctx_http_module name)
   endif()
 endfunction()
 
-# Without CTX_FUZZ it has a main of its own, which tries its seeds and some mutations: a test.
-function(ctx_http_fuzz)
-  add_executable(fuzz_message csrc/test/fuzz_message.c csrc/http/message.c csrc/http/lines.c)
-  target_include_directories(fuzz_message PRIVATE csrc/http)
-  set_target_properties(fuzz_message PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/test)
-  target_link_libraries(fuzz_message PRIVATE ctx_flags ctx_llhttp)
-  add_test(NAME fuzz_message COMMAND fuzz_message)
+# ctx_http_fuzz(NAME FILE...): the fuzz target csrc/test/fuzz_NAME.c on these files of csrc/http. Without
+# CTX_FUZZ it has a main of its own, which tries its seeds and some mutations: a test.
+function(ctx_http_fuzz name)
+  list(TRANSFORM ARGN PREPEND csrc/http/)
+  add_executable(fuzz_${name} csrc/test/fuzz_${name}.c ${ARGN})
+  target_include_directories(fuzz_${name} PRIVATE csrc/http)
+  set_target_properties(fuzz_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/test)
+  target_link_libraries(fuzz_${name} PRIVATE ctx_flags)
+  add_test(NAME fuzz_${name} COMMAND fuzz_${name})
   if(CTX_FUZZ)
-    target_compile_definitions(fuzz_message PRIVATE CTX_FUZZ)
-    target_compile_options(fuzz_message PRIVATE -fsanitize=fuzzer)
-    target_link_options(fuzz_message PRIVATE -fsanitize=fuzzer)
-    target_compile_options(ctx_llhttp_c PRIVATE -fsanitize=fuzzer-no-link)
+    target_compile_definitions(fuzz_${name} PRIVATE CTX_FUZZ)
+    target_compile_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+    target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
   endif()
 endfunction()
+
+if(CTX_TESTS OR CTX_FUZZ)
+  ctx_http_fuzz(strict strict.c)
+endif()
 
 if(NOT CTX_LUA_INCLUDE)
   ctx_http_missing(ctx.http "the headers of Lua 5.4 (Debian: liblua5.4-dev)")
@@ -73,7 +78,11 @@ if(CTX_LLHTTP_INCLUDE AND (CTX_LLHTTP_LIBRARY OR CTX_LLHTTP_SOURCES))
   ctx_http_module(wire wire.c message.c lines.c head.c)
   target_link_libraries(ctx_http_wire PRIVATE ctx_llhttp)
   if(CTX_TESTS OR CTX_FUZZ)
-    ctx_http_fuzz()
+    ctx_http_fuzz(message message.c lines.c)
+    target_link_libraries(fuzz_message PRIVATE ctx_llhttp)
+    if(CTX_FUZZ)
+      target_compile_options(ctx_llhttp_c PRIVATE -fsanitize=fuzzer-no-link)
+    endif()
   endif()
 else()
   ctx_http_missing(ctx.http.wire
