@@ -2,8 +2,8 @@
 --- Internal: what a request gives: status, headers, and the body whole or piece by piece.
 local ctx = require "ctx"
 local failure = require "ctx.uv.failure"
+local fields = require "ctx.fields"
 local want = require "ctx.want"
-local trim = require "ctx.fields".trim
 
 ---@class ctx.http.Response
 ---@field status integer
@@ -25,13 +25,15 @@ local response = { class = Response }
 -- -- Heads ----------------------------------------------------------------------------------------
 
 --- The fields of a head, in their order: a list of { name in small letters, value }. A value that
---- is broken over lines, in the old way, is one again.
+--- goes on in the next line is one again. That each line ends with CR LF, has a name that is one,
+--- and no other control characters, has been checked.
 local function fields_of(head)
   local list = {}
-  for line in head:gsub("\r?\n[ \t]+", " "):gmatch("[^\r\n]+") do
-    local name, value = line:match("^([^%s:]+)[ \t]*:(.*)$")
+  for line in head:gsub("\r\n[ \t]+", " "):gmatch("[^\r\n]+") do
+    local name, value = line:match("^([^:]+):(.*)$")
+    name = name and fields.fold(name)
     if name then
-      list[#list + 1] = { name:lower(), trim(value) }
+      list[#list + 1] = { name, fields.trim(value) }
     end
   end
   return list
@@ -54,7 +56,7 @@ local function joined(list)
   for name, values in pairs(several) do
     headers[name] = table.concat(values, ", ")
   end
-  return headers
+  return fields.adopt(headers)
 end
 
 --- What a decoded body has no more.
@@ -101,7 +103,7 @@ function response.new(c, transfer, url, settings, whole)
   if whole then
     self.trailers, self.body = trailers_of(transfer), transfer:rest()
   else
-    self.trailers = {}
+    self.trailers = fields.new()
     self._stop = ctx.after_func(c, function()
       transfer:end_with(c)
     end)
@@ -117,9 +119,9 @@ end
 function Response:values(name)
   want.self(self, metatable, "values")
   want.argument(type(name) == "string", "values", 1, "name", "a string", name)
-  local values = {}
+  local values, folded = {}, fields.fold(name)
   for _, field in ipairs(self.header_list) do
-    if field[1] == name:lower() then
+    if field[1] == folded then
       values[#values + 1] = field[2]
     end
   end
