@@ -41,7 +41,7 @@ shared.orphans = shared.orphans or {} -- lists of handles
 
 local engine = {}
 
-local READ, WRITE, ERROR = 1, 2, 4
+local READ, WRITE = 1, 2
 local EVENTS = { "r", "w", "rw" }
 local SWEEP_MS = 1000 -- libcurl looks for dead connections no more often
 
@@ -198,7 +198,8 @@ local function watch(self, fd, want, renewed)
     if owner._polls[fd] ~= poll then
       return
     end
-    local bits = said and ERROR or 0
+    -- Of an error libcurl finds out by reading; told of it, it ends the transfer without a reason.
+    local bits = said and READ | WRITE or 0
     if events and events:find("r", 1, true) then bits = bits | READ end
     if events and events:find("w", 1, true) then bits = bits | WRITE end
     step(owner, fd, bits)
