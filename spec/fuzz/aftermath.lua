@@ -114,8 +114,8 @@ local function more_descriptors(before)
   end
 end
 
---- After the run there are no more descriptors than before, once a client that keeps connections has
---- seen that they are closed.
+--- After the run there are no more descriptors than before, once a client that keeps connections
+--- has seen that they are closed.
 function aftermath.compare(play, before)
   local began, more = luv.hrtime(), nil
   ctx.run(function(root)

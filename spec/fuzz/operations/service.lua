@@ -61,7 +61,9 @@ end
 local PHASES = { "readiness", "stop", "drain", "cancel", "wait", "force" }
 
 local function new_shutdown(play)
-  return play:keep("ctx.Shutdown", shutdown.new(play:brief(), {
+  local c, cancel = ctx.with_timeout(play.root, 20 + play.random(20))
+  play:keep("ctx.Cancel", cancel)
+  return play:keep("ctx.Shutdown", shutdown.new(c, {
     delay = play.random(3) - 1, grace = play.random(3) - 1,
     signals = play:chance(3) and { "sigusr2" } or {},
     timeouts = { drain = 5, stop = 5, readiness = 5, cancel = 5, wait = 10, force = 10 },
