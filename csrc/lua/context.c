@@ -19,16 +19,11 @@ int lctx_typeerror(lua_State* L, int arg, const char* name, const char* expected
   return luaL_argerror(L, arg, lua_tostring(L, -1));
 }
 
-static bool can_be_called(lua_State* L, int arg) {
-  if (luaL_getmetafield(L, arg, "__call") == LUA_TNIL) return false;
-  bool callable = lua_isfunction(L, -1);
-  lua_pop(L, 1);
-  return callable;
-}
-
-void lctx_checkfn(lua_State* L, int arg, const char* name) {
-  if (lua_isfunction(L, arg) || can_be_called(L, arg)) return;
-  lctx_typeerror(L, arg, name, "a function");
+void lctx_checkcallable(lua_State* L, int arg, const char* name) {
+  bool has_call = luaL_getmetafield(L, arg, "__call") != LUA_TNIL;
+  bool callable = has_call && lua_isfunction(L, -1);
+  if (has_call) lua_pop(L, 1);
+  if (!callable) lctx_typeerror(L, arg, name, "a function");
 }
 
 const ctx_cause_ops_t lctx_context_ops = {NULL, NULL, NULL};

@@ -339,7 +339,10 @@ int lctx_err(lctx_state* S, lctx_context* c);
 lctx_context* lctx_checkcontext(lua_State* L, int arg, const char* name);
 int lctx_typeerror(lua_State* L, int arg, const char* name, const char* expected);
 /* At `arg` is a function or an object that can be called, as a cancel; or an error like that. */
-void lctx_checkfn(lua_State* L, int arg, const char* name);
+void lctx_checkcallable(lua_State* L, int arg, const char* name);
+static inline void lctx_checkfn(lua_State* L, int arg, const char* name) {
+  if (!lua_isfunction(L, arg)) lctx_checkcallable(L, arg, name);
+}
 void lctx_pusherr(lua_State* L, lctx_state* S, int err); /* nil for 0 */
 /* What a wait returns that ended with the context at `arg`, also before it began: nil and an error,
  * the sentinel or where there is a cause one that is both. Use as `return lctx_pushended(…)`. */

@@ -56,12 +56,13 @@ bool lctx_toowner(lua_State* L, lctx_state* S) {
 
 void lctx_owned_traceback(lua_State* co, lctx_state* S, int level) {
   lctx_traceback(co, co, NULL, level);
+  lctx_pushref(co, S, LCTX_REF_OWNERS);
   lua_pushthread(co);
-  if (lctx_toowner(co, S)) {
-    lua_pushfstring(co, "%s\n\tin %s", lua_tostring(co, -2), lua_tostring(co, -1));
-    lua_replace(co, -3);
+  if (lua_rawget(co, -2) == LUA_TSTRING) {
+    lua_pushfstring(co, "%s\n\tin %s", lua_tostring(co, -3), lua_tostring(co, -1));
+    lua_replace(co, -4);
   }
-  lua_pop(co, 1);
+  lua_pop(co, 2);
 }
 
 static void mix(uint64_t* hash, uint64_t value) {
