@@ -193,6 +193,20 @@ describe("what is checked is what is used:", function()
     raises(function() http.request_id(5) end, "options")
   end)
 
+  it("a status and a length that are written as floats", function()
+    bed.with(function(req, res)
+      assert(res:inform(req.ctx, 103.0))
+      res.status, res.headers["Content-Length"] = 201.0, 3.0
+      res.headers["X-Part"] = 0.5
+      return res:finish(req.ctx, "abc")
+    end, function(client)
+      assert.equal(103, client:get().status)
+      local answer = client:answer()
+      assert.same({ 201, "3", "0.5", "abc" }, { answer.status, answer.headers["content-length"],
+        answer.headers["x-part"], answer.body })
+    end)
+  end)
+
   it("the methods of a router", function()
     local router = http.router()
     for _, method in ipairs { "", "a b", 5, "GET\r\n" } do

@@ -146,6 +146,15 @@ static void put_number_text(struct head* h, const char* value, size_t size) {
   if (at) *at = '.';
 }
 
+/* A length that is written as a float: 5.0. */
+static void make_whole(lua_State* L) {
+  int is_whole;
+  lua_Integer n = lua_tointegerx(L, -1, &is_whole);
+  if (!is_whole) return;
+  lua_pushinteger(L, n);
+  lua_replace(L, -2);
+}
+
 /* One line of the name at `name` and the value on top of the stack, which stays. */
 static void put_line(struct head* h, int name) {
   size_t name_size, size;
@@ -155,6 +164,7 @@ static void put_line(struct head* h, int name) {
   }
   const char* name_at = lua_tolstring(h->L, name, &name_size);
   int is_number = lua_type(h->L, -1) == LUA_TNUMBER; /* soon it is a string */
+  if (is_number && SAME(name_at, name_size, "content-length")) make_whole(h->L);
   const char* value = lua_tolstring(h->L, -1, &size);
   if (!is_value(value, size)) {
     h->wrong = "a control character in the value";

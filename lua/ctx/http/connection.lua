@@ -327,7 +327,7 @@ local function bark(self)
   if self.closed then
     return
   elseif req then
-    -- The body did not come; whoever reads it is told, and the connection ends after the answer.
+    -- The body did not come; its reader is told, and the connection ends after the answer.
     self._broken = true
     req._body:fail(failure.new(408, "the body did not come in time"))
   elseif self._started and not self._lingering then

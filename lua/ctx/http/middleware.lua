@@ -68,7 +68,7 @@ local REQUEST_ID_OPTIONS = {
 }
 
 --- Gives each request an id: the client's, or a new UUID. It goes out in the same header, into the
---- access log, and to whoever asks http.request_id.of(c).
+--- access log, and http.request_id.of(c) gives it.
 local function new_request_id(_, options)
   options = want.options(options, "request_id", 1, REQUEST_ID_OPTIONS)
   local name, trust = fields.fold(options.header or "X-Request-ID"), options.trust ~= false

@@ -39,6 +39,16 @@ local metatable = { __name = "ctx.http.Response", __index = Response }
 
 local response = { class = Response }
 
+local STATUS = want.whole(200, 999, "a status")
+STATUS.argument = "status"
+local INFORMATIONAL = want.rule("a status from 100 to 199, and not 101,", function(value)
+  local n = type(value) == "number" and math.tointeger(value)
+  if n and n >= 100 and n < 200 and n ~= 101 then
+    return true, n
+  end
+  return false
+end, "status")
+
 ---@param request ctx.http.Request
 ---@param connection ctx.http.Connection
 ---@return ctx.http.Response
@@ -117,7 +127,11 @@ local function make_head(self, length)
   local status, request = self.status, self._request
   if math.type(status) ~= "integer" or status < 200 or status > 999 then
     -- What is less is not the end: res:inform sends it, and for 101 there is req:hijack.
-    return nil, "res.status: a status from 200 to 999 expected, got " .. tostring(status)
+    local fits, whole = STATUS[2](status)
+    if not fits then
+      return nil, "res.status: a status from 200 to 999 expected, got " .. tostring(status)
+    end
+    status, self.status = whole, whole
   end
   if not has_length(status) or request.method == "CONNECT" and status < 300 then
     length = nil -- RFC 9110, 8.6
@@ -141,9 +155,6 @@ local function make_head(self, length)
   self._chunked = length == false and not named and request.minor > 0 and self._has_body
   return head
 end
-
-local STATUS = want.whole(200, 999, "a status")
-STATUS.argument = "status"
 
 -- -- The body -------------------------------------------------------------------------------------
 
@@ -370,8 +381,7 @@ end
 function Response:inform(c, status, headers)
   want.self(self, metatable, "inform")
   check_context(c, "inform")
-  check(math.type(status) == "integer" and status >= 100 and status < 200 and status ~= 101,
-    "inform", 2, "status", "a status from 100 to 199, and not 101,", status)
+  status = INFORMATIONAL(status, "inform", 2)
   core.check_wait(c, "res:inform")
   local err = ended(self, "inform") or c:ended()
   if err or self.sent or self._request.minor == 0 then

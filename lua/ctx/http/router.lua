@@ -169,12 +169,13 @@ end
 
 local function answer_no_route(self, node, req, res)
   if node then
-    res.headers.Allow = allowed(node.routes)
+    local headers = fields.of(res.headers or {}) or fields.new()
+    res.headers, headers.allow = headers, allowed(node.routes)
     if req.method == "OPTIONS" then
       res.status = 204
       return
     end
-    return answer.fail(req, res, 405, "method not allowed", nil, res.headers)
+    return answer.fail(req, res, 405, "method not allowed", nil, headers)
   elseif self._not_found then
     note(req, self._not_found)
     return self._not_found(req, res)

@@ -330,7 +330,7 @@ end
 --- Ends it and loses nothing: no more connections, the last response of each says so, idle ones are
 --- closed, and when all have ended it returns true. When `c` ends before that, the rest is cut:
 --- their contexts end with http.server_shutdown, their connections are closed, and the error tells
---- how many. Handlers learn of the begin by req:draining(). Again: waits, too, for the same result.
+--- how many. Handlers learn of the begin by req:draining(). Another call waits for the same result.
 ---@async
 ---@param c ctx.Context
 ---@return true|nil ok

@@ -92,7 +92,7 @@ function settings.limits(options)
   return limits
 end
 
---- What to take from a caller's headers; nil where there is none of it, which is cheap to see.
+--- The function that takes deadline and trace from a caller's headers; nil if that is off.
 ---@param options ctx.http.ServerOptions
 ---@return (fun(parent: ctx.Context, headers: table): ctx.Context, number?)?
 function settings.extractor(options)
