@@ -44,6 +44,8 @@ end
 ---@field clock ctx.testing.Clock
 ---@field grace number      ms that the clock may move on after the end
 ---@field patience number   ms of real time
+---@field debugging boolean  before
+---@field previous function?  the reporter before
 ---@field snapshot ctx.testing.Snapshot
 ---@field task ctx.Task
 ---@field failed table?     with what fn raised
@@ -110,6 +112,39 @@ function Run:give_up()
   self.snapshot:_leave()
 end
 
+--- From here on lost cancels are collected, not printed; until the run is closed.
+function Run:begin(real)
+  local lost, previous = {}, nil
+  local function reporter(message, kind)
+    local where = kind == "lost_cancel" and message:match("made at (.-) was collected")
+    if where then
+      lost[#lost + 1] = where
+    else
+      previous(message, kind)
+    end
+  end
+  self.debugging = ctx.debug(true)
+  self.snapshot = leaks.snapshot()
+  self.snapshot._where = lost
+  previous = ctx.set_report(reporter)
+  self.previous = previous
+  still.begin(self.name)
+  self.clock = real and clocks.real() or clocks.new()
+end
+
+--- Puts everything back.
+function Run:__close()
+  still.begin(nil)
+  still.stop()
+  if self.clock then
+    self.clock:close()
+  end
+  if self.previous then
+    ctx.set_report(self.previous)
+  end
+  ctx.debug(self.debugging)
+end
+
 --- All of it. Raises only without memory.
 function Run:whole(fn)
   self:drive(fn)
@@ -146,20 +181,6 @@ end
 
 -- -- testing.run ----------------------------------------------------------------------------------
 
---- Collects the places of lost cancels instead of printing them.
-local function collect_lost(into)
-  local previous
-  previous = ctx.set_report(function(message, kind)
-    local where = kind == "lost_cancel" and message:match("made at (.-) was collected")
-    if where then
-      into[#into + 1] = where
-    else
-      previous(message, kind)
-    end
-  end)
-  return previous
-end
-
 local OPTIONS = { name = want.text, real = want.flag, grace = want.duration,
   patience = want.duration }
 
@@ -181,25 +202,20 @@ function testing.run(fn, options)
   if not select(2, coroutine.running()) or not core.may_drive() then
     error("testing.run: this is within a task or a callback; start a task with ctx.go", 2)
   end
-  local debugging = ctx.debug(true)
-  local run = setmetatable({ name = options.name or name_of(fn), snapshot = leaks.snapshot() }, Run)
-  run.grace, run.patience = options.grace or GRACE, options.patience or PATIENCE
-  local lost = {}
-  run.snapshot._where = lost
-  local previous = collect_lost(lost)
-  run.clock = options.real and clocks.real() or clocks.new()
-  still.begin(run.name)
-  local whole, err = pcall(run.whole, run, fn)
-  run:give_up()
-  -- Handles that are being closed need one more turn.
-  loop.uv.run("nowait")
-  still.begin(nil)
-  still.stop()
-  run.clock:close()
-  ctx.set_report(previous)
-  ctx.debug(debugging)
-  if not whole then
-    error(err, 0)
+  local run = setmetatable({
+    name = options.name or name_of(fn), debugging = ctx.debug(),
+    grace = options.grace or GRACE, patience = options.patience or PATIENCE,
+  }, Run)
+  do
+    local _ <close> = run
+    run:begin(options.real)
+    local whole, err = pcall(run.whole, run, fn)
+    run:give_up()
+    -- Handles that are being closed need one more turn.
+    loop.uv.run("nowait")
+    if not whole then
+      error(err, 0)
+    end
   end
   return run:conclude()
 end

@@ -12,6 +12,7 @@ local signals = core.shared("ctx.signal")
 ---@class ctx.testing.Shared
 ---@field pulse any                   the timer of ctx.testing.still
 ---@field left table<any, true>       handles that earlier tests have left behind
+---@field watch table                 for how long time has stood still; see ctx.testing.still
 local shared = core.shared("ctx.testing")
 shared.left = shared.left or setmetatable({}, { __mode = "k" })
 

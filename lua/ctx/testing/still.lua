@@ -97,7 +97,9 @@ end
 
 -- -- For how long it has stood --------------------------------------------------------------------
 
-local watch = { name = nil, at = nil, began = 0, pulsed = false, told = false }
+-- The same for each instance of this module, since the last one's hook serves all.
+shared.watch = shared.watch or { name = nil, at = nil, began = 0, pulsed = false, told = false }
+local watch = shared.watch
 
 --- Something has happened, or time has moved, if the loop turned for something else than the pulse.
 local function note()
