@@ -65,7 +65,8 @@ local function unfinished(play, mine)
   end
 end
 
-local function retire_all(play)
+--- Ends everything that the round has kept.
+function aftermath.retire_all(play)
   local kept = play.kept
   play.kept = {}
   for class, list in pairs(kept) do
@@ -87,13 +88,12 @@ function aftermath.stacks()
   return table.concat(list, "\n")
 end
 
---- Ends everything that the round has kept, and waits until it has ended; `pause(ms)` lets the loop
---- turn.
+--- Does so, and waits until it has ended; `pause(ms)` lets the loop turn.
 function aftermath.settle(play, pause, mine)
   local began = luv.hrtime()
   local left
   repeat
-    retire_all(play)
+    aftermath.retire_all(play)
     pause(STEP_MS)
     collectgarbage()
     left = unfinished(play, mine)

@@ -101,9 +101,9 @@ end
 --- Finalizers that Lua has no stack or memory to call leave behind what they were to free.
 local function environment(memory)
   local list, variables = {}, uv.os_environ()
-  if memory == "shortage" or memory == "deep" then
-    variables.ASAN_OPTIONS = (variables.ASAN_OPTIONS or "") .. ":detect_leaks=0"
-  end
+  local leaks = memory ~= "shortage" and memory ~= "deep"
+  variables.ASAN_OPTIONS = ("%s:handle_abort=1:detect_leaks=%d"):format(
+    variables.ASAN_OPTIONS or "", leaks and 1 or 0)
   for name, value in pairs(variables) do
     list[#list + 1] = name .. "=" .. value
   end
@@ -146,9 +146,10 @@ local function start(seed, over)
       done()
     end
   end)
-  -- First it may say where all wait.
-  timer:start(PATIENCE_MS, 2000, function()
-    handle:kill(round.slow and "sigkill" or "sigquit")
+  -- First it may say where all wait, then, by ASan, where it is itself.
+  local signals = { "sigquit", "sigabrt" }
+  timer:start(PATIENCE_MS, 3000, function()
+    handle:kill(table.remove(signals, 1) or "sigkill")
     round.slow = true
   end)
 end

@@ -103,6 +103,12 @@ local function in_tasks(play, operations)
   ctx.run(function(root)
     local c, cancel = ctx.with_timeout(root, ROUND_MS)
     play.root = c
+    -- Should this function want for memory, the run still ends.
+    ctx.after_func(root, function()
+      play.left = 0
+      memory:calm()
+      aftermath.retire_all(play)
+    end)
     for _ = 1, play.random(ACTORS) do
       ctx.go(act, play)
     end
