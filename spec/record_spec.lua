@@ -215,3 +215,62 @@ describe("a sleep beside finalizers that sleep", function()
     assert.equal(begun, over)
   end)
 end)
+
+-- Cause: the <close> variables of an ended task may ask for the same, and each such call began a
+-- new count of C calls: with many tasks the C stack was at its end. Cure: those calls do nothing,
+-- since the first goes on.
+describe("core.abandon", function()
+  it("does not nest", function()
+    local ended = 0
+    local before = ctx.set_report(function() end)
+    testing.run(function(root)
+      for _ = 1, 20000 do
+        ctx.go(function()
+          local _ <close> = setmetatable({}, { __close = function()
+            ended = ended + 1
+            core.abandon(true, "over")
+          end })
+          root:wait()
+        end)
+      end
+      ctx.sleep(root, 1)
+      core.abandon(true, "over")
+    end)
+    ctx.set_report(before)
+    assert.equal(20000, ended)
+  end)
+end)
+
+describe("core.drive", function()
+  it("takes a task, and no other userdata for one", function()
+    local ok, err = pcall(core.drive, io.stdout)
+    assert.is_false(ok)
+    assert.matches("t: a task expected, got FILE*", err, 1, true)
+  end)
+end)
+
+-- Cause: to find lost cancels every place was looked at that had ever been used. Cure: those at the
+-- end that are free again are left out.
+describe("a wave of contexts that is over", function()
+  it("costs ctx.counters() nothing afterwards, and lost cancels are found as before", function()
+    local function cost()
+      local least = math.huge
+      for _ = 1, 5 do
+        local began = os.clock()
+        for _ = 1, 500 do ctx.counters() end
+        least = math.min(least, os.clock() - began)
+      end
+      return least
+    end
+    local before = cost()
+    local cancels = {}
+    for i = 1, 50000 do cancels[i] = select(2, ctx.with_cancel(background)) end
+    for _, cancel in ipairs(cancels) do cancel() end
+    collect()
+    local lost = ctx.counters().lost
+    assert.is_true(cost() < 5 * before)
+    for _ = 1, 100 do ctx.with_cancel(background) end
+    collect()
+    assert.equal(lost + 100, ctx.counters().lost)
+  end)
+end)

@@ -187,3 +187,77 @@ describe("C23: names", function()
     assert.equal("order 18", c:name())
   end)
 end)
+
+-- Cause: a walk that got far made a table of all that could be seen from where it began, at each
+-- link that was asked. Cure: a walk ends at the first table that it meets, and a link gets one when
+-- walks from there have cost as much as making it.
+describe("a long chain of values", function()
+  --- A chain in which each link is asked for the value at the top; what it keeps, in kB.
+  local function kept(depth)
+    collectgarbage()
+    collectgarbage()
+    local before, key, links = collectgarbage("count"), ctx.key("top"), {}
+    local c = ctx.with_value(background, key, "v")
+    for i = 1, depth do
+      c = ctx.with_value(c, "key" .. i, i)
+      links[i] = c
+      assert.equal("v", c:value(key))
+    end
+    collectgarbage()
+    collectgarbage()
+    local after = collectgarbage("count")
+    assert.equal(depth, #links)
+    return after - before
+  end
+
+  it("keeps memory that grows as its depth", function()
+    kept(100)
+    local some = kept(800)
+    assert.is_true(kept(1600) < 3 * some)
+  end)
+
+  it("is looked up at the same cost from any depth, when that is done often", function()
+    local function cost(depth)
+      local key = ctx.key("top")
+      local c = ctx.with_value(background, key, "v")
+      for i = 1, depth do
+        c = ctx.with_value(c, i, i)
+        if i % 100 == 0 then c:value(key) end
+      end
+      for _ = 1, 100 do c:value(key) end
+      local least = math.huge
+      for _ = 1, 5 do
+        local began = os.clock()
+        for _ = 1, 2000 do c:value(key) end
+        least = math.min(least, os.clock() - began)
+      end
+      return least
+    end
+    assert.is_true(cost(3000) < 4 * cost(100))
+  end)
+
+  it("has the nearest value of each key, whoever has asked where before", function()
+    local seed = os.time()
+    math.randomseed(seed)
+    for _ = 1, 8 do
+      local c, seen, chain = background, {}, {}
+      for i = 1, 300 do
+        local key = math.random(3) == 1 and i or math.random(20)
+        local value = math.random(5) > 1 and i or nil
+        c = ctx.with_value(c, key, value)
+        local now = {}
+        for k, v in pairs(seen) do now[k] = v end
+        now[key] = value == nil and "nil" or value
+        seen = now
+        chain[i] = { c = c, seen = seen }
+        for _ = 1, math.random(12) do
+          local link = chain[math.random(#chain)]
+          local asked = math.random(25)
+          local want = link.seen[asked]
+          if want == "nil" then want = nil end
+          assert.equal(want, link.c:value(asked), "seed " .. seed)
+        end
+      end
+    end
+  end)
+end)

@@ -8,6 +8,18 @@
 
 #pragma GCC visibility push(hidden)
 
+/* Closes a coroutine, as coroutine.close does, from L: its <close> variables run, and its error is left
+ * on its stack. Returns the status. Before Lua 5.4.6 it begins a new count of C calls, so that calls of
+ * this must not nest without a bound. */
+static inline int lctx_close_thread(lua_State* L, lua_State* co) {
+#if LUA_VERSION_NUM > 504 || LUA_VERSION_RELEASE_NUM >= 50406
+  return lua_closethread(co, L);
+#else
+  (void)L;
+  return lua_resetthread(co);
+#endif
+}
+
 /* Takes a parked coroutine out of everything that could wake it. */
 void lctx_unpark(lctx_task* t);
 /* Takes back what a coroutine waits for, or was given, that will not go on. */

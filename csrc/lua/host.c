@@ -333,7 +333,7 @@ static int core_may_drive(lua_State* L) {
 /* core.drive([t]) → true once the task is over, or without one all are; false if that can't be */
 static int core_drive(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
-  const lctx_handle* h = (const lctx_handle*)lua_touserdata(L, 1);
+  const lctx_handle* h = lua_isnoneornil(L, 1) ? NULL : lctx_checkhandle(L, 1);
   S->target = h != NULL ? h->task : NULL;
   enum lctx_driven driven = lctx_drive(L, S, no_task, (void*)h);
   S->target = NULL;

@@ -271,7 +271,7 @@ struct lctx_state {
 
   /* live.c */
   uintptr_t* slots; /* see live.c */
-  uint32_t slots_size, slots_free;
+  uint32_t slots_size, slots_top, slots_free;
   uint64_t lost; /* contexts that were collected before anyone cancelled them */
 
   /* host.c */
@@ -292,7 +292,7 @@ struct lctx_state {
   const lctx_task* target; /* what core.drive waits for */
   int64_t offset_ns;       /* of our time from the system's, after a fake clock ran ahead */
 
-  bool debug, closed;
+  bool debug, closed, giving_up;
   bool whole; /* everything is there: it has been opened */
 };
 
@@ -426,7 +426,9 @@ static inline bool lctx_idle(const lctx_state* S) {
 
 void lctx_open_sched(lua_State* L, lctx_state* S);
 
-/* task.c: tells the holder of the handle that the task is over, with the values on its stack */
+/* task.c: the task at `arg`, or an argument error */
+lctx_handle* lctx_checkhandle(lua_State* L, int arg);
+/* Tells the holder of the handle that the task is over, with the values on its stack */
 void lctx_task_over(lua_State* L, lctx_task* t, int nresults);
 /* Takes the traceback of a task's error out of its place; pushes it, or nil. */
 void lctx_push_trace(lua_State* L, lctx_task* t);

@@ -155,7 +155,7 @@ static void foreign_error(lua_State* L, lctx_state* S, lua_State* co) {
   lua_pushvalue(L, -1);
   lua_xmove(co, L, 1);
   lctx_hook(L, S, "foreign_error", 2, 0);
-  (void)lua_resetthread(co);
+  (void)lctx_close_thread(L, co);
   lua_settop(co, 0); /* less the error: with one, Lua would take it for suspended */
 }
 
@@ -226,7 +226,7 @@ void lctx_task_closed(lua_State* L, lctx_task* t) {
     t->state = LCTX_READY;
     lctx_list_append(&S->run, &t->link);
   } else {
-    (void)lua_resetthread(t->co);
+    (void)lctx_close_thread(L, t->co);
     lctx_pushtext(L, "the task's coroutine was closed, or resumed to its end, by someone else");
     end_task(L, t);
   }
@@ -241,7 +241,7 @@ void lctx_task_abandon(lua_State* L, lctx_task* t) {
   }
   lctx_undo(L, t);
   t->state = LCTX_RUNNING;
-  (void)lua_resetthread(t->co);
+  (void)lctx_close_thread(L, t->co);
   lua_settop(t->co, 0);
   if (t->kind == LCTX_TASK) {
     end_task(L, t);

@@ -84,7 +84,7 @@ static void close_state(lua_State* L, lctx_state* S) {
   lua_Alloc alloc = lua_getallocf(L, &data);
   alloc(data, S->slots, S->slots_size * sizeof *S->slots, 0);
   S->slots = NULL;
-  S->slots_size = S->slots_free = 0;
+  S->slots_size = S->slots_top = S->slots_free = 0;
 }
 
 static int state_gc(lua_State* L) {

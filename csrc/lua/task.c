@@ -16,7 +16,7 @@ enum { UV_RESULTS = 1 }; /* packed, or the failure */
 
 static const char handle_tag = 0;
 
-static lctx_handle* check(lua_State* L, int arg) {
+lctx_handle* lctx_checkhandle(lua_State* L, int arg) {
   lctx_handle* h = (lctx_handle*)lua_touserdata(L, arg);
   if (h == NULL || lua_rawlen(L, arg) < sizeof *h || h->tag != &handle_tag) {
     lctx_typeerror(L, arg, "t", "a task");
@@ -161,7 +161,7 @@ static bool is_over(lua_State* L, const lctx_handle* h) {
 }
 
 static int task_waited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
-  lctx_handle* h = check(L, 1);
+  lctx_handle* h = lctx_checkhandle(L, 1);
   if (outcome == LCTX_DUE) return push_results(L, S, h, 1);
   return lctx_pushended(L, S, 2);
 }
@@ -169,7 +169,7 @@ static int task_waited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
 /* t:wait([c]) → what the task returned; nil and its error, if it raised; nil and c:err() */
 static int task_wait(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
-  lctx_handle* h = check(L, 1);
+  lctx_handle* h = lctx_checkhandle(L, 1);
   lctx_context* c = lua_isnoneornil(L, 2) ? NULL : lctx_checkcontext(L, 2, "c");
   if (is_over(L, h)) return push_results(L, S, h, 1);
   if (h->task == S->current && h->task->co == lctx_waiting_coroutine(L, S)) {
@@ -199,7 +199,7 @@ static const char* status_of(const lctx_handle* h) {
 
 /* t:status() → "ready", "running", "waiting", "done" or "failed" */
 static int task_status(lua_State* L) {
-  const lctx_handle* h = check(L, 1);
+  const lctx_handle* h = lctx_checkhandle(L, 1);
   (void)is_over(L, h);
   lua_pushstring(L, status_of(h));
   return 1;
@@ -215,7 +215,7 @@ bool lctx_push_spawn(lua_State* L, lctx_task* t) {
 
 /* t:traceback() → the stack where it is, or where it raised; nil once it has returned */
 static int task_traceback(lua_State* L) {
-  lctx_handle* h = check(L, 1);
+  lctx_handle* h = lctx_checkhandle(L, 1);
   if (h->task == NULL) {
     lua_getiuservalue(L, 1, UV_RESULTS);
     lctx_open_up(L, h->failure, LCTX_FAILURE_TRACE);
@@ -232,7 +232,7 @@ static int task_traceback(lua_State* L) {
 }
 
 static int task_tostring(lua_State* L) {
-  lctx_handle* h = check(L, 1);
+  lctx_handle* h = lctx_checkhandle(L, 1);
   lua_pushfstring(L, "ctx.task (%s): %p", status_of(h), (void*)h);
   return 1;
 }

@@ -89,6 +89,15 @@ static void abandon_any(lua_State* L, lctx_task* t) {
   if (t->kind != LCTX_MAIN && t->state == LCTX_PARKED) abandon(L, t);
 }
 
+/* Gives up what fn finds. Its <close> variables may ask for the same: those calls do nothing, as this
+ * one goes on; nested in each other they would take the C stack without a limit. */
+static void give_up_each(lua_State* L, lctx_state* S, lctx_record_fn fn) {
+  if (S->giving_up) return;
+  S->giving_up = true;
+  lctx_each_record(L, S, fn);
+  S->giving_up = false;
+}
+
 /* core.abandon([all [, err]]): ends tasks that wait, when nothing can wake any, with that error: not
  * those that wait for other tasks, since these are woken by the end of the others, unless there are
  * only such. With `all` everything that waits, other coroutines too, and no after-func is called any
@@ -98,13 +107,13 @@ static int core_abandon(lua_State* L) {
   bool all = lua_toboolean(L, 1);
   lua_settop(L, 2);
   if (all) {
-    lctx_each_record(L, S, abandon_any);
+    give_up_each(L, S, abandon_any);
     lctx_after_forget(L, S, 0);
     return 0;
   }
   size_t before = S->tasks;
-  lctx_each_record(L, S, abandon_leaf);
-  if (S->tasks == before) lctx_each_record(L, S, abandon_task);
+  give_up_each(L, S, abandon_leaf);
+  if (S->tasks == before) give_up_each(L, S, abandon_task);
   return 0;
 }
 
@@ -131,7 +140,7 @@ static int core_give_up(lua_State* L) {
   luaL_checktype(L, 3, LUA_TTABLE);
   lua_settop(L, 3);
   lctx_after_forget(L, S, since);
-  lctx_each_record(L, S, give_up);
+  give_up_each(L, S, give_up);
   lctx_settle(L, S);
   lua_pushboolean(L, S->young == 0);
   return 1;

@@ -4,14 +4,18 @@
  * Contexts with a value form a chain of their own, which skips all others, so that looking up does
  * not grow with the depth of the tree. Along it keys are compared in C, by identity. Each link
  * carries a bit for its key and those of all keys above: most misses end at the first look. A walk
- * that gets far makes a table of all that can be seen from where it began, once; later ones are one
- * access to that. */
+ * ends at the first link that has a table of all that can be seen from there.
+ *
+ * A link gets its table when walks that began there have cost as much as making one does: then a look
+ * up costs the same from any depth, if there are many. And tables are far apart: in a chain that is
+ * asked at each link they take memory as the chain does, not as its square. */
 #include <string.h>
 
 #include "lctx.h"
 
 enum { UV_VALUE = 2, UV_KEY = 3, UV_TABLE = 4 };
-enum { FAR = 16 };        /* links that cost as much as going by the table */
+enum { FAR = 16 };        /* links that cost as much as going by a table */
+enum { DEAR = 16 };       /* links that cost as much as one entry of a table to make */
 enum { TYPE_FLOAT = 64 }; /* a number that is no integer */
 
 /* Raw equality in numbers: keys are equal when type and id are and, for strings, the bytes. */
@@ -27,8 +31,10 @@ typedef struct value_s {
   struct value_s* above;
   value_key key;
   uint64_t bits;
-  bool table; /* UV_TABLE is filled */
+  uint32_t depth;  /* links from here to the end */
+  uint32_t walked; /* by walks from here that went far; TABLE: UV_TABLE is filled */
 } value_t;
+enum { TABLE = UINT32_MAX };
 
 static const char nil_marker = 0; /* stands for nil in a table of values */
 
@@ -92,7 +98,9 @@ static int value_with_value(lua_State* L) {
                  (value_t*)parent->values,
                  key_of(L, 2),
                  0,
-                 false};
+                 1,
+                 0};
+  if (v->above != NULL) v->depth += v->above->depth;
   v->bits = bit_of(&v->key) | (v->above != NULL ? v->above->bits : 0);
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, -2, 1);
@@ -109,7 +117,7 @@ static int value_with_value(lua_State* L) {
 
 /* Fills the table of the link on top with everything that can be seen from it; pushes the table. */
 static void push_table(lua_State* L, value_t* from) {
-  if (from->table) {
+  if (from->walked == TABLE) {
     lua_getiuservalue(L, -1, UV_TABLE);
     return;
   }
@@ -133,7 +141,7 @@ static void push_table(lua_State* L, value_t* from) {
   }
   lua_pushvalue(L, -1);
   lua_setiuservalue(L, -3, UV_TABLE);
-  from->table = true;
+  from->walked = TABLE;
 }
 
 static int by_table(lua_State* L, value_t* from) {
@@ -145,13 +153,43 @@ static int by_table(lua_State* L, value_t* from) {
   return 1;
 }
 
+/* A walk from there went far. Makes a table there, if all such walks have cost as much as that. */
+static void note_walk(lua_State* L, value_t* from, uint32_t links) {
+  from->walked += links;
+  if (from->walked / DEAR < from->depth) return;
+  int top = lua_gettop(L);
+  lctx_pushknown(L, 1, &from->base);
+  push_table(L, from);
+  lua_settop(L, top);
+}
+
+/* Goes on at `v` with a walk that began at `from`, up to a table. */
+static int from_afar(lua_State* L, value_t* from, value_t* v, const value_key* key) {
+  uint64_t bit = bit_of(key);
+  uint32_t links = FAR;
+  while (v != NULL && (v->bits & bit) != 0 && v->walked != TABLE && !same(&v->key, key)) {
+    v = v->above;
+    links++;
+  }
+  if (v == NULL || (v->bits & bit) == 0) {
+    lua_pushnil(L);
+  } else if (v->walked == TABLE) {
+    (void)by_table(L, v);
+  } else {
+    lctx_pushknown(L, 1, &v->base);
+    lua_getiuservalue(L, -1, UV_VALUE);
+  }
+  note_walk(L, from, links);
+  return 1;
+}
+
 int lctx_context_value(lua_State* L) {
   lctx_context* c = lctx_checkcontext(L, 1, "c");
   value_key key = key_of(L, 2);
   if (key.type != LUA_TUSERDATA) check_key(L, 2);
   uint64_t bit = bit_of(&key);
   value_t* from = (value_t*)c->values;
-  if (from != NULL && from->table) return by_table(L, from);
+  if (from != NULL && from->walked == TABLE) return by_table(L, from);
   int links = 0;
   for (value_t* v = from; v != NULL && (v->bits & bit) != 0; v = v->above) {
     if (same(&v->key, &key)) {
@@ -159,7 +197,7 @@ int lctx_context_value(lua_State* L) {
       lua_getiuservalue(L, -1, UV_VALUE);
       return 1;
     }
-    if (++links > FAR) return by_table(L, from);
+    if (++links > FAR) return from_afar(L, from, v->above, &key);
   }
   lua_pushnil(L);
   return 1;

@@ -2,6 +2,7 @@
 #include "wrap.h"
 
 #include "enter.h"
+#include "gone.h"
 #include "host.h"
 #include "traceback.h"
 #include "where.h"
@@ -32,7 +33,7 @@ void lctx_generator_waits(lua_State* L, lctx_state* S, lctx_task* t) {
 static int failed(lua_State* L, lctx_state* S, lctx_generator* g) {
   lua_settop(L, 0);
   lctx_traceback(L, g->co, NULL, 0);
-  (void)lua_resetthread(g->co); /* its <close> variables, which may change the error */
+  (void)lctx_close_thread(L, g->co); /* its <close> variables, which may change the error */
   lua_xmove(g->co, L, 1);
   lua_settop(g->co, 0);
   lua_insert(L, 1);
@@ -107,7 +108,7 @@ static int generator_close(lua_State* L) {
   bool iterated = g->busy && (!g->waiting || lua_status(g->iterator) == LUA_YIELD);
   if (iterated) return lctx_error(L, lctx_upstate(L), "ctx.wrap: this generator is running");
   g->busy = g->waiting = false;
-  int status = lua_resetthread(g->co);
+  int status = lctx_close_thread(L, g->co);
   if (status != LUA_OK) lua_xmove(g->co, L, 1);
   lua_settop(g->co, 0);
   return status == LUA_OK ? 0 : lua_error(L);
