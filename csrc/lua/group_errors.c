@@ -3,6 +3,7 @@
 #include "enter.h"
 #include "group.h"
 #include "record.h"
+#include "task.h"
 
 /* Whether a task that is over has failed: raised, or returned nil or false and an error. */
 static bool has_failed(lctx_task* t, int nresults) {

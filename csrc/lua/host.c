@@ -16,6 +16,7 @@
 #include "enter.h"
 #include "fake.h"
 #include "host.h"
+#include "task.h"
 #include "turn.h"
 #include "where.h"
 

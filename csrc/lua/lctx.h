@@ -207,15 +207,6 @@ struct lctx_task {
   int nargs;       /* values on the coroutine's stack for the next resume */
 };
 
-/* The handle of a task, a userdata. User value 1: packed results, or what it failed with. */
-typedef struct {
-  const void* tag;
-  lctx_task* task;   /* NULL once it is over */
-  lctx_link waiters; /* coroutines in t:wait(); the list's sentinel */
-  bool failed;
-  struct lctx_failure* failure; /* NULL also if there was no memory for one */
-} lctx_handle;
-
 /* See anchor.h. */
 typedef struct {
   enum lctx_ref ref;   /* the table */
@@ -364,7 +355,6 @@ void lctx_open_value(lua_State* L, lctx_state* S);
 int lctx_context_value(lua_State* L); /* c:value(key) */
 /* Pushes the name of the key of a value: that of ctx.key, or its type. */
 void lctx_pushkeyname(lua_State* L, lctx_state* S, lctx_context* value);
-void lctx_open_task(lua_State* L, lctx_state* S);
 void lctx_open_wait(lua_State* L, lctx_state* S);
 void lctx_open_await(lua_State* L, lctx_state* S);
 void lctx_open_queue(lua_State* L, lctx_state* S);
@@ -426,13 +416,7 @@ static inline bool lctx_idle(const lctx_state* S) {
 
 void lctx_open_sched(lua_State* L, lctx_state* S);
 
-/* task.c: the task at `arg`, or an argument error */
-lctx_handle* lctx_checkhandle(lua_State* L, int arg);
-/* Tells the holder of the handle that the task is over, with the values on its stack */
-void lctx_task_over(lua_State* L, lctx_task* t, int nresults);
-/* Takes the traceback of a task's error out of its place; pushes it, or nil. */
-void lctx_push_trace(lua_State* L, lctx_task* t);
-/* Frees the records of parked coroutines that their owners have closed: no one else tells of it. */
+/* task.c: frees the records of parked coroutines that their owners have closed: no one else tells of it. */
 void lctx_reclaim(lua_State* L, lctx_state* S);
 
 /* host.c: the clock, and luv's loop, which the Lua side handles by hooks */

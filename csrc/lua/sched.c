@@ -10,6 +10,7 @@
 #include "gone.h"
 #include "lctx.h"
 #include "record.h"
+#include "task.h"
 #include "traceback.h"
 #include "turn.h"
 #include "where.h"

@@ -2,6 +2,7 @@
 /* The state's record: made when ctx.core is first opened in a Lua state, closed with it. */
 #include "fake.h"
 #include "lctx.h"
+#include "task.h"
 
 /* Before 5.4.3 a <close> variable cannot wait; up to then finalizers could hang at the end, too. */
 #if LUA_VERSION_NUM == 504 && LUA_VERSION_RELEASE_NUM < 50404

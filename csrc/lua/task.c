@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The class of task handles. A handle is what a task leaves behind: the task itself, its record and
  * its thread, are used again as soon as it is over. */
+#include "task.h"
 #include "enter.h"
 #include "failure.h"
 #include "gone.h"
