@@ -413,7 +413,7 @@ describe("the leak check", function()
   end)
 
   -- Cause: tasks were told apart by their stacks, and a second one in the same line passed for the
-  -- first. Cure: they are counted by stack.
+  -- first. Cure: tasks have serial numbers.
   it("finds a second task where there was one like it before", function()
     local clock <close> = testing.clock()
     local c, cancel = ctx.with_cancel(background)
