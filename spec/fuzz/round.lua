@@ -104,7 +104,7 @@ local function in_tasks(play, operations)
     local c, cancel = ctx.with_timeout(root, ROUND_MS)
     play.root = c
     -- Should this function want for memory, the run still ends.
-    ctx.after_func(root, function()
+    local stop = ctx.after_func(root, function()
       play.left = 0
       memory:calm()
       aftermath.retire_all(play)
@@ -118,6 +118,7 @@ local function in_tasks(play, operations)
     end
     play.left = 0
     memory:calm()
+    stop()
     cancel("the round is over")
     aftermath.settle(play, function(ms) ctx.sleep(root, ms) end, 1)
   end)
