@@ -380,8 +380,10 @@ static size_t read_chunk_line(struct http_message* m, const char* data, size_t s
     m->chunk = (unsigned char)next;
   }
   if (i == 0) failed(m, 400, "a chunk's size is not understood");
-  if (*extension) m->extension += (uint32_t)i;
-  if (m->extension > m->limits.head) failed(m, 400, "the chunk extensions are too large");
+  if (*extension) m->extension += i;
+  /* As many as the body has bytes, and a head's: a stream of signed chunks may go on for long. */
+  if (m->extension > m->limits.head + m->body_size)
+    failed(m, 400, "the chunk extensions are too large");
   return i;
 }
 

@@ -48,7 +48,7 @@ struct http_message {
   struct http_field* fields;
   uint32_t field_count, field_capacity;
   uint32_t head_fields; /* of these, how many are not trailers; set with MESSAGE_HEAD */
-  uint32_t extension;   /* bytes of chunk extensions */
+  uint64_t extension;   /* bytes of chunk extensions */
   uint64_t body_size;   /* so far */
   struct {
     const char* at;
