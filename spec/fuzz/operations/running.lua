@@ -53,34 +53,38 @@ local function start_of(play)
   end
 end
 
-operations["ctx.await"] = function(play)
-  local free
-  if play:chance(2) then
-    free = play:callback()
-  end
-  local got = ctx.await(play:brief(), start_of(play), free)
+local function close(got)
   if type(got) == "userdata" and not got:is_closing() then
     got:close()
   end
+end
+
+operations["ctx.await"] = function(play)
+  local free
+  if play:chance(2) then
+    local call = play:callback()
+    free = function(...)
+      close(...)
+      call(...)
+    end
+  end
+  close(ctx.await(play:brief(), start_of(play), free))
   if play.resolve and play:chance(2) then
     play.resolve(1)
   end
 end
 
 operations["ctx.wrap"] = function(play)
-  local values = 0
   for _ in ctx.wrap(function()
     play:step("a body of ctx.wrap")
     coroutine.yield(1)
     ctx.sleep(play:brief(), play:ms())
     coroutine.yield(2)
   end) do
-    values = values + 1
     if play:chance(4) then
       break
     end
   end
-  play:claim(values <= 2, "a generator gave %d values instead of 2", values)
 end
 
 operations["ctx.Task:wait"] = function(play)

@@ -63,9 +63,10 @@ local function server(play)
     on_error = play:chance(2) and play:callback() or nil,
     access_log = play:chance(2) and play:callback() or nil,
   }
+  play:keep("ctx.http.Server", made)
   made:listen("127.0.0.1", 0)
   ctx.go(made.serve, made, play.root)
-  return play:keep("ctx.http.Server", made)
+  return made
 end
 
 classes["ctx.http.Server"] = { make = server, retire = function(_, made) made:close() end }
@@ -140,9 +141,9 @@ local function let_come(class)
         return play:pick(endings)(play, req, res)
       end,
     }
+    play:keep("ctx.http.Server", made)
     made:listen("127.0.0.1", 0)
     ctx.go(made.serve, made, play.root)
-    play:keep("ctx.http.Server", made)
     local c, cancel <close> = ctx.with_timeout(play.root, 100)
     local stream = uv.connect(c, "127.0.0.1", made:address().port)
     if stream then
