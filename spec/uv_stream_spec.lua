@@ -369,4 +369,21 @@ describe("a stream that is written", function()
       task:wait(root)
     end)
   end)
+
+  -- Cause: a context that ended cut a write short and closed the stream; a coroutine that was closed
+  -- in the same wait left it open, with half a message out. Cure: a scope does both.
+  it("is cut short when its coroutine is closed, and closes the stream", function()
+    run(function(root)
+      local client <close>, server = pair(root)
+      local _ <close> = server
+      local co = coroutine.create(function()
+        client:write(root, ("x"):rep(64 * 1024 * 1024))
+      end)
+      assert(coroutine.resume(co))
+      assert.is_false(client:is_closed())
+      coroutine.close(co)
+      assert.is_true(client:is_closed())
+      assert.truthy(tostring(select(2, client:write(root, "y"))):find("cut short", 1, true))
+    end)
+  end)
 end)

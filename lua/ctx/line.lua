@@ -2,7 +2,7 @@
 --- Internal: how coroutines wait for what others bring, and are woken. What is not one request of
 --- luv's (ctx.await) and no context is waited for in one of these:
 ---
---- * a gate lets all who wait go on when it opens, and they look again for what they want;
+--- * a gate lets all waiters go on when it opens, and they look again for what they want;
 --- * a line grants to one waiter at a time, first come first served, what is then its own. Wait
 ---   groups, mutexes and channels are made of lines.
 ---
@@ -50,9 +50,9 @@ end
 local Gate = {}
 local gate_metatable = { __name = "ctx.gate", __index = Gate }
 
---- A gate that nobody waits at. What opens it is other tasks; or, with "outside" or a handle of
---- luv's, what luv brings, and then no hand-moved clock takes these waits for an idle program. Who
---- waits "outside" may be woken though nothing came, so that it sees a handle that others closed.
+--- A new gate. Other tasks open it; or, with "outside" or a handle of luv's, something that luv
+--- brings, and then a hand-moved clock does not take these waits for an idle program. Waiters for
+--- something outside may be woken though nothing came, so that they see a handle that others closed.
 ---@param opener? "outside"|userdata
 ---@return ctx.Gate
 function line.gate(opener)
@@ -96,8 +96,8 @@ function gate_metatable.__close(self, err)
   end
 end
 
---- Lets everybody go on who waits now.
----@return boolean anybody
+--- Lets all go on that wait now.
+---@return boolean any
 function Gate:open()
   if self.waiting == 0 or not queue_wake(self._queue) then
     return false
@@ -177,7 +177,7 @@ end
 local Waiter = {}
 local metatable = { __name = "ctx.waiter", __index = Waiter }
 
--- Queues that nobody stands in. Each holds one coroutine at a time here, so few are needed.
+-- Queues that are empty. Each holds one coroutine at a time here, so few are needed.
 local SPARES = 64
 local spare = {}
 

@@ -10,7 +10,7 @@ local uv = host.uv
 ---@class ctx.uv.Group
 ---@field _id integer           the leader's, too
 ---@field _led boolean          the leader has not been reaped
----@field _members integer[]?   those who were there at the last look at all
+---@field _members integer[]?   the members at the last look at all processes
 local Group = {}
 Group.__index = Group
 
@@ -31,9 +31,9 @@ end
 ---@param name string|integer
 ---@return integer|nil ok
 ---@return string? said
----@return string? code  ESRCH: there is nobody any more
+---@return string? code  ESRCH: the group is empty
 function Group:signal(name)
-  -- Once its leader has been reaped: who has that number leads another one.
+  -- Once its leader has been reaped, a process with that number leads another group.
   if not self._led and select(3, uv.kill(self._id, 0)) ~= "ESRCH" then
     return nil, "ESRCH", "ESRCH"
   end
@@ -51,7 +51,7 @@ local function is_member(self, pid)
   return tonumber(id) == self._id and state ~= "Z" and state ~= "X"
 end
 
---- All who are; nil where the system does not tell.
+--- All members; nil where the system does not tell.
 local function find(self)
   local folder = uv.fs_stat("/proc/self/stat") and uv.fs_opendir("/proc", nil, 256)
   if not folder then
@@ -70,8 +70,8 @@ local function find(self)
   return members
 end
 
---- Whether nobody is left. Those who only wait to be reaped are not: in a container whose first
---- process does not care for them, they would be there for ever.
+--- Whether no member is left. Those that only wait to be reaped do not count: in a container whose
+--- first process does not reap, they would stay for ever.
 ---@return boolean
 function Group:is_gone()
   if self._led then
@@ -79,7 +79,7 @@ function Group:is_gone()
   elseif select(3, self:signal(0)) == "ESRCH" then
     return true
   end
-  -- To look at all processes takes its time: only when those who are known have gone.
+  -- A look at all processes takes time, so only when the known members have gone.
   for _, pid in ipairs(self._members or {}) do
     if is_member(self, pid) then
       return false

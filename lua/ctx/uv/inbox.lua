@@ -17,7 +17,7 @@ local line = require "ctx.line"
 ---@field _items table<integer, any>  from _first on; `{ said = … }` is an error in luv's words
 ---@field _first integer
 ---@field _handle userdata
----@field _line ctx.Line           those who wait
+---@field _line ctx.Line           of the waiters
 ---@field _turns integer           waiters that were woken, and have not taken yet
 ---@field _drop fun(item: any)     for what nobody will take
 local Inbox = {}
@@ -47,7 +47,7 @@ local function call(self)
   return called
 end
 
---- Adds what has come, and wakes the first who waits.
+--- Adds what has come, and wakes the first waiter.
 ---@param item any
 ---@return boolean called  somebody waited for it
 function Inbox:give(item)
@@ -79,7 +79,7 @@ local function pop(self)
   return item
 end
 
---- Takes what is here and no waiter has been woken for; nil if there is none.
+--- Takes the next item, if more are here than waiters have been woken; else nil.
 ---@return any? item
 function Inbox:try_take()
   if self.count > self._turns then
@@ -154,7 +154,7 @@ function Inbox:check()
   end
 end
 
---- Closes the handle; those who wait are woken with an error of code ECLOSED. Calling it again does
+--- Closes the handle; waiters are woken with an error of code ECLOSED. Calling it again does
 --- nothing.
 ---@param why string
 function Inbox:close(why)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- Paths that would be taken for others: the system ends them at a zero byte, and libuv cuts those
---- of pipes to the room that there is.
+--- of pipes to the room in an address.
 local failure = require "ctx.uv.failure"
 local host = require "ctx.uv.host"
 

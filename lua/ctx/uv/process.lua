@@ -35,7 +35,7 @@ local LOOK_MS = 10 -- between two looks at whether a group is gone, of which not
 ---@field _grace number          ms
 ---@field _ended ctx.Gate        opens when it has ended, and when all is over
 ---@field _terminator ctx.Task?  ends its group
----@field _over boolean          nobody is left, or after a SIGKILL it makes no difference
+---@field _over boolean          none is left, or after a SIGKILL it makes no difference
 ---@field _stop fun(): boolean   stops watching the context
 local Process = {}
 local metatable = { __name = "ctx.uv.Process", __index = Process }
@@ -69,8 +69,8 @@ local function over(self)
   self._ended:open()
 end
 
---- A task of its own runs this: between the two signals it must wait, and whoever asks for the end
---- may be in a place that cannot wait, or be closed while it does.
+--- A task of its own runs this: between the two signals it must wait, and the caller that asks for
+--- the end may be in a place that cannot wait, or be closed while it waits.
 local function terminate(self)
   self._group:signal(self._grace > 0 and "sigterm" or "sigkill")
   outlast(self)
@@ -211,7 +211,7 @@ end, "name")
 --- Sends a signal to its whole group, which may be there when it has ended.
 ---@param name? string|integer  as for ctx.signal; "sigterm" unless told otherwise
 ---@return true|nil ok
----@return any? err  code ESRCH when nobody is left
+---@return any? err  code ESRCH when none of its group is left
 function Process:kill(name)
   want.self(self, metatable, "kill")
   local found = name == nil and "sigterm" or SIGNAL(name, "kill", 1)
@@ -233,7 +233,7 @@ local function close_pipes(self)
   end
 end
 
---- Whether nobody of its group is left.
+--- Whether none of its group is left.
 ---@private
 ---@return boolean
 function Process:_is_gone()

@@ -114,7 +114,7 @@ end
 
 --- Closes it at once, with whatever is still queued; tasks that wait on it are woken with an error
 --- of code ECLOSED. Calling it again does nothing.
----@param why? string  for the errors of those who still use it
+---@param why? string  for the errors of later calls
 function Stream:close(why)
   want.self(self, metatable, "close")
   if self._closed then

@@ -29,7 +29,7 @@ local PATIENCE_MS = 200
 ---@field request userdata|false   luv's; false: it cannot be called back
 ---@field index integer|false      its place in the list
 ---@field left boolean             its caller has gone, and it runs on
----@field refused boolean          it never ran: it was called back for want of a thread
+---@field refused boolean          it never ran: it was called back, as no thread was free
 
 -- The threads are the process's, so these are, too.
 ---@class ctx.uv.Threads

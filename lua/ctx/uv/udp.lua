@@ -28,7 +28,7 @@ local udp = { class = Udp }
 
 local function on_receive(self, said, data, from, flags)
   if not said and not from then
-    return -- luv's way to say that there is nothing more for now
+    return -- luv says so that nothing more is here for now
   end
   local called = self._inbox:give({ said = said, data = data, from = from,
     partial = flags and flags.partial })

@@ -101,17 +101,20 @@ local function on_written(self, write, status)
   end
 end
 
---- In a scope that an error leaves, the turn must not stay with the one that has raised.
-local turn_metatable = { __close = function(turn, err)
-  if err ~= nil then
-    call_next(turn.of)
+--- The scope of a queued write. When an error leaves it, or its coroutine is closed, the turn must
+--- not stay with that writer, and what it has begun is cut short.
+local scope_metatable = { __close = function(scope, err)
+  if scope.begun then
+    break_off(scope.stream, err == nil and "its coroutine was closed" or err)
+  elseif err ~= nil then
+    call_next(scope.stream)
   end
 end }
 
 --- Queues what the kernel did not take, and waits for it.
 local function write_queued(self, c, data, started)
   local write = { through = false, said = nil, waiter = false }
-  local scope <close> = setmetatable({ of = self }, turn_metatable)
+  local scope <close> = setmetatable({ stream = self, begun = false }, scope_metatable)
   local ok, err = true, nil
   if not started then -- before anything of it is queued, giving up harms nobody
     ok, err = drained(self, c, self._turns, write)
@@ -128,7 +131,9 @@ local function write_queued(self, c, data, started)
   if not request then
     return nil, err
   end
+  scope.begun = true
   ok, err = drained(self, c, self._queued, write)
+  scope.begun = false
   if not ok then
     break_off(self, err)
     return nil, err
