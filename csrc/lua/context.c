@@ -153,8 +153,13 @@ static int context_name(lua_State* L) {
   lua_pushvalue(L, 1);
   lua_pushvalue(L, 2);
   lua_rawset(L, -3);
-  /* The table anchors the string as long as the context lives. */
+  /* The table anchors the string as long as the context lives; a shelter may live longer. */
   if (c->kind != LCTX_VALUE) ctx_set_name(c->c, lua_tostring(L, 2));
+  lctx_shelter* s = lctx_push_shelter(L, c, 1);
+  if (s != NULL) {
+    lua_pushvalue(L, 2);
+    lua_setiuservalue(L, -2, s->name);
+  }
   lua_settop(L, 1);
   return 1;
 }

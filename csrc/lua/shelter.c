@@ -9,10 +9,11 @@ enum { UV_PARENT = 1, UV_SHELTER = 3 };
 static lctx_shelter* push_shelter(lua_State* L, lctx_state* S, lctx_context* up, int arms,
                                   int values) {
   size_t size = sizeof(lctx_shelter) + (size_t)arms * sizeof(ctx_t);
-  lctx_shelter* s = (lctx_shelter*)lua_newuserdatauv(L, size, values);
+  lctx_shelter* s = (lctx_shelter*)lua_newuserdatauv(L, size, values + 1);
   lctx_context* values_of = up != NULL ? up->values : NULL;
   s->base = (lctx_context){{NULL}, &s->relay.c, up, values_of, 0, LCTX_SHELTER, false};
   s->slot = 0;
+  s->name = values + 1;
   s->relay.given = NULL;
   for (int i = 0; i < arms; i++) s->arms[i].due.status = 0;
   lctx_pushref(L, S, LCTX_REF_CONTEXT);

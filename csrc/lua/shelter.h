@@ -15,10 +15,11 @@
 
 /* A context itself, since it may stand between another and its parent, and own a cause that C made.
  * User values of that of an `any`: its sources; of others: 1 the parent, or for a pushed context what
- * keeps a cause of Lua's; 2 the cause. */
+ * keeps a cause of Lua's; 2 the cause. The last one: the node's name. */
 typedef struct {
   lctx_context base;
   uint32_t slot; /* in S->nodes; 0: nothing in the core points here */
+  int name;      /* the user value */
   ctx_relay_t relay;
   ctx_t arms[]; /* of an `any` and of a pushed context */
 } lctx_shelter;

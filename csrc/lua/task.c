@@ -113,7 +113,6 @@ void lctx_task_over(lua_State* L, lctx_task* t, int nresults) {
   (void)lctx_pushplace(L, t, LCTX_PLACE_OWNER);
   lctx_empty(t, LCTX_PLACE_OWNER);
   lctx_handle* h = (lctx_handle*)lua_touserdata(L, -1); /* NULL: an after-func's */
-  if (h != NULL) h->task = NULL;
   if (t->failed) {
     push_error(L, t);
     if (h != NULL) {
@@ -128,7 +127,10 @@ void lctx_task_over(lua_State* L, lctx_task* t, int nresults) {
     if (!fits || !pack_results(L, nresults)) h->failed = true;
     lua_setiuservalue(L, base + 1, UV_RESULTS);
   }
-  if (h != NULL) wake_waiters(h);
+  if (h != NULL) {
+    h->task = NULL; /* only now: to keep the results may run finalizers, which ask for them */
+    wake_waiters(h);
+  }
   lua_settop(L, base);
 }
 

@@ -37,12 +37,14 @@ CTX_LUAOPEN int luaopen_ctx_core(lua_State* L);
 CTX_EXTERN ctx_tree_t* ctx_lua_tree(lua_State* L);
 
 /* Pushes a Lua context that is done when `c` is, with its error and cause; a cause made in C shows
- * in Lua as an error with its message. `c` must be of this state's tree (else an error is raised)
- * and stay valid until it is done or released with ctx_release; the Lua context may live longer. */
+ * in Lua as an error with its message, and is retained until Lua lets go of the context. `c` must be of
+ * this state's tree (else an error is raised) and stay valid until it is done or released with
+ * ctx_release; the Lua context may live longer. */
 CTX_EXTERN void ctx_lua_push(lua_State* L, ctx_t* c);
 
 /* The context at stack index `arg`, or an argument error. It is valid as long as Lua holds the
- * value at `arg`: keep that in the registry or on a stack while C uses the context. */
+ * value at `arg`: keep that in the registry or on a stack while C uses the context. A flag of it
+ * (ctx_share) may live longer; when Lua collects the context, that is cancelled. May raise. */
 CTX_EXTERN ctx_t* ctx_lua_check(lua_State* L, int arg);
 
 /* After C has cancelled or watched contexts outside any call from Lua: tells the loop, as Lua calls
