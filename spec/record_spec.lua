@@ -112,13 +112,13 @@ describe("a wave of tasks that is over", function()
 
   it("gives its memory back", function()
     testing.run(function()
-      kept(8000, function(c) ctx.sleep(c, 1e6) end) -- what stays for later is there now
+      kept(20000, function(c) ctx.sleep(c, 1e6) end) -- what stays for later is there now
       for _, wait in ipairs {
         function(c) c:wait() end,
         function(c) ctx.sleep(c, 1e6) end,
         function(c) ctx.await(c, function() end) end,
       } do
-        assert.is_true(kept(8000, wait) < 50)
+        assert.is_true(kept(20000, wait) < 1500) -- up to 1024 threads are spare
       end
     end)
   end)
