@@ -115,16 +115,16 @@ local ways = {
   end,
   ["of what frees late results"] = function(root, err)
     local late
-    local c, cancel = ctx.with_timeout(root, 1)
+    local c, cancel = ctx.with_cancel(root)
+    ctx.go(cancel)
     ctx.await(c, function(resolve) late = resolve end, fails(root, err))
     late(1)
     ctx.sleep(root, 1)
-    cancel()
   end,
   ["of what ends an await"] = function(root, err)
-    local c, cancel = ctx.with_timeout(root, 1)
+    local c, cancel = ctx.with_cancel(root)
+    ctx.go(cancel)
     ctx.await(c, function() return fails(root, err) end)
-    cancel()
   end,
   ["a coroutine's"] = function(root, err)
     coroutine.wrap(function()

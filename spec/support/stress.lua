@@ -26,6 +26,8 @@ local NOISY = 40      -- lines of a process that failed are shown
 --- Files that are left out, by a pattern in their path or text, and why.
 local left_out = {
   { "/scale_spec%.lua$", nil, "millions of contexts" },
+  { "/traceback_spec%.lua$", nil, "compares processor times, of deep stacks" },
+  { "/collections_spec%.lua$", nil, "compares processor times, of many values" },
   { nil, "io%.popen", "starts processes" },
   { nil, "spec%.support%.program", "starts processes" },
   { nil, "uv%.spawn", "starts processes" },

@@ -53,6 +53,7 @@ local function clean(test)
   for _ = 1, CLEANINGS do
     core.abandon(true)
     core.turn()
+    core.tell_failures() -- which would wait for somebody to hear of them
     close_handles()
     uv.run() -- until every request has come back
     local now = core.counters()
