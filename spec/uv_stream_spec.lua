@@ -370,8 +370,8 @@ describe("a stream that is written", function()
     end)
   end)
 
-  -- Cause: a context that ended cut a write short and closed the stream; a coroutine that was closed
-  -- in the same wait left it open, with half a message out. Cure: a scope does both.
+  -- Cause: a context that ended cut a write short and closed the stream; a coroutine that was
+  -- closed in the same wait left it open, with half a message out. Cure: a scope does both.
   it("is cut short when its coroutine is closed, and closes the stream", function()
     run(function(root)
       local client <close>, server = pair(root)

@@ -52,7 +52,7 @@ local gate_metatable = { __name = "ctx.gate", __index = Gate }
 
 --- A new gate. Other tasks open it; or, with "outside" or a handle of luv's, something that luv
 --- brings, and then a hand-moved clock does not take these waits for an idle program. Waiters for
---- something outside may be woken though nothing came, so that they see a handle that others closed.
+--- something outside may be woken though nothing came, to see that others have closed a handle.
 ---@param opener? "outside"|userdata
 ---@return ctx.Gate
 function line.gate(opener)

@@ -55,6 +55,7 @@ scopes.files = {
   ["lua/ctx/shutdown/workers.lua"] = "a shutdown",
   ["lua/ctx/signal.lua"] = "a stop of signals",
   ["lua/ctx/singleflight.lua"] = "wait",
+  ["lua/ctx/testing.lua"] = "wait",
   ["lua/ctx/testing/clock.lua"] = "a clock",
   ["lua/ctx/uv/host.lua"] = "wait",
   ["lua/ctx/uv/listener.lua"] = "a listener",
@@ -64,6 +65,7 @@ scopes.files = {
   ["lua/ctx/uv/threads.lua"] = "wait",
   ["lua/ctx/uv/udp.lua"] = "a socket for datagrams",
   ["lua/ctx/uv/watch.lua"] = "a watcher",
+  ["lua/ctx/uv/writing.lua"] = "wait",
   ["lua/ctx/waitgroup.lua"] = "wait",
 }
 
