@@ -19,7 +19,9 @@ local function read_stub(path, found)
     module = line:match("^%-%-%-@meta ([%w_.]+)") or module
     class = line:match("^%-%-%-@class ([%w_.]+)") or class
     hidden = hidden or line:find("^%-%-%-@package") or line:find("^%-%-%-@private")
-    local field, parameters = line:match("^%-%-%-@field ([%w_]+)%??%s+fun%((.-)%)")
+    local field, kind = line:match("^%-%-%-@field ([%w_]+)%??%s+(.*)")
+    local parameters = kind and kind:match("^fun%((.-)%)") or kind and kind:match("^async fun%((.-)%)")
+    field = parameters and field
     local is_method = field and parameters:find("^self:")
     if is_method or field and class == module then
       add(class .. (is_method and ":" or ".") .. field,
