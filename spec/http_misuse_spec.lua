@@ -209,7 +209,7 @@ describe("what is checked is what is used:", function()
 
   it("the methods of a router", function()
     local router = http.router()
-    for _, method in ipairs { "", "a b", 5, "GET\r\n" } do
+    for _, method in ipairs { "", "a b", 5, "GET\r\n", "get", "BREW" } do
       raises(function() router:handle(method, "/", print) end, "#1 to 'handle' (method: ")
     end
     raises(function() router:not_found("x") end, "#1 to 'not_found' (handler: ")

@@ -172,6 +172,15 @@ static int close_reader(lua_State* L) {
   return 0;
 }
 
+/* methods(): a table with a key for each method that the parser takes. */
+static int methods(lua_State* L) {
+  lua_newtable(L);
+#define METHOD(number, name, text) set_flag(L, #text, 1);
+  HTTP_METHOD_MAP(METHOD)
+#undef METHOD
+  return 1;
+}
+
 /* ---- descriptors ----------------------------------------------------------------------------- */
 
 /* hangup(fd): a descriptor, closed on exec, that luv can watch for the hangup of a socket while the
@@ -240,13 +249,10 @@ static int deafen_fd(lua_State* L) {
 static const luaL_Reg METHODS[] = {
     {"feed", feed}, {"trailers", trailers}, {"next", next_message}, {"began", began}, {NULL, NULL}};
 
-static const luaL_Reg FUNCTIONS[] = {{"reader", new_reader},
-                                     {"head", http_head},
-                                     {"trailers", http_trailers},
-                                     {"hangup", hangup_fd},
-                                     {"accept", accept_fd},
-                                     {"deafen", deafen_fd},
-                                     {NULL, NULL}};
+static const luaL_Reg FUNCTIONS[] = {{"reader", new_reader},      {"head", http_head},
+                                     {"trailers", http_trailers}, {"methods", methods},
+                                     {"hangup", hangup_fd},       {"accept", accept_fd},
+                                     {"deafen", deafen_fd},       {NULL, NULL}};
 
 __attribute__((visibility("default"))) LUAMOD_API int luaopen_ctx_http_wire(lua_State* L) {
   if (luaL_newmetatable(L, READER)) {

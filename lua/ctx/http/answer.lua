@@ -2,6 +2,7 @@
 --- What the server says by itself, in place of a handler: a plain text, or what the program's own
 --- `failure` makes of it. One place for all of these answers.
 local ctx = require "ctx"
+local defect = require "ctx.http.defect"
 local errors = require "ctx.errors"
 local fields = require "ctx.fields"
 local report = require "ctx.report"
@@ -59,6 +60,8 @@ local function by_program(server, req, res, status, message, err, headers)
       trace and "\n" .. trace or ""), "http")
   elseif has_begun(res) and not res.finished then
     res:finish(ctx.background())
+  elseif said ~= nil and type(said) ~= "boolean" and not has_begun(res) then
+    report.send("ctx.http: failure: " .. report.describe(defect.unfit(said)), "http")
   end
   return has_begun(res)
 end

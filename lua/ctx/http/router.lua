@@ -9,8 +9,10 @@ local fields = require "ctx.fields"
 local paths = require "ctx.http.paths"
 local url = require "ctx.http.url"
 local want = require "ctx.want"
+local wire = require "ctx.http.wire"
 
 local check = want.argument
+local METHODS = wire.methods()
 
 ---@class ctx.http.Router
 ---@field _root table             of nodes: { clear =, named =, rest =, routes = method → route }
@@ -93,7 +95,8 @@ end
 ---@param handler fun(req: ctx.http.Request, res: ctx.http.Response): any, any
 function Router:handle(method, pattern, handler)
   want.self(self, metatable, "handle")
-  check(fields.is_token(method), "handle", 1, "method", "a method", method)
+  check(method == "*" or METHODS[method], "handle", 1, "method",
+    'a method that the server takes, in capitals, or "*"', method)
   add(self, method, pattern, handler, "handle")
 end
 
