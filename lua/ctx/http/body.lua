@@ -3,7 +3,6 @@
 ---
 --- The connection pushes what it reads, and stops reading while more than HIGH_WATER bytes wait
 --- here.
-local errors = require "ctx.errors"
 local line = require "ctx.line"
 
 local READ = line.name("req:read")
@@ -88,7 +87,7 @@ end
 function Body:read(c)
   while true do
     if c:err() then
-      return nil, errors.ended(c:err(), c:cause())
+      return nil, c:ended()
     end
     local part = take(self)
     if not self._over and not self._failed and self._size <= HIGH_WATER then

@@ -182,7 +182,7 @@ end
 local function refused(self, c, name)
   local err = ended(self, name)
   if not err and c:err() then
-    err = missed(self, errors.ended(c:err(), c:cause()))
+    err = missed(self, c:ended())
   end
   return err
 end

@@ -379,7 +379,7 @@ local function end_with(self, c)
     local limit, cancel <close> = ctx.with_timeout(ctx.background(), drain)
     return self:shutdown(limit)
   end
-  local err = errors.ended(c:err(), c:cause())
+  local err = c:ended()
   self._cancel_base(c:cause())
   begin_drain(self, err)
   retire(self)

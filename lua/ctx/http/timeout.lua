@@ -47,7 +47,7 @@ function Buffered:write(c, data)
   elseif self.finished then
     return nil, errors.new("write: the response is finished")
   elseif c:err() then
-    return nil, errors.ended(c:err(), c:cause())
+    return nil, c:ended()
   end
   local n = #self._parts + 1
   self._parts[n] = data

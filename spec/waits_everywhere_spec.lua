@@ -1,0 +1,103 @@
+-- SPDX-License-Identifier: MIT
+-- Cause: there are three places to wait in, and most functions were tried in a task only. Here each
+-- that the annotations list is called in all of them. And each is called again and again with a
+-- context that has ended: a loop that does not look at the result kept all others from running.
+local asyncs = require "spec.support.asyncs"
+local ctx = require "ctx"
+local reports = require "spec.support.reports"
+local uv = require "luv"
+
+local background = ctx.background()
+local LIMIT_MS = 3000
+
+--- Calls fn(c, it) with the function of this name made ready, and closes what is left of that.
+local function with(name, fn, root)
+  local c, cancel <close> = ctx.with_timeout(root or background, LIMIT_MS)
+  local it = asyncs.made[name](c)
+  local _ <close> = setmetatable({}, { __close = it.close or function() end })
+  fn(c, it)
+  cancel()
+end
+
+local function assert_good(name, ok, ...)
+  assert.is_true(ok, name .. ": " .. tostring((...)))
+  assert.truthy((...), name .. ": " .. tostring((select(2, ...))))
+end
+
+--- One call, while a task brings what it waits for.
+local function call_once(name)
+  with(name, function(c, it)
+    local waker = ctx.go(function()
+      ctx.sleep(c, 0)
+      it.wake()
+    end)
+    assert_good(name, pcall(it.call, c))
+    waker:wait(c)
+  end)
+end
+
+local places = {
+  ["a task"] = function(fn) ctx.run(fn) end,
+  ["the main thread"] = function(fn) fn() end,
+  ["a coroutine of the program's"] = function(fn)
+    local co = coroutine.create(fn)
+    assert(coroutine.resume(co))
+    while coroutine.status(co) ~= "dead" do uv.run("once") end
+  end,
+  ["the body of a generator"] = function(fn)
+    ctx.run(function()
+      for _ in ctx.wrap(fn) do end
+    end)
+  end,
+}
+
+describe("Every function that waits", function()
+  for _, name in ipairs(asyncs.annotated()) do
+    for place, run in pairs(places) do
+      it(("does so in %s: %s"):format(place, name), function()
+        local calls = 0
+        run(function()
+          call_once(name)
+          calls = calls + 1
+        end)
+        assert.equal(1, calls)
+      end)
+    end
+  end
+end)
+
+-- What ends something for good: a second call raises, or has the result of the first. And what
+-- writes megabytes of JSON before it comes to what Res:finish does.
+local apart = {
+  ["ctx.http Server:serve"] = true, ["ctx.http Server:shutdown"] = true,
+  ["ctx.uv uv.fs_close"] = true, ["ctx.uv uv.fs_closedir"] = true, ["ctx.http Res:json"] = true,
+}
+
+describe("A loop that calls it with a context that has ended", function()
+  for _, name in ipairs(asyncs.annotated()) do
+    local test = apart[name] and function() end or it
+    test("lets others run: " .. name, function()
+      local others, calls = 0, 0
+      reports(function()
+        ctx.run(function(root)
+          with(name, function(c, it)
+            local done, cancel = ctx.with_cancel(c)
+            cancel()
+            local loop = ctx.go(function()
+              while calls < 1000 and others < 4 do
+                calls = calls + 1
+                pcall(it.call, done)
+              end
+            end)
+            ctx.go(function()
+              while others < 4 and ctx.sleep(c, 0) do others = others + 1 end
+              it.wake()
+            end)
+            loop:wait(c)
+          end, root)
+        end)
+      end)
+      assert.is_true(others >= 4, ("%d calls, and others ran %d times"):format(calls, others))
+    end)
+  end
+end)
