@@ -31,6 +31,7 @@ local shutdown = {}
 
 ---@class ctx.Shutdown.Running
 ---@field name string?       of a worker: the place of its function
+---@field owner string?      what it does, if a module started it
 ---@field what string        what it waits in
 ---@field spawned string?    under ctx.debug
 ---@field traceback string
