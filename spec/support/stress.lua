@@ -28,6 +28,8 @@ local left_out = {
   { "/scale_spec%.lua$", nil, "millions of contexts" },
   { "/traceback_spec%.lua$", nil, "compares processor times, of deep stacks" },
   { "/collections_spec%.lua$", nil, "compares processor times, of many values" },
+  { "/uv_cost_spec%.lua$", nil, "compares processor times, of many waits" },
+  { nil, "os%.execute", "starts processes" },
   { nil, "io%.popen", "starts processes" },
   { nil, "spec%.support%.program", "starts processes" },
   { nil, "uv%.spawn", "starts processes" },
@@ -39,7 +41,8 @@ local SPARES_LUV = "ctx%.uv\""
 
 -- Their tests have one task read what another writes: for a writer that died of no memory, they
 -- would wait as long as they have patience, thousands of times. They only collect.
-local COLLECT_ONLY = { "/uv_stream_spec%.lua$", "/http_client_[%l_]*%.lua$",
+local COLLECT_ONLY = { "/uv_stream_spec%.lua$", "/wait_in_callback_spec%.lua$",
+  "/close_in_wait_spec%.lua$", "/http_client_[%l_]*%.lua$",
   "/http_server_[%l_]*%.lua$", "/http_spans_spec%.lua$" }
 
 local function read(path)

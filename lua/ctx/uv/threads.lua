@@ -62,6 +62,9 @@ end
 --- Refuses what comes, and calls back what waits for a thread and will not get one.
 local function refuse_others()
   stop_timer()
+  if shared.left < threads.COUNT then
+    return
+  end
   shared.taken = true
   for _, job in ipairs(shared.jobs) do
     if job.request and not job.refused then
@@ -106,8 +109,22 @@ local function finish(job)
   end
 end
 
--- The last resort, when luv had no memory to call back: only that held the job.
-local Job = { __gc = finish }
+local Job = {
+  -- The last resort, when luv had no memory to call back: only that held the job. At the end of the
+  -- state, too, so it touches no handle.
+  __gc = function(job)
+    if job.left then
+      shared.left = shared.left - 1
+      shared.taken = shared.taken and shared.left >= threads.COUNT
+    end
+  end,
+  -- It could not be begun.
+  __close = function(job, err)
+    if err ~= nil then
+      finish(job)
+    end
+  end,
+}
 
 --- Its caller leaves: takes it from libuv's queue, or counts its thread as held.
 local function leave(job)
@@ -119,12 +136,11 @@ local function leave(job)
   count(1)
 end
 
---- A job has begun.
-local function begin(request)
+--- A job that is about to begin.
+local function new_job()
   local jobs = shared.jobs
   local job = setmetatable({
-    request = type(request) == "userdata" and request, index = #jobs + 1, left = false,
-    refused = false,
+    request = false, index = #jobs + 1, left = false, refused = false,
   }, Job)
   jobs[job.index] = job
   return job
@@ -149,7 +165,14 @@ function threads.await(c, start, operation)
   end
   local caller = operation and operation.caller
   return core.await(c, function(resolve)
-    local job
+    -- All that needs memory comes before it begins: libuv goes on with it, whatever becomes of us.
+    local job <close> = new_job()
+    local function abort()
+      leave(job)
+    end
+    if caller then
+      core.after_func(caller, abort)
+    end
     local request, refused = start(host.guarded(function(said, ...)
       finish(job)
       if said then
@@ -159,15 +182,11 @@ function threads.await(c, start, operation)
       end
     end))
     if not request then
+      finish(job)
       return resolve(false, refused)
     end
-    job = begin(not (operation and operation.certain) and request)
-    local function abort()
-      leave(job)
-    end
-    if caller then
-      core.after_func(caller, abort)
-    end
+    local is_certain = operation and operation.certain
+    job.request = not is_certain and type(request) == "userdata" and request
     return abort
   end, operation and operation.free)
 end
