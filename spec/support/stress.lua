@@ -30,6 +30,8 @@ local left_out = {
   { "/collections_spec%.lua$", nil, "compares processor times, of many values" },
   { "/uv_cost_spec%.lua$", nil, "compares processor times, of many waits" },
   { nil, "os%.execute", "starts processes" },
+  { "/propagate_cost_spec%.lua$", nil, "compares processor times, of large headers" },
+  { nil, "spec%.support%.locale", "starts processes" },
   { nil, "io%.popen", "starts processes" },
   { nil, "spec%.support%.program", "starts processes" },
   { nil, "uv%.spawn", "starts processes" },
