@@ -89,6 +89,7 @@ static int new_pool(lua_State* L) {
   lua_getfield(L, 1, "apart");
   p->apart = lua_toboolean(L, -1);
   lua_pop(L, 1);
+  p->loses_zeros = curl_version_info(CURLVERSION_NOW)->version_num < 0x080e00;
   p->share = curl_share_init();
   if (p->share == NULL) return luaL_error(L, "not enough memory");
   /* Names are known for a while, also when everything else has been closed. */
@@ -172,12 +173,25 @@ static int pool_add(lua_State* L) {
   return outcome(L, p, code);
 }
 
+CURLMcode hcurl_act(hcurl_pool* p, curl_socket_t fd, int events, bool failed) {
+  int running;
+  hcurl_connection* c = hcurl_connection_of(p, fd);
+  bool looks = p->loses_zeros && (events & CURL_CSELECT_IN) && !failed;
+  hcurl_transfer* t = looks && hcurl_begins_with_zero(c) ? c->reader : NULL;
+  CURLMcode code = curl_multi_socket_action(p->multi, fd, events, &running);
+  if (t != NULL && !t->head_done && t->failure == HCURL_FINE) {
+    t->strict.reason = "a zero byte begins a line";
+    hcurl_refuse(t, HCURL_WRONG);
+  }
+  return code;
+}
+
 /* pool:action([fd, events]): something happened on the descriptor, or time has passed. Events: 1 to
  * read, 2 to write, 4 an error */
 static int pool_action(lua_State* L) {
   hcurl_pool* p = hcurl_check_pool(L, 1);
   lua_Integer fd = luaL_optinteger(L, 2, -1);
-  int events = (int)luaL_optinteger(L, 3, 0), running;
+  int events = (int)luaL_optinteger(L, 3, 0);
   hcurl_connection* c = hcurl_connection_of(p, (curl_socket_t)fd);
   if (fd >= 0 && fd == p->epoll_fd) return outcome(L, p, hcurl_poll(p));
   if (c != NULL && c->idle) {
@@ -185,8 +199,8 @@ static int pool_action(lua_State* L) {
     return outcome(L, p, CURLM_OK);
   }
   return outcome(L, p,
-                 curl_multi_socket_action(
-                     p->multi, fd < 0 ? CURL_SOCKET_TIMEOUT : (curl_socket_t)fd, events, &running));
+                 hcurl_act(p, fd < 0 ? CURL_SOCKET_TIMEOUT : (curl_socket_t)fd, events,
+                           events & CURL_CSELECT_ERR));
 }
 
 /* pool:kept() → how many connections are idle, and how many are not used again and still open */

@@ -83,21 +83,26 @@ static size_t on_body(char* bytes, size_t one, size_t size, void* data) {
   return size;
 }
 
-/* The body as it came, before libcurl makes anything of it. There is no way to stop libcurl from here,
- * and it may wait for more: so the transfer is done. What is behind the end spoils the connection. */
+void hcurl_refuse(hcurl_transfer* t, enum hcurl_failure failure) {
+  t->failure = failure;
+  give_up_connection(t);
+  if (t->done) return;
+  t->done = true;
+  t->code = CURLE_WEIRD_SERVER_REPLY;
+  hcurl_changed(t);
+}
+
+/* The body as it came, before libcurl makes anything of it. What is behind the end spoils the
+ * connection. */
 static void take_raw(hcurl_transfer* t, const char* bytes, size_t size) {
   struct http_strict* s = &t->strict;
   while (size > 0 && !s->over && t->failure == HCURL_FINE) {
     size_t used = http_strict_read(s, bytes, size);
     bytes += used;
     size -= used;
-    if (s->events & STRICT_FAILED) t->failure = failure_of(s->fault);
+    if (s->events & STRICT_FAILED) hcurl_refuse(t, failure_of(s->fault));
   }
-  if (size > 0 || t->failure != HCURL_FINE) give_up_connection(t);
-  if (t->failure == HCURL_FINE || t->done) return;
-  t->done = true;
-  t->code = CURLE_WEIRD_SERVER_REPLY;
-  hcurl_changed(t);
+  if (size > 0) give_up_connection(t);
 }
 
 /* The number behind the word, or 0. */
@@ -291,7 +296,7 @@ CURLcode hcurl_set_callbacks(hcurl_transfer* t) {
   if (!code) code = curl_easy_setopt(e, CURLOPT_RESOLVER_START_FUNCTION, on_lookup);
   if (!code) code = curl_easy_setopt(e, CURLOPT_RESOLVER_START_DATA, t);
   /* Not every TLS library has this. */
-  (void)curl_easy_setopt(e, CURLOPT_SSL_CTX_FUNCTION, on_tls);
+  t->tells_tls = curl_easy_setopt(e, CURLOPT_SSL_CTX_FUNCTION, on_tls) == CURLE_OK;
   (void)curl_easy_setopt(e, CURLOPT_SSL_CTX_DATA, t);
   if (!code) code = curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, on_connected);
   if (!code) code = curl_easy_setopt(e, CURLOPT_PREREQDATA, t);

@@ -10,7 +10,7 @@
 
 #include "curl_module.h"
 
-enum { FIRST_DESCRIPTORS = 64, DRAINED = 4096, MOST_DRAINS = 64 };
+enum { FIRST_DESCRIPTORS = 64, DRAINED = 4096, MOST_DRAINS = 64, LOOKED_AT = 16384 };
 
 static hcurl_connection** chain_of(hcurl_pool* p, int port) {
   return &p->by_port[(unsigned)port % HCURL_PORTS];
@@ -172,6 +172,9 @@ bool hcurl_take_connection(hcurl_transfer* t, int port) {
   if (found == NULL || !good) return good;
   t->connection = found;
   t->kept = found->used;
+  if (!found->used) found->plain = t->tells_tls && !t->handshaking && !t->secure;
+  found->reader = found->plain ? t : NULL;
+  found->last = '\n';
   found->users++;
   found->used = true;
   set_idle(found, false);
@@ -182,9 +185,24 @@ void hcurl_leave_connection(hcurl_transfer* t) {
   hcurl_connection* c = t->connection;
   t->connection = NULL;
   if (c == NULL) return;
+  if (c->reader == t) c->reader = NULL;
   c->users--;
   if (c->fd >= 0) make_restless(c);
   free_unused(c);
+}
+
+bool hcurl_begins_with_zero(hcurl_connection* c) {
+  char bytes[LOOKED_AT];
+  if (c == NULL || c->reader == NULL || c->reader->head_done) return false;
+  ssize_t n = recv(c->fd, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
+  if (n <= 0) return false;
+  const char *end = bytes + n, *zero = memchr(bytes, 0, (size_t)n);
+  char before = c->last;
+  c->last = end[-1];
+  for (; zero != NULL; zero = memchr(zero + 1, 0, (size_t)(end - zero - 1))) {
+    if ((zero == bytes ? before : zero[-1]) == '\n') return true;
+  }
+  return false;
 }
 
 /* -- Idle ones --------------------------------------------------------------------------------- */

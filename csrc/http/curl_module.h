@@ -59,17 +59,20 @@ struct hcurl_connection {
   hcurl_pool* pool;
   hcurl_connection *next, **at; /* in a list of the pool's, while it is open */
   hcurl_connection* next_restless;
-  curl_socket_t fd; /* -1: closed */
-  int port;         /* on our side; 0: not known so far, or none */
-  unsigned users;   /* transfers that have it */
-  bool used;        /* has had one */
-  bool wanted;      /* libcurl watches it */
-  bool registered;  /* in the epoll descriptor */
-  bool idle;        /* nobody has it: whatever comes spoils it */
-  bool spoiled;     /* it is not used again; see hcurl_spoil */
-  bool restless;    /* in the pool's list of those to settle */
-  bool multiplexed; /* HTTP/2: of several transfers, and bytes may come at any time */
-  bool going_away;  /* HTTP/2: GOAWAY has come; streams beyond `last_stream` were not processed */
+  curl_socket_t fd;       /* -1: closed */
+  int port;               /* on our side; 0: not known so far, or none */
+  unsigned users;         /* transfers that have it */
+  bool used;              /* has had one */
+  bool wanted;            /* libcurl watches it */
+  bool registered;        /* in the epoll descriptor */
+  bool idle;              /* nobody has it: whatever comes spoils it */
+  bool spoiled;           /* it is not used again; see hcurl_spoil */
+  bool restless;          /* in the pool's list of those to settle */
+  bool multiplexed;       /* HTTP/2: of several transfers, and bytes may come at any time */
+  bool plain;             /* it is known that its bytes are those of HTTP/1 */
+  char last;              /* of the bytes that were looked at */
+  hcurl_transfer* reader; /* of the response that comes now, on a plain one */
+  bool going_away; /* HTTP/2: GOAWAY has come; streams beyond `last_stream` were not processed */
   unsigned last_stream;
 };
 
@@ -85,6 +88,7 @@ typedef struct {
  * one: unlike in a table by address, no key is ever new, so none rebuilds the table. */
 struct hcurl_pool {
   bool closed, apart;
+  bool loses_zeros; /* this libcurl may: see hcurl_begins_with_zero */
   long max_idle, max_per_host, max_total;
   CURLSH* share; /* the names that are known */
   CURLM* multi;  /* NULL: there is nothing to do */
@@ -160,6 +164,7 @@ struct hcurl_transfer {
   bool in_changed;  /* in the pool's list of those with news */
   bool connecting;  /* has opened a socket */
   bool handshaking; /* has begun with TLS, where the TLS library tells */
+  bool tells_tls;   /* it does */
   bool connected;   /* has a connection to send on */
   bool begun;       /* has sent its request, or a part of it, once */
   bool kept;        /* on a connection that had another before */
@@ -226,6 +231,10 @@ void hcurl_leave_connection(hcurl_transfer* t);
 /* It is not used again: libcurl closes it when it looks. */
 void hcurl_spoil(hcurl_connection* c);
 
+/* Before libcurl reads from it: whether a line of a head begins with a zero byte. libcurl 7.88 loses that
+ * and all that came with it. */
+bool hcurl_begins_with_zero(hcurl_connection* c);
+
 /* libcurl watches it, or no more. */
 void hcurl_wanted(hcurl_connection* c, bool wanted);
 
@@ -246,6 +255,10 @@ void hcurl_guard_descriptors(hcurl_guard* g);
 
 /* The pool at this index; raises if it is none, or closed. */
 hcurl_pool* hcurl_check_pool(lua_State* L, int index);
+
+/* Tells libcurl what has happened on a descriptor, or that time has passed. One that has failed is not
+ * looked at first: the system tells an error only once, and libcurl has to hear it. */
+CURLMcode hcurl_act(hcurl_pool* p, curl_socket_t fd, int events, bool failed);
 
 /* Notes that Lua should look at this transfer. */
 void hcurl_changed(hcurl_transfer* t);
@@ -270,6 +283,9 @@ void hcurl_open_transfer(lua_State* L);
 /* -- What libcurl calls (curl_callbacks.c) ------------------------------------------------------- */
 
 CURLcode hcurl_set_callbacks(hcurl_transfer* t);
+
+/* What came is no response. libcurl need not know, and may wait for more: so the transfer is done. */
+void hcurl_refuse(hcurl_transfer* t, enum hcurl_failure failure);
 
 /* libcurl is through with it: looks whether the response is whole, and what the failure means. */
 void hcurl_conclude(hcurl_transfer* t);

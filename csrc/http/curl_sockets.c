@@ -86,7 +86,7 @@ void hcurl_open_sockets(hcurl_pool* p) {
 
 CURLMcode hcurl_poll(hcurl_pool* p) {
   struct epoll_event events[EVENTS];
-  int n = epoll_wait(p->epoll_fd, events, EVENTS, 0), running;
+  int n = epoll_wait(p->epoll_fd, events, EVENTS, 0);
   CURLMcode code = CURLM_OK;
   for (int i = 0; i < n && code == CURLM_OK; i++) {
     int bits = 0;
@@ -98,7 +98,7 @@ CURLMcode hcurl_poll(hcurl_pool* p) {
     if (events[i].events & (EPOLLIN | EPOLLHUP)) bits |= CURL_CSELECT_IN;
     if (events[i].events & EPOLLOUT) bits |= CURL_CSELECT_OUT;
     if (events[i].events & EPOLLERR) bits |= CURL_CSELECT_ERR;
-    code = curl_multi_socket_action(p->multi, events[i].data.fd, bits, &running);
+    code = hcurl_act(p, events[i].data.fd, bits, events[i].events & (EPOLLERR | EPOLLHUP));
   }
   return code;
 }
