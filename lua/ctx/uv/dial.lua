@@ -18,6 +18,7 @@ local MIN_SHARE_MS = 2000
 
 --- Waits until begin(callback) has connected the handle; closes it if that fails.
 local function connect(c, handle, what, options, begin)
+  local scope <close> = host.owned(handle) -- also when the coroutine is closed meanwhile
   local ok, err = core.await(c, function(resolve)
     local request, refused = begin(host.guarded(function(said)
       resolve(not said, said)
@@ -35,11 +36,12 @@ local function connect(c, handle, what, options, begin)
   if not err and handle:is_closing() then
     err = failure.closed(what, failure.ROBBED)
   end
-  if not err then
-    return stream.new(handle, options)
+  if err then
+    return nil, err
   end
-  host.close(handle)
-  return nil, err
+  local made = stream.new(handle, options)
+  scope.handle = nil
+  return made
 end
 
 local function connect_tcp(c, address, port, options)

@@ -41,11 +41,15 @@ function host.wait_ms(at, c, name, ms)
   return at:wait(c, name)
 end
 
-local owned = { __close = function(self) host.close(self.handle) end }
+local owned = { __close = function(self)
+  if self.handle then
+    host.close(self.handle)
+  end
+end }
 
---- Something to close with a scope, which closes the handle.
+--- Something to close with a scope, which closes the handle, unless its field has been set to nil.
 ---@param handle userdata
----@return { handle: userdata }
+---@return { handle: userdata? }
 function host.owned(handle)
   return setmetatable({ handle = handle }, owned)
 end
