@@ -233,3 +233,27 @@ describe("after misuse nothing has changed:", function()
     assert.is_nil(weak[1])
   end)
 end)
+
+describe("A method of a class of C's that is called with a dot", function()
+  local objects = {
+    context = ctx.background(), task = ctx.go(function() end),
+    group = require("ctx.errgroup").new(), semaphore = require("ctx.semaphore").new(1),
+  }
+
+  it("says so at the caller's line", function()
+    for class, object in pairs(objects) do
+      for name, method in pairs(getmetatable(object).__index) do
+        for _, given in ipairs { false, {}, 1, print, io.stdout } do
+          local ok, message = pcall(function()
+            local results = table.pack(method(given or nil))
+            return results
+          end)
+          assert.is_false(ok, class .. ":" .. name)
+          assert.matches("^[^\n]-spec/misuse_spec%.lua:%d+: bad argument #1", message)
+          assert.truthy(message:find("colon", 1, true) or message:find("call it as c:", 1, true),
+            message)
+        end
+      end
+    end
+  end)
+end)

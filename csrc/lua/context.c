@@ -8,7 +8,7 @@
 #include "shelter.h"
 #include "turn.h"
 
-int lctx_typeerror(lua_State* L, int arg, const char* name, const char* expected) {
+static void push_type(lua_State* L, int arg, const char* name, const char* expected) {
   const char* got;
   if (luaL_getmetafield(L, arg, "__name") == LUA_TSTRING) {
     got = lua_tostring(L, -1);
@@ -16,7 +16,17 @@ int lctx_typeerror(lua_State* L, int arg, const char* name, const char* expected
     got = luaL_typename(L, arg);
   }
   lua_pushfstring(L, "%s: %s expected, got %s", name, expected, got);
+}
+
+int lctx_typeerror(lua_State* L, int arg, const char* name, const char* expected) {
+  push_type(L, arg, name, expected);
   return luaL_argerror(L, arg, lua_tostring(L, -1));
+}
+
+int lctx_selferror(lua_State* L, const char* name, const char* expected) {
+  push_type(L, 1, name, expected);
+  lua_pushfstring(L, "%s; call the method with a colon", lua_tostring(L, -1));
+  return luaL_argerror(L, 1, lua_tostring(L, -1));
 }
 
 void lctx_checkcallable(lua_State* L, int arg, const char* name) {

@@ -10,7 +10,7 @@ static const char group_tag = 0;
 lctx_group* lctx_checkgroup(lua_State* L, int arg) {
   lctx_group* g = (lctx_group*)lua_touserdata(L, arg);
   if (g == NULL || lua_rawlen(L, arg) < sizeof *g || g->tag != &group_tag) {
-    lctx_typeerror(L, arg, "g", "a group");
+    lctx_selferror(L, "g", "a group");
   }
   return g;
 }

@@ -329,6 +329,7 @@ int lctx_err(lctx_state* S, lctx_context* c);
 /* The context at `arg`, or an error at the caller's line that calls it by `name`. */
 lctx_context* lctx_checkcontext(lua_State* L, int arg, const char* name);
 int lctx_typeerror(lua_State* L, int arg, const char* name, const char* expected);
+int lctx_selferror(lua_State* L, const char* name, const char* expected); /* of a method's self */
 /* At `arg` is a function or an object that can be called, as a cancel; or an error like that. */
 void lctx_checkcallable(lua_State* L, int arg, const char* name);
 static inline void lctx_checkfn(lua_State* L, int arg, const char* name) {

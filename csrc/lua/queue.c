@@ -19,7 +19,7 @@ static const char queue_tag = 0;
 static queue_t* check(lua_State* L) {
   queue_t* q = (queue_t*)lua_touserdata(L, 1);
   if (q == NULL || lua_rawlen(L, 1) < sizeof *q || q->tag != &queue_tag) {
-    lctx_typeerror(L, 1, "queue", "a queue");
+    lctx_selferror(L, "queue", "a queue");
   }
   return q;
 }

@@ -16,7 +16,7 @@ static const char semaphore_tag = 0;
 static semaphore_t* check(lua_State* L) {
   semaphore_t* s = (semaphore_t*)lua_touserdata(L, 1);
   if (s == NULL || lua_rawlen(L, 1) < sizeof *s || s->tag != &semaphore_tag) {
-    lctx_typeerror(L, 1, "s", "a semaphore");
+    lctx_selferror(L, "s", "a semaphore");
   }
   return s;
 }

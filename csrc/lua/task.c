@@ -20,7 +20,7 @@ static const char handle_tag = 0;
 lctx_handle* lctx_checkhandle(lua_State* L, int arg) {
   lctx_handle* h = (lctx_handle*)lua_touserdata(L, arg);
   if (h == NULL || lua_rawlen(L, arg) < sizeof *h || h->tag != &handle_tag) {
-    lctx_typeerror(L, arg, "t", "a task");
+    lctx_selferror(L, "t", "a task");
   }
   return h;
 }

@@ -184,7 +184,7 @@ static int from_afar(lua_State* L, value_t* from, value_t* v, const value_key* k
 }
 
 int lctx_context_value(lua_State* L) {
-  lctx_context* c = lctx_checkcontext(L, 1, "c");
+  lctx_context* c = lctx_checkcontext(L, 1, "c (call it as c:value(key))");
   value_key key = key_of(L, 2);
   if (key.type != LUA_TUSERDATA) check_key(L, 2);
   uint64_t bit = bit_of(&key);
