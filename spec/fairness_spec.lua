@@ -290,3 +290,17 @@ describe("A loop that goes on though its context has ended", function()
     assert.is_true(asked >= 500)
   end)
 end)
+
+describe("A pool whose function never waits", function()
+  it("lets the loop turn between items", function()
+    local pool = require "ctx.pool"
+    local turns = counting(function()
+      ctx.run(function(root)
+        local p <close> = pool.new(root, { workers = 1, queue = 20 }, compute)
+        for i = 1, 20 do p:submit(root, i) end
+        p:drain(root)
+      end)
+    end)
+    assert.is_true(turns >= 19, turns .. " turns for 20 items that compute")
+  end)
+end)

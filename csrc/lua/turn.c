@@ -23,12 +23,20 @@ void lctx_wake_turn(lctx_state* S) {
   }
 }
 
-/* core.turn_due() → whether a function that has much to do should sleep for no time, for others. By a
- * hand-moved clock always, as that stands still meanwhile. */
-static int core_turn_due(lua_State* L) {
-  const lctx_state* S = lctx_upstate(L);
-  lua_pushboolean(L, S->fake || lctx_turn_due(S));
-  return 1;
+static int no_results(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
+  (void)L, (void)S, (void)outcome;
+  return 0;
+}
+
+/* core.breathe(): for a function that has much to do, between two pieces of it: waits for a turn of the
+ * loop, if that is due. By a hand-moved clock it always is, as that stands still meanwhile. */
+static int core_breathe(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  static const lctx_wait_kind kind = {.waited = no_results};
+  if ((!S->fake && !lctx_turn_due(S)) || !lctx_can_wait(L, S)) return 0;
+  lctx_wait wait = {
+      .kind = &kind, .what = "the next turn of the loop", .due_ns = CTX_NEVER, .turn = true};
+  return lctx_park(L, S, &wait);
 }
 
 /* -- Answers without a wait ------------------------------------------------------------------- */
@@ -69,6 +77,6 @@ int lctx_refused(lua_State* L, lctx_state* S, int nresults) {
 }
 
 void lctx_open_turn(lua_State* L, lctx_state* S) {
-  static const luaL_Reg functions[] = {{"turn_due", core_turn_due}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"breathe", core_breathe}, {NULL, NULL}};
   lctx_register(L, S, functions);
 }

@@ -147,6 +147,9 @@ function work(self)
     settle(self, item, errors.call(self._fn, self._c, item))
     leaving.busy = false
     leave(self)
+    if self._items.count > 0 then
+      core.breathe() -- a function that never waits would keep the loop from turning
+    end
   end
 end
 

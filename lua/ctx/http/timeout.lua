@@ -14,9 +14,6 @@ local report = require "ctx.report"
 local response = require "ctx.http.response"
 local want = require "ctx.want"
 
--- So many pieces are taken before the others get a turn: no kernel makes the writer wait.
-local STREAK = 64
-
 local timeout = {}
 
 local shared = core.shared("ctx.http.timeout")
@@ -52,9 +49,7 @@ function Buffered:write(c, data)
   local n = #self._parts + 1
   self._parts[n] = data
   self.bytes = self.bytes + #data
-  if n % STREAK == 0 then
-    ctx.sleep(c, 0) -- it is written: an end of the context is for the next call
-  end
+  core.breathe() -- no kernel makes the writer wait
   return true
 end
 
