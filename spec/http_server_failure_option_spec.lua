@@ -230,8 +230,8 @@ describe("the server's failure", function()
           assert.equal(400, client:answer().status)
         end, { failure = way, failure_timeout = 20 })
       end)
-      local told = ({ raises = "failure failed: ", ["sends what cannot be sent"] = "failure failed: ",
-        ["returns a text"] = "failure: " })[name]
+      local told = ({ raises = "failure failed: ", ["returns a text"] = "failure: ",
+        ["sends what cannot be sent"] = "failure failed: " })[name]
       assert.equal(told and 3 or 0, #list)
       if told then
         assert.equal("ctx.http: " .. told, list[1].message:sub(1, #told + 10))
