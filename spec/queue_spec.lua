@@ -3,6 +3,7 @@
 local core = require "ctx.core"
 local ctx = require "ctx"
 local line = require "ctx.line"
+local luv = require "luv"
 local testing = require "ctx.testing"
 
 describe("a queue of coroutines", function()
@@ -59,6 +60,78 @@ describe("a line", function()
       assert.truthy(line.grant(from))
       assert.is_nil((first:wait()))
       assert.is_true(second:wait())
+    end)
+  end)
+end)
+
+describe("a gate", function()
+  local WAIT = line.name("spec")
+
+  it("lets all go on that wait, and those that come later wait again", function()
+    testing.run(function(root)
+      local gate, passed = line.gate(), {}
+      local function pass(i)
+        assert.is_true(gate:wait(root, WAIT))
+        passed[#passed + 1] = i
+      end
+      for i = 1, 3 do
+        ctx.go(pass, i)
+      end
+      ctx.sleep(root, 1)
+      assert.equal(3, gate.waiting)
+      assert.is_true(gate:open())
+      assert.is_false(gate:open())
+      ctx.sleep(root, 1)
+      assert.same({ 1, 2, 3 }, passed)
+      assert.equal(0, gate.waiting)
+    end)
+  end)
+
+  it("fails when its context is over, though it was opened before", function()
+    testing.run(function(root)
+      local gate, c, cancel = line.gate(), ctx.with_cancel(root)
+      local task = ctx.go(gate.wait, gate, c, WAIT)
+      ctx.sleep(root, 1)
+      assert.is_true(gate:open())
+      cancel("enough")
+      local ok, err = task:wait()
+      assert.is_nil(ok)
+      assert.equal("context canceled: enough", tostring(err))
+    end)
+  end)
+
+  it("holds luv's handle while somebody waits, and only then", function()
+    testing.run(function(root)
+      local timer = luv.new_timer()
+      timer:start(1e6, 0, function() end)
+      timer:unref()
+      local gate = line.gate(timer)
+      local co = coroutine.create(function() gate:wait(root, WAIT) end)
+      local task = ctx.go(gate.wait, gate, root, WAIT)
+      assert(coroutine.resume(co))
+      assert.is_true(timer:has_ref())
+      coroutine.close(co)
+      ctx.sleep(root, 1)
+      assert.equal(1, gate.waiting)
+      assert.is_true(timer:has_ref())
+      gate:open()
+      assert.is_true(task:wait(root))
+      assert.is_false(timer:has_ref())
+      timer:close()
+    end)
+  end)
+
+  it("wakes those that wait for something outside when they are to look again", function()
+    testing.run(function(root)
+      local outside, inside = line.gate("outside"), line.gate()
+      local woken = ctx.go(outside.wait, outside, root, WAIT)
+      local asleep = ctx.go(inside.wait, inside, root, WAIT)
+      coroutine.yield()
+      core.look_again()
+      assert.is_true(woken:wait(root))
+      assert.equal("waiting", asleep:status())
+      inside:open()
+      assert.is_true(asleep:wait(root))
     end)
   end)
 end)
