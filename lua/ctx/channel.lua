@@ -23,6 +23,7 @@ local CLOSED = select.CLOSED
 
 ---@class ctx.Channel
 ---@field _capacity integer
+---@field _count integer    of all its values: more than _capacity only when some came back
 ---@field _buffer ctx.Fifo
 ---@field _granted integer  values that were given to a waiting receiver
 ---@field _returned ctx.channel.Returned|false  those of them that came back, before the buffer's
@@ -40,17 +41,16 @@ local CAPACITY = want.whole(0)
 function channel.new(capacity)
   capacity = CAPACITY(capacity == nil and 0 or capacity, "new", 1, "capacity")
   return setmetatable({
-    _capacity = capacity, _buffer = fifo.new(), _granted = 0, _returned = false, _closed = false,
+    _capacity = capacity, _count = 0, _buffer = fifo.new(), _granted = 0, _returned = false, _closed = false,
     _receivers = line.new(), _senders = line.new(),
   }, metatable)
 end
 
 -- -- What changes hands --------------------------------------------------------------------------
 
---- How many values there are: more than its capacity only when some came back.
-local function count(self)
-  local back = self._returned
-  return self._buffer.count + (back and back.count or 0)
+local function append(self, value)
+  fifo.push(self._buffer, value)
+  self._count = self._count + 1
 end
 
 --- Gives the value away without waiting: to the first that waits for one, else into the buffer.
@@ -60,8 +60,8 @@ function Channel:_offer(value)
     self._granted = self._granted + 1
     receiver.waiter.order = self._granted
     return true
-  elseif count(self) < self._capacity then
-    fifo.push(self._buffer, value)
+  elseif self._count < self._capacity then
+    append(self, value)
     return true
   end
   return false
@@ -71,20 +71,21 @@ end
 --- first that waits to send. Only without a buffer, and when none came back, can a sender's value
 --- be taken from its hands.
 function Channel:_receive()
-  local back, buffer = self._returned, self._buffer
-  local value
-  if back and back.count > 0 then
-    value = returned.pop(back)
-  elseif buffer.count > 0 then
-    value = fifo.pop(buffer)
-  else
+  if self._count == 0 then
     local sender = line.grant(self._senders)
     return sender and sender.offer
   end
-  if count(self) < self._capacity then
+  local back, value = self._returned, nil
+  if back and back.count > 0 then
+    value = returned.pop(back)
+  else
+    value = fifo.pop(self._buffer)
+  end
+  self._count = self._count - 1
+  if self._count < self._capacity then
     local sender = line.grant(self._senders)
     if sender then
-      fifo.push(buffer, sender.offer)
+      append(self, sender.offer)
     end
   end
   return value
@@ -105,6 +106,7 @@ function Channel:_put_back(waiter)
   end
   self._returned = self._returned or returned.new()
   returned.push(self._returned, value, order)
+  self._count = self._count + 1
 end
 
 local function refuse_nil(name, position, value)
@@ -243,7 +245,7 @@ end
 ---@return integer capacity
 function Channel:len()
   want.self(self, metatable, "len")
-  return count(self), self._capacity
+  return self._count, self._capacity
 end
 
 ---@return boolean

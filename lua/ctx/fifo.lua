@@ -25,6 +25,11 @@ end
 ---@param self ctx.Fifo
 ---@param value any  not nil
 function fifo.push(self, value)
+  if self.count == 0 and self._last <= KEPT then -- most often: it is the next to go, too
+    self._going[1] = value
+    self._first, self._last, self.count = 1, 1, 1
+    return
+  end
   local arrived = self._arrived + 1
   self._coming[arrived] = value
   self._arrived, self.count = arrived, self.count + 1
@@ -40,7 +45,7 @@ end
 ---@param self ctx.Fifo
 ---@return any value  nil when there is none
 function fifo.peek(self)
-  if self.count > 0 and self._first > self._last then
+  if self._first > self._last and self.count > 0 then
     turn_over(self)
   end
   return self._going[self._first]
@@ -49,11 +54,18 @@ end
 ---@param self ctx.Fifo
 ---@return any value  nil when there is none
 function fifo.pop(self)
-  local value = fifo.peek(self)
-  if value ~= nil then
-    self._going[self._first] = nil
-    self._first, self.count = self._first + 1, self.count - 1
+  local first = self._first
+  if first > self._last then
+    if self.count == 0 then
+      return nil
+    end
+    turn_over(self)
+    first = 1
   end
+  local going = self._going
+  local value = going[first]
+  going[first] = nil
+  self._first, self.count = first + 1, self.count - 1
   return value
 end
 
