@@ -204,11 +204,23 @@ function Stream:handle() end
 
 -- ---- names --------------------------------------------------------------------------------------
 
+---@class ctx.uv.AddressHints
+---@field family? "inet"|"inet6"
+---@field socktype? "stream"|"dgram"|"raw"|"rdm"|"seqpacket"  "stream"
+---@field protocol? string|integer
+---@field addrconfig? boolean
+---@field v4mapped? boolean
+---@field all? boolean
+---@field numerichost? boolean
+---@field passive? boolean
+---@field numericserv? boolean
+---@field canonname? boolean
+
 ---@async
 ---@param c ctx.Context
 ---@param name string?
 ---@param service? string|integer
----@param hints? table
+---@param hints? ctx.uv.AddressHints
 ---@return table[]|nil addresses
 ---@return any? err
 function uv.getaddrinfo(c, name, service, hints) end
