@@ -41,7 +41,8 @@ local CAPACITY = want.whole(0)
 function channel.new(capacity)
   capacity = CAPACITY(capacity == nil and 0 or capacity, "new", 1, "capacity")
   return setmetatable({
-    _capacity = capacity, _count = 0, _buffer = fifo.new(), _granted = 0, _returned = false, _closed = false,
+    _capacity = capacity, _count = 0, _buffer = fifo.new(), _closed = false,
+    _granted = 0, _returned = false,
     _receivers = line.new(), _senders = line.new(),
   }, metatable)
 end
@@ -75,7 +76,8 @@ function Channel:_receive()
     local sender = line.grant(self._senders)
     return sender and sender.offer
   end
-  local back, value = self._returned, nil
+  local back = self._returned
+  local value
   if back and back.count > 0 then
     value = returned.pop(back)
   else

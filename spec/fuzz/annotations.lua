@@ -20,7 +20,8 @@ local function read_stub(path, found)
     class = line:match("^%-%-%-@class ([%w_.]+)") or class
     hidden = hidden or line:find("^%-%-%-@package") or line:find("^%-%-%-@private")
     local field, kind = line:match("^%-%-%-@field ([%w_]+)%??%s+(.*)")
-    local parameters = kind and kind:match("^fun%((.-)%)") or kind and kind:match("^async fun%((.-)%)")
+    local parameters = kind
+      and (kind:match("^fun%((.-)%)") or kind:match("^async fun%((.-)%)"))
     field = parameters and field
     local is_method = field and parameters:find("^self:")
     if is_method or field and class == module then
