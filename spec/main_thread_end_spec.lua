@@ -80,6 +80,12 @@ local scripts = {
     end)
     ctx.sleep(c, 1)
   ]],
+  ["a generator whose body waits, in a task and half done"] = [[
+    local function rows() for i = 1, 3 do ctx.sleep(c, 1) coroutine.yield(i) end end
+    ctx.go(function() for _ in ctx.wrap(rows) do ctx.await(c, print) end end)
+    local generator = ctx.wrap(rows)
+    generator()
+  ]],
   ["the same inside ctx.run"] = [[
     ctx.run(function(root)
       assert(uv.spawn(root, "echo", { args = { "hi" } }))

@@ -211,7 +211,10 @@ static int listen(lctx_state* S, lctx_task* t, const lctx_wait* wait) {
   }
   if (err != 0) return err;
   if (wait->list != NULL) lctx_list_append(wait->list, &t->link);
-  if (wait->turn) lctx_list_append(&S->turn, &t->link);
+  if (wait->turn) {
+    lctx_wake_turn(S); /* a turn that was before is none for this one */
+    lctx_list_append(&S->turn, &t->link);
+  }
   return 0;
 }
 
