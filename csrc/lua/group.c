@@ -177,18 +177,12 @@ static int group_set_limit(lua_State* L) {
 
 /* -- Waiting ------------------------------------------------------------------------------------ */
 
-void lctx_group_check(lctx_group* g) {
-  if (lctx_list_empty(&g->waiters) || !ctx_group_is_over(&g->g)) return;
+void lctx_group_wake(lctx_group* g) {
+  if (!ctx_group_is_over(&g->g)) return;
   if (lctx_group_node(g) != NULL) ctx_cancel(g->g.c, NULL);
   while (!lctx_list_empty(&g->waiters)) {
     lctx_wake(LCTX_CONTAINER(g->waiters.next, lctx_task, link), LCTX_DUE);
   }
-}
-
-void lctx_group_end(lctx_group* g, bool failed, ctx_cause_t* cause) {
-  (void)lctx_group_node(g);
-  ctx_group_end(&g->g, failed, cause);
-  lctx_group_check(g);
 }
 
 /* The tasks' context is over with them: nobody needs to cancel it any more. */

@@ -31,14 +31,21 @@ static inline lctx_state* lctx_stateof_group(const lctx_group* g) {
  * changed. To be called after every step by which a group may come to its end. There is no join of the
  * core's in here: it would be one more thing that points to the group, and to be taken back on every
  * way out. */
-void lctx_group_check(lctx_group* g);
+void lctx_group_wake(lctx_group* g);
+static inline void lctx_group_check(lctx_group* g) {
+  if (!lctx_list_empty(&g->waiters)) lctx_group_wake(g);
+}
 /* Its context's node: C may have come by it since, and then it has another. */
 static inline ctx_t* lctx_group_node(lctx_group* g) {
   g->g.c = g->own != NULL ? g->own->base.c : NULL;
   return g->g.c;
 }
 /* A task that had begun has ended, or a place is given back. */
-void lctx_group_end(lctx_group* g, bool failed, ctx_cause_t* cause);
+static inline void lctx_group_end(lctx_group* g, bool failed, ctx_cause_t* cause) {
+  (void)lctx_group_node(g);
+  ctx_group_end(&g->g, failed, cause);
+  lctx_group_check(g);
+}
 
 /* group_errors.c: */
 /* Pushes the first error of the group at `index`, which has failed; true if nobody had heard it. */
