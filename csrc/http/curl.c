@@ -139,7 +139,7 @@ static void hear_ends(hcurl_pool* p) {
     t->done = true;
     t->code = message->data.result;
     hcurl_conclude(t);
-    hcurl_leave_connection(t);
+    hcurl_end_connections(t);
     hcurl_changed(t);
   }
 }

@@ -249,7 +249,7 @@ static curl_socket_t on_open_socket(void* data, curlsocktype purpose, struct cur
   t->connecting = true;
   t->handshaking = t->connected = false;
   if (t->watched || t->looks_up) hcurl_changed(t);
-  curl_socket_t fd = hcurl_open_connection(t->pool, a);
+  curl_socket_t fd = hcurl_open_connection(t, a);
   t->no_socket = fd < 0 ? errno : 0;
   return fd;
 }

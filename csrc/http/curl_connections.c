@@ -47,16 +47,6 @@ static void unlink_one(hcurl_connection* c) {
   if (c->next != NULL) c->next->at = c->at;
 }
 
-static bool enter(hcurl_pool* p, curl_socket_t fd) {
-  if (!reserve(p, (size_t)fd)) return false;
-  hcurl_connection* c = p->alloc(p->alloc_data, NULL, 0, sizeof *c);
-  if (c == NULL) return false;
-  *c = (hcurl_connection){.pool = p, .fd = fd};
-  link_into(&p->nameless, c);
-  p->by_fd[fd] = c;
-  return true;
-}
-
 static void free_unused(hcurl_connection* c) {
   hcurl_pool* p = c->pool;
   if (c->fd < 0 && c->users == 0 && !c->restless) (void)p->alloc(p->alloc_data, c, sizeof *c, 0);
@@ -77,34 +67,60 @@ static void set_idle(hcurl_connection* c, bool idle) {
   if (!idle) c->pool->idle--;
 }
 
+/* It has a transfer, or is closed: no more one that was opened and that none has had. */
+static void leave_opener(hcurl_connection* c) {
+  if (c->opener == NULL) return;
+  hcurl_connection** at = &c->opener->opened;
+  while (*at != c) at = &(*at)->next_opened;
+  *at = c->next_opened;
+  c->opener = NULL;
+}
+
+/* Its descriptor is closed, or about to be, or somebody else's by now. */
+static void forget(hcurl_connection* c) {
+  hcurl_pool* p = c->pool;
+  leave_opener(c);
+  set_idle(c, false);
+  if (c->spoiled) p->spoiled--;
+  unlink_one(c);
+  p->by_fd[c->fd] = NULL;
+  hcurl_watch_idle(p, c);
+  c->fd = -1;
+  free_unused(c);
+}
+
+static bool enter(hcurl_transfer* t, curl_socket_t fd) {
+  hcurl_pool* p = t->pool;
+  if (!reserve(p, (size_t)fd)) return false;
+  hcurl_connection* c = p->alloc(p->alloc_data, NULL, 0, sizeof *c);
+  if (c == NULL) return false;
+  if (p->by_fd[fd] != NULL) forget(p->by_fd[fd]);
+  *c = (hcurl_connection){.pool = p, .fd = fd, .opener = t, .next_opened = t->opened};
+  t->opened = c;
+  link_into(&p->nameless, c);
+  p->by_fd[fd] = c;
+  return true;
+}
+
 /* -- What libcurl calls ------------------------------------------------------------------------ */
 
 /* libcurl's own way, but children must not inherit the connection. */
-curl_socket_t hcurl_open_connection(hcurl_pool* p, const struct curl_sockaddr* a) {
+curl_socket_t hcurl_open_connection(hcurl_transfer* t, const struct curl_sockaddr* a) {
 #if defined(SOCK_CLOEXEC) && !defined(CTX_PORTABLE)
   curl_socket_t fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
 #else
   curl_socket_t fd = socket(a->family, a->socktype, a->protocol);
   if (fd >= 0) (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 #endif
-  if (fd < 0 || enter(p, fd)) return fd;
+  if (fd < 0 || enter(t, fd)) return fd;
   (void)close(fd);
   errno = ENOMEM;
   return CURL_SOCKET_BAD;
 }
 
 int hcurl_on_close(void* data, curl_socket_t fd) {
-  hcurl_pool* p = data;
-  hcurl_connection* c = hcurl_connection_of(p, fd);
-  if (c != NULL) {
-    set_idle(c, false);
-    if (c->spoiled) p->spoiled--;
-    unlink_one(c);
-    p->by_fd[fd] = NULL;
-    hcurl_watch_idle(p, c);
-    c->fd = -1;
-    free_unused(c);
-  }
+  hcurl_connection* c = hcurl_connection_of(data, fd);
+  if (c != NULL) forget(c);
   return close(fd);
 }
 
@@ -175,6 +191,7 @@ bool hcurl_take_connection(hcurl_transfer* t, int port) {
   if (!found->used) found->plain = t->tells_tls && !t->handshaking && !t->secure;
   found->reader = found->plain ? t : NULL;
   found->last = '\n';
+  leave_opener(found);
   found->users++;
   found->used = true;
   set_idle(found, false);
@@ -203,6 +220,11 @@ bool hcurl_begins_with_zero(hcurl_connection* c) {
     if ((zero == bytes ? before : zero[-1]) == '\n') return true;
   }
   return false;
+}
+
+void hcurl_end_connections(hcurl_transfer* t) {
+  while (t->opened != NULL) forget(t->opened);
+  hcurl_leave_connection(t);
 }
 
 /* -- Idle ones --------------------------------------------------------------------------------- */
@@ -279,6 +301,9 @@ void hcurl_guard_descriptors(hcurl_guard* g) {
 }
 
 void hcurl_free_connections(hcurl_pool* p) {
+  for (size_t i = 0; i < p->descriptors; i++) {
+    if (p->by_fd[i] != NULL) forget(p->by_fd[i]);
+  }
   hcurl_settle(p);
   if (p->by_fd != NULL) {
     (void)p->alloc(p->alloc_data, p->by_fd, p->descriptors * sizeof *p->by_fd, 0);

@@ -59,6 +59,8 @@ struct hcurl_connection {
   hcurl_pool* pool;
   hcurl_connection *next, **at; /* in a list of the pool's, while it is open */
   hcurl_connection* next_restless;
+  hcurl_transfer* opener; /* for which it was opened; NULL once a transfer has had it */
+  hcurl_connection* next_opened;
   curl_socket_t fd;       /* -1: closed */
   int port;               /* on our side; 0: not known so far, or none */
   unsigned users;         /* transfers that have it */
@@ -152,6 +154,7 @@ struct hcurl_transfer {
   size_t max_head;
   struct http_strict strict;
   hcurl_connection* connection; /* NULL: none so far, or no more */
+  hcurl_connection* opened;     /* those that were opened for it, and that no transfer has had */
   unsigned stream;              /* HTTP/2: its number, if libcurl has told; or 0 */
   curl_off_t max_body, received;
   curl_off_t progress; /* bytes moved, by libcurl's count */
@@ -216,7 +219,7 @@ void hcurl_watch_idle(hcurl_pool* p, hcurl_connection* c);
 hcurl_connection* hcurl_connection_of(const hcurl_pool* p, curl_socket_t fd);
 
 /* Opens a socket for libcurl; CURL_SOCKET_BAD with errno. */
-curl_socket_t hcurl_open_connection(hcurl_pool* p, const struct curl_sockaddr* a);
+curl_socket_t hcurl_open_connection(hcurl_transfer* t, const struct curl_sockaddr* a);
 
 /* The callback for libcurl; its data is the pool. */
 int hcurl_on_close(void* pool, curl_socket_t fd);
@@ -227,6 +230,10 @@ bool hcurl_take_connection(hcurl_transfer* t, int port);
 
 /* The transfer has no connection any more. */
 void hcurl_leave_connection(hcurl_transfer* t);
+
+/* The same, at its end. What was opened for it, and what no transfer has had, is gone: libcurl 7.88
+ * closes attempts that it gives up without a word, and their descriptors may be anybody's. */
+void hcurl_end_connections(hcurl_transfer* t);
 
 /* It is not used again: libcurl closes it when it looks. */
 void hcurl_spoil(hcurl_connection* c);

@@ -33,7 +33,7 @@ void hcurl_stop(hcurl_transfer* t) {
 void hcurl_free(hcurl_transfer* t) {
   if (t->pool == NULL || t->at == NULL) return;
   hcurl_stop(t);
-  hcurl_leave_connection(t);
+  hcurl_end_connections(t);
   forget_changed(t);
   if (t->easy != NULL) curl_easy_cleanup(t->easy);
   t->easy = NULL;

@@ -10,11 +10,12 @@ local function path(play)
   return play:pick { "a", "b", "c", "d/e", "folder", "folder/a" }
 end
 
-local function file(play)
-  return play:keep("file", (uv.fs_open(play:brief(), play:pick { "a", "b", "c" }, "a+", 420)))
-end
-
-classes["file"] = { make = file, retire = function(_, fd) luv.fs_close(fd) end }
+classes["file"] = {
+  make = function(play)
+    return play:keep("file", (luv.fs_open(play:pick { "a", "b" }, "w+", 420)))
+  end,
+  retire = function(_, fd) luv.fs_close(fd) end,
+}
 
 --- Calls of the form name(c, …), where each argument is a function of the play.
 local function call(name, ...)
@@ -75,7 +76,9 @@ operations["ctx.uv.fs_mkstemp"] = function(play)
   play:keep("file", (uv.fs_mkstemp(play:brief(), "tmp-XXXXXX")))
 end
 
-operations["ctx.uv.fs_open"] = file
+operations["ctx.uv.fs_open"] = function(play)
+  play:keep("file", (uv.fs_open(play:brief(), play:pick { "a", "b", "c" }, "a+", 420)))
+end
 
 -- Without a deadline: after one, nobody knows whether the descriptor is closed.
 operations["ctx.uv.fs_close"] = function(play)
