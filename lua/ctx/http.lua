@@ -14,6 +14,17 @@
 ---     }
 ---     assert(server:listen("127.0.0.1", 8080))
 ---     assert(server:serve(root))
+for name, needs in pairs {
+  wire = "llhttp (Debian 12: node-llhttp; later: libllhttp-dev)",
+  curl = "libcurl (Debian: libcurl4-openssl-dev)",
+} do
+  local ok, why = pcall(require, "ctx.http." .. name)
+  if not ok then
+    error(("ctx.http: its C module ctx.http.%s does not load. It comes with the rock ctx-http, and "
+      .. "needs %s when that is built. %s"):format(name, needs, why), 0)
+  end
+end
+
 local answer = require "ctx.http.answer"
 local causes = require "ctx.http.causes"
 local client = require "ctx.http.client"
