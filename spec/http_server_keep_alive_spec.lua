@@ -66,7 +66,7 @@ describe("max_requests_per_connection", function()
     end, { max_requests_per_connection = 3 })
   end)
 
-  it("of 1 is a connection for each request, whatever it is and whoever answers it", function()
+  it("of 1 is a connection for each request, whatever it is and however it is answered", function()
     for _, ask in ipairs {
       function(client) return client:get() end,
       function(client) return client:ask("GET / HTTP/1.0", "Host: h", "Connection: keep-alive") end,

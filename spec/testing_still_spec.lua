@@ -4,7 +4,7 @@
 -- Cause: only a task in ctx.await made it stand still. A luv callback that fed a channel came after
 -- the deadline of the task in that channel; and a server in the test, whose handler slept under the
 -- clock, made its client wait for ever. Cure: the clock asks what luv has open that may still bring
--- something from outside, whoever waits for it; sockets within the process are none of that.
+-- something from outside, for any waiter; sockets within the process are none of that.
 local channel = require "ctx.channel"
 local ctx = require "ctx"
 local http = require "ctx.http"

@@ -236,7 +236,7 @@ describe("a long chain of values", function()
     assert.is_true(cost(3000) < 4 * cost(100))
   end)
 
-  it("has the nearest value of each key, whoever has asked where before", function()
+  it("has the nearest value of each key, whatever was asked before", function()
     local seed = os.time()
     math.randomseed(seed)
     for _ = 1, 8 do

@@ -232,7 +232,7 @@ bool hcurl_take_connection(hcurl_transfer* t, int port);
 void hcurl_leave_connection(hcurl_transfer* t);
 
 /* The same, at its end. What was opened for it, and what no transfer has had, is gone: libcurl 7.88
- * closes attempts that it gives up without a word, and their descriptors may be anybody's. */
+ * closes attempts that it gives up silently, and their descriptors may be anybody's. */
 void hcurl_end_connections(hcurl_transfer* t);
 
 /* It is not used again: libcurl closes it when it looks. */

@@ -95,7 +95,7 @@ static void fail(lua_State* L, lctx_state* S, lctx_handle* h) {
   if (!lctx_list_empty(&h->waiters)) lctx_hear(L, S, h->failure);
 }
 
-/* Pushes the error of a task that raised, and its traceback. There is always an error: whoever waits
+/* Pushes the error of a task that raised, and its traceback. There is always an error: the waiter
  * must be able to tell `error(nil)` from a task that returned nil. */
 static void push_error(lua_State* L, lctx_task* t) {
   lua_xmove(t->co, L, 1);

@@ -155,7 +155,7 @@ TEST(a_stand_in_has_the_place_among_equal_deadlines) {
   fake_stop(&f);
 }
 
-/* What the binding needs it for: the memory of `c` goes without a word. */
+/* What the binding needs it for: the memory of `c` is freed silently. */
 TEST(what_listens_to_a_stand_in_does_not_need_the_other) {
   fake_t f;
   ctx_t parent;

@@ -164,7 +164,7 @@ local function step(self, fd, events)
   end
 end
 
---- A function for luv to call back, with the engine. What it raises, for want of memory say, ends
+--- A function for luv to call back, with the engine. What it raises, when out of memory say, ends
 --- the transfers: nobody would hear of their events again. Without an engine the handle is of no
 --- use.
 local function callback(self, handle, fn)

@@ -24,7 +24,7 @@ local function now()
   return host.uv.hrtime() / 1e6
 end
 
---- Gives back what is due, and sets a timer for the next: whoever waits for a permit gets it then,
+--- Gives back what is due, and sets a timer for the next: a waiter gets its permit then,
 --- whether or not anybody asks again.
 local function give_back()
   local late, at = shared.late, now()

@@ -25,7 +25,7 @@ local function with_header(headers, name, value)
   return changed
 end
 
---- The headers of one attempt: the hop's, with trace and remaining time as they are now (C79).
+--- The headers of one attempt: the hop's, with trace and remaining time as they are now.
 local function headers_now(c, hop, request)
   if request.propagate == false then
     return hop.headers
@@ -45,7 +45,7 @@ local function what_of(hop)
   return hop.method .. " " .. hop.parsed.public
 end
 
---- libcurl divides this over the addresses of a name (C63); the context ends first.
+--- libcurl divides this over the addresses of a name; the context ends first.
 local function connect_ms(c, request)
   local ms = math.min(c:remaining() + GRACE_MS, request.connect or math.huge)
   return ms < 2 ^ 31 and math.max(1, math.ceil(ms)) or 0
