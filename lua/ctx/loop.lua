@@ -22,6 +22,11 @@ if not loop.uv then
   -- when a handle is closed while nobody drives the loop.
   local Last = { __gc = function(self)
     if loop.last == self then
+      -- What is closed is called back, here and in luv's own end. Nobody would close a handle that is
+      -- made then.
+      for _, name in ipairs({ "arm", "hold", "soon", "watch_fd" }) do
+        core.hook(name, function() end)
+      end
       core.last_turn(uv.run)
     end
   end }
