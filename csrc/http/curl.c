@@ -198,9 +198,32 @@ static int pool_action(lua_State* L) {
     hcurl_spoil(c);
     return outcome(L, p, CURLM_OK);
   }
+  /* Told of an error, libcurl ends the transfer without a reason: it finds that by reading. */
+  bool failed = events & CURL_CSELECT_ERR;
+  if (failed) events = CURL_CSELECT_IN | CURL_CSELECT_OUT;
   return outcome(L, p,
-                 hcurl_act(p, fd < 0 ? CURL_SOCKET_TIMEOUT : (curl_socket_t)fd, events,
-                           events & CURL_CSELECT_ERR));
+                 hcurl_act(p, fd < 0 ? CURL_SOCKET_TIMEOUT : (curl_socket_t)fd, events, failed));
+}
+
+/* pool:frames() → whether a transfer is under way that may be over HTTP/2 */
+static int pool_frames(lua_State* L) {
+  const hcurl_transfer* t = hcurl_check_pool(L, 1)->transfers;
+  while (t != NULL && !(t->added && !t->done && t->strict.framed)) t = t->next;
+  lua_pushboolean(L, t != NULL);
+  return 1;
+}
+
+/* pool:poke(): lets libcurl read again from each connection of HTTP/2. 7.88 may leave what it has taken
+ * from the socket lying there, and no event will ever tell of that. */
+static int pool_poke(lua_State* L) {
+  hcurl_pool* p = hcurl_check_pool(L, 1);
+  CURLMcode code = CURLM_OK;
+  for (size_t fd = 0; fd < p->descriptors && code == CURLM_OK; fd++) {
+    const hcurl_connection* c = p->by_fd[fd];
+    bool reads = c != NULL && c->multiplexed && c->users > 0;
+    if (reads) code = hcurl_act(p, (curl_socket_t)fd, CURL_CSELECT_IN, false);
+  }
+  return outcome(L, p, code);
 }
 
 /* pool:kept() → how many connections are idle, and how many are not used again and still open */
@@ -308,6 +331,8 @@ static void open_pool(lua_State* L) {
                                      {"kept", pool_kept},
                                      {"sweep", pool_sweep},
                                      {"rest", pool_rest},
+                                     {"poke", pool_poke},
+                                     {"frames", pool_frames},
                                      {"abandon", pool_abandon},
                                      {"close", pool_close},
                                      {NULL, NULL}};

@@ -188,7 +188,9 @@ bool hcurl_take_connection(hcurl_transfer* t, int port) {
   if (found == NULL || !good) return good;
   t->connection = found;
   t->kept = found->used;
-  if (!found->used) found->plain = t->tells_tls && !t->handshaking && !t->secure;
+  if (!found->used) {
+    found->plain = t->tells_tls && !t->handshaking && !t->secure && !t->strict.framed;
+  }
   found->reader = found->plain ? t : NULL;
   found->last = '\n';
   leave_opener(found);

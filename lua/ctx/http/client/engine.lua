@@ -41,8 +41,9 @@ shared.orphans = shared.orphans or {} -- lists of handles
 
 local engine = {}
 
-local READ, WRITE = 1, 2
+local READ, WRITE, ERROR = 1, 2, 4
 local EVENTS = { "r", "w", "rw" }
+local POKE_MS = 100
 local SWEEP_MS = 1000 -- libcurl looks for dead connections no more often
 
 ---@param options { max_idle?: integer, max_per_host?: integer, max_total?: integer }
@@ -194,16 +195,20 @@ local function watch(self, fd, want, renewed)
     self._polls[fd], loop.standing[poll] = poll, true
     set_ref(self, poll)
   end
-  poll:start(EVENTS[want], callback(self, poll, function(owner, said, events)
+  local on_event
+  on_event = callback(self, poll, function(owner, said, events)
     if owner._polls[fd] ~= poll then
       return
     end
-    -- Of an error libcurl finds out by reading; told of it, it ends the transfer without a reason.
-    local bits = said and READ | WRITE or 0
+    local bits = said and ERROR or 0
     if events and events:find("r", 1, true) then bits = bits | READ end
     if events and events:find("w", 1, true) then bits = bits | WRITE end
     step(owner, fd, bits)
-  end))
+    if said and owner._polls[fd] == poll and not poll:is_closing() then
+      poll:start(EVENTS[want], on_event) -- libuv has stopped it
+    end
+  end)
+  poll:start(EVENTS[want], on_event)
 end
 
 local function on_timer(owner)
@@ -219,6 +224,30 @@ local function arm(self, ms)
   uv.update_time()
   self._on_timer = self._on_timer or callback(self, timer, on_timer)
   timer:start(ms, 0, self._on_timer)
+end
+
+--- Ten times a second, beside transfers over HTTP/2: see pool:poke.
+local function poke(owner)
+  if not owner._pool:frames() then
+    host.close(owner._poker)
+    owner._poker = nil
+    return
+  end
+  local ok, said = owner._pool:poke()
+  if ok then
+    owner:settle()
+  else
+    break_down(owner, errors.new(said))
+  end
+end
+
+local function poke_again(self)
+  if not self._poker or self._poker:is_closing() then
+    self._poker = assert(uv.new_timer())
+    loop.standing[self._poker] = true
+    self._poker:start(POKE_MS, POKE_MS, callback(self, self._poker, poke))
+    self._poker:unref()
+  end
 end
 
 --- Has libcurl close the connections that are not used again; and closes everything if that was
@@ -312,6 +341,9 @@ function Engine:begin(owner, options)
   owner.curl = self._pool:transfer(owner, options)
   local ok, said = self._pool:add(owner.curl)
   if ok then
+    if self._pool:frames() then
+      poke_again(self)
+    end
     step(self, -1, 0)
   else
     break_down(self, errors.new(said))
