@@ -192,7 +192,7 @@ describe("a URL", function()
   end)
 end)
 
--- A lookup that was given up keeps its permit for a while. A request that waited for one had none until
+-- A lookup that was given up keeps its permit for a while. One that waited for it had none until
 -- another request came along and counted: now a timer gives them back.
 describe("permits for lookups", function()
   local shared = core.shared("ctx.http.lookups")

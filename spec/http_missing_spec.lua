@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Cause: where llhttp was missing, the build left its module out with a word in a log, and the first
--- program ended in Lua's list of folders. Cure: ctx.http says what is to be installed.
+-- Cause: where llhttp was missing, the build left its module out with a word in a log, and the
+-- first program ended in Lua's list of folders. Cure: ctx.http says what is to be installed.
 local path = package.searchpath("ctx.http", package.path)
 
 describe("require 'ctx.http' without its C module", function()

@@ -22,8 +22,8 @@ if not loop.uv then
   -- when a handle is closed while nobody drives the loop.
   local Last = { __gc = function(self)
     if loop.last == self then
-      -- What is closed is called back, here and in luv's own end. Nobody would close a handle that is
-      -- made then.
+      -- What is closed is called back, here and in luv's own end. Nobody would close a handle that
+      -- is made then.
       for _, name in ipairs({ "arm", "hold", "soon", "watch_fd" }) do
         core.hook(name, function() end)
       end
