@@ -37,13 +37,18 @@ describe("the hand-moved clock stands still", function()
       end)
     end,
     ["what a program writes"] = function(done)
-      local pipe, process = luv.new_pipe(), nil
+      local pipe, process, text, has_ended = luv.new_pipe(), nil, nil, false
       process = luv.spawn("sh", { args = { "-c", "sleep 0.05; echo hello" },
-        stdio = { nil, pipe } }, function() process:close() end)
+        stdio = { nil, pipe } }, function()
+        process:close()
+        has_ended = true
+        if text then done(text == "hello\n") end
+      end)
       pipe:read_start(function(_, data)
         if data then
           pipe:close()
-          done(data == "hello\n")
+          text = data
+          if has_ended then done(text == "hello\n") end
         end
       end)
     end,

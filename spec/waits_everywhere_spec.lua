@@ -71,6 +71,7 @@ end)
 local apart = {
   ["ctx.http Server:serve"] = true, ["ctx.http Server:shutdown"] = true,
   ["ctx.uv uv.fs_close"] = true, ["ctx.uv uv.fs_closedir"] = true, ["ctx.http Res:json"] = true,
+  ["ctx.uv Process:close"] = true,
 }
 
 describe("A loop that calls it with a context that has ended", function()
