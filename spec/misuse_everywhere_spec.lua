@@ -108,7 +108,7 @@ end
 --- Runs fn in a task, in a folder of its own, since some functions make files.
 local function aside(fn)
   local before = assert(luv.cwd())
-  local folder = assert(luv.fs_mkdtemp("/tmp/ctx_misuse_XXXXXX"))
+  local folder = assert(luv.fs_mkdtemp(luv.os_tmpdir() .. "/ctx_misuse_XXXXXX"))
   assert(luv.chdir(folder))
   local _ <close> = setmetatable({}, { __close = function()
     assert(luv.chdir(before))

@@ -174,7 +174,7 @@ describe("the delays of retry.call", function()
     end)
   end)
 
-  it("raise at the caller's line for an answer that is none", function()
+  it("raise at the caller's line for an invalid answer", function()
     testing.run(function(root)
       local function call(options)
         return function()
