@@ -2,25 +2,11 @@
 /* What must hold for any bytes that a client may send, however they are cut into reads: the same
  * heads, bodies and ends come out, and then a failure or none; nothing beyond the limits; every block
  * that was taken is given back, also when memory fails. Of two failures in one field or chunk, that it
- * is too long and that it is wrong, either may be told, and of the chunk some bytes, or none.
- *
- * With clang's libFuzzer (CTX_FUZZ, ./dev fuzz) it is a fuzz target; else a program that tries its
- * seeds and some mutations of them: [seed]. --seeds DIR writes the seeds to files, for libFuzzer. */
+ * is too long and that it is wrong, either may be told, and of the chunk some bytes, or none. */
 #include <stdarg.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
+#include "fuzz.h"
 #include "message.h"
-
-#define CHECK(condition) check(condition, #condition, __LINE__)
-
-static void check(int ok, const char* what, int line) {
-  if (ok) return;
-  (void)fprintf(stderr, "fuzz_message.c:%d: %s\n", line, what);
-  abort();
-}
 
 /* ---- memory that is counted, and may fail ---------------------------------------------------- */
 
@@ -143,7 +129,6 @@ static int read_piece(struct http_message* m, struct trace* t, const uint8_t* da
 
 static const struct http_limits LIMITS = {.target = 64, .head = 96, .fields = 6, .body = 64};
 
-/* `cuts`: 0 for none, 1 for every byte, else the seed of a random choice. */
 static void read_all(struct trace* t, const uint8_t* data, size_t size, uint32_t cuts, long left) {
   struct memory memory = {0, left};
   struct http_message m;
@@ -151,12 +136,7 @@ static void read_all(struct trace* t, const uint8_t* data, size_t size, uint32_t
   size_t at = 0;
   int going = 1;
   while (going && at < size) {
-    size_t piece = cuts == 1 ? 1 : size - at;
-    if (cuts > 1) {
-      cuts = cuts * 1664525 + 1013904223;
-      size_t wanted = 1 + (cuts >> 16) % (cuts & 0x8000 ? 4 : 64);
-      if (wanted < piece) piece = wanted;
-    }
+    size_t piece = fuzz_piece(&cuts, size - at);
     going = read_piece(&m, t, data + at, piece);
     at += piece;
   }
@@ -183,22 +163,19 @@ static void compare(const struct trace* whole, const struct trace* pieces, uint3
   abort();
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
-
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   struct trace whole = {0};
-  uint32_t sum = 2;
-  for (size_t i = 0; i < size; i++) sum = sum * 31 + data[i];
+  uint32_t cuts[FUZZ_CUTS];
+  fuzz_cuts(cuts, data, size);
   read_all(&whole, data, size, 0, -1);
-  const uint32_t cuts[] = {1, sum | 2, (sum * 7) | 2};
-  for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
+  for (size_t i = 0; i < FUZZ_CUTS; i++) {
     struct trace pieces = {0};
     read_all(&pieces, data, size, cuts[i], -1);
     compare(&whole, &pieces, cuts[i]);
     free(pieces.text);
   }
   struct trace hungry = {0};
-  read_all(&hungry, data, size, cuts[1], (long)(sum % 8));
+  read_all(&hungry, data, size, cuts[1], (long)((cuts[1] >> 3) % 8));
   free(hungry.text);
   free(whole.text);
   return 0;
@@ -233,70 +210,4 @@ static const char* const SEEDS[] = {
     "GET / RTSP/1.0\r\n\r\n",
 };
 
-enum { SEED_COUNT = sizeof SEEDS / sizeof *SEEDS };
-
-#ifndef CTX_FUZZ
-
-static void write_seeds(const char* folder) {
-  for (size_t i = 0; i < SEED_COUNT; i++) {
-    char path[512];
-    (void)snprintf(path, sizeof path, "%s/seed-%zu", folder, i);
-    FILE* file = fopen(path, "wb");
-    CHECK(file != NULL);
-    CHECK(fwrite(SEEDS[i], 1, strlen(SEEDS[i]), file) == strlen(SEEDS[i]));
-    CHECK(fclose(file) == 0);
-  }
-}
-
-static uint32_t state;
-
-static size_t random_below(size_t n) {
-  state = state * 1664525 + 1013904223;
-  return (state >> 8) % n;
-}
-
-/* A seed and a piece of another, with some bytes changed. */
-static size_t mutate(uint8_t* out, size_t capacity) {
-  static const char KEY[] = "\r\n :,;=0123456789abcfFxX\t\v\0\x7f\xff*/#?%";
-  size_t size = 0;
-  for (size_t i = random_below(2) + 1; i > 0; i--) {
-    const char* seed = SEEDS[random_below(SEED_COUNT)];
-    size_t length = strlen(seed), from = i > 1 ? 0 : random_below(3) ? 0 : random_below(length);
-    if (size + length - from > capacity) break;
-    memcpy(out + size, seed + from, length - from);
-    size += length - from;
-  }
-  for (size_t i = random_below(4); i > 0 && size > 1; i--) {
-    size_t at = random_below(size);
-    uint8_t byte = (uint8_t)KEY[random_below(sizeof KEY - 1)];
-    switch (random_below(3)) {
-    case 0: out[at] = byte; break;
-    case 1: memmove(out + at, out + at + 1, --size - at); break;
-    default:
-      if (size == capacity) break;
-      memmove(out + at + 1, out + at, size++ - at);
-      out[at] = byte;
-    }
-  }
-  return size;
-}
-
-int main(int argc, char** argv) {
-  if (argc == 3 && strcmp(argv[1], "--seeds") == 0) {
-    write_seeds(argv[2]);
-    return 0;
-  }
-  state = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 1;
-  (void)printf("seed %u\n", state);
-  (void)fflush(stdout);
-  for (size_t i = 0; i < SEED_COUNT; i++)
-    (void)LLVMFuzzerTestOneInput((const uint8_t*)SEEDS[i], strlen(SEEDS[i]));
-  for (int i = 0; i < 20000; i++) {
-    uint8_t bytes[1024];
-    size_t size = mutate(bytes, sizeof bytes);
-    (void)LLVMFuzzerTestOneInput(bytes, size);
-  }
-  return 0;
-}
-
-#endif
+FUZZ_MAIN("message", SEEDS, 20000)
