@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- What all of ctx.uv asks of luv.
+local failure = require "ctx.uv.failure"
 local loop = require "ctx.loop"
 local report = require "ctx.report"
 local signal = require "ctx.signal"
@@ -52,6 +53,23 @@ end }
 ---@return { handle: userdata? }
 function host.owned(handle)
   return setmetatable({ handle = handle }, owned)
+end
+
+--- What an open handle says of one of its sides: `{ ip, port, family }`, or the path of a pipe.
+---@param handle userdata
+---@param method "getsockname"|"getpeername"
+---@param what string  the caller's function
+---@return { ip: string, port: integer, family: string }|string|nil
+---@return any? err    code EBADF for a handle that has no address, as a terminal
+function host.address(handle, method, what)
+  if not handle[method] then
+    return nil, failure.new("EBADF", what)
+  end
+  local found, said = handle[method](handle)
+  if not found then
+    return nil, failure.of(nil, said, what)
+  end
+  return found
 end
 
 host.close = loop.close

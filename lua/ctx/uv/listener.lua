@@ -162,11 +162,7 @@ function Listener:address()
   if self:is_closed() then
     return nil, failure.closed("address", self._inbox.closed)
   end
-  local found, said = self._handle:getsockname()
-  if not found then
-    return nil, failure.of(nil, said, "address")
-  end
-  return found
+  return host.address(self._handle, "getsockname", "address")
 end
 
 ---@return boolean

@@ -161,30 +161,23 @@ function Stream:handle()
   return self._handle
 end
 
-local function address(self, method)
-  local handle = self._handle
+local function address(self, method, what)
   if self:is_closed() then
-    return nil, failure.closed(method, self._closed)
-  elseif not handle[method] then
-    return nil, failure.new("EBADF", method)
+    return nil, failure.closed(what, self._closed)
   end
-  local found, said = handle[method](handle)
-  if not found then
-    return nil, failure.of(nil, said, method)
-  end
-  return found
+  return host.address(self._handle, method, what)
 end
 
 --- Where it is on this side: `{ ip, port, family }`, or the path of a pipe.
 function Stream:address()
   want.self(self, metatable, "address")
-  return address(self, "getsockname")
+  return address(self, "getsockname", "address")
 end
 
 --- Where it is on the other side.
 function Stream:peer()
   want.self(self, metatable, "peer")
-  return address(self, "getpeername")
+  return address(self, "getpeername", "peer")
 end
 
 metatable.__close = function(self)

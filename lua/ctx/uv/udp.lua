@@ -214,11 +214,7 @@ function Udp:address()
   if err then
     return nil, err
   end
-  local found, said = self._handle:getsockname()
-  if not found then
-    return nil, failure.of(nil, said, "address")
-  end
-  return found
+  return host.address(self._handle, "getsockname", "address")
 end
 
 --- Closes it; tasks that wait are woken with an error of code ECLOSED. Calling it again does
