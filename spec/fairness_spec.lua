@@ -7,6 +7,7 @@
 local channel = require "ctx.channel"
 local core = require "ctx.core"
 local ctx = require "ctx"
+local places = require "spec.support.places"
 local reports = require "spec.support.reports"
 local testing = require "ctx.testing"
 local uv = require "luv"
@@ -32,29 +33,6 @@ local function compute()
   while not c:err() do end
   cancel()
 end
-
--- Where a coroutine may run: each calls fn and comes back when that is over.
-local places = {
-  ["a task"] = function(fn)
-    ctx.run(fn)
-  end,
-  ["a task in a loop that the program runs"] = function(fn)
-    local task = ctx.go(fn)
-    while task:status() ~= "done" do uv.run("once") end
-  end,
-  ["a coroutine of the program's"] = function(fn)
-    local co = coroutine.create(fn)
-    assert(coroutine.resume(co))
-    while coroutine.status(co) ~= "dead" do uv.run("once") end
-  end,
-  ["the main thread"] = function(fn)
-    fn()
-  end,
-  ["a task under a hand-moved clock"] = function(fn)
-    local _ <close> = testing.clock()
-    ctx.run(fn)
-  end,
-}
 
 describe("ctx.sleep(c, 0)", function()
   for name, run in pairs(places) do

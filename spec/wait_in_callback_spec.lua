@@ -29,11 +29,6 @@ local function assert_refused(name, message)
   assert.truthy(message:find("^[^\n]-spec/[%w_/]+%.lua:%d+: "), name .. ": " .. message)
 end
 
-local function assert_good(name, ok, ...)
-  assert.is_true(ok, name .. ": " .. tostring((...)))
-  assert.truthy((...), name .. ": " .. tostring((select(2, ...))))
-end
-
 local function test(name)
   loopback.run(function(root)
     local c, cancel <close> = ctx.with_timeout(root, 10000)
@@ -41,7 +36,7 @@ local function test(name)
     local _ <close> = setmetatable({}, { __close = it.close or function() end })
     local ok, message = in_callback(root, it.call, c)
     if it.free then
-      assert_good(name, ok, message)
+      asyncs.assert_good(name, ok, message)
     else
       assert.is_false(ok, name .. " did not raise")
       assert_refused(name, message)
@@ -54,7 +49,7 @@ local function test(name)
     coroutine.yield()
     it.wake()
     local results = assert(task:wait(c))
-    assert_good(name, table.unpack(results, 1, results.n))
+    asyncs.assert_good(name, table.unpack(results, 1, results.n))
   end)
 end
 

@@ -4,8 +4,8 @@
 -- context that has ended: a loop that does not look at the result kept all others from running.
 local asyncs = require "spec.support.asyncs"
 local ctx = require "ctx"
+local places = require "spec.support.places"
 local reports = require "spec.support.reports"
-local uv = require "luv"
 
 local background = ctx.background()
 local LIMIT_MS = 3000
@@ -19,11 +19,6 @@ local function with(name, fn, root)
   cancel()
 end
 
-local function assert_good(name, ok, ...)
-  assert.is_true(ok, name .. ": " .. tostring((...)))
-  assert.truthy((...), name .. ": " .. tostring((select(2, ...))))
-end
-
 --- One call, while a task brings what it waits for.
 local function call_once(name)
   with(name, function(c, it)
@@ -31,25 +26,10 @@ local function call_once(name)
       ctx.sleep(c, 0)
       it.wake()
     end)
-    assert_good(name, pcall(it.call, c))
+    asyncs.assert_good(name, pcall(it.call, c))
     waker:wait(c)
   end)
 end
-
-local places = {
-  ["a task"] = function(fn) ctx.run(fn) end,
-  ["the main thread"] = function(fn) fn() end,
-  ["a coroutine of the program's"] = function(fn)
-    local co = coroutine.create(fn)
-    assert(coroutine.resume(co))
-    while coroutine.status(co) ~= "dead" do uv.run("once") end
-  end,
-  ["the body of a generator"] = function(fn)
-    ctx.run(function()
-      for _ in ctx.wrap(fn) do end
-    end)
-  end,
-}
 
 describe("Every function that waits", function()
   for _, name in ipairs(asyncs.annotated()) do

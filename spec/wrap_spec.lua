@@ -7,30 +7,12 @@ local channel = require "ctx.channel"
 local core = require "ctx.core"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
+local places = require "spec.support.places"
 local reports = require "spec.support.reports"
 local testing = require "ctx.testing"
 local uv = require "luv"
 
 local background = ctx.background()
-
--- Where one may iterate: each calls fn and comes back when that is over.
-local places = {
-  ["a task"] = ctx.run,
-  ["a task under a hand-moved clock"] = testing.run,
-  ["the main thread"] = function(fn) fn() end,
-  ["a coroutine of the program's"] = function(fn)
-    local co = coroutine.create(fn)
-    assert(coroutine.resume(co))
-    while coroutine.status(co) ~= "dead" do uv.run("once") end
-  end,
-  ["a coroutine under ctx.run"] = function(fn)
-    ctx.run(function(root)
-      local over = false
-      coroutine.wrap(function() fn() over = true end)()
-      while not over do ctx.sleep(root, 1) end
-    end)
-  end,
-}
 
 local function each_place(text, fn)
   for name, run in pairs(places) do

@@ -66,7 +66,7 @@ static const char* obstacle(lua_State* L, lctx_state* S) {
   static const char finalizer[] = "in a finalizer (__gc); start a task there with ctx.go";
   lua_State* co = lctx_waiting_coroutine(L, S);
   if (S->closed) return "since the Lua state is closing";
-  if (S->starting != NULL && S->starting->co == co) {
+  if (S->starting != NULL && lctx_waits_for(S->starting->co, L, S)) {
     return "in the start function of ctx.await; wait before or after it";
   }
   bool main = co == S->main;

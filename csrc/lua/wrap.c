@@ -22,6 +22,13 @@ lua_State* lctx_find_iterator(lua_State* L, lctx_state* S) {
   return L;
 }
 
+bool lctx_waits_for(const lua_State* L, const lua_State* co, const lctx_state* S) {
+  for (const lctx_generator* g = S->generator; co != L && is_body(g, co); g = g->outer) {
+    co = g->iterator;
+  }
+  return co == L;
+}
+
 void lctx_generator_waits(lua_State* L, lctx_state* S, lctx_task* t) {
   lctx_generator* g = S->generator;
   if (!is_body(g, L)) return;

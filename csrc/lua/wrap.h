@@ -27,6 +27,8 @@ lua_State* lctx_find_iterator(lua_State* L, lctx_state* S);
 static inline lua_State* lctx_waiting_coroutine(lua_State* L, lctx_state* S) {
   return S->generator == NULL ? L : lctx_find_iterator(L, S);
 }
+/* Whether `L` is `co`, or iterates over it, whatever may yield on the way. */
+bool lctx_waits_for(const lua_State* L, const lua_State* co, const lctx_state* S);
 /* The body of a generator, if L is one, is about to yield for a wait. */
 void lctx_generator_waits(lua_State* L, lctx_state* S, lctx_task* t);
 void lctx_open_wrap(lua_State* L, lctx_state* S);

@@ -56,4 +56,10 @@ for _, part in ipairs { "core", "uv", "files", "http" } do
   end
 end
 
+--- What pcall and such a call returned: neither an error of Lua's nor nil and an error.
+function asyncs.assert_good(name, ok, ...)
+  assert(ok, name .. ": " .. tostring((...)))
+  assert((...), name .. ": " .. tostring((select(2, ...))))
+end
+
 return asyncs

@@ -125,7 +125,10 @@ local function busy_pool(root)
   local done, open = gate(root)
   local p = pool.new(root, { workers = 1 }, function() done:wait() return true end)
   p:submit(root, 1)
-  return p, open, function() open() p:drain(root) end
+  return p, open, function()
+    open()
+    local _ <close> = p
+  end
 end
 
 made["ctx.pool P:submit"] = function(root)
