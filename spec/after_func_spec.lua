@@ -1,4 +1,5 @@
 -- SPDX-License-Identifier: MIT
+local cpu = require "spec.support.cpu"
 local ctx = require "ctx"
 local testing = require "ctx.testing"
 
@@ -353,14 +354,7 @@ describe("after_func and stop", function()
     local c, cancel <close> = ctx.with_cancel(background) -- luacheck: ignore
     local stops = {}
     for i = 1, n do stops[i] = ctx.after_func(c, print) end
-    local least = math.huge
-    collectgarbage("stop")
-    for _ = 1, 5 do
-      local began = os.clock()
-      for _ = 1, 300 do ctx.after_func(c, print)() end
-      least = math.min(least, os.clock() - began)
-    end
-    collectgarbage("restart")
+    local least = cpu(300, function() ctx.after_func(c, print)() end)
     for _, stop in ipairs(stops) do stop() end
     return least
   end

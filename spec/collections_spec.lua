@@ -7,6 +7,7 @@
 -- happens at each new key beside 2^k - 1 others: a value in a channel cost 60 µs beside 4095, 190
 -- beside 16 383, and 1 beside 4096. Cure: no table loses keys one by one while others come.
 local channel = require "ctx.channel"
+local cpu = require "spec.support.cpu"
 local ctx = require "ctx"
 local fifo = require "ctx.fifo"
 local pool = require "ctx.pool"
@@ -118,19 +119,6 @@ describe("what came back", function()
 end)
 
 -- ---- cost -------------------------------------------------------------------------------------
-
---- The CPU time of `times` calls: the least of three attempts, since others run beside.
-local function cpu(times, fn)
-  local least = math.huge
-  for _ = 1, 3 do
-    collectgarbage()
-    collectgarbage()
-    local began = os.clock()
-    for i = 1, times do fn(i) end
-    least = math.min(least, os.clock() - began)
-  end
-  return least
-end
 
 --- Each makes something with n values that stay, and returns a function that lets one come and go.
 local beside = {

@@ -47,6 +47,15 @@ local function troubled(c, first, trouble, options)
   end, options), done
 end
 
+--- A server that answers each request with OK.
+local function obliging(c)
+  return raw_server.start(c, function(peer)
+    while peer:request() do
+      peer:send(OK)
+    end
+  end)
+end
+
 local METHODS = {
   GET = {}, POST = { body = "order" }, PATCH = { body = "order" }, HEAD = {}, DELETE = {},
 }
@@ -319,11 +328,7 @@ end)
 describe("resolve", function()
   it("holds for its own request alone", function()
     run(function(c)
-      local server <close> = raw_server.start(c, function(peer)
-        while peer:request() do
-          peer:send(OK)
-        end
-      end)
+      local server <close> = obliging(c)
       local own <close> = client.new()
       local url = ("http://pinned.invalid:%d/"):format(server.port)
       local pin = ("pinned.invalid:%d:127.0.0.1"):format(server.port)
@@ -370,11 +375,7 @@ end)
 
 it("a child inherits no descriptor of a client", function()
   run(function(c)
-    local server <close> = raw_server.start(c, function(peer)
-      while peer:request() do
-        peer:send(OK)
-      end
-    end)
+    local server <close> = obliging(c)
     local function inherited()
       local got = assert(uv.spawn(c, "sh", { args = { "-c", "echo /proc/self/fd/*" } }))
       return select(2, got.stdout:gsub("/fd/", ""))

@@ -197,47 +197,32 @@ end)
 describe("permits for lookups", function()
   local shared = core.shared("ctx.http.lookups")
 
+  --- Takes all permits, gives their lookups up, lets `meanwhile` happen, and waits for as many.
+  local function give_all_up(c, late_ms, meanwhile)
+    local usual, taken = shared.late_ms, 0
+    shared.late_ms = late_ms
+    while shared.permits:try_acquire() do
+      taken = taken + 1
+    end
+    for _ = 1, taken do
+      lookups.give_up()
+    end
+    meanwhile()
+    for _ = 1, taken do
+      assert(lookups.acquire(c))
+    end
+    assert.is_false(shared.permits:try_acquire())
+    for _ = 1, taken do
+      lookups.release()
+    end
+    shared.late_ms = usual
+  end
+
   it("come back by themselves", function()
-    run(function(c)
-      local usual = shared.late_ms
-      shared.late_ms = 30
-      local taken = 0
-      while shared.permits:try_acquire() do
-        taken = taken + 1
-      end
-      for _ = 1, taken do
-        lookups.give_up()
-      end
-      for _ = 1, taken do
-        assert(lookups.acquire(c))
-      end
-      assert.is_false(shared.permits:try_acquire())
-      for _ = 1, taken do
-        lookups.release()
-      end
-      shared.late_ms = usual
-    end)
+    run(function(c) give_all_up(c, 30, function() end) end)
   end)
 
   it("come back also if a program has closed all handles", function()
-    run(function(c)
-      local usual = shared.late_ms
-      shared.late_ms = 1
-      local taken = 0
-      while shared.permits:try_acquire() do
-        taken = taken + 1
-      end
-      for _ = 1, taken do
-        lookups.give_up()
-      end
-      shared.timer:close()
-      for _ = 1, taken do
-        assert(lookups.acquire(c))
-      end
-      for _ = 1, taken do
-        lookups.release()
-      end
-      shared.late_ms = usual
-    end)
+    run(function(c) give_all_up(c, 1, function() shared.timer:close() end) end)
   end)
 end)

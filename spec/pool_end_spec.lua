@@ -3,23 +3,9 @@
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local pool = require "ctx.pool"
+local sleeper = require("spec.support.pools").sleeper
 local reports = require "spec.support.reports"
 local testing = require "ctx.testing"
-
---- A worker's function that sleeps for as many ms as the item says, and what it did.
-local function sleeper()
-  local now, seen = { count = 0, most = 0 }, {}
-  return function(c, ms)
-    now.count = now.count + 1
-    now.most = math.max(now.most, now.count)
-    local ok, err = ctx.sleep(c, ms)
-    now.count = now.count - 1
-    if ok then
-      seen[#seen + 1] = ms
-    end
-    return ok, err
-  end, seen, now
-end
 
 describe("the scope of a pool", function()
   it("D11: cancels and waits on every path; what was not begun is handed back", function()

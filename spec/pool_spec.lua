@@ -3,23 +3,9 @@ local ctx = require "ctx"
 local errors = require "ctx.errors"
 local out_of_memory = require "spec.support.memory"
 local pool = require "ctx.pool"
+local sleeper = require("spec.support.pools").sleeper
 local testing = require "ctx.testing"
 local misuse = require "spec.support.misuse"
-
---- A worker's function that sleeps for as many ms as the item says, and what it did.
-local function sleeper()
-  local now, seen = { count = 0, most = 0 }, {}
-  return function(c, ms)
-    now.count = now.count + 1
-    now.most = math.max(now.most, now.count)
-    local ok, err = ctx.sleep(c, ms)
-    now.count = now.count - 1
-    if ok then
-      seen[#seen + 1] = ms
-    end
-    return ok, err
-  end, seen, now
-end
 
 describe("a pool", function()
   it("S39: works on no more items at a time than it has workers", function()

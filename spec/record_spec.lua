@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- What a task keeps alive, and for how long: from its first use to its end, and no longer.
 local core = require "ctx.core"
+local cpu = require "spec.support.cpu"
 local ctx = require "ctx"
 local testing = require "ctx.testing"
 
@@ -170,20 +171,11 @@ describe("a wave of tasks that is over", function()
 
   it("costs ctx.counters() nothing afterwards", function()
     testing.run(function()
-      local function cost() -- the least of a few: the allocator has its moods
-        local least = math.huge
-        for _ = 1, 5 do
-          local began = os.clock()
-          for _ = 1, 2000 do ctx.counters() end
-          least = math.min(least, os.clock() - began)
-        end
-        return least
-      end
       wave(100, function(c) c:wait() end)
-      local before = cost()
+      local before = cpu(2000, ctx.counters)
       wave(20000, function(c) c:wait() end)
       collect()
-      assert.is_true(cost() < 3 * before)
+      assert.is_true(cpu(2000, ctx.counters) < 3 * before)
     end)
   end)
 end)
@@ -253,22 +245,13 @@ end)
 -- end that are free again are left out.
 describe("a wave of contexts that is over", function()
   it("costs ctx.counters() nothing afterwards, and lost cancels are found as before", function()
-    local function cost()
-      local least = math.huge
-      for _ = 1, 5 do
-        local began = os.clock()
-        for _ = 1, 500 do ctx.counters() end
-        least = math.min(least, os.clock() - began)
-      end
-      return least
-    end
-    local before = cost()
+    local before = cpu(500, ctx.counters)
     local cancels = {}
     for i = 1, 20000 do cancels[i] = select(2, ctx.with_cancel(background)) end
     for _, cancel in ipairs(cancels) do cancel() end
     collect()
     local lost = ctx.counters().lost
-    assert.is_true(cost() < 5 * before)
+    assert.is_true(cpu(500, ctx.counters) < 5 * before)
     for _ = 1, 100 do ctx.with_cancel(background) end
     collect()
     assert.equal(lost + 100, ctx.counters().lost)

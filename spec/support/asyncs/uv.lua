@@ -12,60 +12,40 @@ local function listening()
   return listener, listener:address().port
 end
 
-made["ctx.uv uv.connect"] = function()
-  local listener, port = listening()
+--- Connections to a listener, or from it: `call(c)` brings one more, and all are closed at the end.
+local function connecting(listener, call, wake)
   local sockets = {}
+  local function keep(socket, err)
+    sockets[#sockets + 1] = socket
+    return socket, err
+  end
   return {
-    call = function(c)
-      local socket, err = uv.connect(c, "127.0.0.1", port)
-      sockets[#sockets + 1] = socket
-      return socket, err
-    end,
-    wake = function() end,
+    call = function(c) return keep(call(c)) end,
+    wake = function() if wake then keep(wake()) end end,
     close = function()
       listener:close()
       for _, socket in ipairs(sockets) do socket:close() end
     end,
   }
+end
+
+made["ctx.uv uv.connect"] = function()
+  local listener, port = listening()
+  return connecting(listener, function(c) return uv.connect(c, "127.0.0.1", port) end)
 end
 
 made["ctx.uv uv.connect_pipe"] = function()
   local path = os.tmpname()
   os.remove(path)
-  local listener, sockets = assert(uv.listen_pipe(path)), {}
-  return {
-    call = function(c)
-      local socket, err = uv.connect_pipe(c, path)
-      sockets[#sockets + 1] = socket
-      return socket, err
-    end,
-    wake = function() end,
-    close = function()
-      listener:close()
-      for _, socket in ipairs(sockets) do socket:close() end
-    end,
-  }
+  return connecting(assert(uv.listen_pipe(path)), function(c) return uv.connect_pipe(c, path) end)
 end
 
 made["ctx.uv Listener:accept"] = function(root)
   local listener, port = listening()
-  local sockets = {}
-  return {
-    call = function(c)
-      local socket, err = listener:accept(c)
-      sockets[#sockets + 1] = socket
-      return socket, err
-    end,
-    wake = function()
-      local peer = assert(uv.connect(root, "127.0.0.1", port))
-      sockets[#sockets + 1] = peer
-    end,
-    handle = listener:handle(),
-    close = function()
-      listener:close()
-      for _, socket in ipairs(sockets) do socket:close() end
-    end,
-  }
+  local accepting = connecting(listener, function(c) return listener:accept(c) end,
+    function() return assert(uv.connect(root, "127.0.0.1", port)) end)
+  accepting.handle = listener:handle()
+  return accepting
 end
 
 --- A pair of streams, of which `call` uses the first.
