@@ -14,6 +14,8 @@
  *   alloc.count()         requests counted since the last fail_after, fail_once or reset
  *   alloc.bytes()         the bytes in use now, of Lua's and of whoever shares its allocator
  *   alloc.reset()         back to normal; returns alloc.count()
+ *   alloc.call(fn, ...)   as pcall, and back to normal when it returns: to call a function, even
+ *                         alloc.reset, may want for memory itself
  *
  * A request is a new block or a growing one: Lua takes for granted that shrinking cannot fail. */
 #include <stdbool.h>
@@ -220,6 +222,25 @@ static int alloc_reset(lua_State* L) {
   return 1;
 }
 
+static int called(lua_State* L, int status, lua_KContext context) {
+  (void)context;
+  lab_t* lab = lab_of(L);
+  lab->collect = 0;
+  restart(lab);
+  if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L);
+  lua_pushboolean(L, false);
+  lua_insert(L, -2);
+  return 2;
+}
+
+static int alloc_call(lua_State* L) {
+  luaL_checkany(L, 1);
+  lua_pushboolean(L, true);
+  lua_insert(L, 1);
+  int status = lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, 0, called);
+  return called(L, status, 0);
+}
+
 /* luv ends the process when a callback runs out of memory, unless the program wants otherwise. */
 static int call_back(lua_State* L, int nargs, int nresults, int flags) {
   return luv_cfpcall(L, nargs, nresults, flags | LUVF_CALLBACK_NOEXIT);
@@ -238,6 +259,7 @@ static int luaopen_alloc(lua_State* L) {
       {"count", alloc_count},
       {"bytes", alloc_bytes},
       {"reset", alloc_reset},
+      {"call", alloc_call},
       {NULL, NULL},
   };
   luaL_newlib(L, functions);

@@ -41,7 +41,7 @@ end
 --- A time in ms that is soon over; at times zero, negative, or with a fraction.
 function Play:ms()
   local ms = self.random(BRIEF_MS)
-  return self:pick { ms, ms, ms, 0, ms / 7, -1 }
+  return self:pick { ms, ms, ms, ms, ms, ms, ms / 7, 0, -1 }
 end
 
 -- -- Objects --------------------------------------------------------------------------------------
@@ -103,12 +103,14 @@ end
 
 -- -- Contexts -------------------------------------------------------------------------------------
 
---- Some context; it may live as long as the round.
+--- Some context; it may live as long as the round. Most of those that are kept have ended before
+--- long, and under one that has, no wait begins: so these are handed out now and then only.
 function Play:context()
   if self:chance(12) then
     return ctx.background()
   end
-  return self:one("ctx.Context") or self.root
+  local c = self:one("ctx.Context")
+  return c and (not c:err() or self:chance(6)) and c or self.root
 end
 
 --- A context that ends by itself within some milliseconds: for waits.
@@ -196,12 +198,9 @@ function Play:call(name, where)
     return false
   end
   self.depth = self.depth + 1
-  local operation, end_shortage = self.operations[name], self.trouble.end_shortage
-  local began_ns = luv.hrtime()
+  local operation, began_ns = self.operations[name], luv.hrtime()
   self.trouble:arm(self)
-  local ok, err = pcall(operation, self)
-  end_shortage() -- at once: even a call may want for memory
-  self.trouble:calm()
+  local ok, err = self.trouble:call(operation, self)
   self.depth = self.depth - 1
   count(self, tally, ok, err)
   if luv.hrtime() - began_ns > SLOW_NS then

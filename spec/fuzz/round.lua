@@ -93,8 +93,8 @@ local function act(play)
   end
   while play.left > 0 do
     -- Also what the play does for itself may want for memory, or be closed by a stranger.
-    pcall(play.step, play)
-    pcall(coroutine.yield)
+    memory:call(play.step, play)
+    memory:call(coroutine.yield)
   end
 end
 
@@ -113,8 +113,8 @@ local function in_tasks(play, operations)
       ctx.go(act, play)
     end
     while play.left > 0 and not c:err() do
-      pcall(play.step, play)
-      pcall(ctx.sleep, c, 1)
+      memory:call(play.step, play)
+      memory:call(ctx.sleep, c, 1)
     end
     play.left = 0
     memory:calm()
@@ -132,10 +132,9 @@ local function on_the_main_thread(play, names, operations, leaves)
   local cancel
   play.root, cancel = ctx.with_timeout(ctx.background(), ROUND_MS)
   while play.left > 0 and not play.root:err() do
-    pcall(play.step, play)
+    memory:call(play.step, play)
   end
   play.left = 0
-  memory:calm()
   if leaves then
     return
   end
@@ -172,8 +171,7 @@ local main_first = play:chance(3)
 if main_first then
   on_the_main_thread(play, catalogue.outside, budget // 4)
 end
-local ok, err = pcall(in_tasks, play, budget)
-memory:calm()
+local ok, err = memory:call(in_tasks, play, budget)
 play:claim(ok, "ctx.run raised: %s", play.text(err))
 -- A run that has not ended leaves tasks that the next part, which has a clock of its own, may not
 -- meet.

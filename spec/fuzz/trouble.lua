@@ -18,7 +18,6 @@ Memory.__index = Memory
 --- allocations) or "shortage" (allocations fail, but none of luv's, which could not bear it).
 function trouble.memory(kind)
   local self = setmetatable({ kind = found and kind or "plenty" }, Memory)
-  self.end_shortage = found and alloc.reset or os.clock
   if self.kind == "shortage" then
     self.shortage = require "spec.support.shortage"
     self.shortage.spare_luv()
@@ -47,6 +46,17 @@ function Memory:calm()
     self.armed = false
     self.shortage.over()
   end
+end
+
+--- Lets shortages end with a call.
+local function calmed(self, ...)
+  self:calm()
+  return ...
+end
+
+--- As pcall; and there is memory when it returns, whoever let it run short meanwhile.
+function Memory:call(fn, ...)
+  return calmed(self, (found and alloc.call or pcall)(fn, ...))
 end
 
 -- -- Operations -----------------------------------------------------------------------------------
