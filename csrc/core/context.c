@@ -29,8 +29,11 @@ void ctx__drop_cause(ctx_t* c) {
 }
 
 void ctx__set_cause(ctx_t* c, ctx_cause_t* cause) {
-  if (c->due.flags & CTX__RELAYS) cause = ctx__relay_cause((ctx_relay_t*)(void*)c, cause);
   if (c->cause == cause) return;
+  if (c->due.flags & CTX__RELAYS) {
+    cause = ctx__relay_cause((ctx_relay_t*)(void*)c, cause);
+    if (c->cause == cause) return;
+  }
   /* Retain first: the old cause may hold the only reference to the new one. */
   bool owns = cause != NULL && !(c->due.flags & CTX__BORROWS);
   if (owns && cause->ops != NULL && cause->ops->retain != NULL) cause->ops->retain(cause);

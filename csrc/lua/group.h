@@ -33,7 +33,7 @@ static inline lctx_state* lctx_stateof_group(const lctx_group* g) {
  * way out. */
 void lctx_group_wake(lctx_group* g);
 static inline void lctx_group_check(lctx_group* g) {
-  if (!lctx_list_empty(&g->waiters)) lctx_group_wake(g);
+  if (g->g.running == 0 && !lctx_list_empty(&g->waiters)) lctx_group_wake(g);
 }
 /* Its context's node: C may have come by it since, and then it has another. */
 static inline ctx_t* lctx_group_node(lctx_group* g) {

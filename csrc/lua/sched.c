@@ -67,8 +67,9 @@ void lctx_inherit_hook(lua_State* L, lctx_state* S, lua_State* co) {
 }
 
 lctx_task* lctx_task_prepare(lua_State* L, lctx_state* S, int nargs) {
+  enum { OURS = 4 }; /* below the arguments */
   lctx_task* t = lctx_task_new(L, S, LCTX_TASK, NULL);
-  if (!lua_checkstack(t->co, nargs + 4)) {
+  if (nargs + OURS > LUA_MINSTACK && !lua_checkstack(t->co, nargs + OURS)) {
     lctx_task_free(t);
     luaL_error(L, "too many arguments for a task");
   }
@@ -96,8 +97,7 @@ static int note_spawn(lua_State* L) {
   return 0;
 }
 
-void lctx_note_spawn(lua_State* L, lctx_task* t) {
-  if (!t->S->debug) return;
+void lctx_note_line(lua_State* L, lctx_task* t) {
   lua_pushcfunction(L, note_spawn);
   lua_pushlightuserdata(L, t);
   /* Without memory a line is not worth a failure. */
@@ -196,7 +196,7 @@ static void resume_task(lua_State* L, lctx_task* t) {
     finish(L, t, 1);
   } else if (t->state == LCTX_RUNNING) {
     /* A plain coroutine.yield(): lets the others have a turn. */
-    lua_pop(t->co, nresults);
+    if (nresults > 0) lua_pop(t->co, nresults);
     t->state = LCTX_READY;
     lctx_list_append(&S->run, &t->link);
   }
