@@ -10,9 +10,10 @@ local client = require "ctx.http.client"
 local ctx = require "ctx"
 local descriptors = require "spec.support.descriptors"
 local folder = require "spec.support.folder"
-local luv = require "luv"
+local loopback = require "spec.support.loopback"
 local misuse = require "spec.support.misuse"
 local raw_server = require "spec.support.raw_server"
+local sockets = require "spec.support.sockets"
 local uv = require "ctx.uv"
 
 local run = raw_server.run
@@ -104,12 +105,12 @@ describe("a kept connection", function()
   -- The loop has had no turn, so nobody has told the client: it has to look.
   it("is looked at before each request, also when the loop has not been since", function()
     run(function(c)
-      local server <close> = troubled(c, OK, function(peer)
-        peer.stream:handle():try_write(EVIL)
-      end)
+      local stream
+      local server <close> = troubled(c, OK, function(peer) stream = peer.stream end)
       local own <close> = client.new()
       assert(own:get(c, server:url()))
-      luv.sleep(20) -- what was sent arrives, and nothing else happens
+      stream:handle():try_write(EVIL)
+      sockets.await_unread(stream:peer().port, #EVIL) -- and nothing else happens
       assert.equal("good", assert(own:post(c, server:url(), "order")).body)
     end)
   end)
@@ -128,7 +129,7 @@ describe("a kept connection", function()
       local own <close> = client.new()
       for method, more in pairs(METHODS) do
         assert(own:request(c, { url = server:url(), method = method, body = more.body }))
-        ctx.sleep(c, 20)
+        loopback.turns(c)
       end
       assert.equal(1, server.connections)
     end)
@@ -164,7 +165,7 @@ describe("a kept connection", function()
       local response <close> = assert(own:get(c, server:url(),
         { stream = true, high_water = 1000 }))
       sent:wait()
-      ctx.sleep(c, 20)
+      loopback.turns(c)
       assert.equal(400000, #assert(raw_server.rest_of(c, response)))
     end)
   end)
@@ -229,7 +230,7 @@ describe("a request", function()
       local own <close> = client.new()
       assert(own:get(c, server:url()))
       assert.equal(200, assert(own:get(c, server:url())).status)
-      ctx.sleep(c, 20)
+      loopback.turns(c)
       assert.equal(2, server.connections)
     end)
   end)

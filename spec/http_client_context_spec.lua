@@ -3,26 +3,13 @@
 local client = require "ctx.http.client"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
+local loopback = require "spec.support.loopback"
 local luv = require "luv"
 local raw_server = require "spec.support.raw_server"
 local transfer = require "ctx.http.client.transfer"
 local uv = require "ctx.uv"
 
-local gate, run = raw_server.gate, raw_server.run
-
---- Lets luv's loop turn so many times.
-local function loop_turns(root, n)
-  local idle, check = luv.new_idle(), luv.new_check()
-  idle:start(function() end) -- no turn waits for anything
-  ctx.await(root, function(resolve)
-    check:start(function()
-      n = n - 1
-      if n == 0 then resolve(true) end
-    end)
-  end)
-  idle:close()
-  check:close()
-end
+local gate, run, turns = raw_server.gate, raw_server.run, loopback.turns
 
 --- Makes a request in a task, cancels its context for "enough" once `reached` is done, and checks
 --- the error. Returns it.
@@ -30,7 +17,7 @@ local function cancelled_once(root, reached, phase, make)
   local c, cancel <close> = ctx.with_cancel(root)
   local task = ctx.go(make, c)
   reached:wait()
-  loop_turns(root, 20) -- the client has to hear of it, too
+  turns(root) -- the client has to hear of it, too
   assert.equal("waiting", task:status())
   cancel("enough")
   assert.equal("waiting", task:status())
@@ -56,7 +43,7 @@ describe("the end of the context", function()
         assert.is_true(errors.is(err, ctx.canceled))
         assert.is_true(errors.is(err, "never mind"))
       end
-      loop_turns(root, 20)
+      turns(root)
       assert.equal(0, server.connections)
     end)
   end)
@@ -74,7 +61,7 @@ describe("the end of the context", function()
         fillers[#fillers + 1] = filler
         open = false
         filler:connect(address.ip, address.port, function(err) open = not err end)
-        loop_turns(root, 20)
+        turns(root)
       until not open
       local now, open_now = gate()
       open_now()
@@ -174,16 +161,18 @@ describe("the end of the context", function()
   end)
 
   it("is a deadline as well, over all that there is (B12)", function()
-    run(function(root)
+    loopback.run_with_clock(function(root, clock)
       local server <close> = raw_server.start(root, function(peer)
         peer:request()
         peer:send("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
-        repeat
-          ctx.sleep(root, 1)
-        until not peer:send("drip") -- always some progress
+        for _ = 1, 12 do -- always some progress
+          turns(root)
+          clock:advance(5)
+          peer:send("drip")
+        end
       end)
       local c, cancel <close> = ctx.with_timeout(root, 60, errors.new("budget of the page"))
-      local got, err = client.get(c, server:url(), { idle = 5000 })
+      local got, err = client.get(c, server:url(), { idle = 10 })
       assert.is_nil(got)
       assert.is_true(errors.is(err, ctx.deadline_exceeded))
       assert.is_true(err:timeout())
@@ -218,13 +207,14 @@ describe("a connection", function()
   it("of others goes on when one is cancelled", function()
     run(function(root)
       local reached, reach = gate()
+      local over, open = gate()
       local server <close> = raw_server.start(root, function(peer)
         local request = peer:request()
         if request.line:find("/slow") then
           reach()
           peer:gone()
         else
-          ctx.sleep(root, 5)
+          over:wait()
           peer:answer("fine")
         end
       end)
@@ -232,6 +222,7 @@ describe("a connection", function()
       cancelled_once(root, reached, "awaiting headers", function(c)
         return client.get(c, server:url("/slow"))
       end)
+      open()
       assert.equal("fine", other:wait(root).body)
     end)
   end)

@@ -3,6 +3,7 @@
 local client = require "ctx.http.client"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
+local loopback = require "spec.support.loopback"
 local propagate = require "ctx.propagate"
 local raw_server = require "spec.support.raw_server"
 local uv = require "ctx.uv"
@@ -54,7 +55,7 @@ describe("a redirection", function()
       local c, cancel <close> = ctx.with_cancel(root)
       local task = ctx.go(client.get, c, server:url("/here"))
       while server.connections == 0 do assert(ctx.sleep(root, 0)) end
-      assert(ctx.sleep(root, 20))
+      loopback.turns(root)
       cancel("enough")
       local got, err = task:wait(root)
       assert.is_nil(got)
@@ -64,7 +65,7 @@ describe("a redirection", function()
       local own = client.new()
       task = ctx.go(own.get, own, root, server:url("/here"))
       while server.connections == 1 do assert(ctx.sleep(root, 0)) end
-      assert(ctx.sleep(root, 20))
+      loopback.turns(root)
       own:close()
       got, err = task:wait(root)
       assert.is_nil(got)

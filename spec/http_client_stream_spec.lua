@@ -3,6 +3,7 @@
 local client = require "ctx.http.client"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
+local loopback = require "spec.support.loopback"
 local misuse = require "spec.support.misuse"
 local raw_server = require "spec.support.raw_server"
 local uv = require "ctx.uv"
@@ -63,7 +64,7 @@ describe("a response that is read piece by piece", function()
       local before
       repeat -- until it stands still
         before = sent
-        for _ = 1, 10 do assert(ctx.sleep(root, 2)) end
+        loopback.turns(root)
       until sent == before
       assert.is_true(sent < size // 2, sent)
       local all = 0
@@ -137,10 +138,12 @@ describe("a response that is read piece by piece", function()
   end)
 
   it("ends when nothing moves for the idle time (B11)", function()
-    run(function(root)
+    loopback.run_with_clock(function(root, clock)
       local server <close> = raw_server.start(root, function(peer)
         peer:request()
         peer:send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n12")
+        loopback.turns(root)
+        clock:advance(30)
         peer:gone()
       end)
       local got <close> = assert(client.get(root, server:url(), { stream = true, idle = 30 }))

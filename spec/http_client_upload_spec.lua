@@ -3,6 +3,7 @@
 local client = require "ctx.http.client"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
+local loopback = require "spec.support.loopback"
 local raw_server = require "spec.support.raw_server"
 local uv = require "ctx.uv"
 
@@ -80,7 +81,7 @@ describe("a body that comes from a function", function()
       local before
       repeat
         before = given
-        for _ = 1, 10 do assert(ctx.sleep(root, 2)) end
+        loopback.turns(root)
       until given == before and given > 0
       assert.equal("waiting", task:status())
       cancel("enough")

@@ -5,7 +5,7 @@ local errors = require "ctx.errors"
 local loopback = require "spec.support.loopback"
 local uv = require "ctx.uv"
 
-local pair, run = loopback.pair, loopback.run
+local pair, run, run_with_clock = loopback.pair, loopback.run, loopback.run_with_clock
 
 -- More than the kernel keeps for both ends of a connection.
 local MUCH = ("0123456789abcdef"):rep(1024 * 1024)
@@ -17,11 +17,15 @@ describe("an idle time, together with a deadline (B11),", function()
   end
 
   it("ends a read to which nothing comes, and the stream is as it was", function()
-    run(function(root)
+    run_with_clock(function(root, clock)
       local client <close>, server = pair(root, { idle = 20 })
       local _ <close> = server
       local c, cancel <close> = ctx.with_timeout(root, 60000)
-      is_idle(select(2, server:read(c)))
+      local reading = ctx.go(server.read, server, c)
+      clock:advance(19)
+      assert.equal("waiting", reading:status())
+      clock:advance(1)
+      is_idle(select(2, reading:wait(root)))
       assert.is_nil(c:err())
       assert(client:write(c, "late"))
       assert.equal("late", server:read(c))
@@ -29,13 +33,14 @@ describe("an idle time, together with a deadline (B11),", function()
   end)
 
   it("does not count what is slow, but moves", function()
-    run(function(root)
+    run_with_clock(function(root, clock)
       local client <close>, server = pair(root)
       local _ <close> = server
       server:set_idle(60)
       local task = ctx.go(server.read_exactly, server, root, 8)
       for _ = 1, 8 do
-        ctx.sleep(root, 15)
+        loopback.turns(root)
+        clock:advance(50)
         assert(client:write(root, "x"))
       end
       assert.equal("xxxxxxxx", task:wait(root))

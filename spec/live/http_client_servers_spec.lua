@@ -262,18 +262,16 @@ describe("a program", function()
     run(function(root)
       local said, code = output_with_resolver(root, [[
         local ctx, client, errors = require "ctx", require "ctx.http.client", require "ctx.errors"
-        local began = ctx.now()
         ctx.run(function(root)
-          local c, cancel <close> = ctx.with_timeout(root, 50)
+          local c, cancel <close> = ctx.with_timeout(root, 500)
           local got, err = client.get(c, "http://name.hang/x?y")
           print(got, err, err.phase)
         end)
         collectgarbage()
-        print(ctx.now() - began < 5000)
       ]])
-      assert.equal(0, code, said)
+      assert.equal(0, code, said) -- though the resolver never answers
       assert.equal("asked\nnil\tGET http://name.hang/x: resolving: context deadline exceeded\t"
-        .. "resolving\ntrue\n", said)
+        .. "resolving\n", said)
     end)
   end)
 
@@ -297,11 +295,11 @@ describe("a program", function()
         end
         ctx.run(function(root)
           get_all(root, 100, 10000, "http://n%%d.here:" .. port .. "/")
-          get_all(root, 100, 100, "http://n%%d.hang/")
+          get_all(root, 100, 1000, "http://n%%d.hang/")
           get_all(root, 1, 10000, "http://n1.here:" .. port .. "/")      -- known already
           get_all(root, 1, 10000, "http://127.0.0.1:" .. port .. "/")
-          get_all(root, 1, 50, "http://other.hang/")
-          get_all(root, 1, 10000, "http://other.hang/", { connect = 50 })
+          get_all(root, 1, 500, "http://other.hang/")
+          get_all(root, 1, 10000, "http://other.hang/", { connect = 500 })
         end)
       ]]):format(node.ports.http))
       assert.equal(0, code, said)
@@ -320,7 +318,7 @@ describe("a program", function()
     run(function(root)
       local said, code, signal = output_with_resolver(root, [[
         local ctx, client = require "ctx", require "ctx.http.client"
-        local c, cancel <close> = ctx.with_timeout(ctx.background(), 50)
+        local c, cancel <close> = ctx.with_timeout(ctx.background(), 500)
         print(client.get(c, "http://name.late/"))
       ]])
       assert.equal("asked\nnil\tGET http://name.late/: resolving: context deadline exceeded\n",

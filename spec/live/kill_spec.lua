@@ -12,7 +12,7 @@ local stage = require "stage"
 local testing = require "ctx.testing"
 local uv = require "ctx.uv"
 
-local PATIENCE_MS = 20000
+local PATIENCE_MS = 60000
 local FEW_DESCRIPTORS = { "sh", "-c", 'ulimit -n 64; exec "$@"', "sh" }
 
 --- Four services and the product service, ended with the scope of the run.
@@ -63,14 +63,14 @@ describe("the storefront's product service", function()
       local task = ctx.go(page, c, "1")
       wait()
       shop.info.process:kill("sigkill")
-      local began = ctx.now()
       local status, text = task:wait()
       assert.same({ 502, "product info has failed\n" }, { status, text })
-      assert.is_true(ctx.now() - began < 1500) -- well before the budget's end
       status = page(c, "2")
       assert.equal(502, status)
-      local record = stage.await(c, shop.product, function(it) return it.path == "/products/2" end)
-      assert.matches("product info: .*ECONN%u+", record.error) -- refused, or reset meanwhile
+      for path, why in pairs { ["/products/1"] = "E[OC]", ["/products/2"] = "ECONN" } do
+        local record = stage.await(c, shop.product, function(it) return it.path == path end)
+        assert.matches("product info: .*: " .. why, record.error) -- not the budget's end
+      end
     end)
   end)
 

@@ -82,18 +82,16 @@ end)
 
 describe("a server that is told to stop by SIGINT, twice,", function()
   it("C70: is killed at once by the second", function()
-    with_server({ "--work", "5000" }, function(c, p, port)
+    with_server({ "--work", "600000" }, function(c, p, port)
       local request = ctx.go(ask, c, port, "slow")
       p:expect(c, "asked: slow\n")
       p:kill "sigint"
       p:expect(c, "accepts no more\n")
       assert.is_nil(p.code) -- it drains
-      local before = ctx.now()
       p:kill "sigint"
       local _, killed_by = p:wait(c)
       assert.equal(SIGINT, killed_by)
-      assert.is_true(ctx.now() - before < 2000)
-      request:wait(c)
+      assert.is_nil((request:wait(c)))
     end)
   end)
 end)

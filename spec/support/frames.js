@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A server that speaks just enough HTTP/2, frame by frame, to get into trouble:
-// node frames.js FOLDER-WITH-CERTIFICATES/ TROUBLE. Prints "port NUMBER", then "stream" for each request.
+// node frames.js FOLDER-WITH-CERTIFICATES/ TROUBLE. Prints "port NUMBER", then "stream" or "plain" for each
+// request, and "idle" when the trouble of that name has been sent.
 // The first connection answers its first request, and then the trouble comes; others always answer.
 const fs = require('fs')
 const tls = require('tls')
@@ -54,7 +55,8 @@ function speak(socket) {
     requests++
     if (first && requests === (trouble === 'refused first' ? 1 : 2)) return troubles[trouble](socket, id)
     socket.write(answer(id))
-    if (first && trouble === 'idle') socket.end(frame(GOAWAY, 0, 0, numbers(id, 0)))
+    if (!first || trouble !== 'idle') return
+    socket.end(frame(GOAWAY, 0, 0, numbers(id, 0)), () => console.log('idle'))
   }
   socket.on('error', () => {})
   socket.on('data', (chunk) => {

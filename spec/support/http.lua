@@ -8,8 +8,6 @@ local luv = require "luv"
 local testing = require "ctx.testing"
 local uv = require "ctx.uv"
 
-local PATIENCE_MS = 20000 -- of real time, whatever the clock: a spec that waits for ever fails
-
 local bed = {}
 
 -- -- Clients --------------------------------------------------------------------------------------
@@ -170,20 +168,6 @@ function Bed:wait_empty()
   end)
 end
 
---- A context of real time.
-local function patient(root)
-  local c, cancel = ctx.with_cancel(root)
-  local timer = luv.new_timer()
-  timer:start(loopback.patience_ms or PATIENCE_MS, 0, function()
-    cancel("the spec waits for ever")
-  end)
-  timer:unref()
-  return c, setmetatable({}, { __close = function()
-    timer:close()
-    cancel()
-  end })
-end
-
 --- Runs fn(bed) with a server of these options, which listens on 127.0.0.1 and serves; then closes
 --- it, and checks that nothing is left. `fake` is a hand-moved clock.
 ---@param options table
@@ -191,7 +175,7 @@ end
 ---@param fake? boolean
 function bed.run(options, fn, fake)
   return testing.run(function(root, clock)
-    local c, _ <close> = patient(root)
+    local c, _ <close> = loopback.patient(root)
     local self = setmetatable({ root = root, c = c, clock = clock, records = {}, errors = {} }, Bed)
     local given = {
       access_log = function(record) table.insert(self.records, record) end,

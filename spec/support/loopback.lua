@@ -1,8 +1,11 @@
 -- SPDX-License-Identifier: MIT
 --- Both ends of a connection over 127.0.0.1, and what else the specs of ctx.uv share.
 local ctx = require "ctx"
+local luv = require "luv"
 local testing = require "ctx.testing"
 local uv = require "ctx.uv"
+
+local PATIENCE_MS = 60000
 
 local loopback = {}
 
@@ -16,6 +19,42 @@ function loopback.run(fn)
     local c, cancel <close> = ctx.with_timeout(root, loopback.patience_ms)
     return fn(c)
   end, { real = true, name = "the spec" })
+end
+
+--- A context of real time, whatever the clock: a spec that waits for ever fails. Close the second.
+---@param root ctx.Context
+---@return ctx.Context c
+---@return table scope
+function loopback.patient(root)
+  local c, cancel = ctx.with_cancel(root)
+  local timer = luv.new_timer()
+  timer:start(loopback.patience_ms or PATIENCE_MS, 0, function()
+    cancel("the spec waits for ever")
+  end)
+  timer:unref()
+  return c, setmetatable({}, { __close = function()
+    timer:close()
+    cancel()
+  end })
+end
+
+--- Runs fn(c, clock) with a hand-moved clock, and checks that nothing is left.
+---@param fn fun(c: ctx.Context, clock: ctx.testing.Clock)
+function loopback.run_with_clock(fn)
+  return testing.run(function(root, clock)
+    local c, _ <close> = loopback.patient(root)
+    fn(c, clock)
+  end, { name = "the spec" })
+end
+
+--- Lets the loop turn so often that what this process has sent to itself has come, and what that
+--- brings about has, too.
+---@async
+---@param c ctx.Context
+function loopback.turns(c)
+  for _ = 1, 20 do
+    assert(ctx.sleep(c, 0))
+  end
 end
 
 --- Two ends of one connection. `options` are those of both streams.
