@@ -156,9 +156,105 @@ describe("headers of a request", function()
         "options.headers")
     end)
   end)
+
+  -- libcurl sent the first of two Hosts, and both of two others.
+  it("name once what a request has once", function()
+    run(function(c)
+      for _, name in ipairs { "Host", "content-type", "Authorization", "Expect", "Range" } do
+        misuse.raises(function()
+          client.get(c, "http://h/", { headers = { [name] = { "a", "b" } } })
+        end, name:lower(), "one value")
+        misuse.raises(function()
+          client.new { headers = { [name] = { "a", "b" } } }
+        end, "one value")
+      end
+      local server <close>, seen = recording(c)
+      assert(client.get(c, server:url(), { headers = { Host = { "a" }, ["X-A"] = { "b", "c" } } }))
+      assert.equal("a", seen[1].host)
+      assert.truthy(seen[1].text:find("x-a: b\nx-a: c", 1, true))
+    end)
+  end)
+
+  -- libcurl leaves out a field with blanks alone.
+  it("go out without the blanks around a value, and also when that is nothing", function()
+    run(function(c)
+      local server <close>, seen = recording(c)
+      assert(client.get(c, server:url(), { headers = { A = "", B = " ", C = "\t", D = " d e\t",
+        E = false, F = { " f " } } }))
+      assert.truthy(seen[1].text:find("a:\nb:\nc:\nd: d e\nf: f", 1, true), seen[1].text)
+    end)
+  end)
+end)
+
+describe("a body from a function", function()
+  it("needs a length where HTTP knows no chunks", function()
+    run(function(c)
+      misuse.raises(function()
+        client.post(c, "http://h/", function() end, { http_version = "1.0" })
+      end, "options.length", "HTTP/1.0")
+      local own <close> = client.new { http_version = "1.0" }
+      misuse.raises(function() own:post(c, "http://h/", function() end) end, "options.length")
+      local server <close>, seen = recording(c)
+      assert(own:post(c, server:url(), function() end, { length = 0 }))
+      assert.truthy(seen[1].line:find("HTTP/1.0", 1, true))
+    end)
+  end)
+
+  it("cannot go to a server that has turned out not to know chunks: ENOTSUP", function()
+    run(function(c)
+      local server <close> = recording(c, function()
+        return "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok"
+      end)
+      local own <close> = client.new()
+      assert(own:get(c, server:url()))
+      local got, err = own:post(c, server:url(), function() end)
+      assert.is_nil(got)
+      assert.equal("ENOTSUP", err.code)
+    end)
+  end)
+end)
+
+describe("the options that name where to connect", function()
+  -- The message named a proxy's syntax, and the code a server that refuses or has no name.
+  it("are checked at the caller's line", function()
+    run(function(c)
+      for _, proxy in ipairs { "::::", "foo://h:1", "http://", "http://a b", "h:99999", "x\ny" } do
+        misuse.raises(function() client.get(c, "http://h/", { proxy = proxy }) end,
+          "options.proxy", "socks5h")
+      end
+      for _, proxy in ipairs { "127.0.0.1:1", "http://u:p@127.0.0.1:1", "HTTP://[::1]:1",
+        "socks5h://127.0.0.1:1", "socks4a://127.0.0.1:1" } do
+        local got, err = client.get(c, "http://127.0.0.1:1/", { proxy = proxy })
+        assert.is_nil(got)
+        assert.equal("ECONNREFUSED", err.code, proxy)
+      end
+    end)
+  end)
+
+  it("have a code for a path that is too long", function()
+    run(function(c)
+      local got, err = client.get(c, "http://h/", { unix = "/tmp/" .. ("a"):rep(200) })
+      assert.is_nil(got)
+      assert.equal("ENAMETOOLONG", err.code)
+    end)
+  end)
 end)
 
 describe("a URL", function()
+  it("goes out with what no URL holds as %XX, and else as it is", function()
+    run(function(c)
+      local server <close>, seen = recording(c)
+      for text, path in pairs {
+        ["/gr\xc3\xbc?q=\xff"] = "/gr%C3%BC?q=%FF", ['/"<>\\^`{|}?a="|'] =
+          "/%22%3C%3E%5C%5E%60%7B%7C%7D?a=%22%7C", ["/%zz%4?%"] = "/%zz%4?%",
+        ["/a;b=c,d/@:!$&'()*+~?e=[f]/?g"] = "/a;b=c,d/@:!$&'()*+~?e=[f]/?g",
+      } do
+        assert.equal(server:url(path), assert(client.get(c, server:url(text))).url)
+        assert.equal(path, seen[#seen].path)
+      end
+    end)
+  end)
+
   -- libcurl takes the first segment of the path for a host.
   it("has a host, or is an error", function()
     run(function(c)

@@ -92,6 +92,32 @@ describe("a redirection", function()
     end)
   end)
 
+  -- libcurl resolves it against the base's folder.
+  it("to a part of the same document leads to the same URL", function()
+    run(function(root)
+      local seen = {}
+      local server <close> = redirecting(root, "#part", seen)
+      local got, err = client.get(root, server:url("/302/a?b"), { follow = 2 })
+      assert.is_nil(got)
+      assert.is_true(errors.is(err, uv.ELOOP))
+      assert.same({ "GET /302/a?b HTTP/1.1", "GET /302/a?b HTTP/1.1", "GET /302/a?b HTTP/1.1" },
+        { seen[1].line, seen[2].line, seen[3].line })
+    end)
+  end)
+
+  it("to two places is an error, and to one that is named twice is not", function()
+    run(function(root)
+      local server <close> = redirecting(root, "/a\r\nlocation: /b")
+      local got, err = client.get(root, server:url("/302"))
+      assert.is_nil(got)
+      assert.equal("EPROTO", err.code)
+      assert.equal("redirection", err.phase)
+      assert.equal(302, assert(client.get(root, server:url("/302"), { follow = 0 })).status)
+      local same <close> = redirecting(root, "/a\r\nlocation: /a")
+      assert.equal("GET /a -", assert(client.get(root, same:url("/302"))).body)
+    end)
+  end)
+
   it("keeps the method and the body, or makes it a GET, by its status", function()
     run(function(root)
       local seen = {}

@@ -167,6 +167,63 @@ describe("a report of a defect", function()
   end)
 end)
 
+-- Cause: nothing behind a wait runs in a coroutine that a stranger closes, so its client waited for
+-- ever, and so did a shutdown. Cure: a <close> variable of the exchange ends the connection.
+describe("an exchange whose coroutine is closed by a stranger", function()
+  --- Closes the coroutine of the task that called, once that waits.
+  local function close_me(c)
+    local co = coroutine.running()
+    ctx.go(function() coroutine.close(co) end)
+    ctx.sleep(c, math.huge)
+  end
+
+  local function check(options, target)
+    local list = reports(function()
+      options.max_requests = 1
+      bed.run(options, function(b)
+        for _ = 1, 2 do
+          local client <close> = b:connect()
+          client:send("GET " .. target .. " HTTP/1.1\r\nHost: h\r\n\r\nGET /next HTTP/1.1\r\n"
+            .. "Host: h\r\n\r\n")
+          assert.equal("", (client:rest()))
+          b:wait_empty()
+          assert.equal(0, b.server:stats().requests)
+        end
+        assert(b.server:shutdown(b.c))
+      end)
+    end)
+    assert.equal(2, #list)
+    assert.truthy(list[1].message:find("closed", 1, true), list[1].message)
+  end
+
+  it("ends its connection", function()
+    check({ handler = function(req) close_me(req.ctx) end }, "/")
+  end)
+
+  it("ends its connection in the midst of failure, too", function()
+    check({ handler = function() error("oops", 0) end, on_error = function() end,
+      failure = function(_, res) close_me(res.ctx) end }, "/")
+    check({ handler = function() end, failure = function(_, res) close_me(res.ctx) end },
+      "http:///")
+  end)
+
+  it("leaves a connection that was hijacked to its owner", function()
+    local seen
+    reports(function()
+      bed.with(function(req)
+        seen = req:hijack()
+        close_me(req.ctx)
+      end, function(client, b)
+        client:send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        b:wait_until(function() return seen and b.server:stats().requests == 0 end)
+        assert(seen:write(b.c, "mine\n"))
+        assert.equal("mine", client.stream:read_line(b.c))
+        seen:close()
+      end)
+    end)
+  end)
+end)
+
 describe("what the program's callbacks raise", function()
   it("replaces neither the handler's error nor the answer", function()
     local list = reports(function()

@@ -50,8 +50,8 @@ describe("a method called with a dot", function()
     end
   end)
 
-  it("of a request or a response", function()
-    bed.with(function(req, res)
+  it("of a request or a response, or of the buffer of http.timeout", function()
+    local function handler(req, res)
       for _, name in ipairs { "body", "read", "json", "values", "with_context", "peer", "remote",
         "draining",
         "hijack" } do
@@ -61,11 +61,15 @@ describe("a method called with a dot", function()
         raises(function() res[name]() end, name)
         raises(function() res[name](req.ctx, "x") end, name)
       end
+      raises(function() res:inform(req.ctx, 200) end, "inform", "a status from 100 to 199")
       return res:finish(req.ctx, "fine")
-    end, function(client, b)
-      assert.equal("fine", client:get().body)
-      assert.same({}, b.errors)
-    end)
+    end
+    for _, outer in ipairs { handler, http.timeout(60000)(handler) } do
+      bed.with(outer, function(client, b)
+        assert.equal("fine", client:get().body)
+        assert.same({}, b.errors)
+      end)
+    end
   end)
 end)
 

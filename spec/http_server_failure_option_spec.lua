@@ -191,6 +191,23 @@ describe("the server's failure", function()
     end, { handler = http.chain(router():handler(), http.timeout(60000)) })
   end)
 
+  -- What had finished without a body was taken for no answer, and its headers were lost.
+  for name, wrap in pairs { ["by itself"] = function(handler) return handler end,
+    ["in the buffer of http.timeout"] = http.timeout(60000) } do
+    it("may have headers alone, " .. name, function()
+      with(function(client, b)
+        local answer = client:get("/none")
+        assert.same({ 404, "", "yes" }, { answer.status, answer.body, answer.headers["x-told"] })
+        assert.equal(405, client:ask("DELETE /a HTTP/1.1", "Host: h").status)
+        assert.equal("a", client:get("/a").body)
+        assert.equal(0, #b.errors)
+      end, { handler = wrap(router():handler()), failure = function(_, res)
+        res.headers["X-Told"] = "yes"
+        return res:finish(res.ctx)
+      end })
+    end)
+  end
+
   it("has nothing to say when the head is out", function()
     with(function(client, _, seen)
       client:send("GET /half HTTP/1.1\r\nHost: h\r\n\r\n")

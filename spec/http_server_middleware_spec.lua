@@ -261,6 +261,14 @@ describe("lines of the access log", function()
     assert.is_nil(http.json(of):find("%c"))
   end)
 
+  it("are UTF-8 in either shape, whatever the path is", function()
+    for _, line in ipairs { http.logfmt { path = "/\xff" }, http.logfmt { path = "/ \xff" },
+      http.json { path = "/\xff" } } do
+      assert.truthy(utf8.len(line), line)
+    end
+    assert.equal("path=/é\u{fffd}", http.logfmt { path = "/é\xff" })
+  end)
+
   it("are JSON for bytes that are no UTF-8, too", function()
     local decoded = cjson.decode(http.json { path = "/caf\xe9\xff", method = "GET" })
     assert.equal("GET", decoded.method)

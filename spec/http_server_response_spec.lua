@@ -157,6 +157,7 @@ describe("what must not be sent", function()
     { "a length that is none", { ["Content-Length"] = "+5" }, "header Content-Length: " },
     { "a wrong length", { ["Content-Length"] = 6 }, "header Content-Length: " },
     { "two lengths", { ["Content-Length"] = 5, ["content-length"] = 6 }, "ontent-" },
+    { "two lengths in a list", { ["Content-Length"] = { 5, 6 } }, "header Content-Length: " },
   }
   for _, case in ipairs(cases) do
     it(case[1] .. " raises where it is sent, and nothing is", function()

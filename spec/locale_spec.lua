@@ -2,13 +2,18 @@
 -- Cause: numbers were written by string.format, tostring or a JSON library, all of which ask the
 -- locale for the decimal point; a host program that had set one got "ms":1,500 in its logs, and a
 -- collector refused its spans. Cure: numbers with a fraction become text in ctx.text alone.
+local bed = require "spec.support.http"
 local collector = require "spec.support.collector"
 local ctx = require "ctx"
+local fields = require "ctx.fields"
+local http = require "ctx.http"
 local json = require "ctx.http.json"
 local locale = require "spec.support.locale"
 local otlp = require "ctx.propagate.otlp"
+local processes = require "ctx.uv"
 local propagate = require "ctx.propagate"
 local record = require "ctx.http.record"
+local signal = require "ctx.signal"
 local text = require "ctx.text"
 local testing = require "ctx.testing"
 local url = require "ctx.http.url"
@@ -106,8 +111,64 @@ for name, point in pairs { ["a comma"] = ",", ["a sign of two bytes"] = "\u{066B
   end)
 end
 
--- A new format of a fraction anywhere else would be one that follows the locale.
-it("no module writes a fraction by itself", function()
+-- Cause: string.lower, string.upper and the order of strings ask the locale. In a Turkish one
+-- "SIGINT" was no signal, "Expect: 100-CONTINUE" was 417, and a header with an "I" was not found.
+describe("under a locale with other letters,", function()
+  it("names are folded and sorted as in ASCII", function()
+    locale.with_letters(function()
+      assert.equal("title i", text.lower("TITLE I"))
+      assert.equal("TITLE I", text.upper("title i"))
+      local list = { "b", "a", "aa", "", "B" }
+      text.sort(list)
+      assert.same({ "", "B", "a", "aa", "b" }, list)
+    end)
+  end)
+
+  it("signals have their names", function()
+    locale.with_letters(function()
+      assert.equal("sigint", signal.known("SIGINT"))
+      assert.equal("sigint", signal.known("sigint"))
+      local sleeper <close> = assert(processes.start(root, "sleep", { args = { "300" } }))
+      assert(sleeper:kill("SIGINT"))
+      assert.equal(2, sleeper:wait(root).signal)
+    end)
+  end)
+
+  it("headers have theirs", function()
+    locale.with_letters(function()
+      local limit = propagate.deadline { header = "X-TIME-LIMIT", unit = "ms" }
+      local c, cancel <close> = ctx.with_timeout(root, 60000)
+      local headers = propagate.inject(c, {}, limit)
+      assert.truthy(headers["x-time-limit"])
+      assert.same({ ["X-TIME-LIMIT"] = "5" }, propagate.inject(c, { ["X-TIME-LIMIT"] = "5" },
+        limit))
+      assert.truthy((select(2, propagate.extract(root, headers, limit))))
+      assert.equal("x", fields.of({ TITLE = "x" }).title)
+    end)
+  end)
+
+  it("a server knows methods and expectations, and a client sorts names by their bytes", function()
+    locale.with_letters(function()
+      assert.equal("B=1&a=2&b=3", select(2, url.query_of { b = 3, a = 2, B = 1 }))
+      bed.with(function(req, res) return res:finish(req.ctx, req:body()) end, function(client)
+        local answer = client:ask("POST / HTTP/1.1", "HOST: h", "EXPECT: 100-CONTINUE",
+          "CONTENT-LENGTH: 0")
+        assert.equal(200, answer.status)
+      end)
+      local router = http.router()
+      router:options("/", function() end)
+      router:handle("GET", "/", function() end)
+      bed.run({ handler = router:handler() }, function(b)
+        local client <close> = b:connect()
+        assert.equal("GET, HEAD, OPTIONS", client:ask("POST / HTTP/1.1", "Host: h",
+          "Content-Length: 0").headers.allow)
+      end)
+    end)
+  end)
+end)
+
+--- Runs check(path, line) for each line of the Lua modules but ctx.text.
+local function each_line(check)
   local function search(folder)
     for name, kind in uv.fs_scandir_next, assert(uv.fs_scandir(folder)) do
       local path = folder .. "/" .. name
@@ -115,11 +176,23 @@ it("no module writes a fraction by itself", function()
         search(path)
       elseif path ~= "lua/ctx/text.lua" then
         for line in io.lines(path) do
-          local digits = line:match("format") and line:match("%%[-+ #0]*%d*(%.?%d*)[eEfFgG]")
-          assert.is_true(not digits or digits == ".0", path .. ": " .. line)
+          check(path, line)
         end
       end
     end
   end
   search("lua/ctx")
+end
+
+-- A new format of a fraction anywhere else would be one that follows the locale; and so would be a
+-- new call of what folds or sorts by it.
+it("no module writes a fraction, folds letters or sorts strings by itself", function()
+  each_line(function(path, line)
+    local digits = line:match("format") and line:match("%%[-+ #0]*%d*(%.?%d*)[eEfFgG]")
+    assert.is_true(not digits or digits == ".0", path .. ": " .. line)
+    assert.is_nil(line:match(":lower%(%)") or line:match(":upper%(%)")
+      or line:match("string%.lower%f[^%w_]") or line:match("string%.upper%f[^%w_]"),
+      path .. ": " .. line)
+    assert.is_nil(line:match("table%.sort%([^,]*%)"), path .. ": " .. line)
+  end)
 end)

@@ -25,16 +25,14 @@ static enum hcurl_failure failure_of(enum http_strict_fault fault) {
 }
 
 /* A head tells whether the connection may be kept. libcurl is asked to show what it takes for itself:
- * the frames of chunks, and what comes behind an empty body. */
+ * the frames of chunks, what comes behind an empty body, and a body before it is decoded. */
 static void take_head(hcurl_transfer* t) {
   const struct http_strict* s = &t->strict;
   bool is_empty = s->body == STRICT_NO_BODY || (s->body == STRICT_LENGTH && s->length == 0);
   t->head_done = true;
   if (!s->keep) give_up_connection(t);
-  if (s->major == 1 && (is_empty || s->body == STRICT_CHUNKED)) {
-    t->shows_raw = true;
-    (void)curl_easy_setopt(t->easy, CURLOPT_VERBOSE, 1L);
-  }
+  t->shows_raw = t->decodes || (s->major == 1 && (is_empty || s->body == STRICT_CHUNKED));
+  if (t->shows_raw) (void)curl_easy_setopt(t->easy, CURLOPT_VERBOSE, 1L);
   hcurl_changed(t);
 }
 
@@ -92,14 +90,26 @@ void hcurl_refuse(hcurl_transfer* t, enum hcurl_failure failure) {
   hcurl_changed(t);
 }
 
+static void note_encoded(hcurl_transfer* t, const char* bytes, size_t size) {
+  t->encoded += (curl_off_t)size;
+  for (size_t i = size > 4 ? size - 4 : 0; i < size; i++) {
+    t->last = t->last >> 8 | (uint32_t)(unsigned char)bytes[i] << 24;
+  }
+}
+
 /* The body as it came, before libcurl makes anything of it. What is behind the end spoils the
  * connection. */
 static void take_raw(hcurl_transfer* t, const char* bytes, size_t size) {
   struct http_strict* s = &t->strict;
+  if (s->major != 1) {
+    note_encoded(t, bytes, size);
+    return;
+  }
   while (size > 0 && !s->over && t->failure == HCURL_FINE) {
     size_t used = http_strict_read(s, bytes, size);
     bytes += used;
     size -= used;
+    if (s->events & STRICT_BODY) note_encoded(t, s->at, s->size);
     if (s->events & STRICT_FAILED) hcurl_refuse(t, failure_of(s->fault));
   }
   if (size > 0) give_up_connection(t);

@@ -157,6 +157,8 @@ struct hcurl_transfer {
   hcurl_connection* opened;     /* those that were opened for it, and that no transfer has had */
   unsigned stream;              /* HTTP/2: its number, if libcurl has told; or 0 */
   curl_off_t max_body, received;
+  curl_off_t encoded; /* of a body that libcurl decodes: bytes as they were sent */
+  uint32_t last;      /* the last four of them, the last byte first */
   curl_off_t progress; /* bytes moved, by libcurl's count */
   curl_off_t to_send;  /* -1: not known */
   int status;          /* 0: nothing has come */
@@ -172,6 +174,7 @@ struct hcurl_transfer {
   bool begun;       /* has sent its request, or a part of it, once */
   bool kept;        /* on a connection that had another before */
   bool refused;     /* libcurl says that the server refused the stream */
+  bool decodes;     /* libcurl may decode the body */
   bool shows_raw;   /* libcurl shows the body as it was sent */
   bool secure;      /* the URL says https */
   bool may_look_up; /* a name, in a thread that nobody can stop */

@@ -159,6 +159,9 @@ void hcurl_set_up(lua_State* L, hcurl_transfer* t) {
   set_text(L, t, "unix", CURLOPT_UNIX_SOCKET_PATH);
   set_text(L, t, "interface", CURLOPT_INTERFACE);
   set_text(L, t, "accept_encoding", CURLOPT_ACCEPT_ENCODING);
+  lua_getfield(L, TABLE, "accept_encoding");
+  t->decodes = !lua_isnil(L, -1);
+  lua_pop(L, 1);
   long connect_ms = (long)number(L, "connect_ms", 0);
   must(L, curl_easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms), "connect");
 }

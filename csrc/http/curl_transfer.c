@@ -246,6 +246,24 @@ static int transfer_phase(lua_State* L) {
   return 1;
 }
 
+/* t:encoded() → of a body that libcurl decodes: its bytes as they were sent, the last four as a number,
+ * the lowest byte first, and the bytes that came out */
+static int transfer_encoded(lua_State* L) {
+  const hcurl_transfer* t = check(L);
+  lua_pushinteger(L, t->decodes ? (lua_Integer)t->encoded : 0);
+  lua_pushinteger(L, (lua_Integer)t->last);
+  lua_pushinteger(L, (lua_Integer)t->received);
+  return 3;
+}
+
+/* t:is_unheard() → whether the response says that the server has not heard the request: a 408 on a kept
+ * connection that it closes is about the time since the last one (RFC 9110, 15.5.9) */
+static int transfer_is_unheard(lua_State* L) {
+  const hcurl_transfer* t = check(L);
+  lua_pushboolean(L, t->head_done && t->kept && t->status == 408 && !t->strict.keep);
+  return 1;
+}
+
 /* t:is_looking_up() → whether a thread looks a name up for it, as far as is known */
 static int transfer_is_looking_up(lua_State* L) {
   const hcurl_transfer* t = check(L);
@@ -295,6 +313,8 @@ void hcurl_open_transfer(lua_State* L) {
                                      {"phase", transfer_phase},
                                      {"result", transfer_result},
                                      {"info", transfer_info},
+                                     {"encoded", transfer_encoded},
+                                     {"is_unheard", transfer_is_unheard},
                                      {"is_looking_up", transfer_is_looking_up},
                                      {NULL, NULL}};
   luaL_newmetatable(L, HCURL_TRANSFER);

@@ -88,6 +88,8 @@ static void take_length(struct head* h, const char* value, size_t size) {
     h->wrong = "not a length";
   } else if (lua_isinteger(h->L, LENGTH) && lua_tointeger(h->L, LENGTH) != length) {
     h->wrong = "not the length of the body";
+  } else if (h->length >= 0 && h->length != length) {
+    h->wrong = "two lengths that differ";
   } else {
     h->length = length;
   }

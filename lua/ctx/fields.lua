@@ -7,21 +7,17 @@
 --- `headers["content-type"]` are one field, of a request and of a response. `pairs` gives the names
 --- in lower case; on the wire each has one spelling. A caller's plain table becomes one by
 --- `fields.of`, which refuses two spellings of a name: `pairs` would decide which of them counts.
+local text = require "ctx.text"
+
 local fields = {}
 
 -- -- Names ----------------------------------------------------------------------------------------
 
--- ASCII alone, as string.lower follows the locale: a Turkish one has another letter for "I".
-local LOWER = {}
-for byte = ("A"):byte(), ("Z"):byte() do
-  LOWER[string.char(byte)] = string.char(byte + 32)
-end
-
 --- Whether it is a token (RFC 9110, 5.6.2), as the name of a field has to be.
----@param text any
+---@param name any
 ---@return boolean
-function fields.is_token(text)
-  return type(text) == "string" and not text:find("[^A-Za-z0-9!#$%%&'*+.^_`|~-]") and text ~= ""
+function fields.is_token(name)
+  return type(name) == "string" and not name:find("[^A-Za-z0-9!#$%%&'*+.^_`|~-]") and name ~= ""
 end
 
 -- The names that were folded lately. A program uses a few; a proxy may copy any of another
@@ -35,7 +31,7 @@ local function fold(name)
   if found or not fields.is_token(name) then
     return found
   end
-  found = name:gsub("[A-Z]", LOWER)
+  found = text.lower(name)
   if #name <= LONGEST then
     if count == MOST then
       folded, count = {}, 0
@@ -139,13 +135,21 @@ end
 
 -- -- Values ---------------------------------------------------------------------------------------
 
+--- Whether it can be the value of a field (RFC 9110, 5.5): no control characters but tabs, so that
+--- it stays on its line.
+---@param value any
+---@return boolean
+function fields.is_value(value)
+  return type(value) == "string" and not value:find("[\0-\x08\x0A-\x1F\x7F]")
+end
+
 --- The text without the blanks around it. Not by one pattern, as is usual: that tries each run of
 --- blanks within to its end from each of its places, which for a header of them takes seconds.
----@param text string
+---@param value string
 ---@return string
-function fields.trim(text)
-  local from = text:find("[^ \t]")
-  return from and text:match("^.*[^ \t]", from) or ""
+function fields.trim(value)
+  local from = value:find("[^ \t]")
+  return from and value:match("^.*[^ \t]", from) or ""
 end
 
 --- The one value of a header that may come once only; nil otherwise.
@@ -187,7 +191,7 @@ function fields.names(headers)
   local names = {}
   for name in pairs(headers) do
     if type(name) == "string" then
-      names[name:lower()] = true
+      names[text.lower(name)] = true
     end
   end
   return names

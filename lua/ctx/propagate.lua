@@ -45,7 +45,7 @@ local DEADLINE_OPTIONS = {
 function propagate.deadline(options)
   options = want.options(options, "deadline", 1, DEADLINE_OPTIONS)
   want.argument(options.header, "deadline", 1, "options.header", "the name of a header", nil)
-  return deadline.new(options.header:lower(), options.unit or "ms")
+  return deadline.new(fields.fold(options.header), options.unit or "ms")
 end
 
 --- The codec that is meant: nil is grpc-timeout, false is none.

@@ -16,6 +16,7 @@ local core = require "ctx.core"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local loop = require "ctx.loop"
+local text = require "ctx.text"
 local want = require "ctx.want"
 
 local uv = loop.uv
@@ -121,9 +122,9 @@ Stop.__close = Stop.__call
 ---@param name any
 ---@return string? name
 function signal.known(name)
-  name = type(name) == "string" and name:lower()
+  name = type(name) == "string" and text.lower(name)
   local catchable = name and name ~= "sigkill" and name ~= "sigstop" and name:find("^sig")
-  return catchable and uv.constants[name:upper()] and name or nil
+  return catchable and uv.constants[text.upper(name)] and name or nil
 end
 
 local NAME = want.rule('the name of a signal that can be caught, such as "sigterm",', function(name)

@@ -3,9 +3,48 @@
 ---
 --- The law: what a program's locale says changes none of it. C's printf writes the decimal point of
 --- the locale, and so do string.format, tostring and `..` for a number that is not an integer;
---- classes such as %w and %c ask the locale, too. So a number with a fraction becomes text by
---- text.number or text.exact, and patterns name their characters.
+--- classes such as %w and %c ask the locale, too, and so do string.lower, string.upper and the
+--- order of strings. So a number with a fraction becomes text by text.number or text.exact,
+--- patterns name their characters, and text.lower, text.upper and text.sort fold and sort names.
 local text = {}
+
+-- -- Letters --------------------------------------------------------------------------------------
+
+local LOWER, UPPER = {}, {}
+for byte = ("A"):byte(), ("Z"):byte() do
+  local upper, lower = string.char(byte), string.char(byte + 32)
+  LOWER[upper], UPPER[lower] = lower, upper
+end
+
+--- With the letters of ASCII in lower case: a Turkish locale has another one for "I".
+---@param raw string
+---@return string
+function text.lower(raw)
+  return (raw:gsub("[A-Z]", LOWER))
+end
+
+---@param raw string
+---@return string
+function text.upper(raw)
+  return (raw:gsub("[a-z]", UPPER))
+end
+
+--- Whether it comes first by its bytes.
+local function is_before(a, b)
+  for i = 1, math.min(#a, #b) do
+    local of_a, of_b = a:byte(i), b:byte(i)
+    if of_a ~= of_b then
+      return of_a < of_b
+    end
+  end
+  return #a < #b
+end
+
+--- Sorts strings by their bytes.
+---@param list string[]
+function text.sort(list)
+  table.sort(list, is_before)
+end
 
 -- -- Numbers --------------------------------------------------------------------------------------
 

@@ -270,7 +270,7 @@ local function quoted_names(known)
   for each in pairs(known) do
     names[#names + 1] = each
   end
-  table.sort(names)
+  text.sort(names)
   return '"' .. table.concat(names, '", "') .. '"'
 end
 
@@ -280,9 +280,9 @@ local function nearest(known, key)
   if type(key) ~= "string" or #key > LONGEST then
     return "; known are " .. quoted_names(known)
   end
-  local near, least, plain = {}, math.huge, key:lower():gsub("[_-]", "")
+  local near, least, plain = {}, math.huge, text.lower(key):gsub("[_-]", "")
   for each in pairs(known) do
-    local other = each:lower():gsub("_", "")
+    local other = text.lower(each):gsub("_", "")
     local far = distance(plain, other)
     if #plain > 2 and (other:find(plain, 1, true) or plain:find(other, 1, true)) then
       far = math.min(far, 2)

@@ -11,7 +11,7 @@ local answer = {}
 
 --- Whether something of the response is out, or in the buffer of http.timeout.
 local function has_begun(res)
-  return res.sent or res.bytes > 0
+  return res.sent or res.finished or res.bytes > 0
 end
 
 --- Makes the response anew, with what it must have in any case: the id of the request, say.

@@ -117,19 +117,25 @@ local function run(conn, req)
   conn:answered(res._keep_alive and res.finished)
 end
 
---- The task has failed: should memory fail in the middle, the connection ends, too.
-local function break_off(conn, err)
-  conn:close()
-  if conn.request then
-    conn:answered(false)
+-- Closed when an exchange ends, however it does: a handler's coroutine may be closed by a stranger,
+-- and then nothing behind its wait runs, while the client waits for an answer.
+local Guard = {}
+Guard.__close = function(self)
+  local conn = self.conn
+  if conn.request == self.req then
+    conn:close()
+    if conn.request == self.req then
+      conn:answered(false)
+    end
   end
-  report.send("ctx.http: " .. report.describe(err), "http")
 end
 
-local function run_guarded(conn, req)
-  local ok, err = pcall(run, conn, req)
+--- Runs fn(conn, req, …) to its end, after which the request is over.
+local function run_guarded(fn, conn, req, ...)
+  local _ <close> = setmetatable({ conn = conn, req = req }, Guard)
+  local ok, err = pcall(fn, conn, req, ...)
   if not ok then
-    break_off(conn, err)
+    report.send("ctx.http: " .. report.describe(err), "http")
   end
 end
 
@@ -138,7 +144,7 @@ end
 ---@param req ctx.http.Request
 ---@return ctx.Task
 function exchange.start(conn, req)
-  return ctx.go(run_guarded, conn, req)
+  return ctx.go(run_guarded, run, conn, req)
 end
 
 local function refuse(conn, req, shown, status, reason, headers)
@@ -157,12 +163,7 @@ end
 ---@param headers table?
 ---@return ctx.Task
 function exchange.refuse(conn, req, shown, status, reason, headers)
-  return ctx.go(function()
-    local ok, err = pcall(refuse, conn, req, shown, status, reason, headers)
-    if not ok then
-      break_off(conn, err)
-    end
-  end)
+  return ctx.go(run_guarded, refuse, conn, req, shown, status, reason, headers)
 end
 
 return exchange

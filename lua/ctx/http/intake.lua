@@ -8,6 +8,7 @@ local failure = require "ctx.http.failure"
 local fields = require "ctx.fields"
 local request = require "ctx.http.request"
 local response = require "ctx.http.response"
+local written = require "ctx.text"
 
 -- Bytes of further requests that are kept while one is answered.
 local PENDING = 65536
@@ -93,7 +94,7 @@ end
 
 local function expects_continue(head)
   local expect = head.minor > 0 and head._fields.expect
-  return expect and expect:lower() == "100-continue"
+  return expect and written.lower(expect) == "100-continue"
 end
 
 --- Why this request gets no handler: a status and a reason, and whether to try again.

@@ -83,7 +83,7 @@ function record.logfmt(of)
   want.table(of, "logfmt", 1, "record")
   local out = {}
   for name, value in fields(of) do
-    local shown = text_of(value)
+    local shown = text.utf8(text_of(value))
     if shown == "" or shown:find('[\0- "=\\\x7F]') then
       shown = text.quote(shown)
     end

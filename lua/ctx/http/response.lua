@@ -41,7 +41,7 @@ local response = { class = Response }
 
 local STATUS = want.whole(200, 999, "a status")
 STATUS.argument = "status"
-local INFORMATIONAL = want.rule("a status from 100 to 199, and not 101,", function(value)
+response.informational = want.rule("a status from 100 to 199, and not 101,", function(value)
   local n = type(value) == "number" and math.tointeger(value)
   if n and n >= 100 and n < 200 and n ~= 101 then
     return true, n
@@ -381,7 +381,7 @@ end
 function Response:inform(c, status, headers)
   want.self(self, metatable, "inform")
   check_context(c, "inform")
-  status = INFORMATIONAL(status, "inform", 2)
+  status = response.informational(status, "inform", 2)
   core.check_wait(c, "res:inform")
   local err = ended(self, "inform") or c:ended()
   if err or self.sent or self._request.minor == 0 then

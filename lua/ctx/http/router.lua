@@ -7,6 +7,7 @@ local answer = require "ctx.http.answer"
 local defect = require "ctx.http.defect"
 local fields = require "ctx.fields"
 local paths = require "ctx.http.paths"
+local text = require "ctx.text"
 local url = require "ctx.http.url"
 local want = require "ctx.want"
 local wire = require "ctx.http.wire"
@@ -101,7 +102,7 @@ function Router:handle(method, pattern, handler)
 end
 
 for _, method in ipairs { "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS" } do
-  local name = method:lower()
+  local name = text.lower(method)
   Router[name] = function(self, pattern, handler)
     want.self(self, metatable, name)
     add(self, method, pattern, handler, name)
@@ -160,7 +161,7 @@ local function allowed(routes)
   if routes.GET and not routes.HEAD then
     methods[#methods + 1] = "HEAD"
   end
-  table.sort(methods)
+  text.sort(methods)
   return table.concat(methods, ", ")
 end
 

@@ -64,7 +64,10 @@ end
 Buffered.json = response.class.json
 
 --- Nothing informational: the real response begins only when it is whole.
-function Buffered:inform()
+function Buffered:inform(c, status)
+  want.context(c, "inform")
+  response.informational(status, "inform", 2)
+  core.check_wait(c, "res:inform")
   if self._late then
     return nil, timeout.handler_timeout
   end

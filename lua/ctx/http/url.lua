@@ -21,7 +21,10 @@ function url.unescape(text)
   return n == marks and decoded or nil
 end
 
-local function percent(byte)
+--- The byte as %XX.
+---@param byte string
+---@return string
+function url.percent(byte)
   return ("%%%02X"):format(byte:byte())
 end
 
@@ -31,7 +34,7 @@ end
 ---@return string
 function url.escape(text)
   want.argument(type(text) == "string", "escape", 1, "text", "a string", text)
-  return (text:gsub("[^A-Za-z0-9._~-]", percent))
+  return (text:gsub("[^A-Za-z0-9._~-]", url.percent))
 end
 
 --- A text as it stands; a number with all its digits, and a point; nil for anything else.
@@ -60,7 +63,7 @@ function url.query_of(values)
     end
     names[#names + 1] = name
   end
-  table.sort(names)
+  written.sort(names)
   for _, name in ipairs(names) do
     local list = values[name]
     for _, value in ipairs(type(list) == "table" and list or { list }) do

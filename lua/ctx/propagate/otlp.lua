@@ -12,6 +12,7 @@
 local core = require "ctx.core"
 local encode = require "ctx.propagate.otlp.encode"
 local errors = require "ctx.errors"
+local fields = require "ctx.fields"
 local line = require "ctx.line"
 local want = require "ctx.want"
 local propagate = require "ctx.propagate"
@@ -68,7 +69,7 @@ local OPTIONS = {
   resource = table_of("a table of strings, numbers and booleans", function(value)
     return type(value) == "string" or type(value) == "number" or type(value) == "boolean"
   end),
-  headers = table_of("a table of strings", want.string[2]),
+  headers = table_of("a table of strings without control characters", fields.is_value),
   max_queue = want.count, batch = want.count,
   interval = want.positive_ms, timeout = want.positive_ms,
   post = want.fn,
@@ -109,10 +110,8 @@ end
 ---@return ctx.propagate.Otlp
 function otlp.new(options)
   options = want.options(options, "new", 1, OPTIONS)
-  local headers = {}
-  for name, value in pairs(options.headers or {}) do
-    headers[name:lower()] = value
-  end
+  local headers, wrong = fields.of(options.headers or {})
+  want.argument(headers, "new", 1, "options.headers", "names of headers, each once,", wrong)
   headers["content-type"] = "application/json"
   local before, after = encode.frame(resource_of(options))
   return setmetatable({

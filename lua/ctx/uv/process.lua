@@ -12,6 +12,7 @@ local host = require "ctx.uv.host"
 local launch = require "ctx.uv.launch"
 local line = require "ctx.line"
 local paths = require "ctx.uv.path"
+local text = require "ctx.text"
 local want = require "ctx.want"
 
 local uv = host.uv
@@ -199,10 +200,10 @@ end
 --- What luv calls a signal: it takes a name that it does not know for none at all.
 local SIGNAL = want.rule('the name of a signal, such as "sigterm",', function(name)
   local number = type(name) == "number" and math.tointeger(name)
-  name = type(name) == "string" and name:lower()
+  name = type(name) == "string" and text.lower(name)
   if number and number >= 0 and number < 65 then
     return true, number
-  elseif name and name:find("^sig") and uv.constants[name:upper()] then
+  elseif name and name:find("^sig") and uv.constants[text.upper(name)] then
     return true, name
   end
   return false

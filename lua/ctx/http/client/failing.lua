@@ -23,13 +23,15 @@ failing.ETLS = shared.ETLS ---@type ctx.uv.Error
 
 -- libcurl's numbers, which never change.
 local RESOLVE_PROXY, RESOLVE_HOST, CONNECT, WEIRD, HTTP2, PARTIAL = 5, 6, 7, 8, 16, 18
+local WRITE, UPLOAD = 23, 25
 local NO_MEMORY, TIMED_OUT, TLS, SEND, RECEIVE, NOTHING = 27, 28, 35, 55, 56, 52
 local CERTIFICATE, CA_FILE, REWIND, STREAM, TOO_LARGE = 60, 77, 65, 92, 100
 
 local CODES = {
   [1] = "EPROTO", [3] = "EINVAL", [RESOLVE_PROXY] = "EAI_NONAME",
   [RESOLVE_HOST] = "EAI_NONAME", [CONNECT] = "ECONNREFUSED", [WEIRD] = "EPROTO", [HTTP2] = "EPROTO",
-  [PARTIAL] = "EOF", [NO_MEMORY] = "ENOMEM", [TIMED_OUT] = "ETIMEDOUT", [TLS] = "ETLS",
+  [PARTIAL] = "EOF", [WRITE] = "EPROTO", [UPLOAD] = "ENOTSUP",
+  [NO_MEMORY] = "ENOMEM", [TIMED_OUT] = "ETIMEDOUT", [TLS] = "ETLS",
   [NOTHING] = "EOF", [53] = "ETLS", [54] = "ETLS", [SEND] = "EPROTO", [RECEIVE] = "EPROTO",
   [58] = "ETLS", [59] = "ETLS", [CERTIFICATE] = "ECERT", [61] = "EPROTO",
   [66] = "ETLS", [CA_FILE] = "ETLS", [80] = "ETLS", [82] = "ETLS", [83] = "ECERT", [90] = "ECERT",
@@ -47,6 +49,7 @@ local REASONS = {
 
 local TEXTS = {
   [PARTIAL] = "the connection ended in the middle of the body",
+  [WRITE] = "something stands behind the compressed body", -- as our own callbacks take all
   [NOTHING] = "the connection ended before a response",
   head = "the connection ended in the middle of the head",
 }
@@ -97,7 +100,8 @@ local function code_of(number, text, system)
       return "ETLS"
     end
   end
-  return CODES[number] or "UNKNOWN"
+  return text:find("Unix socket path too long", 1, true) and "ENAMETOOLONG" or CODES[number]
+    or "UNKNOWN"
 end
 
 --- Why the certificate was refused: one word, or nil.
@@ -136,7 +140,9 @@ function failing.may_repeat(err, is_idempotent)
   return type(err) == "table" and (err.unheard or err.lost and is_idempotent) or false
 end
 
-local function loss(limit, what)
+---@param limit "lost"|"stale"|"refused"
+---@param what string
+function failing.loss(limit, what)
   local err = failing.new("ECONNRESET", what, "awaiting headers", LOSSES[limit])
   err.lost, err.unheard, err.refused = true, limit ~= "lost", limit == "refused"
   return err
@@ -159,7 +165,7 @@ function failing.of(transfer, what, phase, max_body)
   elseif CHECKS[limit] then
     return failing.new(CHECKS[limit], what, phase, limit ~= "memory" and reason or nil)
   elseif LOSSES[limit] or number == REWIND then
-    return loss(LOSSES[limit] and limit or "lost", what)
+    return failing.loss(LOSSES[limit] and limit or "lost", what)
   elseif is_too_large(number, text, phase == "awaiting headers" or phase == "reading body") then
     return failing.new("EMSGSIZE", what, phase, "a line of the response is too large")
   end

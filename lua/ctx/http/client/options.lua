@@ -4,6 +4,7 @@ local curl = require "ctx.http.curl"
 local dns = require "ctx.uv.dns"
 local fields = require "ctx.fields"
 local target = require "ctx.http.url"
+local written = require "ctx.text"
 local want = require "ctx.want"
 
 local options = {}
@@ -16,6 +17,21 @@ options.MAX_BODY = 64 * 1024 * 1024
 local rule = want.rule
 
 local function is_text(value) return type(value) == "string" and not value:find("[\0-\x1F\x7F]") end
+
+local PROXIES = { http = true, https = true, socks4 = true, socks4a = true, socks5 = true,
+  socks5h = true }
+
+--- Whether it names a proxy, as libcurl reads it: a URL of one of these schemes, or without one.
+local function is_proxy(value)
+  if value == false or value == "" then
+    return true
+  elseif not is_text(value) then
+    return false
+  end
+  local scheme, rest = value:match("^([^/]*)://(.*)$")
+  return (not scheme or PROXIES[written.lower(scheme)]) and curl.url("http://" .. (rest or value))
+    ~= nil
+end
 
 --- "host:port:address" as libcurl takes it: where to connect to, for this request alone. (Its
 --- option for addresses of names writes into the cache that all requests share.)
@@ -74,9 +90,8 @@ options.known = {
   stream = want.flag, propagate = want.flag, verify = want.flag, decompress = want.flag,
   idle = want.positive_ms, connect = want.positive_ms,
   follow = want.whole(0),
-  proxy = rule("a URL, or false for none", function(value)
-    return value == false or is_text(value)
-  end),
+  proxy = rule("the URL of a proxy (http, https, socks4, socks4a, socks5, socks5h), or false for "
+    .. "none", is_proxy),
   unix = file, ca = file, ca_path = file, cert = file, key = file,
   key_password = want.text,
   max_body = want.either("a size in bytes, or math.huge", want.whole(0), want.one_of(math.huge)),
@@ -87,14 +102,12 @@ options.known = {
 }
 
 local function is_value(value)
-  local text = target.text_of(value)
-  return value == false or text ~= nil and is_text((text:gsub("\t", "")))
+  return value == false or fields.is_value(target.text_of(value))
 end
 
 --- Headers by which the client itself says where the body ends: others than its own would
 --- contradict it, and one server may believe these, the next one those.
 local function contradicts(request, header, value)
-  header = header:lower()
   if header == "transfer-encoding" then
     return true
   end
@@ -102,18 +115,30 @@ local function contradicts(request, header, value)
   return header == "content-length" and tostring(value) ~= tostring(size)
 end
 
-local function check_body(request, name, position)
+-- Fields of which a request has one each (RFC 9110, 5.3): of two, one server takes the first, and
+-- another the last.
+local ONCE = {}
+for name in ([[authorization content-length content-type expect host proxy-authorization range
+  referer user-agent]]):gmatch("[^ \n]+") do
+  ONCE[name] = true
+end
+
+local function check_body(request, http_version, name, position)
   local body, length = request.body, request.length
   want.argument(not body or request.method ~= "HEAD", name, position, "options.body",
     "nothing with HEAD", body, 2)
   local fits = type(body) == "function" or type(body) == "string" and #body == length
   want.argument(not length or fits, name, position, "options.length",
     "nothing, or that of the body,", length, 2)
+  local in_chunks = type(body) == "function" and not length
+  want.argument(not in_chunks or http_version ~= "1.0", name, position, "options.length",
+    "that of the body, as HTTP/1.0 knows no chunks,", length, 2)
 end
 
 local function check_header(request, header, value, name, position)
   local values = type(value) == "table" and value or { value }
   local where = ("options.headers[%q]"):format(header)
+  want.argument(#values < 2 or not ONCE[header], name, position, where, "one value", value, 2)
   for i = 1, math.max(1, #values) do
     want.argument(is_value(values[i]), name, position, where,
       "a text without control characters", values[i], 2)
@@ -136,7 +161,7 @@ options.defaults = { "ca", "ca_path", "cert", "connect", "decompress", "follow",
 ---@param name string
 ---@param position integer
 function options.complete(request, defaults, name, position)
-  check_body(request, name, position)
+  check_body(request, request.http_version or defaults.http_version, name, position)
   local headers, wrong = fields.of(request.headers or {})
   want.argument(headers, name, position, "options.headers", "names of headers, each once,", wrong,
     1)
@@ -158,14 +183,10 @@ end
 
 -- -- What goes to libcurl -------------------------------------------------------------------------
 
+--- libcurl leaves out a field with only blanks behind the colon; a semicolon stands for that.
 local function add(lines, name, value)
-  if value == false then
-    lines[#lines + 1] = name .. ":"
-  elseif value == "" then
-    lines[#lines + 1] = name .. ";"
-  else
-    lines[#lines + 1] = name .. ": " .. target.text_of(value)
-  end
+  local text = value and fields.trim(target.text_of(value))
+  lines[#lines + 1] = name .. (not text and ":" or text == "" and ";" or ": " .. text)
 end
 
 --- The lines of the headers, as libcurl takes them.
@@ -190,13 +211,13 @@ local function lines_of(headers, has_body)
   if has_body and headers.expect == nil then
     lines[#lines + 1] = "expect:"
   end
-  table.sort(lines)
+  written.sort(lines)
   return lines
 end
 
 --- Whether libcurl knows the address by itself.
 local function takes_no_thread(host)
-  return host:lower() == "localhost" or dns.is_numeric((host:gsub("[%[%]]", "")))
+  return written.lower(host) == "localhost" or dns.is_numeric((host:gsub("[%[%]]", "")))
 end
 
 -- Methods whose request says that its body is empty, rather than nothing of a body.
@@ -265,6 +286,13 @@ end
 
 local NO_HOST = "No host part in the URL"
 
+--- Behind the host, what no URL holds (RFC 3986, 2) as %XX: versions of libcurl differ in what they
+--- send of it as it is.
+local function legal(text)
+  local origin, rest = text:match("^([^/]*//[^/?#]*)(.*)$")
+  return origin .. rest:gsub('[^!-~]', target.percent):gsub('["<>\\^`{|}]', target.percent)
+end
+
 --- The parts of a URL, or of a reference with its base; or nil and what is wrong. libcurl takes one
 --- slash or three for two; but then there is no host (RFC 9110, 4.2.1), and none may be found in
 --- the path.
@@ -279,8 +307,13 @@ function options.parse(text, base)
   end
   if slashes and (slashes ~= "//" or rest == "" or rest:find("[?#\\]")) then
     return nil, NO_HOST
+  elseif base and text:find("^#") then
+    text = base -- RFC 3986, 5.2.2; libcurl takes the base's folder
   end
   local parts, wrong = curl.url(text, base)
+  for _, part in ipairs(parts and { "url", "safe", "public" } or {}) do
+    parts[part] = legal(parts[part])
+  end
   return parts, wrong
 end
 

@@ -7,6 +7,7 @@ local propagate = require "ctx.propagate"
 local response = require "ctx.http.client.response"
 local spans = require "ctx.http.spans"
 local target = require "ctx.http.url"
+local text = require "ctx.text"
 local transfer = require "ctx.http.client.transfer"
 
 local FOLLOW = 10
@@ -53,17 +54,23 @@ end
 
 local REDIRECTS = { [301] = true, [302] = true, [303] = true, [307] = true, [308] = true }
 
---- Where the response leads, if it shall be followed; and its status.
+--- Where the response leads, if it shall be followed; its status; and an error, if it leads to two
+--- places, of which clients take the first or the last.
 local function location_of(one, request)
   local status, list = response.head(one)
+  local location
   if REDIRECTS[status] and request.follow ~= 0 then
     for _, field in ipairs(list) do
       if field[1] == "location" and field[2] ~= "" then
-        return field[2], status
+        if location and location ~= field[2] then
+          return nil, status, failing.new("EPROTO", one.what, "redirection",
+            "two Locations that differ")
+        end
+        location = field[2]
       end
     end
   end
-  return nil, status
+  return location, status
 end
 
 --- Reads what a redirection says besides, so that its connection can be used again; not much of it.
@@ -74,6 +81,12 @@ local function drain(c, one)
     size = size + #(chunk or "")
   until not chunk or size > DRAIN
   one:finish()
+end
+
+--- Whether its body can be sent from its beginning: from a function only as long as that gave
+--- nothing.
+local function can_begin_anew(hop)
+  return type(hop.body) ~= "function" or not hop.body_begun
 end
 
 --- Sends one request: the transfer, where the response leads, if elsewhere, and its status. The
@@ -97,14 +110,17 @@ local function send(self, c, traced, hop, request)
   end or nil
   local ok, err = one:run(c, wanted, body, request.stream)
   local location, status
-  if ok then
-    location, status = location_of(one, request)
+  if ok and one:is_unheard() and can_begin_anew(hop) then
+    return nil, failing.loss("stale", one.what)
+  elseif ok then
+    location, status, err = location_of(one, request)
+    ok = not err
     if location then
       drain(c, one)
       if c:err() then
         return nil, one:ended(c)
       end
-    elseif not request.stream then
+    elseif ok and not request.stream then
       ok, err = one:complete()
     end
   end
@@ -129,12 +145,6 @@ end
 -- Those that may be sent twice (RFC 9110, 9.2.2).
 local IDEMPOTENT = { GET = true, HEAD = true, OPTIONS = true, TRACE = true, PUT = true,
   DELETE = true }
-
---- Whether its body can be sent from its beginning: from a function only as long as that gave
---- nothing.
-local function can_begin_anew(hop)
-  return type(hop.body) ~= "function" or not hop.body_begun
-end
 
 --- RFC 9110, 10.1.1: the servers on the way do not know the expectation, which says nothing about
 --- the request.
@@ -184,7 +194,7 @@ local function without(headers, names)
 end
 
 local function is_same_origin(a, b)
-  return a.scheme == b.scheme and a.host:lower() == b.host:lower() and a.port == b.port
+  return a.scheme == b.scheme and text.lower(a.host) == text.lower(b.host) and a.port == b.port
 end
 
 --- The hop to where a redirection leads; nil and an error if that is not possible.

@@ -3,6 +3,7 @@
 local ctx = require "ctx"
 local failure = require "ctx.uv.failure"
 local fields = require "ctx.fields"
+local text = require "ctx.text"
 local want = require "ctx.want"
 
 ---@class ctx.http.Response
@@ -78,6 +79,16 @@ function response.head(transfer)
   local first, rest = head:match("^([^\n]*)\n?(.*)$")
   local version, reason = first:match("^HTTP/(%S+)%s+%d+[ \t]*([^\r]*)")
   return status, fields_of(rest), reason or "", version or ""
+end
+
+--- The one coding of the content, in lower case; nil if there is none, or are several.
+---@param transfer ctx.http.Transfer
+---@return string?
+function response.coding(transfer)
+  local _, list = response.head(transfer)
+  local coding = joined(list)["content-encoding"]
+  coding = coding and text.lower(coding)
+  return coding == "x-gzip" and "gzip" or coding
 end
 
 local function trailers_of(transfer)

@@ -4,6 +4,9 @@ local ctx = require "ctx"
 local failing = require "ctx.http.client.failing"
 local failure = require "ctx.uv.failure"
 local lookups = require "ctx.http.client.lookups"
+local response = require "ctx.http.client.response"
+
+local LEAST_GZIP = 18 -- bytes, of its header and what it says at the end
 
 ---@class ctx.http.Transfer
 ---@field curl userdata?            of ctx.http.curl
@@ -132,11 +135,28 @@ function Transfer:end_with(c)
   end
 end
 
+--- Whether the server says that it has waited for a request, and so has not heard this one.
+---@return boolean
+function Transfer:is_unheard()
+  return not self._over and self.curl:is_unheard()
+end
+
+--- An error if the body that libcurl has decoded is not whole: wherever it ends, libcurl takes it
+--- for that. gzip says at its end how long it was (RFC 1952, 2.3.1); other codings do not.
+local function check_decoded(self)
+  local size, last, decoded = self.curl:encoded()
+  if size == 0 or response.coding(self) ~= "gzip" or self.curl:head() == 206 then
+    return nil
+  elseif size < LEAST_GZIP or last ~= decoded & 0xFFFFFFFF then
+    return failing.new("EOF", self.what, "reading body", "the compressed body ended too early")
+  end
+end
+
 --- Ends what failed or is complete, as libcurl sees it, and keeps what of the body is left. What is
 --- complete counts, though the context has ended meanwhile (C57); an error gives way to that (C59).
 local function conclude(self)
   local curl = self.curl
-  local err = failing.of(curl, self.what, self:phase(), self._max_body)
+  local err = failing.of(curl, self.what, self:phase(), self._max_body) or check_decoded(self)
   if not err then
     self._head = table.pack(curl:head())
     self._rest = curl:take()
