@@ -157,8 +157,8 @@ struct hcurl_transfer {
   hcurl_connection* opened;     /* those that were opened for it, and that no transfer has had */
   unsigned stream;              /* HTTP/2: its number, if libcurl has told; or 0 */
   curl_off_t max_body, received;
-  curl_off_t encoded; /* of a body that libcurl decodes: bytes as they were sent */
-  uint32_t last;      /* the last four of them, the last byte first */
+  curl_off_t encoded;  /* of a body that libcurl decodes: bytes as they were sent */
+  uint32_t last;       /* the last four of them, the last byte first */
   curl_off_t progress; /* bytes moved, by libcurl's count */
   curl_off_t to_send;  /* -1: not known */
   int status;          /* 0: nothing has come */
