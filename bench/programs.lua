@@ -38,7 +38,7 @@ local GO_BUILD = "GOFLAGS=-mod=mod GOTOOLCHAIN=local GOPROXY=off "
 
 local function prepare_go()
   if not shell.has("go") then
-    return nil, "there is no `go` on the path (Debian 12: golang-1.23-go from bookworm-backports)"
+    return nil, "there is no `go` on the path (./dev bench takes the newest of Debian's backports)"
   end
   local out = shell.quote(build .. "/bench/go-peer")
   local ok, why = shell.output(GO_BUILD:format('"$(realpath -m ' .. out .. ')"'))

@@ -12,8 +12,8 @@ description = {
   detailed = [[
     An HTTP/1 server whose request contexts end when the client leaves, the deadline passes or the
     server shuts down; a client that carries context, deadline and trace to the next service; and
-    an exporter of spans (OTLP). Needs llhttp, libcurl and CMake (Debian: node-llhttp,
-    libcurl4-openssl-dev, cmake).
+    an exporter of spans (OTLP). Needs llhttp, libcurl and CMake (Debian: libllhttp-dev, on
+    Debian 12 node-llhttp; libcurl4-openssl-dev, cmake).
   ]],
   homepage = "https://github.com/ctx-lua/ctx",
   license = "MIT",
@@ -25,8 +25,6 @@ supported_platforms = { "unix" }
 -- The two rocks share internals, so they are of the same version.
 dependencies = {
   "lua >= 5.4, < 5.6",
-  "luv",
-  "ctx",
   "luv >= 1.44",
   "ctx == scm-1",
   "lua-cjson", -- for JSON bodies

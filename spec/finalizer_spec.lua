@@ -7,6 +7,7 @@ local channel = require "ctx.channel"
 local core = require "ctx.core"
 local ctx = require "ctx"
 local errgroup = require "ctx.errgroup"
+local garbage = require "spec.support.garbage"
 local mutex = require "ctx.mutex"
 local semaphore = require "ctx.semaphore"
 local testing = require "ctx.testing"
@@ -78,11 +79,10 @@ end
 
 --- Runs fn while Lua collects garbage as often as can be.
 local function while_collecting(fn)
-  local mode = collectgarbage("incremental", 1, 400, 63)
+  local as_before = garbage.always()
   collectgarbage("restart")
   local results = table.pack(pcall(fn))
-  collectgarbage("incremental", 200, 100, 13)
-  collectgarbage(mode)
+  as_before()
   assert(results[1], results[2])
   return table.unpack(results, 2, results.n)
 end

@@ -4,6 +4,7 @@ local bed = require "spec.support.http"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local http = require "ctx.http"
+local no_error = require "spec.support.no_error"
 local reports = require "spec.support.reports"
 
 local framing, with = bed.framing, bed.with
@@ -159,7 +160,7 @@ describe("a handler that fails", function()
     with(http.chain(function() way() end, http.timeout(60000)), function(client, b)
       way = function() error(nil) end
       assert.equal(500, client:get().status)
-      assert.equal("an error without a value", tostring(b.errors[1].err))
+      assert.is_true(no_error(b.errors[1].err))
       way = deep
       assert.equal(500, client:get().status)
       assert.truthy(b.errors[2].trace:find("in upvalue 'deep'") or

@@ -3,6 +3,7 @@
 local core = require "ctx.core"
 local cpu = require "spec.support.cpu"
 local ctx = require "ctx"
+local garbage = require "spec.support.garbage"
 local testing = require "ctx.testing"
 
 local background = ctx.background()
@@ -193,14 +194,14 @@ describe("a sleep beside finalizers that sleep", function()
         over = over + 1
       end)()
     end
-    collectgarbage("incremental", 100, 400, 8)
+    local as_before = garbage.often()
     for i = 1, 600 do
       setmetatable({}, { __gc = function()
         for _ = 1, i % 5 do sleeper() end
       end })
       sleeper()
     end
-    collectgarbage("incremental", 200, 100, 13)
+    as_before()
     collect()
     clock:advance(20)
     assert.is_true(begun > 600)

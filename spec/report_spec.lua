@@ -3,6 +3,7 @@
 local ctx = require "ctx"
 local core = require "ctx.core"
 local errgroup = require "ctx.errgroup"
+local no_error = require "spec.support.no_error"
 local report = require "ctx.report"
 local reports = require "spec.support.reports"
 local testing = require "ctx.testing"
@@ -71,7 +72,7 @@ describe("a report", function()
     assert.matches("nobody waited for it: an object", list[1].message, 1, true)
     assert.matches("cannot be printed", list[2].message, 1, true)
     assert.matches("cannot be printed", list[3].message, 1, true)
-    assert.matches("nobody waited for it: an error without a value", list[4].message, 1, true)
+    assert.is_true(no_error(list[4].message:match "nobody waited for it: ([^\n]*)"))
     assert.matches("nobody waited for it: table: ", list[5].message, 1, true)
   end)
 

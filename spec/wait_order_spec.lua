@@ -47,7 +47,7 @@ end
 -- Has a small heap, so that the collector comes by often enough to meet each step of a wait.
 local BESIDE_FINALIZERS = [[
   local ctx, waits = require "ctx", require "spec.support.waits"
-  collectgarbage("incremental", 100, 400, 8)
+  require("spec.support.garbage").often()
   require("ctx.testing").run(function(root) -- time passes when all that can go on has
     local done, cancel = ctx.with_cancel(root)
     cancel()

@@ -7,6 +7,7 @@ local channel = require "ctx.channel"
 local core = require "ctx.core"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
+local no_error = require "spec.support.no_error"
 local places = require "spec.support.places"
 local reports = require "spec.support.reports"
 local testing = require "ctx.testing"
@@ -134,7 +135,7 @@ describe("ctx.wrap", function()
     local generator = ctx.wrap(function() error(object) end)
     assert.is_true(rawequal(object, select(2, pcall(generator))))
     assert.matches("over", select(2, pcall(generator)))
-    assert.equal("an error without a value", tostring(select(2, pcall((ctx.wrap(error))))))
+    assert.is_true(no_error(select(2, pcall((ctx.wrap(error))))))
   end)
 
   each_place("closes the body when the loop is left", function()

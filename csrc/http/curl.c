@@ -249,11 +249,16 @@ static int pool_rest(lua_State* L) {
   return 0;
 }
 
-/* pool:abandon(): closes the connections of a client that nobody has any more, but not the descriptor
- * that the loop watches, if it watches one */
+/* pool:abandon(): ends the connections of a client that nobody has any more. A descriptor that the loop
+ * watches stays open: that of all, or else that of each connection. */
 static int pool_abandon(lua_State* L) {
   hcurl_pool* p = luaL_checkudata(L, 1, HCURL_POOL);
-  if (p->transfers == NULL && p->epoll_fd >= 0) close_connections(p);
+  if (p->transfers != NULL) return 0;
+  if (p->epoll_fd >= 0) {
+    close_connections(p);
+  } else {
+    hcurl_shut_connections(p);
+  }
   return 0;
 }
 

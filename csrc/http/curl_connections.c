@@ -302,6 +302,14 @@ void hcurl_guard_descriptors(hcurl_guard* g) {
   g->count = 0;
 }
 
+/* Its server hears that it has ended, and the loop, which is to close its handle before the descriptor
+ * is closed. */
+void hcurl_shut_connections(hcurl_pool* p) {
+  for (size_t fd = 0; fd < p->descriptors; fd++) {
+    if (p->by_fd[fd] != NULL) (void)shutdown((curl_socket_t)fd, SHUT_RDWR);
+  }
+}
+
 void hcurl_free_connections(hcurl_pool* p) {
   for (size_t i = 0; i < p->descriptors; i++) {
     if (p->by_fd[i] != NULL) forget(p->by_fd[i]);

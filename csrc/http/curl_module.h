@@ -255,6 +255,7 @@ void hcurl_settle(hcurl_pool* p);
 CURLMcode hcurl_sweep(hcurl_pool* p);
 
 /* Frees what is kept about them, once libcurl has closed all. */
+void hcurl_shut_connections(hcurl_pool* p);
 void hcurl_free_connections(hcurl_pool* p);
 
 /* Before and after libcurl opens descriptors of its own: children must not inherit them. */

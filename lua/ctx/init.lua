@@ -90,7 +90,8 @@ end
 --- for all other tasks. Belongs on the main thread, once, around the whole program.
 ---
 --- For servers, switch Lua's collector first: `collectgarbage("incremental", 200, 100, 9)`. The
---- generational one that `lua5.4` starts with stops 100 000 parked tasks for 140 ms at a time.
+--- generational one that `lua5.4` starts with stops 100 000 parked tasks for 140 ms at a time. (Lua
+--- 5.5 ignores the numbers; docs/guide/from-go.md has its way.)
 ---@param main fun(root: ctx.Context, ...): ...
 ---@param ... any  arguments for main
 ---@return any ... what main returned

@@ -9,9 +9,10 @@
 --- no descriptors.
 ---
 --- A handle's callback must not be what keeps a client that nobody has any more: it finds the
---- engine by a weak table, and holds the pool, whose descriptor it watches. A finalizer closes the
---- client's connections. Its handles it leaves to the next engine that has something to do: luv
---- 1.44 does not survive a state that is closed while handles are being closed.
+--- engine by a weak table, and holds the pool, whose descriptors it watches. A finalizer ends the
+--- client's connections. Its handles it leaves to the next engine that has something to do, or to
+--- a callback that finds no engine: luv 1.44 does not survive a state that is closed while handles
+--- are being closed.
 local core = require "ctx.core"
 local curl = require "ctx.http.curl"
 local errors = require "ctx.errors"
@@ -37,7 +38,7 @@ local Engine = {}
 Engine.__index = Engine
 
 local shared = core.shared("ctx.http.engine")
-shared.orphans = shared.orphans or {} -- lists of handles
+shared.orphans = shared.orphans or {} -- lists of handles, each with their pool
 
 local engine = {}
 
@@ -63,7 +64,7 @@ end
 
 Engine.__gc = function(self)
   if self._pool then
-    local handles = {}
+    local handles = { pool = self._pool }
     for _, name in ipairs { "_timer", "_sweeper" } do
       handles[#handles + 1] = self[name]
     end
@@ -82,6 +83,7 @@ local function close_orphans()
     for _, handle in ipairs(handles) do
       host.close(handle)
     end
+    handles.pool:close()
   end
 end
 
@@ -173,7 +175,8 @@ local function callback(self, handle, fn)
   return host.guarded(function(...)
     local owner = weak.engine
     if not owner or owner._pool ~= pool then
-      return host.close(handle)
+      host.close(handle)
+      return close_orphans()
     end
     local ok, err = pcall(fn, owner, ...)
     if not ok then

@@ -1,0 +1,38 @@
+-- SPDX-License-Identifier: MIT
+--- Lua's collector, made to come by when it is unlikely to. Lua 5.5 has names for the numbers that
+--- 5.4 takes with the mode, and a unit of its own for one of them.
+local garbage = {}
+
+local NAMES = { "pause", "stepmul", "stepsize" }
+local named = pcall(collectgarbage, "param", NAMES[1])
+
+--- The incremental collector with these numbers. Returns what brings back the one before.
+local function set(by_name, in_order)
+  local before = {}
+  local mode = collectgarbage("incremental", table.unpack(in_order))
+  for i, name in ipairs(named and NAMES or {}) do
+    before[i] = collectgarbage("param", name, by_name[i])
+  end
+  return function()
+    if named then
+      for i, name in ipairs(NAMES) do
+        collectgarbage("param", name, before[i])
+      end
+    else
+      collectgarbage("incremental", 200, 100, 13) -- what Lua begins with
+    end
+    collectgarbage(mode)
+  end
+end
+
+--- From now on a little of it every 256 bytes. Returns a function that brings back what was.
+function garbage.often()
+  return set({ 100, 400, 256 }, { 100, 400, 8 })
+end
+
+--- From now on all of it, at every allocation. Returns a function that brings back what was.
+function garbage.always()
+  return set({ 0, 400, 0 }, { 1, 1000, 63 })
+end
+
+return garbage
