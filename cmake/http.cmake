@@ -5,13 +5,18 @@
 option(CTX_HTTP "Require llhttp and libcurl" OFF)
 option(CTX_FUZZ "Build the fuzz targets csrc/test/fuzz_*.c; with clang only" OFF)
 
-# llhttp comes as a library (libllhttp-dev elsewhere) or, in Debian's node-llhttp, as C sources.
-set(LLHTTP_DIR "" CACHE PATH "Folder of llhttp's C sources (api.c, http.c, llhttp.c), where the search does not find them")
+# llhttp comes as a library (Debian: libllhttp-dev) or, in Debian 12's node-llhttp, as C sources. What
+# LLHTTP_DIR has comes first, and is looked for each time.
+set(LLHTTP_DIR "" CACHE PATH "Folder of llhttp's C sources (api.c, http.c, llhttp.c), or of include/ and lib/")
+if(LLHTTP_DIR)
+  find_path(CTX_LLHTTP_SOURCES NAMES llhttp.c PATHS ${LLHTTP_DIR} ${LLHTTP_DIR}/src NO_DEFAULT_PATH NO_CACHE)
+endif()
 find_path(CTX_LLHTTP_INCLUDE llhttp.h HINTS ${LLHTTP_DIR} ${LLHTTP_DIR}/include
-  PATHS /usr/share/include/llhttp PATH_SUFFIXES llhttp)
-find_path(CTX_LLHTTP_SOURCES NAMES llhttp.c HINTS ${LLHTTP_DIR} ${LLHTTP_DIR}/src
-  PATHS /usr/share/llhttp NO_DEFAULT_PATH)
-find_library(CTX_LLHTTP_LIBRARY NAMES llhttp)
+  PATHS /usr/share/include/llhttp PATH_SUFFIXES llhttp NO_CACHE)
+if(NOT CTX_LLHTTP_SOURCES)
+  find_library(CTX_LLHTTP_LIBRARY NAMES llhttp HINTS ${LLHTTP_DIR} NO_CACHE)
+  find_path(CTX_LLHTTP_SOURCES NAMES llhttp.c PATHS /usr/share/llhttp NO_DEFAULT_PATH NO_CACHE)
+endif()
 find_package(CURL 7.80 QUIET) # the first that calls back before a request goes out
 
 function(ctx_http_missing module what)
@@ -86,7 +91,7 @@ if(CTX_LLHTTP_INCLUDE AND (CTX_LLHTTP_LIBRARY OR CTX_LLHTTP_SOURCES))
   endif()
 else()
   ctx_http_missing(ctx.http.wire
-    "llhttp (Debian: node-llhttp, which ships its C sources; elsewhere libllhttp-dev; or give LLHTTP_DIR)")
+    "llhttp (Debian: libllhttp-dev; in Debian 12 node-llhttp, which has its C sources; or give LLHTTP_DIR)")
 endif()
 
 if(CURL_FOUND)

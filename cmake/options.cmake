@@ -2,6 +2,7 @@
 # Options, and the flags that every room shares (target ctx_flags).
 option(CTX_WERROR "Treat warnings as errors" OFF)
 option(CTX_TESTS "Build csrc/test, csrc/bench, examples/embed and lua-static" ${PROJECT_IS_TOP_LEVEL})
+option(CTX_INSTALL "Install headers, libraries and what finds them" ${PROJECT_IS_TOP_LEVEL})
 set(CTX_SANITIZE "" CACHE STRING "Sanitizers, as for -fsanitize= (address,undefined or thread)")
 option(CTX_COVERAGE "Instrument for gcov" OFF)
 option(CTX_PORTABLE "Do without what Linux alone has: epoll, eventfd, its coarse clock" OFF)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Flags, and the cancel from elsewhere, as one thread sees them. test_async.c brings the others. */
+#include <signal.h>
+#include <sys/time.h>
+
 #include "fake.h"
 
 static ctx_flag_t* share(ctx_t* c) {
@@ -74,6 +77,47 @@ TEST(a_flag_of_a_done_context_is_born_set) {
   ASSERT_EQ(fake_counters(&f).linked, 0);
   ctx_flag_release(flag);
   ctx_flag_release(late);
+  fake_stop(&f);
+}
+
+/* -- In a signal handler: it interrupts the program anywhere, also in the functions that lock --- */
+
+static ctx_flag_t* watched;
+static volatile sig_atomic_t heard, said;
+
+static void on_signal(int number) {
+  (void)number;
+  heard++;
+  said = ctx_flag_err(watched);
+}
+
+TEST(a_signal_handler_may_ask_a_flag) {
+  fake_t f;
+  fake_start(&f);
+  ctx_t c;
+  ctx_with_cancel(&c, f.root);
+  watched = share(&c);
+  struct sigaction action = {.sa_handler = on_signal}, before;
+  ASSERT_EQ(sigaction(SIGPROF, &action, &before), 0);
+  struct itimerval often = {{0, 1000}, {0, 1000}}, never = {{0, 0}, {0, 0}};
+  ASSERT_EQ(setitimer(ITIMER_PROF, &often, NULL), 0);
+  while (heard < 20) { /* of the processor's time, so it interrupts what is done here */
+    ctx_t other;
+    ctx_with_cancel(&other, f.root);
+    ctx_flag_t* flag = share(&other);
+    ASSERT(ctx_cancel_async(flag, NULL));
+    fake_run(&f);
+    ctx_flag_release(flag);
+    ctx_release(&other);
+    ASSERT_EQ(said, 0);
+  }
+  ASSERT_EQ(setitimer(ITIMER_PROF, &never, NULL), 0);
+  ctx_cancel(&c, NULL);
+  raise(SIGPROF);
+  ASSERT_EQ(said, CTX_CANCELED);
+  ASSERT_EQ(sigaction(SIGPROF, &before, NULL), 0);
+  ctx_flag_release(watched);
+  ctx_release(&c);
   fake_stop(&f);
 }
 

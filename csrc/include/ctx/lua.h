@@ -13,11 +13,12 @@
  * a Lua memory error: call them where lua_pcall protects. */
 
 #include <ctx/ctx.h>
-#include <lua.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+#include <lua.h> /* in here, as lua.hpp has it */
 
 /* The one name that the Lua module shows. */
 #if defined(_WIN32)

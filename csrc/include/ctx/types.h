@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include <ctx/ctx.h> /* which includes this in its turn */
+
 #ifndef CTX_TYPES_H
 #define CTX_TYPES_H
 
