@@ -226,6 +226,23 @@ describe("when the context of an await ends,", function()
     assert.matches("cannot free", list[1].message, 1, true)
   end)
 
+  -- Cause: these two were called behind the door from C, which knows tracebacks of texts only, and
+  -- not whose function it was. Cure: they are called as all functions that only listen.
+  it("what frees or aborts is reported with its traceback and place, also when it raises an object",
+    function()
+      for name, fail in pairs { ["ctx.await's free"] = function() error {} end,
+        ["ctx.await's abort"] = function() error {} end } do
+        local list = reports(function()
+          cut_short(name:find("abort") and fail, name:find("free") and fail or nil)("late")
+        end)
+        assert.equal(1, #list)
+        assert.equal("hook", list[1].kind)
+        assert.matches(name .. " failed: table: ", list[1].message, 1, true)
+        assert.matches("stack traceback:\n.*await_spec.lua", list[1].message)
+        assert.matches("in " .. name .. ", .*await_spec.lua:%d+$", list[1].message)
+      end
+    end)
+
   it("a late result does not reach a later wait of the same task", function()
     testing.run(function(root)
       local late

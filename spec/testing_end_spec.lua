@@ -346,7 +346,7 @@ describe("testing.run", function()
     uv.run()
   end)
 
-  it("refuses times that are none", function()
+  it("refuses invalid times", function()
     for _, options in ipairs { { grace = -1 }, { grace = "x" }, { patience = 0 / 0 } } do
       assert.is_false((pcall(testing.run, function() end, options)))
     end

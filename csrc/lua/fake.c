@@ -14,7 +14,9 @@
 static bool is_awaited(lua_State* L, lctx_state* S, bool last) {
   lua_pushboolean(L, last);
   lua_pushboolean(L, S->external > 0);
-  if (!lctx_hook(L, S, "may_answer", 2, 1)) return last || S->external > 0;
+  lua_pushboolean(L, S->stirred);
+  S->stirred = false;
+  if (!lctx_hook(L, S, "may_answer", 3, 1)) return last || S->external > 0;
   bool awaited = lua_toboolean(L, -1);
   lua_pop(L, 1);
   return awaited;

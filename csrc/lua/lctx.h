@@ -275,6 +275,7 @@ struct lctx_state {
   int8_t driven;            /* how the main thread drove the loop for a generator; see wrap.c */
   int wake_fd, poll_fd;     /* the writing and the reading end; -1: none */
   bool fake;                /* the clock is moved by hand */
+  bool stirred;             /* and a task has run since somebody asked */
   uint64_t fake_ns;
   uint64_t jump_ns; /* until then it jumps also while something outside is waited for */
   uint64_t end_ns;  /* it goes no further; CTX_NEVER: as far as may be */

@@ -305,7 +305,10 @@ static int drain(lua_State* L) {
     }
     if (S->failures_due) lctx_tell_failures(L, S, false);
     lctx_wake_turn(S);
-    if (S->fake && ++rounds > FAKE_ROUNDS) break;
+    if (S->fake) {
+      S->stirred = S->stirred || !lctx_list_empty(&S->run);
+      if (++rounds > FAKE_ROUNDS) break;
+    }
   } while (!lctx_list_empty(&S->run) && run_round(L, S));
   return 0;
 }

@@ -6,6 +6,7 @@
 --- threads may wake the loop. What luv calls back runs one turn of the scheduler.
 local core = require "ctx.core"
 local errors = require "ctx.errors"
+local report = require "ctx.report"
 local want = require "ctx.want"
 
 -- One per Lua state, kept in C's registry: a second instance of this module must not make handles
@@ -195,7 +196,7 @@ core.hook("abort", function(thing)
   if is_handle(thing) then
     loop.close(thing)
   elseif want.fn[2](thing) then
-    thing()
+    report.guard("hook", "ctx.await's abort", thing)
   elseif type(thing) == "userdata" then
     -- A request that is running already cannot be cancelled: its result will come, and be dropped.
     -- One that is over raises: so much the better.
@@ -205,7 +206,7 @@ end)
 
 core.hook("drop", function(free, ...)
   if free then
-    free(...)
+    report.guard("hook", "ctx.await's free", free, ...)
     return
   end
   for i = 1, select("#", ...) do

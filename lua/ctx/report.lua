@@ -39,6 +39,13 @@ end
 local describe = errors.describe
 report.describe = describe
 
+--- Whether the value has an identity. A traceback that is kept for the error 42 would be shown for
+--- each error that is 42; and NaN is no key.
+local function is_object(err)
+  local kind = type(err)
+  return kind == "table" or kind == "userdata" or kind == "function" or kind == "thread"
+end
+
 --- The text of an error, with the traceback of where it was raised, if that is known.
 ---@param err any
 ---@param trace? string
@@ -46,7 +53,7 @@ report.describe = describe
 function report.full(err, trace)
   local kept = type(err) == "table" and rawget(err, "traceback")
   trace = trace or type(kept) == "string" and kept
-  local inner = err ~= nil and shared.inner[err]
+  local inner = is_object(err) and shared.inner[err]
   if inner then
     trace = trace and inner .. "\nwhich was iterated here:\n" .. trace or inner
   end
@@ -61,7 +68,9 @@ core.hook("generator_failed", function(err, trace)
   elseif err == nil then
     return errors.raised(nil, trace)
   end
-  shared.inner[err] = trace
+  if is_object(err) then
+    shared.inner[err] = trace
+  end
   return err
 end)
 

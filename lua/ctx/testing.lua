@@ -93,6 +93,14 @@ function Run:wait()
   end
 end
 
+--- Gives requests to luv that nobody waits for, since their callers have left, their time to end.
+function Run:wait_for_requests()
+  local until_ns = loop.uv.hrtime() + self.patience * 1e6
+  while self.snapshot:_has_requests() ~= false and loop.uv.hrtime() < until_ns do
+    loop.uv.run("once") -- the pulse of ctx.testing.still ends it
+  end
+end
+
 --- Ends what is left: nothing of it may run in the next test.
 function Run:give_up()
   local err = errors.wrap(errors.canceled,
@@ -149,6 +157,9 @@ end
 function Run:whole(fn)
   self:drive(fn)
   self:wait()
+  if not self.restless then
+    self:wait_for_requests()
+  end
   core.tell_failures()
   self.leaks = self.snapshot:_told(self.name, self.restless)
 end

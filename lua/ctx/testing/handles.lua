@@ -11,10 +11,8 @@ local signals = core.shared("ctx.signal")
 --- What ctx.testing knows of handles, once per Lua state, as luv has one loop.
 ---@class ctx.testing.Shared
 ---@field pulse any                   the timer of ctx.testing.still
----@field left table<any, true>       handles that earlier tests have left behind
----@field watch table                 for how long time has stood still; see ctx.testing.still
+---@field watch ctx.testing.Watch     for how long time has stood still
 local shared = core.shared("ctx.testing")
-shared.left = shared.left or setmetatable({}, { __mode = "k" })
 
 handles.shared = shared
 
@@ -26,12 +24,15 @@ function handles.is_ours(handle)
     or handle == signals.pipe or handle == shared.pulse
 end
 
---- All of them that are not closing, in luv's order.
----@return any[]
+--- All of them that are not closing, in luv's order; and whether others are.
+---@return any[] list
+---@return boolean closing
 function handles.all()
-  local list, failure = {}, nil
+  local list, closing, failure = {}, false, nil
   local function add(handle)
-    if not handle:is_closing() then
+    if handle:is_closing() then
+      closing = true
+    else
       list[#list + 1] = handle
     end
   end
@@ -44,14 +45,46 @@ function handles.all()
   if failure then
     error(failure, 0)
   end
-  return list
+  return list, closing
+end
+
+--- Whether the loop would be alive if these did not hold it: luv counts its requests only together
+--- with its handles.
+---@param holders any[]  referenced
+---@return boolean
+function handles.alive_without(holders)
+  for _, handle in ipairs(holders) do
+    handle:unref()
+  end
+  local alive = loop.uv.loop_alive()
+  for _, handle in ipairs(holders) do
+    handle:ref()
+  end
+  return alive
+end
+
+--- Whether a request to luv is under way; nil while a handle is being closed, which holds the loop,
+--- too: after a turn of the loop it is known.
+---@return boolean?
+function handles.has_requests()
+  local holders = {}
+  local open, closing = handles.all()
+  if closing then
+    return nil
+  end
+  for _, handle in ipairs(open) do
+    if handle:is_active() and handle:has_ref() then
+      holders[#holders + 1] = handle
+    end
+  end
+  return handles.alive_without(holders)
 end
 
 --- Those that a program has opened, and has to close.
 ---@return any[]
 function handles.list()
   local list = {}
-  for _, handle in ipairs(handles.all()) do
+  for _, handle in ipairs((handles.all())) do
     if not handles.is_ours(handle) and not loop.standing[handle] then
       list[#list + 1] = handle
     end

@@ -12,6 +12,7 @@ local leaks = {}
 ---@field _coroutines table<thread, true>  others that wait
 ---@field _contexts table<ctx.Context, true>
 ---@field _handles table<any, true>
+---@field _requests boolean           a request to luv was under way
 ---@field _lost integer
 ---@field _where string[]?            where lost cancels were made
 local Snapshot = {}
@@ -39,7 +40,8 @@ function leaks.snapshot()
   end
   return setmetatable({
     _since = since, _coroutines = set(coroutines), _contexts = set(contexts),
-    _handles = set(handles.list()), _lost = core.counters().lost,
+    _handles = set(handles.list()), _requests = handles.has_requests() or false,
+    _lost = core.counters().lost,
   }, metatable)
 end
 
@@ -102,13 +104,30 @@ local function add_handles(self, texts)
   return count
 end
 
+--- Whether a request to luv that came since is under way; nil while that is not known.
+function Snapshot:_has_requests()
+  if self._requests then
+    return false
+  end
+  return handles.has_requests()
+end
+
+--- Which one it is, luv does not tell, nor how many there are: none is told beside earlier ones.
+local function add_requests(self, texts)
+  if not self:_has_requests() then
+    return 0
+  end
+  texts[#texts + 1] = "a request to luv that is still under way: a file, a name, or work on a thread"
+  return 1
+end
+
 --- A text for each kind of leak, and how many things there are.
 ---@return string[] texts
 ---@return integer count
 function Snapshot:_list()
   local texts = {}
   return texts, add_tasks(self, texts) + add_contexts(self, texts) + add_lost(self, texts)
-    + add_handles(self, texts)
+    + add_handles(self, texts) + add_requests(self, texts)
 end
 
 --- The list as one text, which begins with the name; nil if there is none.
@@ -126,11 +145,11 @@ function Snapshot:_told(name, restless)
   end
 end
 
---- The handles that came since hold up no later test: they are its leaks no more.
+--- The handles that came since hold up no later test, by either clock.
 function Snapshot:_leave()
   for _, handle in ipairs(handles.list()) do
     if not self._handles[handle] then
-      handles.shared.left[handle] = true
+      handle:unref()
     end
   end
 end

@@ -11,11 +11,14 @@
 ---   sends it is a task;
 --- * timers: they wait for time. While a task is in ctx.await, for this timer perhaps, one that is
 ---   due within 100 ms of real time counts all the same;
---- * handles that are not referenced, and those that an earlier test has left behind.
+--- * handles that are not referenced, and so those that an earlier test has left behind;
+--- * requests that an earlier test has left behind, but while a task is in ctx.await, for one of its
+---   own perhaps: two seconds then.
 ---
---- Time that stands still for two real seconds, in which nothing happens, is reported once, with
---- what it waits for; and for a minute at most. Where there is no deadline to jump to, the clock
---- waits two seconds also for what never brings anything: then it is a dead end.
+--- Time that stands still for two real seconds, in which no task runs, is reported once, with what
+--- it waits for; and for a minute at most. Where there is no deadline to jump to, the clock waits
+--- two seconds also for what never brings anything: then it is a dead end. Whether the loop turns
+--- does not count: a timer that ticks, or an idle handle, would put off the end for ever.
 local core = require "ctx.core"
 local handles = require "ctx.testing.handles"
 local loop = require "ctx.loop"
@@ -36,14 +39,14 @@ local PULSE = 10
 -- -- What may answer ------------------------------------------------------------------------------
 
 local BRINGS_NOTHING = { signal = true, fs_event = true, fs_poll = true, prepare = true,
-  check = true }
+  check = true, idle = true }
 local STREAMS = { tcp = true, pipe = true, poll = true }
 
 --- Whether an active handle may bring something from outside; nil, if it is not known yet. `soon`:
 --- a timer that is due within so many ms does; false: none does.
 local function brings(handle, soon, quiet)
   local kind = handle:get_type()
-  if BRINGS_NOTHING[kind] or shared.left[handle] or handles.is_ours(handle) then
+  if BRINGS_NOTHING[kind] or handles.is_ours(handle) then
     return false
   elseif kind == "timer" then
     return soon and handle:get_due_in() <= soon
@@ -64,15 +67,25 @@ local function is_blocked(handle, quiet)
     and quiet[handle:fileno()] ~= nil
 end
 
---- "yes", "no", or "perhaps"; and the handles that may. What cannot is unreferenced for a moment,
---- as luv counts its requests only together with its handles.
+-- The same for each instance of this module, since the last one's hook serves all.
+---@class ctx.testing.Watch
+---@field name? string  of the test
+---@field at? number    the time that stands still
+---@field began number  since when, in ns
+---@field told boolean
+---@field old boolean   a request that was under way before the test may be so still
+local watch = shared.watch or { began = 0, told = false, old = false }
+shared.watch = watch
+
+--- "yes", "no", "perhaps", or "old": for all that is known, only a request of an earlier test; and
+--- the handles that may.
 ---@param soon number|false
 ---@return string
 ---@return any[]
 local function judge(soon)
   local quiet = core.quiet_sockets()
   local put_aside, may, in_doubt, blocked = {}, {}, false, false
-  for _, handle in ipairs(handles.all()) do
+  for _, handle in ipairs((handles.all())) do
     blocked = blocked or is_blocked(handle, quiet)
     if handle:is_active() and handle:has_ref() then
       local does = brings(handle, soon, quiet)
@@ -81,33 +94,16 @@ local function judge(soon)
       list[#list + 1] = handle
     end
   end
-  for _, handle in ipairs(put_aside) do
-    handle:unref()
-  end
-  local alive = uv.loop_alive()
-  for _, handle in ipairs(put_aside) do
-    handle:ref()
-  end
+  local alive = handles.alive_without(put_aside)
+  watch.old = watch.old and (alive or may[1] ~= nil)
   -- A write that is blocked is a request, too, and cannot be told from others.
   if alive and (may[1] or not blocked) then
-    return "yes", may
+    return (may[1] or not watch.old) and "yes" or "old", may
   end
   return (in_doubt or blocked) and "perhaps" or "no", may
 end
 
 -- -- For how long it has stood --------------------------------------------------------------------
-
--- The same for each instance of this module, since the last one's hook serves all.
-shared.watch = shared.watch or { name = nil, at = nil, began = 0, pulsed = false, told = false }
-local watch = shared.watch
-
---- Something has happened, or time has moved, if the loop turned for something else than the pulse.
-local function note()
-  if watch.at ~= core.now() or not watch.pulsed then
-    watch.at, watch.began = core.now(), uv.hrtime()
-  end
-  watch.pulsed = false
-end
 
 local function why(may)
   local names = {}
@@ -128,9 +124,7 @@ local function tell(may, stood)
     report.asleep()), "testing")
 end
 
-local function pulse()
-  watch.pulsed = true
-end
+local function pulse() end
 
 --- Makes the loop turn now and then, although nothing happens.
 function still.start()
@@ -156,20 +150,28 @@ end
 ---@param name string?
 function still.begin(name)
   watch.name, watch.at, watch.told = name, nil, false
+  watch.old = handles.has_requests() or false
 end
 
+local LIMITS = { yes = LONGEST, old = TOLD_AFTER, perhaps = IN_DOUBT, no = 0 }
+
 --- Asked when no task is ready, and luv has something open: whether to wait for that. `last`: there
---- is no deadline to jump to. `awaits`: a task is in ctx.await.
-core.hook("may_answer", function(last, awaits)
+--- is no deadline to jump to. `awaits`: a task is in ctx.await. `stirred`: one has run since the
+--- last question.
+core.hook("may_answer", function(last, awaits, stirred)
   local answer, may = judge(last and math.huge or awaits and SOON)
+  if answer == "old" and not awaits then
+    answer = "no"
+  end
   if answer == "no" and not last then
     return false
   end
   still.start()
-  note()
-  local longest = answer == "yes" and LONGEST or last and TOLD_AFTER or IN_DOUBT
+  if stirred or watch.at ~= core.now() then
+    watch.at, watch.began = core.now(), uv.hrtime()
+  end
   local stood = (uv.hrtime() - watch.began) / 1e6
-  if stood >= longest then
+  if stood >= math.max(LIMITS[answer], last and TOLD_AFTER or 0) then
     return false
   elseif stood >= TOLD_AFTER and not watch.told then
     tell(may, stood)

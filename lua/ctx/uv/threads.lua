@@ -9,6 +9,7 @@
 --- of them ends after all, the rest goes on as before.
 local core = require "ctx.core"
 local host = require "ctx.uv.host"
+local loop = require "ctx.loop"
 local report = require "ctx.report"
 local semaphore = require "ctx.semaphore"
 
@@ -83,6 +84,7 @@ local function count(more)
     stop_timer()
   elseif not shared.taken and (not shared.timer or shared.timer:is_closing()) then
     shared.timer = assert(uv.new_timer())
+    loop.standing[shared.timer] = true -- a test has not opened it
     uv.update_time()
     shared.timer:start(PATIENCE_MS, 0, host.guarded(refuse_others))
     shared.timer:unref()
