@@ -4,7 +4,8 @@
 -- Cause: what a test had left behind counted as movement in the next: beside an idle handle or a
 -- timer that ticks a dead end was never seen, and a request that ran on, a file that is opened for
 -- instance, held up each jump of the clock for a minute. Cure: only tasks that run are movement,
--- handles that are left are unreferenced, and a request that is left is a leak and holds up nothing.
+-- handles that are left are unreferenced, and a request that is left is a leak, and holds up
+-- nothing.
 local ctx = require "ctx"
 local folders = require "spec.support.folder"
 local loop = require "ctx.loop"
@@ -26,7 +27,7 @@ local function failure(fn, options)
   return not ok and tostring(err) or nil
 end
 
-describe("what a test has left behind is a leak, and the next test begins as that one did:", function()
+describe("what a test has left behind is a leak, and holds up no later one:", function()
   --- Each opens something, and returns what ends it.
   local left = {
     ["an idle handle"] = function()

@@ -369,6 +369,23 @@ describe("time that stands still for two seconds", function()
     assert.same({}, list)
   end)
 
+  -- Cause: a turn of the loop that was not the clock's own counted as movement.
+  for what, kind in pairs { ["an idle handle"] = "idle", ["a timer that ticks"] = "timer" } do
+    it("is a dead end also beside " .. what, function()
+      local handle, message = luv["new_" .. kind](), nil
+      reports(function()
+        local _, err = pcall(testing.run, function()
+          handle:start(kind == "idle" and function() end or 1, 1, function() end)
+          hurry(5e9)
+          ctx.background():wait()
+        end)
+        message = tostring(err)
+      end)
+      handle:close()
+      assert.matches("all tasks are asleep", message, 1, true)
+    end)
+  end
+
   it("is reported, too, where nothing else can happen", function()
     local list = reports(function()
       testing.run(function(root)

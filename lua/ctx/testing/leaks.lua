@@ -117,7 +117,7 @@ local function add_requests(self, texts)
   if not self:_has_requests() then
     return 0
   end
-  texts[#texts + 1] = "a request to luv that is still under way: a file, a name, or work on a thread"
+  texts[#texts + 1] = "a request to luv that is under way: a file, a name, or work on a thread"
   return 1
 end
 

@@ -12,8 +12,8 @@
 --- * timers: they wait for time. While a task is in ctx.await, for this timer perhaps, one that is
 ---   due within 100 ms of real time counts all the same;
 --- * handles that are not referenced, and so those that an earlier test has left behind;
---- * requests that an earlier test has left behind, but while a task is in ctx.await, for one of its
----   own perhaps: two seconds then.
+--- * requests that an earlier test has left behind, but while a task is in ctx.await, for one of
+---   its own perhaps: two seconds then.
 ---
 --- Time that stands still for two real seconds, in which no task runs, is reported once, with what
 --- it waits for; and for a minute at most. Where there is no deadline to jump to, the clock waits
