@@ -173,6 +173,44 @@ describe("http.timeout", function()
     end)
   end
 
+  -- Cause: the handler's task was only asked at the deadline, so what it raised later was a failed
+  -- task's, and http.abort and failures counted as defects. Cure: one rule, whenever it raises.
+  local LATE = {
+    ["a message"] = { function() error("oops", 0) end, "oops" },
+    ["an error"] = { function() error(errors.new("oops")) end, "oops" },
+    ["a failure of status 500"] = { function() error(http.failure(500)) end,
+      "500 Internal Server Error" },
+    ["a failure of another status"] = { function() error(http.failure(418)) end },
+    ["http.abort"] = { function() error(http.abort) end },
+    ["the end of its context"] = { function(req) error(req.ctx:ended()) end },
+    ["that it was answered for"] = { function(_, res)
+      error(select(2, res:finish(ctx.background(), "late")) or timeout.handler_timeout)
+    end },
+  }
+  for name, row in pairs(LATE) do
+    for when, wait in pairs { ["at once"] = function(req) repeat until req.ctx:err() end,
+      ["later"] = function() ctx.sleep(ctx.background(), 30) end } do
+      it(("tells of defects alone: past its time, %s, %s is raised"):format(when, name), function()
+        local list = reports(function()
+          local over = false
+          with(http.chain(function(req, res)
+            wait(req)
+            over = true
+            row[1](req, res)
+          end, http.timeout(5)), function(client, b)
+            assert.equal(503, client:get().status)
+            b:wait_until(function() return over and #b.errors == (row[2] and 1 or 0) end)
+            client:settle()
+            assert.equal(row[2], b.errors[1] and tostring(b.errors[1].err))
+            assert.is_true(#b.errors < 2)
+            assert.is_true(not row[2] or b.errors[1].where:find("^GET /,") ~= nil)
+          end)
+        end)
+        assert.same({}, list)
+      end)
+    end
+  end
+
   it("tells of what a handler raises past its time, and answers for it", function()
     with(http.chain(function(req)
       repeat until req.ctx:err()

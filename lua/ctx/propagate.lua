@@ -29,8 +29,8 @@ local TRACE, BAGGAGE = shared.trace, shared.baggage
 local GRPC = deadline.new("grpc-timeout", "grpc")
 
 local DEADLINE_OPTIONS = {
-  header = { "the name of a header", function(value)
-    return fields.is_token(value)
+  header = { "the name of a header that HTTP does not use itself", function(value)
+    return fields.is_token(value) and not fields.is_control(value)
   end },
   unit = { "'ms', 's', 'us', 'ns' or 'grpc'", deadline.is_unit },
 }

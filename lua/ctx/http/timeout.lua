@@ -92,12 +92,28 @@ local function send(req, res, buffer)
   return res:finish(req.ctx, table.concat(buffer._parts))
 end
 
---- The handler is past its time, whatever it returned; what it raised is told, unless that is the
---- very end of its context.
-local function too_late(req, c, err, trace, message)
+--- Whether what a handler raised behind its time is a mistake of its own.
+local function is_defect(err, c)
+  local found = errors.as(err, failure.class)
+  return not (errors.is(err, c:err()) or errors.is(err, timeout.handler_timeout)
+    or errors.is(err, causes.abort) or found and found.status ~= 500)
+end
+
+--- Tells of it, when it comes: there is no answer left to tell the client.
+local function tell(req, c, task)
+  local _, err = task:wait()
+  if task:status() == "failed" and is_defect(err, c) then
+    defect.tell(req.server, req, err, task:traceback())
+  end
+end
+
+--- The handler is past its time, whatever it returns now or later.
+local function too_late(req, c, task, message)
   local original = req._original or req
-  if err ~= nil and not errors.is(err, c:err()) and original.server then
-    defect.tell(original.server, original, err, trace)
+  if original.server and task:status() == "failed" then
+    tell(original, c, task)
+  elseif original.server and task:status() ~= "done" then
+    ctx.go(tell, original, c, task)
   end
   if req.ctx:err() then
     return nil, req.ctx:ended()
@@ -112,7 +128,7 @@ local function run(next, req, res, c, message)
   local status = task:status()
   if c:err() then
     buffer._late = true
-    return too_late(req, c, status == "failed" and err or nil, task:traceback(), message)
+    return too_late(req, c, task, message)
   elseif status == "failed" then
     local original = req._original or req
     original._trace = task:traceback()

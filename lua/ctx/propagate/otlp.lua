@@ -112,6 +112,10 @@ function otlp.new(options)
   options = want.options(options, "new", 1, OPTIONS)
   local headers, wrong = fields.of(options.headers or {})
   want.argument(headers, "new", 1, "options.headers", "names of headers, each once,", wrong)
+  for _, name in ipairs { "content-length", "transfer-encoding" } do
+    want.argument(headers[name] == nil, "new", 1, "options.headers",
+      "nothing that says where the body ends", name)
+  end
   headers["content-type"] = "application/json"
   local before, after = encode.frame(resource_of(options))
   return setmetatable({

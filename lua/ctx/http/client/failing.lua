@@ -68,6 +68,15 @@ function failing.ended(err, what, phase)
   return in_phase(errors.wrap(err, what .. ": " .. phase), phase)
 end
 
+--- The error of a transfer that its client has given up: with the code of why, as any other.
+---@param why any
+---@param what string
+function failing.given_up(why, what)
+  local err = failing.ended(why, what, "given up")
+  err.code = type(why) == "table" and rawget(why, "code") or nil
+  return err
+end
+
 --- An error with this code.
 ---@param code string
 ---@param what string

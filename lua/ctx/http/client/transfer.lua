@@ -98,7 +98,7 @@ function Transfer:changed()
 end
 
 function Transfer:broken(err)
-  self._error = self._error or failing.ended(err, self.what, "given up")
+  self._error = self._error or failing.given_up(err, self.what)
   self._over = true
   give_back(self, false)
   stop_task(self, err)
