@@ -10,6 +10,7 @@ local errors = require "ctx.errors"
 local no_error = require "spec.support.no_error"
 local places = require "spec.support.places"
 local reports = require "spec.support.reports"
+local semaphore = require "ctx.semaphore"
 local testing = require "ctx.testing"
 local uv = require "luv"
 
@@ -322,6 +323,53 @@ describe("ctx.wrap", function()
         assert.is_nil(list[1].message:find("in_the_body", 1, true))
       end
     end)
+
+  -- Cause: the body's wait was the iterator's, and nobody looked whether the body still was in it. One
+  -- that a stranger had closed kept its unit of a semaphore and its record for good; one that a
+  -- stranger resumed gave the record back under the iterator, which then waited for ever. Cure: the
+  -- iterator leaves the record if the body has not, and a stranger's body does not touch it.
+  for how, stranger in pairs { closed = coroutine.close, resumed = coroutine.resume } do
+    for _, at in ipairs { { 1, 1 }, { 1, 2 }, { 2, 2 } } do
+      each_place(("goes on when body %d of %d is %s by someone else in a wait"):format(at[1], at[2], how),
+        function()
+          local s, bodies = semaphore.new(1), {}
+          assert(s:acquire(background))
+          local function wait()
+            bodies[at[2]] = coroutine.running()
+            s:acquire(background)
+          end
+          local function outer()
+            bodies[1] = coroutine.running()
+            ctx.wrap(wait)()
+          end
+          ctx.go(function()
+            stranger(bodies[at[1]])
+            s:release()
+          end)
+          local ok, err = pcall((ctx.wrap(at[2] == 1 and wait or outer)))
+          assert.is_false(ok)
+          assert.matches("the body was closed by someone else", tostring(err))
+          assert.is_true(s:try_acquire())
+        end)
+    end
+  end
+
+  it("keeps the coroutine that iterates for as long as it may ask for its state", function()
+    local known = setmetatable({}, { __mode = "v" })
+    local next_value, _, _, closing = ctx.wrap(function() ctx.sleep(background, 60000) end)
+    do
+      local co = coroutine.create(next_value)
+      known[1] = co
+      coroutine.resume(co)
+      coroutine.close(co)
+    end
+    assert.equal(0, core.counters().parked)
+    collectgarbage()
+    assert.is_not_nil(known[1])
+    getmetatable(closing).__close(closing)
+    local again = ctx.wrap(function() ctx.sleep(background, 1) coroutine.yield(1) end)
+    assert.equal(1, again())
+  end)
 
   it("reports the traceback of the body with that of the loop, of an object, too", function()
     local list = reports(function()

@@ -26,7 +26,12 @@ void lctx_unpark(lctx_task* t);
 void lctx_undo(lua_State* L, lctx_task* t);
 /* Whether the owner of a coroutine that waited has closed it, or is about to. */
 bool lctx_is_gone(const lctx_task* t);
-/* What is to be done about that. */
+/* The coroutine of `t`, which waited, goes on, and takes nothing of what it was to bring: ends the wait,
+ * takes back what it asked for or was given, and leaves. */
+void lctx_forsake(lua_State* L, lctx_task* t);
+/* Raises the error of a coroutine that somebody other than the scheduler has resumed in its wait. */
+int lctx_intruded(lua_State* L, lctx_state* S, const char* what);
+/* What is to be done about a coroutine that is gone. */
 void lctx_task_closed(lua_State* L, lctx_task* t);
 /* The last resort, when nothing can ever wake a task, or nobody waits for it: ends one that is parked
  * or ready to run. Its <close> variables run, and cannot wait.

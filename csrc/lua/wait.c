@@ -130,30 +130,36 @@ static void on_done(ctx_watcher_t* w) {
   lctx_wake(LCTX_CONTAINER(w, lctx_task, watcher), LCTX_ENDED);
 }
 
-/* Somebody other than the scheduler resumed this coroutine while it waited: an error, in it. */
-static int intruded(lua_State* L, lctx_task* t) {
+int lctx_intruded(lua_State* L, lctx_state* S, const char* what) {
+  return lctx_error(L, S, "%s: this coroutine was resumed by someone else while it waited", what);
+}
+
+void lctx_forsake(lua_State* L, lctx_task* t) {
   lctx_state* S = t->S;
-  const char* what = t->what;
+  bool early = t->state != LCTX_RUNNING; /* it was not the scheduler that resumed the coroutine */
   if (t->state == LCTX_PARKED) lctx_unpark(t);
   lctx_list_remove(&t->link);
   lctx_undo(L, t);
   t->nargs = 0;
   t->state = LCTX_RUNNING;
-  if (t->kind == LCTX_TASK) {
+  if (early && t->kind == LCTX_TASK) {
     /* The scheduler gets it back, or learns that it has ended meanwhile. */
     t->state = LCTX_READY;
     lctx_list_append(&S->run, &t->link);
   }
   lctx_leave(t);
   lctx_settle(L, S);
-  return lctx_error(L, S, "%s: this coroutine was resumed by someone else while it waited", what);
 }
 
 static int resumed(lua_State* L, int status, lua_KContext context) {
   (void)status;
   lctx_task* t = (lctx_task*)context;
   lctx_state* S = t->S;
-  if (t->state != LCTX_RUNNING) return intruded(L, t);
+  if (t->state != LCTX_RUNNING) {
+    const char* what = t->what;
+    lctx_forsake(L, t);
+    return lctx_intruded(L, S, what);
+  }
   enum lctx_outcome outcome = (enum lctx_outcome)t->outcome;
   lctx_waited_fn waited = t->wait->waited;
   t->wait = NULL;
@@ -190,11 +196,12 @@ static int driven_to(lua_State* L, lctx_state* S, lctx_task* t, enum lctx_driven
   return resumed(L, LUA_YIELD, (lua_KContext)t);
 }
 
-/* The same in the body of a generator over which the main thread iterates, and which has yielded to that
+/* The same in the body of a generator. If it is the main thread that iterates, that has run the loop
  * meanwhile. */
-static int resumed_by_main(lua_State* L, int status, lua_KContext context) {
+static int resumed_in_body(lua_State* L, int status, lua_KContext context) {
+  lctx_state* S = lctx_upstate(L);
+  if (!lctx_is_iterated(S, L)) return lctx_intruded(L, S, "ctx.wrap");
   lctx_task* t = (lctx_task*)context;
-  lctx_state* S = t->S;
   if (S->driven == LCTX_NOT_DRIVEN) return resumed(L, status, context);
   enum lctx_driven driven = (enum lctx_driven)S->driven;
   S->driven = LCTX_NOT_DRIVEN;
@@ -262,7 +269,7 @@ int lctx_park_task(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* w
     return resumed(L, LUA_YIELD, (lua_KContext)t);
   }
   lctx_generator_waits(L, S, t);
-  return lua_yieldk(L, 0, (lua_KContext)t, t->kind == LCTX_MAIN ? resumed_by_main : resumed);
+  return lua_yieldk(L, 0, (lua_KContext)t, L == t->co ? resumed : resumed_in_body);
 }
 
 int lctx_park(lua_State* L, lctx_state* S, const lctx_wait* wait) {

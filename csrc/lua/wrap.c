@@ -4,21 +4,18 @@
 #include "enter.h"
 #include "gone.h"
 #include "host.h"
+#include "record.h"
 #include "traceback.h"
 #include "where.h"
 
 static const char generator_tag = 0;
 
 enum { UP_GENERATOR = LCTX_UP_STATE + 1 }; /* of the function that iterates */
-
-static bool is_body(const lctx_generator* g, const lua_State* L) {
-  return g != NULL && g->co == L;
-}
+enum { BODY = 1, ITERATOR }; /* user values of a generator; the second while it waits */
 
 lua_State* lctx_find_iterator(lua_State* L, lctx_state* S) {
-  for (lctx_generator* g = S->generator; is_body(g, L) && lua_isyieldable(L); g = g->outer) {
-    L = g->iterator;
-  }
+  lctx_generator* g = S->generator;
+  for (; g != NULL && g->co == L && lua_isyieldable(L); g = g->outer) L = g->iterator;
   return L;
 }
 
@@ -30,8 +27,8 @@ bool lctx_waits_for(const lua_State* L, const lua_State* co, const lctx_state* S
 }
 
 void lctx_generator_waits(lua_State* L, lctx_state* S, lctx_task* t) {
+  if (!lctx_is_iterated(S, L)) return;
   lctx_generator* g = S->generator;
-  if (!is_body(g, L)) return;
   g->waiting = true;
   g->t = t;
 }
@@ -50,27 +47,68 @@ static int failed(lua_State* L, lctx_state* S, lctx_generator* g) {
   return lua_error(L);
 }
 
+/* Keeps the coroutine that iterates while the body waits, or lets go of it. Only in functions that have
+ * the generator as an upvalue. */
+static void keep_iterator(lua_State* L, bool keep) {
+  lua_pushvalue(L, lua_upvalueindex(UP_GENERATOR));
+  if (keep) {
+    lua_pushthread(L);
+  } else {
+    lua_pushnil(L);
+  }
+  lua_setiuservalue(L, -2, ITERATOR);
+  lua_pop(L, 1);
+}
+
+/* Resumes the body with the `nargs` values that are the stack of L. */
+static int resume_body(lua_State* L, lctx_state* S, lctx_generator* g, int nargs, int* nresults) {
+  lua_xmove(L, g->co, nargs);
+  g->iterator = L;
+  g->outer = S->generator;
+  g->waiting = false;
+  S->generator = g;
+  int status = lua_resume(g->co, L, nargs, nresults);
+  S->generator = g->outer;
+  return status;
+}
+
+/* The same where the body waits, with what has woken its record. Somebody may have resumed the body
+ * meanwhile, or closed it: then nobody has left the record, or takes what that brings. The block is
+ * kept, since it may be given back with the last record in it. */
+static int wake_body(lua_State* L, lctx_state* S, lctx_generator* g, int nargs, int* nresults) {
+  lctx_task* t = g->t;
+  uint64_t ticket = t->ticket;
+  bool closed = lua_status(g->co) != LUA_YIELD;
+  lctx_pushblock(L, t);
+  lua_insert(L, 1);
+  keep_iterator(L, false);
+  int status = closed ? LUA_OK : resume_body(L, S, g, nargs, nresults);
+  if (t->ticket == ticket) lctx_forsake(L, t);
+  S->driven = LCTX_NOT_DRIVEN;
+  if (!closed) return status;
+  g->busy = g->waiting = false;
+  return lctx_error(L, S, "ctx.wrap: the body was closed by someone else while it waited");
+}
+
 static int relayed(lua_State* L, int status, lua_KContext context);
 
-/* Resumes the body with the `nargs` values on top; returns what it yields, or returns. While it waits
- * the iterator does: on the main thread by running the loop. */
+/* Resumes the body with the `nargs` values on the stack; returns what it yields, or returns. While it
+ * waits the iterator does: on the main thread by running the loop. */
 static int go_on(lua_State* L, lctx_state* S, lctx_generator* g, int nargs) {
   for (;; nargs = 0) {
     int nresults = 0;
+    luaL_checkstack(L, LUA_MINSTACK, NULL);
     if (!lua_checkstack(g->co, nargs + LUA_MINSTACK)) return luaL_error(L, "too many arguments");
-    lua_xmove(L, g->co, nargs);
-    g->iterator = L;
-    g->outer = S->generator;
-    g->waiting = false;
-    S->generator = g;
-    int status = lua_resume(g->co, L, nargs, &nresults);
-    S->generator = g->outer;
+    int status =
+        g->waiting ? wake_body(L, S, g, nargs, &nresults) : resume_body(L, S, g, nargs, &nresults);
     if (status == LUA_YIELD && g->waiting) {
       lua_settop(L, 0);
+      keep_iterator(L, true);
       if (L == S->main) {
         S->driven = (int8_t)lctx_drive(L, S, lctx_is_woken, g->t);
         continue;
       }
+      g->nested = lctx_is_iterated(S, L);
       lctx_generator_waits(L, S, g->t);
       return lua_yieldk(L, 0, (lua_KContext)g, relayed);
     }
@@ -85,7 +123,9 @@ static int go_on(lua_State* L, lctx_state* S, lctx_generator* g, int nargs) {
 static int relayed(lua_State* L, int status, lua_KContext context) {
   (void)status;
   lctx_generator* g = (lctx_generator*)context;
-  return go_on(L, lctx_upstate(L), g, lua_gettop(L));
+  lctx_state* S = lctx_upstate(L);
+  if (g->nested && !lctx_is_iterated(S, L)) return lctx_intruded(L, S, "ctx.wrap");
+  return go_on(L, S, g, lua_gettop(L));
 }
 
 /* What ctx.wrap returns first: the function that the generic `for` calls. */
@@ -127,10 +167,10 @@ static int core_wrap(lua_State* L) {
   lctx_checkfn(L, 1, "fn");
   lua_settop(L, 1);
   lua_pushlightuserdata(L, S);
-  lctx_generator* g = (lctx_generator*)lua_newuserdatauv(L, sizeof *g, 1);
+  lctx_generator* g = (lctx_generator*)lua_newuserdatauv(L, sizeof *g, ITERATOR);
   *g = (lctx_generator){.tag = &generator_tag};
   g->co = lua_newthread(L);
-  lua_setiuservalue(L, 3, 1);
+  lua_setiuservalue(L, 3, BODY);
   if (lua_gethook(L) != NULL) lctx_inherit_hook(L, S, g->co);
   lua_pushvalue(L, 1);
   lua_xmove(L, g->co, 1);

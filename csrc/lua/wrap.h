@@ -19,7 +19,15 @@ struct lctx_generator {
   lctx_generator* outer; /* whose body iterates */
   lctx_task* t;          /* the record of its wait */
   bool busy, waiting;    /* its body runs or waits; it waits */
+  bool nested;           /* while it waits: the iterator is a body, too */
 };
+
+/* Whether L is the body of a generator, and it is its iterator that has resumed it. To a body that
+ * somebody else resumes the record of its wait is not known any more: the iterator may have been
+ * closed meanwhile. */
+static inline bool lctx_is_iterated(const lctx_state* S, const lua_State* L) {
+  return S->generator != NULL && S->generator->co == L;
+}
 
 /* The coroutine that waits when L does: L itself, or where L is the body of a generator the one that
  * iterates; or the first on the way there that cannot yield. */
