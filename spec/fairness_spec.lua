@@ -4,10 +4,13 @@
 -- waiting for a second; a loop that did not look at what its wait returned, for ever. Cure: the
 -- loop has its turn a millisecond after the last one; a sleep of no time goes on after a turn; so
 -- does a loop that asks a context that has ended again and again.
+local breaker = require "ctx.breaker"
 local channel = require "ctx.channel"
 local core = require "ctx.core"
 local ctx = require "ctx"
+local ctx_uv = require "ctx.uv"
 local places = require "spec.support.places"
+local pool = require "ctx.pool"
 local reports = require "spec.support.reports"
 local testing = require "ctx.testing"
 local uv = require "luv"
@@ -208,12 +211,97 @@ describe("A loop that goes on though its context has ended", function()
         end)
         assert.equal(1, #sent)
         assert.equal("ended_context", sent[1].kind)
-        assert.matches("fairness_spec%.lua:%d+: asked a context that has ended 100 times in a row",
+        assert.matches("fairness_spec%.lua:%d+: asked what has ended .* 100 times in a row",
           sent[1].message)
         -- The line of each wait is known by now; the places after the first tell nothing new.
         core.shared("ctx.report").refusals = {}
       end)
     end
+  end
+
+  -- What has ended for good, and is asked with a context that lives; what waits in the loop fails.
+  local ended = {
+    ["channel:recv"] = function()
+      local ch = channel.new()
+      ch:close()
+      return function(c) return ch:recv(c) end
+    end,
+    ["channel.select"] = function()
+      local ch = channel.new()
+      ch:close()
+      return function(c) return channel.select(c, { { recv = ch } }) end
+    end,
+    ["pool:submit"] = function()
+      local p = pool.new(background, { workers = 1 }, function() end)
+      p:cancel()
+      return function(c) return p:submit(c, 1) end
+    end,
+    ["breaker:call"] = function()
+      local b = breaker.new { failures = 1, cooldown = 60000 }
+      local function fail() return nil, "down" end
+      b:call(background, fail)
+      return function(c) return b:call(c, fail) end
+    end,
+    ["listener:accept"] = function()
+      local listener = assert(ctx_uv.listen("127.0.0.1", 0))
+      listener:close()
+      return function(c) return listener:accept(c) end
+    end,
+    ["udp:recv"] = function()
+      local udp = assert(ctx_uv.udp())
+      udp:close()
+      return function(c) return udp:recv(c) end
+    end,
+    ["udp:send"] = function()
+      local udp = assert(ctx_uv.udp())
+      udp:close()
+      return function(c) return udp:send(c, "x", "127.0.0.1", 9) end
+    end,
+    ["stream:read at the end"] = function()
+      local listener = assert(ctx_uv.listen("127.0.0.1", 0))
+      local one = assert(ctx_uv.connect(background, "127.0.0.1", listener:address().port))
+      assert(listener:accept(background)):close()
+      listener:close()
+      assert.is_nil(one:read(background))
+      return function(c) return one:read(c) end
+    end,
+    ["stream:write"] = function()
+      local listener = assert(ctx_uv.listen("127.0.0.1", 0))
+      local one = assert(ctx_uv.connect(background, "127.0.0.1", listener:address().port))
+      listener:close()
+      one:close()
+      return function(c) return one:write(c, "x") end
+    end,
+    ["uv.connect_pipe"] = function()
+      return function(c) return ctx_uv.connect_pipe(c, "") end
+    end,
+    ["uv.getaddrinfo"] = function()
+      return function(c) return ctx_uv.getaddrinfo(c, "") end
+    end,
+    ["uv.poll"] = function()
+      return function(c) return ctx_uv.poll(c, 999) end
+    end,
+  }
+
+  for name, make in pairs(ended) do
+    it("or what it waits for has, lets others run, and is told: " .. name, function()
+      local sent = reports(function()
+        ctx.run(function(root)
+          local call, calls, others = make(), 0, 0
+          ctx.go(function()
+            while others < 3 and ctx.sleep(root, 0) do others = others + 1 end
+          end)
+          while others < 3 and calls < 2000 do
+            calls = calls + 1
+            call(root)
+          end
+          assert.equal(3, others)
+        end)
+      end)
+      assert.equal(1, #sent)
+      assert.equal("ended_context", sent[1].kind)
+      core.shared("ctx.report").refusals = {}
+    end)
   end
 
   it("is told once for each line", function()
@@ -271,7 +359,6 @@ end)
 
 describe("A pool whose function never waits", function()
   it("lets the loop turn between items", function()
-    local pool = require "ctx.pool"
     local turns = counting(function()
       ctx.run(function(root)
         local p <close> = pool.new(root, { workers = 1, queue = 20 }, compute)

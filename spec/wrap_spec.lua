@@ -324,33 +324,34 @@ describe("ctx.wrap", function()
       end
     end)
 
-  -- Cause: the body's wait was the iterator's, and nobody looked whether the body still was in it. One
+  -- Cause: a body waits by its iterator's record, and nobody looked whether it still did. A body
   -- that a stranger had closed kept its unit of a semaphore and its record for good; one that a
   -- stranger resumed gave the record back under the iterator, which then waited for ever. Cure: the
   -- iterator leaves the record if the body has not, and a stranger's body does not touch it.
   for how, stranger in pairs { closed = coroutine.close, resumed = coroutine.resume } do
     for _, at in ipairs { { 1, 1 }, { 1, 2 }, { 2, 2 } } do
-      each_place(("goes on when body %d of %d is %s by someone else in a wait"):format(at[1], at[2], how),
-        function()
-          local s, bodies = semaphore.new(1), {}
-          assert(s:acquire(background))
-          local function wait()
-            bodies[at[2]] = coroutine.running()
-            s:acquire(background)
-          end
-          local function outer()
-            bodies[1] = coroutine.running()
-            ctx.wrap(wait)()
-          end
-          ctx.go(function()
-            stranger(bodies[at[1]])
-            s:release()
-          end)
-          local ok, err = pcall((ctx.wrap(at[2] == 1 and wait or outer)))
-          assert.is_false(ok)
-          assert.matches("the body was closed by someone else", tostring(err))
-          assert.is_true(s:try_acquire())
+      local name = ("goes on when body %d of %d is %s by someone else in a wait")
+        :format(at[1], at[2], how)
+      each_place(name, function()
+        local s, bodies = semaphore.new(1), {}
+        assert(s:acquire(background))
+        local function wait()
+          bodies[at[2]] = coroutine.running()
+          s:acquire(background)
+        end
+        local function outer()
+          bodies[1] = coroutine.running()
+          ctx.wrap(wait)()
+        end
+        ctx.go(function()
+          stranger(bodies[at[1]])
+          s:release()
         end)
+        local ok, err = pcall((ctx.wrap(at[2] == 1 and wait or outer)))
+        assert.is_false(ok)
+        assert.matches("the body was closed by someone else", tostring(err))
+        assert.is_true(s:try_acquire())
+      end)
     end
   end
 

@@ -53,6 +53,11 @@ static int two_results(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   return 2;
 }
 
+static int all_results(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
+  (void)S, (void)outcome;
+  return lua_gettop(L);
+}
+
 /* Protected. Tells, once for each line, that it does not look at what its waits return. */
 static int tell_refusals(lua_State* L) {
   lctx_state* S = (lctx_state*)lua_touserdata(L, 1);
@@ -61,22 +66,33 @@ static int tell_refusals(lua_State* L) {
   return 0;
 }
 
-int lctx_refused(lua_State* L, lctx_state* S, int nresults) {
-  static const lctx_wait_kind kinds[] = {{.waited = one_result}, {.waited = two_results}};
+static int refused(lua_State* L, lctx_state* S, int nresults, const lctx_wait_kind* kind) {
   if (++S->refusals < REFUSALS) return nresults;
   S->refusals = 0;
   if (!lctx_can_wait(L, S)) return nresults;
   lua_pushcfunction(L, tell_refusals);
   lua_pushlightuserdata(L, S);
   if (lctx_enter_plain(L, 1, 0) != LUA_OK) lua_pop(L, 1);
-  lctx_wait wait = {.kind = &kinds[nresults - 1],
-                    .what = "the next turn, as the context has ended",
+  lctx_wait wait = {.kind = kind,
+                    .what = "the next turn, as what it asks has ended",
                     .due_ns = CTX_NEVER,
                     .turn = true};
   return lctx_park(L, S, &wait);
 }
 
+int lctx_refused(lua_State* L, lctx_state* S, int nresults) {
+  static const lctx_wait_kind kinds[] = {{.waited = one_result}, {.waited = two_results}};
+  return refused(L, S, nresults, &kinds[nresults - 1]);
+}
+
+/* core.refused(…) → …: the same, for what the Lua side makes */
+static int core_refused(lua_State* L) {
+  static const lctx_wait_kind kind = {.waited = all_results};
+  return refused(L, lctx_upstate(L), lua_gettop(L), &kind);
+}
+
 void lctx_open_turn(lua_State* L, lctx_state* S) {
-  static const luaL_Reg functions[] = {{"breathe", core_breathe}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"breathe", core_breathe}, {"refused", core_refused}, {NULL, NULL}};
   lctx_register(L, S, functions);
 }

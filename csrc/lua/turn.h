@@ -22,9 +22,10 @@ bool lctx_turn_due(const lctx_state* S);
  * has become ready; the drain sees to that by the second function. */
 void lctx_turned(lctx_state* S);
 void lctx_wake_turn(lctx_state* S);
-/* The end of a function that answers that a context is done, with its results on top. A loop that
- * does not look at such answers would never let others run: after many in a row it waits for a turn
- * of the loop. Use as `return lctx_refused(…)`. */
+/* The end of a function that fails without a wait, since what it is asked for has ended: a context; or,
+ * by core.refused on the Lua side, a channel, a stream, a pool. Its results are on top. A loop that does
+ * not look at such answers would never let others run: after many in a row it waits for a turn of the
+ * loop. Use as `return lctx_refused(…)`. */
 int lctx_refused(lua_State* L, lctx_state* S, int nresults);
 void lctx_open_turn(lua_State* L, lctx_state* S);
 

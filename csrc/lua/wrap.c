@@ -20,7 +20,7 @@ lua_State* lctx_find_iterator(lua_State* L, lctx_state* S) {
 }
 
 bool lctx_waits_for(const lua_State* L, const lua_State* co, const lctx_state* S) {
-  for (const lctx_generator* g = S->generator; co != L && is_body(g, co); g = g->outer) {
+  for (const lctx_generator* g = S->generator; g != NULL && co != L && g->co == co; g = g->outer) {
     co = g->iterator;
   }
   return co == L;

@@ -265,7 +265,7 @@ function Breaker:call(c, fn, ...)
   end
   local scope <close>, refused = allow(self, c)
   if not scope then
-    return nil, refused
+    return core.refused(nil, refused)
   end
   return judge(self, scope, c, fn(c, ...))
 end

@@ -7,6 +7,7 @@
 ---     for job in jobs:iter(c) do … end      -- until the channel is closed, or c ends
 ---
 --- Nil is no value: it would end such a loop, and could not be told from the end.
+local core = require "ctx.core"
 local fifo = require "ctx.fifo"
 local line = require "ctx.line"
 local returned = require "ctx.channel.returned"
@@ -56,10 +57,9 @@ end
 
 --- Gives the value away without waiting: to the first that waits for one, else into the buffer.
 function Channel:_offer(value)
-  local receiver = line.grant(self._receivers, value)
-  if receiver then
-    self._granted = self._granted + 1
-    receiver.waiter.order = self._granted
+  local order = self._granted + 1
+  self._granted = order
+  if line.grant(self._receivers, value, order) then
     return true
   elseif self._count < self._capacity then
     append(self, value)
@@ -101,9 +101,7 @@ function Channel:_put_back(waiter)
   if rawequal(value, CLOSED) then
     return
   end
-  local receiver = line.grant(self._receivers, value)
-  if receiver then
-    receiver.waiter.order = order
+  if line.grant(self._receivers, value, order) then
     return
   end
   self._returned = self._returned or returned.new()
@@ -179,7 +177,7 @@ function Channel:recv(c)
   if value ~= nil then
     return value
   elseif self._closed then
-    return nil, channel.closed
+    return core.refused(nil, channel.closed)
   end
   waiter:join(self._receivers)
   local ok

@@ -87,7 +87,10 @@ function http.error(res, message, code)
   code = code == nil and 500 or STATUS(code, "error", 3)
   core.check_wait(nil, "http.error")
   local ok, err = answer.plain(res, code, message)
-  return ok, err
+  if not ok then
+    return core.refused(nil, err)
+  end
+  return true
 end
 
 return http

@@ -142,27 +142,37 @@ local function leave(entry)
 end
 
 --- Takes the entry out of its line, and wakes its waiter, unless that can take nothing any more.
-local function serve(entry, value)
+--- What is granted is with the waiter before it is woken: to wake it may run finalizers, and one of
+--- them may close its coroutine. Then it has given back by now what it was granted.
+local function serve(entry, value, order)
   leave(entry)
   local waiter = entry.waiter
   local c = waiter._c
-  if not (c and c:err()) and queue_wake(waiter._queue) then
-    waiter.granted, waiter.value = entry, value
+  if waiter.granted or waiter._left or c and c:err() then
+    return false
+  end
+  waiter.granted, waiter.value, waiter.order, waiter._waking = entry, value, order or false, true
+  local woken = queue_wake(waiter._queue)
+  waiter._waking = false
+  if woken or waiter._left then
     return true
   end
+  waiter.granted, waiter.value = false, false
   return false
 end
 
 --- Wakes the first in line and leaves `value` with it. Those that cannot take it any more are
 --- dropped on the way, also those whose context has ended in this turn and who will hear of it
 --- later: what came first counts. The line is read anew each time, since a wake may change it.
+--- While this runs, the waiter may already have given it back.
 ---@param from ctx.Line
 ---@param value any
+---@param order? integer  a channel's
 ---@return ctx.LineEntry? entry  whose it is now; nil when nobody waits
-function line.grant(from, value)
+function line.grant(from, value, order)
   local entry = from.first
   while entry do
-    if serve(entry, value) then
+    if serve(entry, value, order) then
       return entry
     end
     entry = from.first
@@ -174,6 +184,8 @@ end
 ---@field value any                    what came with it
 ---@field order integer|false          a channel's: the number of the grant
 ---@field _entries ctx.LineEntry[]|false
+---@field _waking boolean              its queue is being used
+---@field _left boolean                its scope is over, and its queue may be another's
 local Waiter = {}
 local metatable = { __name = "ctx.waiter", __index = Waiter }
 
@@ -194,7 +206,7 @@ function line.waiter(c, give_back, owner, entries)
     _c = c or false, _give_back = give_back or false, _owner = owner or false,
     _queue = table.remove(spare), _entries = entries or false,
     line = false, before = false, after = false, waiter = false, granted = false, value = false,
-    order = false,
+    order = false, _waking = false, _left = false,
   }
   waiter.waiter = waiter
   waiter._queue = waiter._queue or core.queue()
@@ -202,6 +214,7 @@ function line.waiter(c, give_back, owner, entries)
 end
 
 function metatable.__close(waiter)
+  waiter._left = true
   leave(waiter)
   if waiter._entries then
     for _, entry in ipairs(waiter._entries) do
@@ -212,7 +225,7 @@ function metatable.__close(waiter)
     waiter._give_back(waiter._owner, waiter)
   end
   -- To ask also frees the record of a coroutine that is being closed.
-  if queue_empty(waiter._queue) and #spare < SPARES then
+  if queue_empty(waiter._queue) and not waiter._waking and #spare < SPARES then
     spare[#spare + 1] = waiter._queue
   end
 end

@@ -26,9 +26,12 @@ function mutex.new()
   return setmetatable({ _locked = false, _waiters = line.new() }, metatable)
 end
 
---- It stays locked from one holder to the next, so that nobody comes between.
+--- It stays locked from one holder to the next, so that nobody comes between. One to whom it was
+--- granted may have passed it on again by then.
 local function pass_on(self)
-  self._locked = line.grant(self._waiters) ~= nil
+  if not line.grant(self._waiters) then
+    self._locked = false
+  end
 end
 
 --- The wait of lock and hold.

@@ -106,7 +106,8 @@ end
 local function drop_rest(self)
   local items = self._items
   while items.count > 0 do
-    table.insert(self._dropped, fifo.pop(items))
+    table.insert(self._dropped, fifo.peek(items)) -- here it may run out of memory
+    fifo.pop(items)
     leave(self)
   end
 end
@@ -118,8 +119,8 @@ Leaving.__index = Leaving
 local work
 
 local function start(self)
-  self._active, self._starting = self._active + 1, self._starting + 1
   core.go(work, self)
+  self._active, self._starting = self._active + 1, self._starting + 1
 end
 
 function Leaving:__close()
@@ -153,12 +154,21 @@ function work(self)
   end
 end
 
+--- What enter does, if there is memory.
+local function add(self, item)
+  if self._active < self._workers then
+    start(self) -- it runs later; without an item it ends
+  end
+  fifo.push(self._items, item)
+  self._taken = self._taken + 1
+end
+
 --- Brings an item, which has a place already, into the queue, with a worker if one may come.
 local function enter(self, item)
-  self._taken = self._taken + 1
-  fifo.push(self._items, item)
-  if self._active < self._workers then
-    start(self)
+  local ok, err = pcall(add, self, item)
+  if not ok then
+    self._places:release()
+    error(err, 0)
   end
 end
 
@@ -208,7 +218,7 @@ function Pool:submit(c, item)
     err = refusal(self)
   end
   if err ~= nil then
-    return nil, err
+    return core.refused(nil, err)
   end
   if not self._places:try_acquire() then
     local ok
@@ -227,7 +237,7 @@ end
 function Pool:try_submit(item)
   want.self(self, metatable, "try_submit")
   refuse_nil(item, "try_submit", 1)
-  if refusal(self) ~= nil or not self._places:try_acquire() then
+  if self._open:done() or not self._places:try_acquire() then
     return false
   end
   enter(self, item)

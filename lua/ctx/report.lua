@@ -194,8 +194,8 @@ end)
 core.hook("refusals", function(where)
   if not shared.refusals[where] then
     shared.refusals[where] = true
-    send(where .. "asked a context that has ended 100 times in a row; it should look at what its "
-      .. "waits return", "ended_context")
+    send(where .. "asked what has ended (a context, or what it waits for) 100 times in a row; it "
+      .. "should look at what its waits return", "ended_context")
   end
 end)
 

@@ -175,7 +175,9 @@ function select.select(c, cases)
     return nil, err
   end
   local index, value, closed = first_ready(entries, 0)
-  if index then
+  if closed then
+    return core.refused(index, value, closed)
+  elseif index then
     return index, value, closed
   elseif rawget(cases, "default") then
     return "default"

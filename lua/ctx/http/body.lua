@@ -3,6 +3,7 @@
 ---
 --- The connection pushes what it reads, and stops reading while more than HIGH_WATER bytes wait
 --- here.
+local core = require "ctx.core"
 local line = require "ctx.line"
 
 local READ = line.name("req:read")
@@ -93,10 +94,12 @@ function Body:read(c)
     if not self._over and not self._failed and self._size <= HIGH_WATER then
       self._wanted()
     end
-    if part or self._over then
+    if part then
       return part
+    elseif self._over then
+      return core.refused(nil)
     elseif self._failed then
-      return nil, self._failed
+      return core.refused(nil, self._failed)
     end
     local ok, err = self._readers:wait(c, READ)
     if not ok then

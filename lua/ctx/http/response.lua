@@ -260,7 +260,7 @@ function Response:write(c, data)
   core.check_wait(c, "res:write")
   local err = refused(self, c, "write")
   if err then
-    return nil, err
+    return core.refused(nil, err)
   end
   local out, begun = {}, self.sent
   if not begun then
@@ -309,7 +309,7 @@ function Response:finish(c, data)
   end
   core.check_wait(c, "res:finish")
   if self.finished or self.failed or self._connection.hijacked or c:err() then
-    return nil, refused(self, c, "finish")
+    return core.refused(nil, refused(self, c, "finish"))
   end
   data = data or ""
   local out, begun, trailing, last, wrong = {}, self.sent, has_trailers(self), nil, nil
@@ -385,7 +385,8 @@ function Response:inform(c, status, headers)
   core.check_wait(c, "res:inform")
   local err = ended(self, "inform") or c:ended()
   if err or self.sent or self._request.minor == 0 then
-    return nil, err or errors.new("inform: the head is out, or the client knows HTTP/1.0 only")
+    err = err or errors.new("inform: the head is out, or the client knows HTTP/1.0 only")
+    return core.refused(nil, err)
   end
   local wrong = fields.wrong(headers)
   local head, unfit = nil, wrong

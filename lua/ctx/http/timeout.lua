@@ -40,9 +40,9 @@ function Buffered:write(c, data)
   want.argument(type(data) == "string", "write", 2, "data", "a string", data)
   core.check_wait(c, "res:write")
   if self._late then
-    return nil, timeout.handler_timeout
+    return core.refused(nil, timeout.handler_timeout)
   elseif self.finished then
-    return nil, errors.new("write: the response is finished")
+    return core.refused(nil, errors.new("write: the response is finished"))
   elseif c:err() then
     return nil, c:ended()
   end

@@ -182,11 +182,14 @@ function dial.connect(c, name, port, options)
     addresses, err = addresses_of(c, name, options, what)
   end
   if not addresses then
-    return nil, err
+    return core.refused(nil, err)
   end
   local connected
   connected, err = try_all(c, addresses, port, options, what)
-  return connected, err
+  if not connected then
+    return core.refused(nil, err)
+  end
+  return connected
 end
 
 --- Connects to a pipe: a socket in the file system.
@@ -204,13 +207,16 @@ function dial.connect_pipe(c, path, options)
   local what = "connect to " .. path
   local wrong = c:ended() or paths.pipe_fault(path, what)
   if wrong then
-    return nil, wrong
+    return core.refused(nil, wrong)
   end
   local handle = assert(uv.new_pipe(false))
   local connected, err = connect(c, handle, what, options, function(callback)
     return handle:connect(path, callback)
   end)
-  return connected, err
+  if not connected then
+    return core.refused(nil, err)
+  end
+  return connected
 end
 
 return dial

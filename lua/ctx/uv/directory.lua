@@ -44,7 +44,7 @@ function directory.guard(fs, read)
     if not lock then
       return nil, err
     elseif self.closed then
-      return nil, closed("fs_readdir")
+      return core.refused(nil, closed("fs_readdir"))
     end
     local entries
     entries, err = read(core.without_cancel(c), c, dir)
@@ -66,7 +66,7 @@ function directory.guard(fs, read)
     core.check_wait(c, "uv.fs_closedir")
     local _ <close> = self.lock:hold(core.without_cancel(c))
     if self.closed then
-      return nil, closed("fs_closedir")
+      return core.refused(nil, closed("fs_closedir"))
     end
     self.closed = true
     local ok, err = close(c, dir)

@@ -36,7 +36,7 @@ local function look_up(c, what, start)
     return request, refused
   end)
   if not found then
-    return nil, found == false and failure.of(c, first, what) or first
+    return core.refused(nil, found == false and failure.of(c, first, what) or first)
   end
   return first, second
 end

@@ -138,15 +138,14 @@ end
 
 --- Turns what threads.await gave into results.
 local function finish(c, name, ok, ...)
-  local ended = ok and FREE[name] and c:ended()
-  if ended then
+  if ok and FREE[name] and c:err() then
     FREE[name](...)
-    return nil, ended
+    return nil, c:ended()
   elseif ok then
     return ...
   end
   local err = ...
-  return nil, ok == false and failure.of(c, err, name) or err
+  return core.refused(nil, ok == false and failure.of(c, err, name) or err)
 end
 
 --- One of them. For a function that another calls for the user, `deeper` is 1.
@@ -159,7 +158,7 @@ local function wrap(name, n, deeper)
     check(name, given, deeper)
     local wrong = fault(name, n, given)
     if wrong then
-      return nil, wrong
+      return core.refused(nil, wrong)
     end
     local results = table.pack(threads.await(c, function(callback)
       return begin(name, n, given, callback, raised)

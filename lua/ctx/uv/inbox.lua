@@ -125,7 +125,7 @@ function Inbox:take(c, name, what, begin, owner)
   while item == nil and err == nil do
     self:check()
     if self.closed then
-      return nil, failure.closed(what, self.closed)
+      return core.refused(nil, failure.closed(what, self.closed))
     end
     item = self:try_take()
     if item == nil then
@@ -135,7 +135,7 @@ function Inbox:take(c, name, what, begin, owner)
         ok, said = begin(owner)
       end
       if not ok then
-        return nil, failure.of(c, said, what)
+        return core.refused(nil, failure.of(c, said, what))
       end
       item, err = wait(self, c, name)
     end

@@ -125,7 +125,7 @@ function process.run(c, file, options)
     on_exit(self, code, by)
   end)
   if not handle then
-    return nil, pid
+    return core.refused(nil, pid)
   end
   for _, name in ipairs(CHANNELS) do
     self[name] = pipes[name]

@@ -68,14 +68,14 @@ end
 local function read_until(self, c, name, enough, argument)
   local result, err = nil, c:ended()
   if not err and self._closed then
-    err = failure.closed("read", self._closed)
+    return core.refused(nil, failure.closed("read", self._closed))
   elseif not err then
     result, err = enough(self, argument)
   end
   while not result and not err do
     local why = stopped(self)
     if why then
-      return nil, why ~= true and why or nil
+      return core.refused(nil, why ~= true and why or nil)
     end
     local ok = self._reading
     if not ok then

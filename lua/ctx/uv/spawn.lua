@@ -138,6 +138,7 @@ function spawn.spawn(c, file, options)
   want.string(file, "spawn", 2, "file")
   options = want.options(options, "spawn", 3, OPTIONS)
   core.check_wait(c, SPAWN)
+  core.breathe() -- to make a process takes a millisecond, also when there is no such program
   local running, err = start(c, file, options)
   if not running then
     return nil, err

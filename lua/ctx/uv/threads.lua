@@ -163,7 +163,7 @@ end
 ---@return any ...
 function threads.await(c, start, operation)
   if shared.taken and not c:err() then
-    return false, TAKEN
+    return core.refused(false, TAKEN)
   end
   local caller = operation and operation.caller
   return core.await(c, function(resolve)

@@ -170,13 +170,13 @@ function Udp:send(c, data, name, port)
     err = err or fault(self, "send")
   end
   if err then
-    return nil, err
+    return core.refused(nil, err)
   end
   local sent, said, code = self._handle:try_send(data, name, port)
   if sent then
     return true
   elseif code ~= "EAGAIN" then
-    return nil, failure.of(c, said, "send")
+    return core.refused(nil, failure.of(c, said, "send"))
   end
   local ok
   ok, err = send(self, c, data, name, port)

@@ -58,7 +58,7 @@ function watch.poll(c, fd, events)
   end
   local handle, refused = new_poll(fd)
   if not handle then
-    return nil, failure.of(c, refused, "poll")
+    return core.refused(nil, failure.of(c, refused, "poll"))
   end
   local _ <close> = host.owned(handle)
   local gate, said, came = line.gate(handle), nil, nil
@@ -68,7 +68,7 @@ function watch.poll(c, fd, events)
     gate:open()
   end)
   if not ok then
-    return nil, failure.of(c, refused, "poll")
+    return core.refused(nil, failure.of(c, refused, "poll"))
   end
   while not said and not came do
     if handle:is_closing() then

@@ -134,7 +134,7 @@ function work.work(c, fn, ...)
   end
   local ready, said = can_open()
   if not ready then
-    return nil, failure.of(c, said, "work")
+    return core.refused(nil, failure.of(c, said, "work"))
   end
   local caller, cancel <close> = core.with_cancel(c)
   -- A task, since what luv needs for its end is lost when the program ends first.

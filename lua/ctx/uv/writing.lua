@@ -202,7 +202,7 @@ end
 function Stream:_write(c, data, bytes)
   local err = cannot_write(self)
   if err then
-    return nil, err
+    return core.refused(nil, err)
   elseif bytes == 0 then
     return true -- libuv does not bear to be told so
   end
@@ -240,7 +240,7 @@ function Stream:shutdown(c)
   core.check_wait(c, SHUTDOWN)
   err = cannot_write(self)
   if err then
-    return nil, err
+    return core.refused(nil, err)
   end
   local done, over, said = line.gate("outside"), false, nil
   local request, refused = self._handle:shutdown(host.guarded(function(status)

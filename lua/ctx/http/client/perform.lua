@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- Internal: what a client does for one request: attempts, repeats, redirections.
+local core = require "ctx.core"
 local failing = require "ctx.http.client.failing"
 local failure = require "ctx.uv.failure"
 local options = require "ctx.http.client.options"
@@ -243,11 +244,11 @@ end
 local function perform(self, c, request)
   local hop, err = first_hop(request)
   if not hop then
-    return nil, err
+    return core.refused(nil, err)
   end
   for redirected = 0, request.follow or FOLLOW do
     if self._closed then
-      return nil, failure.closed(what_of(hop), self._closed)
+      return core.refused(nil, failure.closed(what_of(hop), self._closed))
     elseif c:err() then
       return nil, failing.ended(failure.ended(c), what_of(hop), "not begun")
     end

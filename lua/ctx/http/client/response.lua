@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- Internal: what a request gives: status, headers, and the body whole or piece by piece.
+local core = require "ctx.core"
 local ctx = require "ctx"
 local failure = require "ctx.uv.failure"
 local fields = require "ctx.fields"
@@ -157,7 +158,7 @@ function Response:read(c)
   want.self(self, metatable, "read")
   want.context(c, "read")
   if self._closed then
-    return nil, failure.closed("read", "by its owner")
+    return core.refused(nil, failure.closed("read", "by its owner"))
   elseif self.body then
     error("bad self to 'read' (the body is whole: in response.body; ask with stream = true)", 2)
   elseif self._transfer:is_awaited() then
@@ -174,7 +175,7 @@ function Response:read(c)
   if self._transfer:is_over() then
     forget(self)
   end
-  return nil, err
+  return core.refused(nil, err)
 end
 
 --- Gives up what has not been read: its connection is closed, or its stream is reset. Again, or
