@@ -30,20 +30,23 @@ dependencies = {
   "lua-cjson", -- for JSON bodies
 }
 
--- For LuaRocks' variables CURL_DIR and LLHTTP_DIR. Nothing is checked here: llhttp comes as a library or
--- as C sources, by system, and libcurl's headers stand in a folder that LuaRocks does not know on
--- some. CMake finds them (cmake/http.cmake), or says what is missing.
+-- For LuaRocks' variables CURL_DIR, LLHTTP_DIR and their like. Nothing is checked here: llhttp comes as
+-- a library or as C sources, by system, and libcurl's headers stand in a folder that LuaRocks does
+-- not know on some. CMake finds them (cmake/http.cmake), or says what is missing.
 external_dependencies = {
   CURL = {},
   LLHTTP = {},
 }
 
--- .ci/walls compares the list of Lua files with the tree.
+-- From nothing, since CMake keeps what it found for another Lua or compiler. CC and CFLAGS go by the
+-- environment, where CC may have arguments. .ci/walls compares the list of Lua files with the tree.
 build = {
   type = "command",
-  build_command = "cmake -S . -B build-rock -DCMAKE_BUILD_TYPE=Release -DCTX_HTTP=ON -DCTX_TESTS=OFF"
-    .. ' -DCMAKE_C_COMPILER="$(CC)" -DCMAKE_C_FLAGS="$(CFLAGS)" -DLUA_INCDIR="$(LUA_INCDIR)"'
+  build_command = 'rm -rf build-rock && CC="$(CC)" CFLAGS="$(CFLAGS)" cmake -S . -B build-rock'
+    .. ' -DCMAKE_BUILD_TYPE=Release -DCTX_HTTP=ON -DCTX_TESTS=OFF -DLUA_INCDIR="$(LUA_INCDIR)"'
     .. ' -DCMAKE_PREFIX_PATH="$(CURL_DIR)" -DLLHTTP_DIR="$(LLHTTP_DIR)"'
+    .. ' -DCMAKE_INCLUDE_PATH="$(CURL_INCDIR);$(LLHTTP_INCDIR)"'
+    .. ' -DCMAKE_LIBRARY_PATH="$(CURL_LIBDIR);$(LLHTTP_LIBDIR)"'
     .. " && cmake --build build-rock --target ctx_http_wire ctx_http_curl",
   install = {
     lib = {
