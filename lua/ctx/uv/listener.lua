@@ -261,7 +261,7 @@ function listener.listen(address, port, options)
   local flags = { ipv6only = options.ipv6only, reuseport = options.reuseport }
   local ok, said = handle:bind(ip, port, next(flags) and flags or nil)
   if not ok and address == "*" then
-    ok, said = handle:bind("0.0.0.0", port)
+    ok, said = handle:bind("0.0.0.0", port, options.reuseport and FLAG or nil)
   end
   if not ok then
     host.close(handle)
