@@ -44,6 +44,7 @@ scopes.files = {
   ["lua/ctx/http/client/engine.lua"] = "wait",
   ["lua/ctx/http/client/perform.lua"] = "wait",
   ["lua/ctx/http/client/response.lua"] = "a response",
+  ["lua/ctx/http/exchange.lua"] = "a handler: spec/http_defects_spec.lua",
   ["lua/ctx/http/server.lua"] = "a server",
   ["lua/ctx/line.lua"] = "wait",
   ["lua/ctx/mutex.lua"] = "a lock",
