@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 local ctx = require "ctx"
 local errors = require "ctx.errors"
+local places = require "spec.support.places"
 local testing = require "ctx.testing"
 
 local background = ctx.background()
@@ -193,6 +194,46 @@ describe("ctx.with, the idiom without <close>", function()
     assert.is_false(ok)
     assert.is_true(rawequal(early, caught))
     assert.is_true(rawequal(early, c:cause()))
+  end)
+
+  -- Cause: it caught the error and raised it again, so that the traceback began there. Cure: a
+  -- <close> variable.
+  it("leaves the error its traceback", function()
+    testing.run(function(root)
+      local line = debug.getinfo(1, "l").currentline + 1
+      local function deep(object) return object.missing.field end
+      local task = ctx.go(function()
+        local c, cancel = ctx.with_cancel(root)
+        ctx.with(c, cancel, function() return (deep({})) end)
+      end)
+      assert.matches("attempt to index a nil value", (select(2, task:wait(root))))
+      assert.matches(("cause_spec.lua:%d: in "):format(line), task:traceback(), 1, true)
+    end)
+  end)
+
+  for place, run in pairs(places) do
+    it("lets its function wait, in " .. place, function()
+      run(function(root)
+        local c, cancel = ctx.with_cancel(root)
+        assert.equal("slept", ctx.with(c, cancel, function(given)
+          return ctx.sleep(given, 1) and "slept"
+        end))
+        assert.is_true(rawequal(ctx.canceled, c:cause()))
+      end)
+    end)
+  end
+
+  it("cancels when the coroutine is closed in which its function waits", function()
+    testing.run(function(root)
+      local c, cancel = ctx.with_cancel(root)
+      local co = coroutine.create(function()
+        ctx.with(c, cancel, function(given) given:wait() end)
+      end)
+      assert(coroutine.resume(co))
+      assert.is_nil(c:err())
+      assert(coroutine.close(co))
+      assert.equal(ctx.canceled, c:err())
+    end)
   end)
 end)
 

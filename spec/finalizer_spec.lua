@@ -77,16 +77,6 @@ local function beginning_to_wait()
   return trace:find("ctx/line.lua", 1, true) or trace:find("'acquire'", 1, true)
 end
 
---- Runs fn while Lua collects garbage as often as can be.
-local function while_collecting(fn)
-  local as_before = garbage.always()
-  collectgarbage("restart")
-  local results = table.pack(pcall(fn))
-  as_before()
-  assert(results[1], results[2])
-  return table.unpack(results, 2, results.n)
-end
-
 describe("what a finalizer gives back just as somebody begins to wait for it: ", function()
   for name, make in pairs(cases) do
     it(name .. ", in a task", function()
@@ -94,7 +84,7 @@ describe("what a finalizer gives back just as somebody begins to wait for it: ",
         local wait, give = make()
         local given
         local task = ctx.go(function()
-          return while_collecting(function()
+          return garbage.during(function()
             given = in_finalizer(beginning_to_wait, give)
             return wait(root)
           end)
@@ -109,7 +99,7 @@ describe("what a finalizer gives back just as somebody begins to wait for it: ",
       local parked = core.counters().parked
       local wait, give = make()
       local given, got
-      while_collecting(function()
+      garbage.during(function()
         given = in_finalizer(function() return core.counters().parked > parked end, give)
         coroutine.wrap(function() got = wait(background) end)()
       end)
@@ -131,7 +121,7 @@ describe("what a finalizer gives back just as somebody begins to wait for it: ",
       ctx.sleep(root, 1)
       local given, begun
       local task = ctx.go(function()
-        return while_collecting(function()
+        return garbage.during(function()
           given = in_finalizer(function() return debug.traceback():find("'go'", 1, true) end,
             function()
               coroutine.close(holder)
@@ -154,7 +144,7 @@ describe("what a finalizer gives back just as somebody begins to wait for it: ",
       local c, cancel = ctx.with_cancel(root)
       local given
       local task = ctx.go(function()
-        return while_collecting(function()
+        return garbage.during(function()
           given = in_finalizer(beginning_to_wait, cancel)
           return s:acquire(c)
         end)

@@ -4,6 +4,7 @@ local core = require "ctx.core"
 local ctx = require "ctx"
 local line = require "ctx.line"
 local luv = require "luv"
+local program = require "spec.support.program"
 local testing = require "ctx.testing"
 
 describe("a queue of coroutines", function()
@@ -25,6 +26,47 @@ describe("a queue of coroutines", function()
       tasks[2]:wait()
       assert.same({ { "a", nil, n = 2 }, { n = 0 } }, seen)
     end)
+  end)
+
+  -- To make the record of a wait may run finalizers, and one of them may wake. Records are made 64
+  -- at a time: so there are more waits.
+  it("hears a finalizer that wakes while its wait is being made", function()
+    local output, noise, code = program.run [[
+      local core, ctx = require "ctx.core", require "ctx"
+      local garbage = require "spec.support.garbage"
+      ctx.run(function(root)
+        local queue, waiting, early, left = core.queue(), false, 0, 0
+        local function interfere()
+          if waiting and queue:wake() then
+            waiting, early = false, early + 1
+          end
+          if waiting ~= nil then setmetatable({}, { __gc = interfere }) end
+        end
+        local function wait(c)
+          waiting, left = true, left + 1
+          queue:wait(c, "spec")
+          left = left - 1
+        end
+        local kept = {} -- as many waits elsewhere: no record is free
+        garbage.during(function()
+          interfere()
+          for i = 1, 200 do
+            kept[i] = core.queue()
+            coroutine.wrap(function() kept[i]:wait(nil, "spec") end)()
+            local before = early
+            coroutine.wrap(wait)(root)
+            waiting = false
+            if early > before and left > 0 then print("lost") end
+            queue:wake()
+            ctx.sleep(root, 0)
+          end
+          waiting = nil
+        end)
+        print(left, early > 0)
+        for _, each in ipairs(kept) do each:wake() end
+      end)
+    ]]
+    assert.same({ "0\ttrue\n", "", 0 }, { output, noise, code })
   end)
 end)
 

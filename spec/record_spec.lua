@@ -3,7 +3,6 @@
 local core = require "ctx.core"
 local cpu = require "spec.support.cpu"
 local ctx = require "ctx"
-local garbage = require "spec.support.garbage"
 local testing = require "ctx.testing"
 
 local background = ctx.background()
@@ -178,34 +177,6 @@ describe("a wave of tasks that is over", function()
       collect()
       assert.is_true(cpu(2000, ctx.counters) < 3 * before)
     end)
-  end)
-end)
-
--- The alarm was reserved before the record was made, which may run finalizers: one that let a
--- coroutine sleep took it.
-describe("a sleep beside finalizers that sleep", function()
-  it("has an alarm of its own", function()
-    local clock <close> = testing.clock()
-    local begun, over = 0, 0
-    local function sleeper()
-      begun = begun + 1
-      coroutine.wrap(function()
-        ctx.sleep(background, 10)
-        over = over + 1
-      end)()
-    end
-    local as_before = garbage.often()
-    for i = 1, 600 do
-      setmetatable({}, { __gc = function()
-        for _ = 1, i % 5 do sleeper() end
-      end })
-      sleeper()
-    end
-    as_before()
-    collect()
-    clock:advance(20)
-    assert.is_true(begun > 600)
-    assert.equal(begun, over)
   end)
 end)
 

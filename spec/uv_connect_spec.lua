@@ -115,6 +115,26 @@ describe("uv.connect", function()
       end)
     end)
 
+  -- The share of the only address, and of the last one, is the time of the caller's context.
+  it("makes a context for each address but the last", function()
+    run(function(root)
+      local listener <close> = assert(uv.listen("127.0.0.1", 0))
+      local port, refused = listener:address().port, free_port()
+      local there, not_there = { addr = "127.0.0.1", port = port },
+        { addr = "127.0.0.1", port = refused }
+      local function derived(addresses)
+        local before = ctx.counters().derived
+        assert(uv.connect(root, "127.0.0.1", port, addresses and {
+          resolve = function() return addresses end,
+        })):close()
+        return ctx.counters().derived - before
+      end
+      assert.equal(0, derived())
+      assert.equal(0, derived { there })
+      assert.equal(2, derived { not_there, not_there, there })
+    end)
+  end)
+
   it("ends by its deadline, and by a cancel", function()
     run(function(root)
       silent(root, function(port)

@@ -286,11 +286,4 @@ function Waiter:take(what, outside)
   return nil, err
 end
 
---- What a wait returns when its context has ended; nil while it lives.
----@param c ctx.Context
----@return any? err
-function line.ended(c)
-  return c:ended()
-end
-
 return line

@@ -25,14 +25,18 @@ local function set(by_name, in_order)
   end
 end
 
---- From now on a little of it every 256 bytes. Returns a function that brings back what was.
-function garbage.often()
-  return set({ 100, 400, 256 }, { 100, 400, 8 })
-end
-
---- From now on all of it, at every allocation. Returns a function that brings back what was.
-function garbage.always()
-  return set({ 0, 400, 0 }, { 1, 1000, 63 })
+--- Calls fn(...) and returns what that returns. Meanwhile each object that Lua makes begins a whole
+--- collection, finalizers included: what can happen at an allocation happens at each.
+---@param fn fun(...): ...
+function garbage.during(fn, ...)
+  local as_before = set({ 0, 400, 0 }, { 1, 1000, 63 })
+  collectgarbage("restart")
+  local results = table.pack(pcall(fn, ...))
+  as_before()
+  if not results[1] then
+    error(results[2], 0)
+  end
+  return table.unpack(results, 2, results.n)
 end
 
 return garbage

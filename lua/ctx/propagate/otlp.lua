@@ -13,7 +13,6 @@ local core = require "ctx.core"
 local encode = require "ctx.propagate.otlp.encode"
 local errors = require "ctx.errors"
 local fields = require "ctx.fields"
-local line = require "ctx.line"
 local want = require "ctx.want"
 local propagate = require "ctx.propagate"
 local report = require "ctx.report"
@@ -352,7 +351,7 @@ local function flush(self, c)
   while self._over < target do
     start(self)
     self._task:wait(c)
-    local err = self._over < target and line.ended(c)
+    local err = self._over < target and c:ended()
     if err then
       return nil, err
     end
@@ -369,7 +368,7 @@ end
 function Otlp:flush(c)
   want.self(self, metatable, "flush")
   want.context(c, "flush")
-  local err = line.ended(c)
+  local err = c:ended()
   if err ~= nil then
     return nil, err
   end
@@ -387,7 +386,7 @@ function Otlp:shutdown(c)
   want.self(self, metatable, "shutdown")
   want.context(c, "shutdown")
   self._closed = true
-  local ok, err = nil, line.ended(c)
+  local ok, err = nil, c:ended()
   if err == nil then
     ok, err = flush(self, c)
   end

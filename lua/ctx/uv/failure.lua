@@ -69,12 +69,6 @@ function failure.new(code, what, text, ...)
   return setmetatable({ code = code, what = what, text = text or texts[code] or code, ... }, Error)
 end
 
---- What the waits of `c` return now that it has ended.
----@param c ctx.Context
-function failure.ended(c)
-  return c:ended()
-end
-
 -- Three spellings of one fact: of streams, of files (with the path), and of the resolver.
 local CANCELED = { ECANCELED = true, EAI_CANCELED = true }
 

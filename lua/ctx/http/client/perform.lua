@@ -250,7 +250,7 @@ local function perform(self, c, request)
     if self._closed then
       return core.refused(nil, failure.closed(what_of(hop), self._closed))
     elseif c:err() then
-      return nil, failing.ended(failure.ended(c), what_of(hop), "not begun")
+      return nil, failing.ended(c:ended(), what_of(hop), "not begun")
     end
     local one, location, status = send_surely(self, c, hop, request)
     if not one then

@@ -131,7 +131,7 @@ end
 function Transfer:end_with(c)
   if not self._over then
     local phase = self.curl and self:phase() or "resolving"
-    self:finish(failing.ended(failure.ended(c), self.what, phase))
+    self:finish(failing.ended(c:ended(), self.what, phase))
   end
 end
 
@@ -411,7 +411,7 @@ end
 
 --- The error of a read with a context that is done.
 function Transfer:ended(c)
-  return failing.ended(failure.ended(c), self.what, "reading body")
+  return failing.ended(c:ended(), self.what, "reading body")
 end
 
 ---@return boolean
