@@ -259,7 +259,8 @@ describe("a URL", function()
   it("has a host, or is an error", function()
     run(function(c)
       for _, url in ipairs { "http:///x", "http:x", "http:/x", "http://", "http://?q", "http://#f",
-        "http:////x", "HTTPS:///x", "http://:80/", "http://user@/", "http:\\\\x" } do
+        "http:////x", "HTTPS:///x", "http://:80/", "http://user@/", "http:\\\\x", "http://\\x",
+        "http://h\\@x/", "http://h\\/", "http://h{}/", "https://a|b@x/", 'http://"h"/' } do
         local got, err = client.get(c, url)
         assert.is_nil(got)
         assert.equal("EINVAL", err.code, url)
@@ -273,13 +274,13 @@ describe("a URL", function()
       local server <close>, seen = recording(c, function()
         return ("HTTP/1.1 302 x\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n"):format(location)
       end)
-      for _, text in ipairs { "http:///x", "///x", "http:x" } do
+      for _, text in ipairs { "http:///x", "///x", "http:x", "//h\\@x/", "http://h\\@x/" } do
         location = text
         local got, err = client.get(c, server:url())
         assert.is_nil(got)
         assert.equal("EINVAL", err.code, text)
       end
-      assert.equal(3, #seen)
+      assert.equal(5, #seen)
     end)
   end)
 

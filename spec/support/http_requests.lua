@@ -327,6 +327,18 @@ groups["Expect"] = {
   { "something else with a body", post("Expect: tea", "Content-Length: 3") .. "abc", { "417" },
     "lingers" },
   { "something else in 1.0", head("GET / HTTP/1.0", "Host: h", "Expect: tea"), { GET }, "closed" },
+  { "100-continue with chunks", post("Expect: 100-continue", "Transfer-Encoding: chunked")
+    .. "3\r\nabc\r\n0\r\n\r\n", { "100?", POST .. "[abc]" }, "open" },
+  { "100-continue twice", post("Expect: 100-continue", "Expect: 100-continue",
+    "Content-Length: 3") .. "abc", { "100?", POST .. "[abc]" }, "open" },
+  { "100-continue among nothing", post("Expect: ,\t100-continue ,,", "Content-Length: 3") .. "abc",
+    { "100?", POST .. "[abc]" }, "open" },
+  { "100-continue and something else", post("Expect: 100-continue, tea", "Content-Length: 3")
+    .. "abc", { "417" }, "lingers" },
+  { "100-continue and another request", post("Expect: 100-continue", "Content-Length: 3") .. "abc"
+    .. AGAIN, { "100?", POST .. "[abc]", SECOND }, "open" },
+  { "nothing", get("Expect:"), { GET }, "open" },
+  { "nothing but commas", get("Expect: , ,"), { GET }, "open" },
   { "100-continue over the limit", post("Expect: 100-continue", "Content-Length: 101"), { "413" },
     "lingers" },
 }

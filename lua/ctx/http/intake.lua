@@ -92,17 +92,25 @@ local function want(self)
   self:resume()
 end
 
-local function expects_continue(head)
-  local expect = head.minor > 0 and head._fields.expect
-  return expect and written.lower(expect) == "100-continue"
+--- Whether the client waits for a 100 before it sends the body, and whether it expects something
+--- that nobody knows here. Its list may have empty members (RFC 9110, 5.6.1).
+local function expectations(head)
+  local continues, unknown = false, false
+  for member in (head.minor > 0 and head._fields.expect or ""):gmatch("[^, \t][^,]*") do
+    if written.lower(fields.trim(member)) == "100-continue" then
+      continues = true
+    else
+      unknown = true
+    end
+  end
+  return continues, unknown
 end
 
 --- Why this request gets no handler: a status and a reason, and whether to try again.
-local function obstacle(self, head, makes_sense)
-  local expect = head._fields.expect
+local function obstacle(self, makes_sense, unknown)
   if not makes_sense then
     return 400, "the request's target makes no sense"
-  elseif expect and head.minor > 0 and not expects_continue(head) then
+  elseif unknown then
     return 417, "no expectation but 100-continue is known here"
   elseif not self.server:_admit() then
     return 503, "too many requests at once", 1
@@ -133,13 +141,14 @@ local function begin(self, head, done)
   if head.method == "OPTIONS" and head.target == "*" then
     return answer_for_all(self, req, done and head.keep_alive)
   end
-  local status, reason, retry_after = obstacle(self, head, makes_sense)
+  local continues, unknown = expectations(head)
+  local status, reason, retry_after = obstacle(self, makes_sense, unknown)
   if status then
     local go_on = done and head.keep_alive and retry_after and self:may_go_on()
     return intake.refuse(self, status, reason, req, go_on, retry_after)
   end
   self.request = req
-  self._continue = not done and expects_continue(head)
+  self._continue = not done and continues
   if not done and not self._continue then
     self._watchdog:set(self.server.limits.read_timeout)
   end

@@ -90,8 +90,9 @@ function url.with_query(text, query)
   return before .. between .. query .. fragment
 end
 
---- The path, the query and the host of a target in absolute-form, as a proxy gets it, or nil if
---- there is no host or a user in it (RFC 9110, 4.2); of OPTIONS * and of CONNECT, the target.
+--- The path, the query and the host of a target in absolute-form, as a proxy gets it, or nil if it
+--- has no host, a user (RFC 9110, 4.2) or what no Host may hold; of OPTIONS * and of CONNECT, the
+--- target.
 ---@param target string
 ---@return string? path
 ---@return string? query
@@ -100,7 +101,7 @@ function url.split(target)
   local host, path, query = target:match("^[A-Za-z][A-Za-z0-9+.-]*://([^/?]*)([^?]*)%??(.*)$")
   if not host then
     return target
-  elseif host ~= "" and not host:find("@", 1, true) then
+  elseif host ~= "" and not host:find("[^A-Za-z0-9._~%%!$&'()*+,;=:%[%]-]") then
     return path ~= "" and path or "/", query ~= "" and query or nil, host
   end
 end

@@ -295,18 +295,20 @@ end
 
 --- The parts of a URL, or of a reference with its base; or nil and what is wrong. libcurl takes one
 --- slash or three for two; but then there is no host (RFC 9110, 4.2.1), and none may be found in
---- the path.
+--- the path. Of "http://a\\@b" some take "a" for the host, as a backslash is a slash to them.
 ---@param text string
 ---@param base? string
 ---@return table|nil parts  as curl.url has them
 ---@return string? wrong
 function options.parse(text, base)
-  local slashes, rest = text:match("^[Hh][Tt][Tt][Pp][Ss]?:(/*)(.?)")
+  local slashes, authority = text:match("^[Hh][Tt][Tt][Pp][Ss]?:(/*)([^/?#]*)")
   if not slashes and base then
-    slashes, rest = text:match("^(//+)(.?)")
+    slashes, authority = text:match("^(//+)([^/?#]*)")
   end
-  if slashes and (slashes ~= "//" or rest == "" or rest:find("[?#\\]")) then
+  if slashes and (slashes ~= "//" or authority == "") then
     return nil, NO_HOST
+  elseif slashes and authority:find('["<>\\^`{|}]') then
+    return nil, "Bad character before the path"
   elseif base and text:find("^#") then
     text = base -- RFC 3986, 5.2.2; libcurl takes the base's folder
   end
