@@ -65,7 +65,7 @@ end
 
 local function test_wait(name)
   loopback.run(function(root)
-    local c, cancel <close> = ctx.with_timeout(root, 3000)
+    local c, cancel <close> = ctx.with_timeout(root, 60000)
     local it = asyncs.made[name](c)
     local _ <close> = setmetatable({}, { __close = it.close or function() end })
     coroutine.yield()
@@ -90,7 +90,7 @@ describe("a coroutine that is closed with it in its scope ends", function()
   for name, scope in pairs(scopes.made) do
     it(name, function()
       loopback.run(function(root)
-        local c, cancel <close> = ctx.with_timeout(root, 3000)
+        local c, cancel <close> = ctx.with_timeout(root, 60000)
         local made, is_over, is_ready = scope(c)
         local before = holders()
         local co = coroutine.create(function()

@@ -90,7 +90,7 @@ describe("what the context carries", function()
           peer:answer("")
         end
       end)
-      local c, cancel <close> = ctx.with_timeout(root, 5000)
+      local c, cancel <close> = ctx.with_timeout(root, 60000)
       assert(client.get(c, server:url()))
       assert(client.get(c, server:url()))
       local first, second = seen[1]:match("^%d+"), seen[2]:match("^%d+")
@@ -106,7 +106,7 @@ describe("what the context carries", function()
           peer:answer(tostring(peer:request()["grpc-timeout"]))
         end
       end)
-      local c, cancel <close> = ctx.with_timeout(root, 5000)
+      local c, cancel <close> = ctx.with_timeout(root, 60000)
       assert.equal("nil", client.get(c, server:url(), { propagate = false }).body)
       local headers = { ["Grpc-Timeout"] = "1S" }
       assert.equal("1S", client.get(c, server:url(), { headers = headers }).body)

@@ -205,7 +205,7 @@ describe("a redirection", function()
     run(function(root)
       local seen = {}
       local server <close> = redirecting(root, "/to", seen)
-      local c, cancel <close> = ctx.with_timeout(root, 5000)
+      local c, cancel <close> = ctx.with_timeout(root, 60000)
       assert(client.get(c, server:url("/302")))
       assert.is_true(tonumber(seen[2]["grpc-timeout"]:match("%d+"))
         < tonumber(seen[1]["grpc-timeout"]:match("%d+")))

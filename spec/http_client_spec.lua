@@ -181,7 +181,7 @@ describe("a request", function()
           ctx.sleep(root, 20)
         end
       end)
-      local c, cancel <close> = ctx.with_timeout(root, 5000)
+      local c, cancel <close> = ctx.with_timeout(root, 60000)
       assert(client.get(c, server:url("/first")))
       assert(client.get(c, server:url("/again")))
       assert.same({ "GET /first HTTP/1.1", "GET /again HTTP/1.1", "GET /again HTTP/1.1" },

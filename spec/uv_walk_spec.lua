@@ -18,7 +18,7 @@ local function run(body)
       io.write(name, ": ", closed and "closed" or tostring(value) .. ", " .. tostring(err), "\n")
     end
     ctx.run(function(root)
-      local c, cancel <close> = ctx.with_timeout(root, 10000)
+      local c, cancel <close> = ctx.with_timeout(root, 60000)
       ]] .. body .. [[
     end)
     os.exit(true, true)]])

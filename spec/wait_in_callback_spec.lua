@@ -31,7 +31,7 @@ end
 
 local function test(name)
   loopback.run(function(root)
-    local c, cancel <close> = ctx.with_timeout(root, 10000)
+    local c, cancel <close> = ctx.with_timeout(root, 60000)
     local it = asyncs.made[name](c)
     local _ <close> = setmetatable({}, { __close = it.close or function() end })
     local ok, message = in_callback(root, it.call, c)

@@ -1,19 +1,28 @@
 -- SPDX-License-Identifier: MIT
 --- A server told to stop by SIGTERM while it is under load (S46-S50, C49-C54): every request that
 --- it has accepted is answered.
-local ctx = require "ctx"
 local load = require "spec.support.load"
+local uv = require "ctx.uv"
 local web = require "spec.support.web"
 
-local function wrk(c, port, seconds)
-  return web.run_program(c, "wrk", "-t", "2", "-c", "200", "-d", seconds,
-    ("http://127.0.0.1:%d/"):format(port))
+-- Loads the server until it is told to stop, and says what it had.
+local function wrk(c, port)
+  local running = assert(uv.start(c, "wrk", { stdout = "pipe",
+    args = { "-t", "2", "-c", "200", "-d", "300s", ("http://127.0.0.1:%d/"):format(port) } }))
+  return running, function()
+    running:kill "sigint"
+    local parts = {}
+    for part in function() return (running.stdout:read(c)) end do
+      parts[#parts + 1] = part
+    end
+    return table.concat(parts)
+  end
 end
 
 describe("a server under load", function()
   it("answers what it has accepted, says wrk with 200 connections", function()
     web.with_service({}, function(c, p, port)
-      local running = ctx.go(wrk, c, port, "2s")
+      local running <close>, stop = wrk(c, port)
       local asked, busy = 0
       repeat
         asked = asked + 1
@@ -23,11 +32,13 @@ describe("a server under load", function()
       until busy
       p:kill "sigterm"
       assert.same({ 0, 0 }, { p:wait(c) }, p.output)
-      local output = running:wait(c)
+      local output = stop()
+      assert.is_true(running:wait(c) ~= nil)
       assert.is_nil(output:find("Non-2xx", 1, true), output)
-      -- Once nobody listens any more, its connections fail; wrk says that of the write.
+      -- Once nobody listens any more, its connections fail; wrk says that of the write, if it has
+      -- tried meanwhile.
       local read, timeout = output:match("connect %d+, read (%d+), write %d+, timeout (%d+)")
-      assert.same({ "0", "0" }, { read, timeout }, output)
+      assert.same({ "0", "0" }, { read or "0", timeout or "0" }, output)
       local answered = tonumber(output:match("(%d+) requests in "))
       assert.equal(answered + asked, tonumber(p.output:match("served=(%d+)")), output)
     end)
