@@ -74,6 +74,13 @@ describe("ctx.uv refuses at the caller's line", function()
       raises(function() one:read_line(root, 0) end, "max: a whole number")
       raises(function() one:write(root, 5) end, "data")
       raises(function() one:write(root, { "a", 5 }) end, "data")
+      raises(function() one:write(root, { text = "a" }) end, "data: a list of strings")
+      -- Cause: lists were counted by their metamethods and sent raw, and libuv ended the process
+      -- when there was nothing to send. Cure: they are counted raw.
+      local two = { __len = function() return 2 end, __index = function() return "x" end }
+      assert.is_true(one:write(root, setmetatable({}, two)))
+      assert.is_true(one:write(root, setmetatable({ "a" }, two)))
+      assert.equal("a", other:read(root))
       one:close()
       other:close()
     end)

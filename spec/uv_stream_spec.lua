@@ -237,6 +237,23 @@ describe("a stream that is written", function()
     end)
   end)
 
+  -- Cause: a list that waits for its turn was read when that came; its owner had emptied it, and
+  -- libuv ends the process for a list of nothing. Cure: it is read before the wait.
+  it("sends a list as it was when it was given", function()
+    run(function(root)
+      local client <close>, server = pair(root)
+      local _ <close> = server
+      local list = { "as it ", "was" }
+      local first = ctx.go(client.write, client, root, MUCH)
+      local second = ctx.go(client.write, client, root, list)
+      ctx.sleep(root, 0)
+      list[1], list[2] = nil, nil
+      assert.equal(MUCH, server:read_exactly(root, #MUCH))
+      assert.equal("as it was", server:read_exactly(root, 9))
+      assert.is_true(first:wait(root) and second:wait(root))
+    end)
+  end)
+
   it("is closed when its context ends in the middle of a message (C62)", function()
     run(function(root)
       local client <close>, server = pair(root)
@@ -332,6 +349,24 @@ describe("a stream that is written", function()
       until not ok
       assert.is_true(errors.is(err, uv.ECONNRESET) or errors.is(err, uv.EPIPE))
       assert.is_true(err:temporary())
+    end)
+  end)
+
+  -- Cause: the system tells of a reset once; when a write had heard of it, a read got a clean end,
+  -- and half a message passed for a whole one. Cure: a read tells what the write has heard.
+  it("does not read an end where a write has heard of a reset", function()
+    run(function(root)
+      local client <close>, server = pair(root)
+      server:handle():close_reset()
+      server:close()
+      local ok, err
+      repeat
+        ok, err = client:write(root, "x")
+      until not ok
+      assert.is_true(errors.is(err, uv.ECONNRESET))
+      ok, err = client:read(root)
+      assert.is_nil(ok)
+      assert.is_true(errors.is(err, uv.ECONNRESET))
     end)
   end)
 

@@ -136,9 +136,9 @@ local function addresses_of(c, name, options, what)
     return nil, failure.new("EINVAL", what,
       ("the resolver gave a %s, which is not a list of addresses"):format(type(found)))
   end
-  local list = {} -- of its own: what is counted is what is tried
-  for i, address in ipairs(found) do
-    list[i] = address
+  local list = {} -- of its own, read raw: what is counted is what is tried
+  while rawget(found, #list + 1) ~= nil do
+    list[#list + 1] = rawget(found, #list + 1)
   end
   if #list == 0 then
     return nil, failure.new("EAI_NODATA", what)

@@ -26,12 +26,21 @@ local function append(self, bytes)
   self._size = self._size + #bytes
 end
 
+--- Why nothing more comes: false for the end of the stream. The system tells of a reset once; if it
+--- has told a write, it tells a read of an end, which would pass for that of the peer's message.
+local function end_of(self, err)
+  if not err and self._broken and self._broken.code == "ECONNRESET" then
+    err = "ECONNRESET"
+  end
+  return err and failure.of(nil, err, "read") or false
+end
+
 --- What luv calls back.
 function reading.on_read(self, err, chunk)
   if chunk then
     append(self, chunk)
   else
-    self._end = err and failure.of(nil, err, "read") or false
+    self._end = end_of(self, err)
   end
   if not self._readers:open() or not chunk then
     self._reading = false

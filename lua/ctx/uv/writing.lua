@@ -19,9 +19,9 @@ local STREAK = 1024 * 1024
 ---@class ctx.uv.Stream
 local Stream = metatable.__index
 
-local function cannot_write(self)
+local function cannot_write(self, what)
   if self._closed then
-    return failure.closed("write", self._closed)
+    return failure.closed(what or "write", self._closed)
   end
   return self._broken
 end
@@ -154,18 +154,20 @@ end
 
 local DATA = "a string or a list of strings"
 
---- The bytes of what somebody wants to write; raises at its line if it is something else.
+--- The bytes of what a caller wants to write; raises at its line if it is something else. Raw, as
+--- luv reads the list: what is counted is what is sent.
 local function length(data)
   if type(data) == "string" then
     return #data
   end
   want.argument(type(data) == "table", "write", 2, "data", DATA, data, 1)
-  local n = 0
-  for i = 1, #data do
-    local piece = data[i]
+  local n, count = 0, rawlen(data)
+  for i = 1, count do
+    local piece = rawget(data, i)
     want.argument(type(piece) == "string", "write", 2, "data", "a list of strings", piece, 1)
     n = n + #piece
   end
+  want.argument(count > 0 or next(data) == nil, "write", 2, "data", "a list of strings", data, 1)
   return n
 end
 
@@ -219,8 +221,11 @@ function Stream:_write(c, data, bytes)
     sent = n or 0
   end
   self._streak = 0
+  if type(data) == "table" then -- it may be another list by the time that this has waited
+    data = table.concat(data, "", 1, rawlen(data))
+  end
   if sent > 0 then
-    data = (type(data) == "table" and table.concat(data) or data):sub(sent + 1)
+    data = data:sub(sent + 1)
   end
   return write_queued(self, c, data, sent > 0)
 end
@@ -238,7 +243,7 @@ function Stream:shutdown(c)
     return nil, err
   end
   core.check_wait(c, SHUTDOWN)
-  err = cannot_write(self)
+  err = cannot_write(self, "shutdown")
   if err then
     return core.refused(nil, err)
   end
