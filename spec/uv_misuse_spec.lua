@@ -3,10 +3,14 @@
 -- was not what was used: a descriptor given as 2.0 became /dev/null, a variable was cut at its zero
 -- byte, and 2^32 + 1 became descriptor 1. Cure: one set of rules, which hand back the value to use.
 -- What does not fit raises at the caller's line; what only the system can judge is an outcome.
+local ctx = require "ctx"
 local loopback = require "spec.support.loopback"
 local luv = require "luv"
 local misuse = require "spec.support.misuse"
 local uv = require "ctx.uv"
+
+local types = (debug.getinfo(1, "S").source:match("^@(.*)[/\\][^/\\]+$") or ".")
+  .. "/../types/ctx/uv.lua"
 
 local run, raises = loopback.run, misuse.raises
 local NAN, BIG, HUGE = 0 / 0, 2 ^ 32 + 1, 1e15
@@ -136,6 +140,43 @@ describe("ctx.uv refuses at the caller's line", function()
       raises(function() uv.work(root, print) end, "fn: a function in Lua")
       raises(function() uv.work(root, coroutine.wrap(function() end)) end, "fn: a function in Lua")
     end)
+  end)
+
+  -- Cause: only numbers that luv would cut were checked. A directory could be called "-nan", an
+  -- invalid mode was "may be accessed", and an empty list an "Unknown system error 0". Cure: each
+  -- parameter has a rule; this reads them from the stubs, and tries each with what never fits.
+  it("each argument of the functions for files", function()
+    local good = { flags = { fs_open = "r" }, mode = 0, size = 0, offset = 0, entries = 1, uid = 0,
+      gid = 0, atime = 0, mtime = 0, fd = 0, in_fd = 0, out_fd = 0, data = "x" }
+    local text = { path = "/nowhere", new_path = "/nowhere", template = "/nowhere/XXXXXX" }
+    local tried = 0
+    run(function(root)
+      local done, cancel = ctx.with_cancel(root)
+      cancel()
+      for line in io.lines(types) do
+        local name, list = line:match("^%-%-%-@field (fs_[%w_]+) async fun%(c: ctx.Context, (.-)%):")
+        local given = {}
+        for parameter in (list or ""):gmatch("([%w_]+)%??:?[^,]*") do
+          given[#given + 1] = parameter
+        end
+        for position, parameter in ipairs(given) do
+          local arguments = {}
+          for i, each in ipairs(given) do
+            local value = text[each] or good[each]
+            arguments[i] = type(value) == "table" and (value[name] or {}) or value
+          end
+          for _, wrong in ipairs { NAN, true, print, { 5 }, 0.5, text[parameter] and 5 or -7 } do
+            if not (parameter:find("time") and (wrong == -7 or wrong == 0.5)) then
+              arguments[position] = wrong
+              raises(function() uv[name](done, table.unpack(arguments, 1, #given)) end,
+                ("bad argument #%d to '%s' ("):format(position + 1, name))
+              tried = tried + 1
+            end
+          end
+        end
+      end
+    end)
+    assert(tried > 300, tried)
   end)
 
   it("methods that are called with a dot", function()

@@ -28,30 +28,63 @@ local ARGUMENTS = {
 local DEFAULTS = { fs_open = { [2] = "r", [3] = tonumber("644", 8) },
   fs_mkdir = { [2] = tonumber("755", 8) }, fs_access = { [2] = "r" } }
 
--- What luv would take for something else: it cuts numbers to what the system uses.
-local FD, ID = want.descriptor, want.whole(-1, 0xfffffffe)
-local MODE, SIZE = want.whole(0, tonumber("7777", 8)), want.whole(0, 0x7fffffff)
-local ENTRIES = want.whole(1, 0xffff)
+local function named(argument, rule)
+  return want.rule(rule[1], rule[2], argument)
+end
+
+local function pieces(value)
+  local fits, list = want.list(want.string)[2](value)
+  if fits then
+    return true, table.concat(list)
+  end
+  return false
+end
+
+-- What luv would take for something else: it cuts numbers to what the system uses, takes a number
+-- for a path, and what is no flag for none.
+local FD, PATH, NEW_PATH = want.descriptor, named("path", want.string),
+  named("new_path", want.string)
+local TEMPLATE, OFFSET = named("template", want.string), named("offset", want.whole(-1))
+local ID, MODE = named("id", want.whole(-1, 0xfffffffe)), named("mode", want.whole(0, 4095))
+local SIZE, LENGTH = named("size", want.whole(0, 0x7fffffff)), named("size", want.whole(0))
+local ENTRIES = named("entries", want.whole(1, 0xffff))
 local TIME = want.rule("a time in s", function(value)
   return type(value) == "number" and math.abs(value) < 1e12
-end)
-local NAMES = { [FD] = "fd", [ID] = "id", [MODE] = "mode", [SIZE] = "size", [TIME] = "time",
-  [ENTRIES] = "entries" }
+end, "time")
+local DATA = named("data", want.either("a string or a list of strings", want.string,
+  want.rule("a list of strings", pieces)))
+local ACCESS = named("mode", want.either('"r", "w", "x" or several of them', want.whole(0, 7),
+  want.rule("letters", function(value)
+    return type(value) == "string" and not value:find("[^rwxRWX]")
+  end)))
+local OPEN = named("flags", want.either('flags such as "r"', want.string,
+  want.whole(0, 0x7fffffff)))
+local COPY = named("flags", want.either("a table of flags", want.whole(0, 7),
+  want.options_of { excl = want.flag, ficlone = want.flag, ficlone_force = want.flag }))
+local LINK = named("flags", want.either("a table of flags", want.whole(0, 3),
+  want.options_of { dir = want.flag, junction = want.flag }))
 local RULES = {
-  fs_chmod = { false, MODE }, fs_chown = { false, ID, ID }, fs_close = { FD },
-  fs_fchmod = { FD, MODE }, fs_fchown = { FD, ID, ID }, fs_fdatasync = { FD }, fs_fstat = { FD },
-  fs_fsync = { FD }, fs_ftruncate = { FD }, fs_futime = { FD, TIME, TIME },
-  fs_lchown = { false, ID, ID }, fs_lutime = { false, TIME, TIME }, fs_mkdir = { false, MODE },
-  fs_open = { false, false, MODE }, fs_opendir = { false, ENTRIES }, fs_read = { FD, SIZE },
-  fs_sendfile = { FD, FD, false, SIZE }, fs_utime = { false, TIME, TIME }, fs_write = { FD },
+  fs_access = { PATH, ACCESS }, fs_chmod = { PATH, MODE }, fs_chown = { PATH, ID, ID },
+  fs_close = { FD }, fs_copyfile = { PATH, NEW_PATH, COPY }, fs_fchmod = { FD, MODE },
+  fs_fchown = { FD, ID, ID }, fs_fdatasync = { FD }, fs_fstat = { FD }, fs_fsync = { FD },
+  fs_ftruncate = { FD, LENGTH }, fs_futime = { FD, TIME, TIME }, fs_lchown = { PATH, ID, ID },
+  fs_link = { PATH, NEW_PATH }, fs_lstat = { PATH }, fs_lutime = { PATH, TIME, TIME },
+  fs_mkdir = { PATH, MODE }, fs_mkdtemp = { TEMPLATE }, fs_mkstemp = { TEMPLATE },
+  fs_open = { PATH, OPEN, MODE }, fs_opendir = { PATH, ENTRIES }, fs_read = { FD, SIZE, OFFSET },
+  fs_readlink = { PATH }, fs_realpath = { PATH }, fs_rename = { PATH, NEW_PATH },
+  fs_rmdir = { PATH }, fs_scandir = { PATH }, fs_sendfile = { FD, FD, OFFSET, SIZE },
+  fs_stat = { PATH }, fs_statfs = { PATH }, fs_symlink = { PATH, NEW_PATH, LINK },
+  fs_unlink = { PATH }, fs_utime = { PATH, TIME, TIME }, fs_write = { FD, DATA, OFFSET },
 }
-local OPTIONAL = { fs_mkdir = 2, fs_open = 3, fs_opendir = 2 } -- the one with such a rule
+-- The first that may be left out.
+local OPTIONAL = { fs_access = 2, fs_copyfile = 3, fs_mkdir = 2, fs_open = 2, fs_opendir = 2,
+  fs_read = 3, fs_symlink = 3, fs_write = 3 }
 
 --- Puts what is to be used into `given`, or raises at the line of the caller's caller.
 local function check(name, given, deeper)
   for i, rule in ipairs(RULES[name] or {}) do
-    if rule and not (given[i] == nil and OPTIONAL[name] == i) then
-      given[i] = rule(given[i], name, i + 1, NAMES[rule], 1 + deeper)
+    if given[i] ~= nil or i < (OPTIONAL[name] or math.huge) then
+      given[i] = rule(given[i], name, i + 1, nil, 1 + deeper)
     end
   end
 end
