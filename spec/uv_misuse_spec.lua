@@ -154,7 +154,7 @@ describe("ctx.uv refuses at the caller's line", function()
       local done, cancel = ctx.with_cancel(root)
       cancel()
       for line in io.lines(types) do
-        local name, list = line:match("^%-%-%-@field (fs_[%w_]+) async fun%(c: ctx.Context, (.-)%):")
+        local name, list = line:match("^%-%-%-@field (fs_%w+) async fun%(c: ctx.Context, (.-)%):")
         local given = {}
         for parameter in (list or ""):gmatch("([%w_]+)%??:?[^,]*") do
           given[#given + 1] = parameter
