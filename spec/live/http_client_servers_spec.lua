@@ -39,6 +39,11 @@ describe("the HTTP client and nginx", function()
         assert.equal("2", got.version)
         assert.equal("hello by HTTP/2.0", got.body)
       end
+      local large = ("http://127.0.0.1:%d/large.txt"):format(nginx.h2)
+      local got = assert(client.get(root, large, { http_version = "2-prior-knowledge",
+        decompress = true }))
+      assert.equal(("0123456789"):rep(500000), got.body)
+      assert.is_nil(got.headers["content-encoding"])
       local tasks = {}
       for i = 1, 20 do tasks[i] = ctx.go(client.get, root, url, settings) end
       for i = 1, 20 do assert.equal(200, assert(tasks[i]:wait(root)).status) end

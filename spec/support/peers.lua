@@ -159,6 +159,8 @@ http {
   }
   server {
     listen 127.0.0.1:%d http2;
+    root %s;
+    default_type text/plain;
     location = /hello { return 200 "hello by $server_protocol"; }
   }
 }
