@@ -280,8 +280,8 @@ describe("a program", function()
     end)
   end)
 
-  -- Each had a thread: as many as requests that a hanging resolver failed. On a busy machine some of
-  -- the hundred have not begun when their time is up.
+  -- Each had a thread: as many as requests that a hanging resolver failed. On a busy machine some
+  -- of the hundred have not begun when their time is up.
   it("looks up so many names at a time, and waits with the others", function()
     run(function(root)
       local node <close> = peers.node(root)
