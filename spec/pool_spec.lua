@@ -24,6 +24,17 @@ describe("a pool", function()
     end)
   end)
 
+  it("may have as many workers and places as there are whole numbers", function()
+    testing.run(function(root)
+      for _, options in ipairs { { workers = 1, queue = math.maxinteger },
+        { workers = math.maxinteger, queue = math.maxinteger } } do
+        local p <close> = pool.new(root, options, sleeper())
+        assert.is_true(p:submit(root, 10))
+        assert.is_true(p:drain(root))
+      end
+    end)
+  end)
+
   it("S39: lets a fast source wait for a place", function()
     testing.run(function(root, clock)
       local fn = sleeper()

@@ -150,6 +150,7 @@ end
 ---@field _era integer
 ---@field _due number|false  of a probe: until then it keeps others out
 ---@field _c ctx.Context?
+---@field _calls boolean?  it is that of `call`
 local Permit = {}
 local permit_metatable = { __name = "ctx.breaker.permit", __index = Permit }
 
@@ -184,9 +185,11 @@ local function given_up(c)
 end
 
 --- A permit that has said nothing: an error that leaves the scope is a failure, and leaving the
---- scope in another way says nothing.
+--- scope in another way says nothing. When a call is left without a word, and its coroutine is not
+--- being closed, which unwinds all of it, then the error was nil.
 function permit_metatable.__close(permit, err)
-  settle(permit, err ~= nil and not given_up(permit._c) or nil)
+  local raised = err ~= nil or permit._breaker and permit._calls and debug.getinfo(2, "l") ~= nil
+  settle(permit, raised and not given_up(permit._c) or nil)
 end
 
 --- Lets go of probes that are settled, or overdue: a probe that hangs, or whose permit was dropped,
@@ -267,6 +270,7 @@ function Breaker:call(c, fn, ...)
   if not scope then
     return core.refused(nil, refused)
   end
+  scope._calls = true
   return judge(self, scope, c, fn(c, ...))
 end
 

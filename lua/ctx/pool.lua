@@ -54,9 +54,12 @@ function pool.new(c, options, fn)
   options = want.options(options, "new", 2, OPTIONS)
   want.count(options.workers, "new", 2, "options.workers")
   want.fn(fn, "new", 3)
+  local queue = options.queue or 0
+  local places = queue > math.maxinteger - options.workers and math.maxinteger
+    or options.workers + queue
   local self = setmetatable({
     _workers = options.workers,
-    _places = core.semaphore(options.workers + (options.queue or 0)),
+    _places = core.semaphore(places),
     _on_error = options.on_error,
     _fn = fn,
     _active = 0,   -- workers that are there
