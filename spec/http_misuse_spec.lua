@@ -73,6 +73,50 @@ describe("a method called with a dot", function()
   end)
 end)
 
+-- What stood beside a list, or was one thing too many, was left out without a word: a pin of an
+-- address, or one of two places to listen on.
+describe("what would be lost", function()
+  it("of places to listen on", function()
+    local server <close> = http.server { handler = print }
+    for _, where in ipairs { { host = "127.0.0.1", port = 0, pipe = "/x" }, { pipe = "/x", fd = 3 },
+      { host = "127.0.0.1", port = 0, fd = 3 }, { port = 1, fd = 3 }, { host = "::1", pipe = "/x" },
+      { port = 1 }, { host = "::1" }, {} } do
+      raises(function() server:listen(where) end, "#1 to 'listen'", "an address, or a table")
+    end
+    raises(function() server:listen({ host = "127.0.0.1", port = 0 }, 80) end, "#2 to 'listen'")
+  end)
+
+  it("of a list of addresses, values or headers", function()
+    ctx.run(function(c)
+      for _, list in ipairs { { h = "127.0.0.1" }, { "h:80:127.0.0.1", h = "127.0.0.1" },
+        { "*:80:127.0.0.1" }, { "h:99999:127.0.0.1" }, { "h:0:127.0.0.1" }, { ":80:127.0.0.1" },
+        { "h:80" }, { "h/:80:127.0.0.1" }, { [2] = "h:80:127.0.0.1" } } do
+        raises(function() http.get(c, "http://h/", { resolve = list }) end, "options.resolve")
+      end
+      for _, list in ipairs { { a = "b" }, { "a", b = "c" }, { [2] = "a" }, { "a", [3] = "b" } } do
+        raises(function() http.get(c, "http://h/", { query = { q = list } }) end, "options.query")
+        raises(function() http.get(c, "http://h/", { headers = { q = list } }) end,
+          "options.headers")
+      end
+    end)
+  end)
+
+  it("of a list in a response's headers", function()
+    local lists = { { a = "b" }, { "a", b = "c" }, { [2] = "a" }, { "a", [1.5] = "b" } }
+    bed.with(function(req, res)
+      for _, list in ipairs(lists) do
+        res.headers.Link = list
+        raises(function() res:finish(req.ctx) end, "header link: ", "a list of them")
+      end
+      res.headers.Link = table.pack("a", "b")
+      return res:finish(req.ctx)
+    end, function(client, b)
+      assert.equal("a | b", client:get().headers.link)
+      assert.same({}, b.errors)
+    end)
+  end)
+end)
+
 describe("where nothing can wait", function()
   it("serve raises, and the proper call serves", function()
     ctx.run(function(root)

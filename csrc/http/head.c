@@ -181,6 +181,23 @@ static void put_line(struct head* h, int name) {
   }
 }
 
+/* Whether the table at the index is a list of n, and has nothing beside that but the `n` of table.pack:
+ * what else there is would be lost. */
+static int is_list(lua_State* L, int index, lua_Integer n) {
+  lua_Integer count = 0;
+  lua_pushnil(L);
+  while (lua_next(L, index)) {
+    lua_pop(L, 1);
+    if (lua_isinteger(L, -1)) {
+      count++;
+    } else if (lua_type(L, -1) != LUA_TSTRING || strcmp(lua_tostring(L, -1), "n") != 0) {
+      lua_pop(L, 1);
+      return 0;
+    }
+  }
+  return count == n;
+}
+
 /* The lines of the key and the value on top of the stack; both stay. */
 static void put_lines(struct head* h) {
   lua_State* L = h->L;
@@ -199,6 +216,7 @@ static void put_lines(struct head* h) {
     lua_pop(L, 1);
   } else {
     lua_Integer n = (lua_Integer)lua_rawlen(L, value);
+    if (!is_list(L, value, n)) h->wrong = "a string, a number or a list of them expected";
     for (lua_Integer i = 1; i <= n && !h->wrong; i++) {
       lua_rawgeti(L, value, i);
       put_line(h, name);

@@ -74,6 +74,14 @@ end
 
 local PLACES = { host = true, port = true, pipe = true, fd = true }
 
+--- Whether the table names one place; of two, one would not be listened on.
+local function is_one_place(where)
+  if where.host ~= nil or where.port ~= nil then
+    return where.host ~= nil and where.port ~= nil and where.pipe == nil and where.fd == nil
+  end
+  return (where.pipe == nil) ~= (where.fd == nil)
+end
+
 local function open_listener(where, port)
   if type(where) == "string" then
     return listener.listen(where, port)
@@ -102,11 +110,11 @@ end
 ---@return any? err
 function Server:listen(where, port)
   want.self(self, metatable, "listen")
-  check(type(where) == "string" or type(where) == "table" and
-    (where.pipe or where.fd or where.host and where.port), "listen", 1, "where",
-    "an address, or a table with host and port, pipe or fd", where)
+  check(type(where) == "string" or type(where) == "table" and is_one_place(where), "listen", 1,
+    "where", "an address, or a table with host and port, or pipe, or fd,", where)
   if type(where) == "table" then
     where = want.options(where, "listen", 1, settings.where)
+    check(port == nil, "listen", 2, "port", "nothing beside a table", port)
   else
     port = want.port(port, "listen", 2)
   end

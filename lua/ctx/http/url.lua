@@ -47,6 +47,11 @@ function url.text_of(value)
   return type(value) == "string" and value or nil
 end
 
+local VALUES = want.list(want.rule("a text or a number", function(value)
+  local text = url.text_of(value)
+  return text ~= nil, text
+end))
+
 --- For ctx.want: whether it is a table for a query, and the query: names sorted, the values of a
 --- list in their order.
 ---@param values any
@@ -66,11 +71,11 @@ function url.query_of(values)
   written.sort(names)
   for _, name in ipairs(names) do
     local list = values[name]
-    for _, value in ipairs(type(list) == "table" and list or { list }) do
-      local text = url.text_of(value)
-      if not text then
-        return false
-      end
+    local fits, texts = VALUES[2](type(list) == "table" and list or { list })
+    if not fits then
+      return false
+    end
+    for _, text in ipairs(texts) do
       pairs_of[#pairs_of + 1] = url.escape(name) .. "=" .. url.escape(text)
     end
   end

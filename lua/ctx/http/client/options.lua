@@ -33,40 +33,25 @@ local function is_proxy(value)
     ~= nil
 end
 
---- "host:port:address" as libcurl takes it: where to connect to, for this request alone. (Its
---- option for addresses of names writes into the cache that all requests share.)
-local function pin(text)
-  local host, port, address = is_text(text) and text:match("^(%[[^%]]+%]):(%d+):(.+)$")
-  if not host and is_text(text) then
-    host, port, address = text:match("^([^:]+):(%d+):(.+)$")
-  end
-  address = address and (address:match("^%[(.*)%]$") or address)
-  if not address or not dns.is_numeric(address) then
-    return nil
-  end
-  return ("%s:%s:%s:%s"):format(host, port, address:find(":", 1, true) and "[" .. address .. "]"
-    or address, port)
-end
-
-local function is_list_of_pins(value)
-  if type(value) ~= "table" then
+--- "host:port:address", and what libcurl takes for it: where to connect to, for this request alone.
+--- (Its option for addresses of names writes into the cache that all requests share.) What would
+--- match no URL is refused: then a name would be looked up that was to be pinned.
+local PIN = rule('"host:port:address"', function(text)
+  if not is_text(text) then
     return false
   end
-  for _, each in ipairs(value) do
-    if not pin(each) then
-      return false
-    end
+  local host, port, address = text:match("^(%[[^%]]+%]):(%d+):(.+)$")
+  if not host then
+    host, port, address = text:match("^([^][:/?#@*%s]+):(%d+):(.+)$")
   end
-  return true
-end
-
-local function pins(list)
-  local pinned = {}
-  for i, each in ipairs(list or {}) do
-    pinned[i] = pin(each)
+  address = address and (address:match("^%[(.*)%]$") or address)
+  port = port and math.tointeger(tonumber(port)) or 0
+  if port < 1 or port > 65535 or not dns.is_numeric(address) then
+    return false
   end
-  return pinned
-end
+  return true, ("%s:%d:%s:%d"):format(host, port, address:find(":", 1, true)
+    and "[" .. address .. "]" or address, port)
+end)
 
 local file = rule("the name of a file", want.text[2])
 local buffer = want.whole(1, nil, "a size in bytes, a whole number")
@@ -98,7 +83,7 @@ options.known = {
   max_head = buffer, high_water = buffer,
   http_version = want.one_of("1.0", "1.1", "2", "2-prior-knowledge"),
   query = rule("a table of names, with a text, a number or a list of them each", target.query_of),
-  resolve = rule('a list of "host:port:address"', is_list_of_pins),
+  resolve = want.list(PIN, 'a list of "host:port:address"'),
 }
 
 local function is_value(value)
@@ -135,9 +120,13 @@ local function check_body(request, http_version, name, position)
     "that of the body, as HTTP/1.0 knows no chunks,", length, 2)
 end
 
+local ANY_LIST = want.list(rule("a value", function(value) return value ~= nil end))
+
 local function check_header(request, header, value, name, position)
   local values = type(value) == "table" and value or { value }
   local where = ("options.headers[%q]"):format(header)
+  want.argument(ANY_LIST[2](values), name, position, where, "a text, a number or a list of them",
+    value, 2)
   want.argument(#values < 2 or not ONCE[header], name, position, where, "one value", value, 2)
   for i = 1, math.max(1, #values) do
     want.argument(is_value(values[i]), name, position, where,
@@ -277,7 +266,7 @@ function options.for_curl(hop, headers, request, connect_ms)
     cert = request.cert and identity(request.cert, request.key, request.key_password),
     key = request.key, key_password = request.key_password,
     accept_encoding = request.decompress and "" or nil,
-    connect_to = request.resolve and pins(request.resolve),
+    connect_to = request.resolve,
     connect_ms = connect_ms,
   }
 end
