@@ -2,6 +2,7 @@
 #include "after.h"
 
 #include "anchor.h"
+#include "enter.h"
 #include "record.h"
 
 static void release(lua_State* L, lctx_after* after) {
@@ -75,7 +76,7 @@ static int after_func(lua_State* L) {
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, 3, 2);
   after->slot = lctx_anchor(L, S, &S->afters, 3);
-  int err = ctx_watch(c->c, &after->watcher, on_done);
+  int err = lctx_can_settle(L, S) ? ctx_watch(c->c, &after->watcher, on_done) : CTX_ENOMEM;
   if (err != 0) {
     release(L, after);
     return luaL_error(L, "cannot register fn: %s", ctx_strerror(err));

@@ -10,16 +10,17 @@
 /* -- When it jumps --------------------------------------------------------------------------------- */
 
 /* Whether the hand-moved clock stands still, since something that luv has open may still answer. When
- * nothing else can happen, `last`, that is anything. The hook is ctx.testing's. */
-static bool is_awaited(lua_State* L, lctx_state* S, bool last) {
+ * nothing else can happen, `last`, that is anything. The hook, ctx.testing's, sees to it that the loop
+ * turns now and then: if it fails, the loop must not wait. */
+static enum lctx_told is_awaited(lua_State* L, lctx_state* S, bool last) {
   lua_pushboolean(L, last);
   lua_pushboolean(L, S->external > 0);
   lua_pushboolean(L, S->stirred);
   S->stirred = false;
-  if (!lctx_hook(L, S, "may_answer", 3, 1)) return last || S->external > 0;
+  if (!lctx_hook(L, S, "may_answer", 3, 1)) return LCTX_UNKNOWN;
   bool awaited = lua_toboolean(L, -1);
   lua_pop(L, 1);
-  return awaited;
+  return awaited ? LCTX_ON : LCTX_OFF;
 }
 
 /* With a hand-moved clock the next thing is what luv brings at once; then what it may bring, as long
@@ -30,9 +31,13 @@ enum lctx_loop lctx_let_time_pass(lua_State* L, lctx_state* S) {
   if (lctx_is_ready(S)) return LCTX_LOOP_ALIVE;
   bool due = S->alarm_ns != CTX_NEVER && S->alarm_ns <= S->end_ns;
   bool last = S->alarm_ns == CTX_NEVER && S->end_ns == CTX_NEVER;
-  if (result == LCTX_LOOP_ALIVE && (!due || S->alarm_ns > S->jump_ns) && is_awaited(L, S, last)) {
-    result = lctx_run_loop(L, S, true);
-    return result == LCTX_LOOP_EMPTY ? LCTX_LOOP_ALIVE : result;
+  if (result == LCTX_LOOP_ALIVE && (!due || S->alarm_ns > S->jump_ns)) {
+    enum lctx_told awaited = is_awaited(L, S, last);
+    if (awaited == LCTX_UNKNOWN) return LCTX_LOOP_FAILED;
+    if (awaited == LCTX_ON) {
+      result = lctx_run_loop(L, S, true);
+      return result == LCTX_LOOP_EMPTY ? LCTX_LOOP_ALIVE : result;
+    }
   }
   if (!due) return LCTX_LOOP_EMPTY;
   if (S->alarm_ns > S->fake_ns) S->fake_ns = S->alarm_ns;

@@ -58,9 +58,7 @@ static lctx_group* check_start(lua_State* L) {
 /* The record for a task with so many arguments. All that may fail or run others is done here, before
  * the group is asked for a place. */
 static lctx_task* prepare(lua_State* L, lctx_group* g, int nargs) {
-  lctx_task* t = lctx_task_prepare(L, lctx_stateof_group(g), nargs);
-  lctx_note_spawn(L, t);
-  return t;
+  return lctx_task_prepare_here(L, lctx_stateof_group(g), nargs);
 }
 
 /* Starts `t`, which has been begun, with the function and arguments from stack index 2 on. */

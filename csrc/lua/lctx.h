@@ -399,14 +399,11 @@ void lctx_open_live(lua_State* L, lctx_state* S);
 /* A record for a task that will take so many arguments; may raise. Then either lctx_task_start,
  * which pops a function and its arguments and cannot fail, or lctx_task_free. */
 lctx_task* lctx_task_prepare(lua_State* L, lctx_state* S, int nargs);
+/* The same for one that the running function starts: under debug its line is noted. */
+lctx_task* lctx_task_prepare_here(lua_State* L, lctx_state* S, int nargs);
 void lctx_task_start(lua_State* L, lctx_task* t, int nargs);
 /* Gives a new coroutine the debug hook of the running one, which has one. */
 void lctx_inherit_hook(lua_State* L, lctx_state* S, lua_State* co);
-/* Under debug: notes where `t` was started. */
-void lctx_note_line(lua_State* L, lctx_task* t);
-static inline void lctx_note_spawn(lua_State* L, lctx_task* t) {
-  if (t->S->debug) lctx_note_line(L, t);
-}
 /* Puts a parked coroutine into the run queue; the first call counts, until it parks again. */
 void lctx_wake(lctx_task* t, enum lctx_outcome outcome);
 /* Puts the value on top into the table of this reference, at the slot; pops it. May raise. */

@@ -77,6 +77,32 @@ lctx_task* lctx_task_prepare(lua_State* L, lctx_state* S, int nargs) {
   return t;
 }
 
+/* Protected. */
+static int put_spawn(lua_State* L) {
+  lctx_task* t = (lctx_task*)lua_touserdata(L, 1);
+  lctx_pushwhere(L, t->S);
+  lctx_set_at(L, t->S, LCTX_REF_SPAWNS, t->slot);
+  return 0;
+}
+
+/* Keeps the line that starts the task. */
+static void note_spawn(lua_State* L, lctx_task* t) {
+  lua_pushcfunction(L, put_spawn);
+  lua_pushlightuserdata(L, t);
+  /* Without memory a line is not worth a failure. */
+  if (lctx_enter_plain(L, 1, 0) != LUA_OK) lua_pop(L, 1);
+}
+
+lctx_task* lctx_task_prepare_here(lua_State* L, lctx_state* S, int nargs) {
+  lctx_task* t = lctx_task_prepare(L, S, nargs);
+  if (S->debug) note_spawn(L, t);
+  if (!lctx_can_settle(L, S)) {
+    lctx_task_free(t);
+    luaL_error(L, "%s", lctx_no_loop(L));
+  }
+  return t;
+}
+
 void lctx_task_start(lua_State* L, lctx_task* t, int nargs) {
   lctx_state* S = t->S;
   lctx_pushref(t->co, S, LCTX_REF_TASK_BODY);
@@ -87,21 +113,6 @@ void lctx_task_start(lua_State* L, lctx_task* t, int nargs) {
   S->tasks++;
   S->young++; /* as the number of each new one is higher than any before */
   lctx_list_append(&S->run, &t->link);
-}
-
-/* Protected. */
-static int note_spawn(lua_State* L) {
-  lctx_task* t = (lctx_task*)lua_touserdata(L, 1);
-  lctx_pushwhere(L, t->S);
-  lctx_set_at(L, t->S, LCTX_REF_SPAWNS, t->slot);
-  return 0;
-}
-
-void lctx_note_line(lua_State* L, lctx_task* t) {
-  lua_pushcfunction(L, note_spawn);
-  lua_pushlightuserdata(L, t);
-  /* Without memory a line is not worth a failure. */
-  if (lctx_enter_plain(L, 1, 0) != LUA_OK) lua_pop(L, 1);
 }
 
 /* Brings what a task returned, or raised, to whoever holds its handle. */

@@ -37,8 +37,7 @@ static int task_go(lua_State* L) {
   lctx_pushref(L, S, LCTX_REF_TASK);
   lua_setmetatable(L, -2);
   lua_insert(L, 1);
-  lctx_task* t = lctx_task_prepare(L, S, nargs);
-  lctx_note_spawn(L, t);
+  lctx_task* t = lctx_task_prepare_here(L, S, nargs);
   h->task = t;
   lua_pushvalue(L, 1);
   lctx_put(L, t, LCTX_PLACE_OWNER);

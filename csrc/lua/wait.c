@@ -99,7 +99,11 @@ lctx_task* lctx_waiter(lua_State* L, lctx_state* S, const char* what) {
   check_wait(L, S, what);
   lua_State* co = lctx_waiting_coroutine(L, S);
   if (is_current(co, S)) return S->current;
-  return lctx_task_new(L, S, co == S->main ? LCTX_MAIN : LCTX_FOREIGN, co);
+  lctx_task* t = lctx_task_new(L, S, co == S->main ? LCTX_MAIN : LCTX_FOREIGN, co);
+  if (t->kind == LCTX_MAIN || lctx_can_settle(L, S)) return t;
+  lctx_task_free(t);
+  luaL_error(L, "%s: %s", what, lctx_no_loop(L));
+  return NULL;
 }
 
 /* core.check_wait(c, what): raises where the public function of that name could not wait, before it
@@ -251,7 +255,9 @@ int lctx_park_task(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* w
     t->listed = true;
   }
   t->outcome = LCTX_NOTHING;
-  int err = listen(S, t, wait);
+  /* What was begun since the record was made may have cost the memory that there was then. */
+  bool poor = wait->kind->abort != NULL && !lctx_can_settle(L, S);
+  int err = poor ? CTX_ENOMEM : listen(S, t, wait);
   if (err != 0) {
     if (wait->kind->abort != NULL) wait->kind->abort(L, S);
     return lctx_leave_error(L, t, wait->what, err);

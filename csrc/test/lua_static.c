@@ -13,6 +13,7 @@
  *                         true is 1, false is none
  *   alloc.count()         requests counted since the last fail_after, fail_once or reset
  *   alloc.bytes()         the bytes in use now, of Lua's and of whoever shares its allocator
+ *   alloc.peak()          the most that were in use at a time since the last call of it
  *   alloc.reset()         back to normal; returns alloc.count()
  *   alloc.call(fn, ...)   as pcall, and back to normal when it returns: to call a function, even
  *                         alloc.reset, may want for memory itself
@@ -42,6 +43,7 @@ typedef struct lab_s {
   bool fail_on;       /* and the next ones */
   uint64_t collect; /* deny Lua's first attempt at every so many, so that it collects and retries */
   size_t bytes;     /* in use */
+  size_t peak;      /* the most of them */
 
   /* The request that was denied last: when Lua comes again with the same, it is the retry. */
   bool denied;
@@ -64,6 +66,7 @@ static void* reallocate(lab_t* lab, void* ptr, size_t old_size, size_t new_size)
     if (moved == NULL) return NULL;
   }
   lab->bytes += new_size - old_size;
+  if (lab->bytes > lab->peak) lab->peak = lab->bytes;
   return moved;
 }
 
@@ -215,6 +218,13 @@ static int alloc_bytes(lua_State* L) {
   return 1;
 }
 
+static int alloc_peak(lua_State* L) {
+  lab_t* lab = lab_of(L);
+  lua_pushinteger(L, (lua_Integer)lab->peak);
+  lab->peak = lab->bytes;
+  return 1;
+}
+
 static int alloc_reset(lua_State* L) {
   lab_t* lab = lab_of(L);
   lab->collect = 0;
@@ -253,14 +263,9 @@ static int open_luv(lua_State* L) {
 
 static int luaopen_alloc(lua_State* L) {
   static const luaL_Reg functions[] = {
-      {"fail_after", alloc_fail_after},
-      {"fail_once", alloc_fail_once},
-      {"collect", alloc_collect},
-      {"count", alloc_count},
-      {"bytes", alloc_bytes},
-      {"reset", alloc_reset},
-      {"call", alloc_call},
-      {NULL, NULL},
+      {"fail_after", alloc_fail_after}, {"fail_once", alloc_fail_once}, {"collect", alloc_collect},
+      {"count", alloc_count},           {"bytes", alloc_bytes},         {"peak", alloc_peak},
+      {"reset", alloc_reset},           {"call", alloc_call},           {NULL, NULL},
   };
   luaL_newlib(L, functions);
   return 1;

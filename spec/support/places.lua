@@ -10,7 +10,7 @@ return {
   ["a task"] = function(fn) ctx.run(fn) end,
   ["a task in a loop that the program runs"] = function(fn)
     local task = ctx.go(fn, ctx.background())
-    while task:status() ~= "done" do uv.run("once") end
+    repeat uv.run("once") until task:status() == "done" or task:status() == "failed"
     task:wait() -- its error is this one's
   end,
   ["a task under a hand-moved clock"] = function(fn) testing.run(fn) end,
@@ -21,12 +21,9 @@ return {
   end,
   ["a coroutine under ctx.run"] = function(fn)
     ctx.run(function(root)
-      local over = false
-      coroutine.wrap(function()
-        fn(root)
-        over = true
-      end)()
-      while not over do ctx.sleep(root, 1) end
+      local co = coroutine.create(fn)
+      assert(coroutine.resume(co, root))
+      while coroutine.status(co) ~= "dead" do ctx.sleep(root, 1) end
     end)
   end,
   ["the main thread"] = function(fn) fn(ctx.background()) end,

@@ -2,6 +2,7 @@
 --- A server of ctx.http on a loopback port, in this process, and clients that speak by hand.
 local ctx = require "ctx"
 local http = require "ctx.http"
+local loopback = require "spec.support.loopback"
 local process = require "spec.support.process"
 local testing = require "ctx.testing"
 local uv = require "ctx.uv"
@@ -19,7 +20,7 @@ local LIMIT_MS = 100000
 function web.run(options, fn)
   options = type(options) == "function" and { handler = options } or options
   testing.run(function(root)
-    local c, cancel <close> = ctx.with_timeout(root, LIMIT_MS)
+    local c, cancel <close> = ctx.with_timeout(root, loopback.patience_ms or LIMIT_MS)
     local server <close> = http.server(options)
     assert(server:listen("127.0.0.1", 0))
     local serving = ctx.go(server.serve, server, ctx.background())
@@ -46,7 +47,7 @@ end
 ---@param fn fun(c: ctx.Context, p: spec.Process, port: integer)
 function web.with_service(options, fn)
   testing.run(function(root)
-    local c, cancel <close> = ctx.with_timeout(root, LIMIT_MS)
+    local c, cancel <close> = ctx.with_timeout(root, loopback.patience_ms or LIMIT_MS)
     local p, port = web.service(c, table.unpack(options))
     do
       local _ <close> = setmetatable({}, { __close = function() p:kill "sigkill" end })
