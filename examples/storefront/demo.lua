@@ -301,4 +301,6 @@ local failed = ctx.run(function(root)
   end
   return stage.failed()
 end)
+print(failed == 0 and "\nAll went as it must. Read on in examples/storefront/gateway.lua."
+  or ("\n%d went as they must not; see FAILED above."):format(failed))
 os.exit(failed == 0 and 0 or 1, true)
