@@ -22,7 +22,7 @@ local function hello(req, res)
   return res:finish(req.ctx, "hello\n")
 end
 
---- Whoever watches over the server asks here, and sends nobody once it says no.
+--- A load balancer asks here, and sends nobody once it says no.
 local function routes(s)
   local router = http.router()
   router:get("/", hello)

@@ -91,7 +91,7 @@ local function expect(variant)
     arrived = arrived + rate * PHASE_S
     if variant.capped and heard then
       -- A place may be free until the next one comes.
-      how = "places, and who waits for one"
+      how = "places, and the waiters"
       expected[i], play[i] = PLACES, 1 + rate * PLACE_MS / 1000
     elseif variant.capped then
       -- No steady state: more come than go, and they queue.

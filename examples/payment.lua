@@ -10,7 +10,7 @@ local ctx = require("ctx")
 local errors = require("ctx.errors")
 local http = require("ctx.http")
 
-local CHARGE_BUDGET_MS = 500 -- 10 000 in earnest
+local CHARGE_BUDGET_MS = 500 -- 10 000 in a real program
 local SAVE_BUDGET_MS = 5000
 local timed_out = errors.new("payment gateway did not answer in time")
 

@@ -27,7 +27,7 @@ describe("the command line of ./dev bench", function()
     assert.same({ "fair" }, options.parse({ "fair", "--edges" }).filters)
   end)
 
-  it("refuses what it does not know, and values that are none", function()
+  it("refuses unknown options and invalid values", function()
     assert.equal("no option --instruction", wrong("--instruction"))
     assert.equal("no option -x", wrong("W1", "-x"))
     assert.equal("no row W33", wrong("W33"))

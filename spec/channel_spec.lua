@@ -155,7 +155,7 @@ describe("closing a channel", function()
     end)
   end)
 
-  it("raises in whoever sends, or waits to, and when it is closed again", function()
+  it("raises in a task that sends, or waits to, and when it is closed again", function()
     testing.run(function(root)
       local ch = channel.new()
       local sending = sender(ch, root, 1)
@@ -272,7 +272,7 @@ describe("a wait at a channel", function()
   end)
 
   -- Cause: the close told the second receiver that nothing will come while the value was still with
-  -- the first. Cure: whoever is told so looks again.
+  -- the first. Cure: one that is told so looks again.
   it("or, when the channel was closed meanwhile, to those who were told of that", function()
     testing.run(function(root)
       local ch = channel.new()

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Programs that end while something waits: the state is closed with all of that in place. Each is a
--- process of its own, which must end as it should, and without a word on stderr.
+-- process of its own, which must end as it should, and with nothing on stderr.
 local program = require "spec.support.program"
 
 local head = [[
@@ -286,7 +286,7 @@ describe("D10: a program that ends with uv.run", function()
     ]], "false\n")
   end)
 
-  it("is held by whoever waits for his time", function()
+  it("is held by a coroutine that waits for its time", function()
     ends([[
       foreign(function() note(ctx.sleep(background, 5)) end)
       ctx.go(function() note(ctx.sleep(background, 1)) end)

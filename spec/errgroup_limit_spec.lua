@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Limits: how many tasks of a group run at a time, and who waits for a place.
+-- Limits: how many tasks of a group run at a time, and which wait for a place.
 local ctx = require "ctx"
 local errgroup = require "ctx.errgroup"
 local errors = require "ctx.errors"
@@ -109,7 +109,7 @@ describe("C31: a limit", function()
   end)
 end)
 
-describe("who waits for a place", function()
+describe("a task that waits for a place", function()
   it("gets it in the order of asking, with the arguments", function()
     testing.run(function(root)
       local g = full(root, 10)

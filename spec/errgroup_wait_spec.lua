@@ -189,7 +189,7 @@ describe("a task that is closed or resumed by someone else", function()
       end)
       ctx.sleep(root, 1)
       coroutine.close(co)
-      core.tasks() -- whoever looks finds it; else its time would
+      core.tasks() -- a look finds it; otherwise its time would
       local ok, err = g:wait()
       assert.is_nil(ok)
       assert.truthy(tostring(err):find("closed", 1, true))

@@ -22,7 +22,7 @@ describe("a table of header fields", function()
     assert.is_nil(next(headers))
   end)
 
-  it("holds what is no name of a header neither under a number nor under nil", function()
+  it("holds an invalid name of a header neither under a number nor under nil", function()
     local headers = fields.new()
     for _, name in ipairs { "", "a b", "a:b", "a\r\nb", "\xe4", 1, true } do
       local line = debug.getinfo(1, "l").currentline + 1

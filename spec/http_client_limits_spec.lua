@@ -140,7 +140,7 @@ describe("a client that is closed", function()
 end)
 
 describe("an error within the client", function()
-  -- Such as no memory in a callback of luv's: whoever waits must hear of it, for nobody else will.
+  -- Such as no memory in a callback of luv's: the waiter must hear of it, for nobody else will.
   it("ends all its requests, and the next ones begin anew", function()
     run(function(root)
       local own <close> = client.new()

@@ -177,7 +177,7 @@ describe("a request", function()
         peer:answer("", n > 1 and "Connection: close\r\n" or nil)
         seen[#seen + 1] = request
         if n == 1 then
-          seen[#seen + 1] = peer:request() -- and goes, without a word
+          seen[#seen + 1] = peer:request() -- and goes silently
           ctx.sleep(root, 20)
         end
       end)
@@ -358,7 +358,7 @@ describe("what cannot be", function()
     assert.equal("awaiting headers", err.phase)
   end)
 
-  it("chunks that are none", function()
+  it("invalid chunks", function()
     local err = broken("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnone\r\n")
     assert.is_true(errors.is(err, uv.EPROTO), tostring(err))
     assert.equal("reading body", err.phase)

@@ -40,7 +40,7 @@ describe("a server that may run out of memory", function()
     end)
   end)
 
-  it("refuses what is no request, or ends its connection", function()
+  it("refuses what is not a request, or ends its connection", function()
     bed.run({ handler = echo }, function(b)
       local client <close> = b:pair()
       local _ <close> = impatient(client)

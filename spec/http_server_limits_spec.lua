@@ -170,7 +170,7 @@ describe("a server that waits for a request", function()
     end)
   end)
 
-  it("closes a connection that has nothing more to say, without a word", function()
+  it("silently closes a connection that has nothing more to say", function()
     with_clock({ idle_timeout = 100, read_header_timeout = 10 }, function(b)
       local client <close> = b:connect()
       client:get()

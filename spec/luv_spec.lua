@@ -168,8 +168,8 @@ describe("uv.walk", function()
     assert.is_true(ran)
   end)
 
-  -- Cause: a timer that was closed while it ran passed for one that would still ring. Cure: whoever
-  -- comes to wait from outside of a task looks whether the handles are open.
+  -- Cause: a timer that was closed while it ran passed for one that would still ring. Cure: a
+  -- wait from outside of a task looks whether the handles are open.
   it("may close them while someone sleeps: the next wait wakes both", function()
     local first
     coroutine.wrap(function() first = ctx.sleep(background, 1) end)()

@@ -29,7 +29,7 @@ local function strangers()
   }
 end
 
-describe("C14: a parent that is no context is refused:", function()
+describe("C14: a parent that is not a context is refused:", function()
   for _, stranger in ipairs(strangers()) do
     local name, it_is = stranger[1], stranger[2]
     it(name, function()
@@ -47,7 +47,7 @@ describe("C14: a parent that is no context is refused:", function()
   end
 end)
 
-describe("a method called on what is no context is refused:", function()
+describe("a method called on something that is not a context is refused:", function()
   local c = ctx.with_cancel(background)
   for _, stranger in ipairs(strangers()) do
     local name, it_is = stranger[1], stranger[2]
@@ -71,7 +71,7 @@ describe("a method called on what is no context is refused:", function()
 end)
 
 describe("a time is refused", function()
-  it("that is no number, numbers in strings included", function()
+  it("that is not a number, numbers in strings included", function()
     for _, time in ipairs({ "100", "soon", true, {}, background }) do
       raises(function() ctx.with_timeout(background, time) end, "#2", "with_timeout")
       raises(function() ctx.with_deadline(background, time) end, "#2", "with_deadline")
@@ -109,13 +109,13 @@ describe("C14: a key is refused", function()
     raises(function() background:value(0 / 0) end, "#1", "value")
   end)
 
-  it("whose name is no string", function()
+  it("whose name is not a string", function()
     raises(function() ctx.key(nil) end, "#1", "key")
     raises(function() ctx.key({}) end, "#1", "key")
   end)
 end)
 
-describe("a function is refused that is none", function()
+describe("something that is not a function is refused", function()
   it("by after_func, go, run, await and with", function()
     local c, cancel = ctx.with_cancel(background)
     for _, fn in ipairs({ "fn", 5, {}, c }) do
@@ -134,7 +134,7 @@ describe("a function is refused that is none", function()
 end)
 
 describe("more that is refused", function()
-  it("a name that is no string", function()
+  it("a name that is not a string", function()
     local c = ctx.with_cancel(background)
     c:name("kept")
     for _, name in ipairs({ {}, true, background }) do
@@ -143,7 +143,7 @@ describe("more that is refused", function()
     assert.equal("kept", c:name())
   end)
 
-  it("by with, before its function runs: what is no context, or no cancel", function()
+  it("by with, before its function runs: not a context, or not a cancel", function()
     local c, cancel = ctx.with_cancel(background)
     local ran = 0
     local function run() ran = ran + 1 end
@@ -156,7 +156,7 @@ describe("more that is refused", function()
     cancel()
   end)
 
-  it("by set_report: what is no function, and would lose every report", function()
+  it("by set_report: not a function, which would lose every report", function()
     local before = ctx.set_report(nil)
     ctx.set_report(before)
     raises(function() ctx.set_report("stderr") end, "#1", "set_report")

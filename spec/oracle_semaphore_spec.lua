@@ -72,7 +72,7 @@ end
 
 steps.after.acquire, steps.after.release, steps.after.cancel = compare, compare, compare
 
---- Gives back what the trace left: whoever still waits gets it and gives it back, too.
+--- Gives back what the trace left: one that still waits gets it and gives it back, too.
 function steps.after_all(replay)
   local released
   repeat

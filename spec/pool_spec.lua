@@ -49,7 +49,7 @@ describe("a pool", function()
     end)
   end)
 
-  it("takes items in their order, and places go to who waited longest", function()
+  it("takes items in their order, and places go to the one that waited longest", function()
     testing.run(function(root)
       local order = {}
       local p <close> = pool.new(root, { workers = 1, queue = 1 }, function(c, item)
@@ -267,7 +267,7 @@ describe("an item that fails", function()
 end)
 
 describe("p:drain", function()
-  it("S39: waits for queued items too, turns away who waits and who comes later", function()
+  it("S39: waits for queued items too, turns away waiting and later callers", function()
     testing.run(function(root, clock)
       local fn, seen = sleeper()
       local p <close> = pool.new(root, { workers = 1, queue = 1 }, fn)

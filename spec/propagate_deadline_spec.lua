@@ -80,7 +80,7 @@ describe("C77: grpc-timeout", function()
   end)
 end)
 
-describe("B27: a deadline in a header of one's own", function()
+describe("B27: a deadline in a header of the program's own", function()
   it("is in ms by default, rounded down, and never 0", function()
     local deadline = propagate.deadline { header = "X-Request-Timeout-Ms" }
     for ms, wanted in pairs {

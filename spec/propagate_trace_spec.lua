@@ -66,7 +66,7 @@ describe("C78: a traceparent", function()
     ["two of a later version on one line"] = "01" .. PARENT:sub(3) .. ",01" .. PARENT:sub(3),
     ["two headers"] = { PARENT, PARENT },
     ["no headers"] = {},
-    ["a header that is no string"] = { 12 },
+    ["a header that is not a string"] = { 12 },
     ["a number"] = 12,
     ["a line break"] = PARENT .. "\n",
     ["a zero byte"] = "00-" .. TRACE:sub(1, 31) .. "\0-" .. SPAN .. "-01",

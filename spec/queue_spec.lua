@@ -88,7 +88,7 @@ describe("a line", function()
     end)
   end)
 
-  it("passes over who waits on a context that has ended in this turn", function()
+  it("passes over a waiter whose context has ended in this turn", function()
     testing.run(function(root)
       local from, c, cancel = line.new(), ctx.with_cancel(root)
       local function wait(on)

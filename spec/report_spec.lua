@@ -262,7 +262,7 @@ describe("a reporter", function()
 end)
 
 describe("report.asleep", function()
-  it("lists who waits, in what, and where", function()
+  it("lists what waits, in what, and where", function()
     local clock <close> = testing.clock()
     local c, cancel = ctx.with_cancel(background)
     ctx.go(function() c:wait() end)

@@ -132,7 +132,7 @@ describe("the delays of retry.call", function()
     assert.equal(1999, #delays { attempts = 2000, backoff = 0 }) -- where the factor is infinite
   end)
 
-  it("are any part of that, by a random function of one's own", function()
+  it("are any part of that, by a random function of the program's", function()
     local parts = { 0, 0.5, 0.25 }
     assert.same({ 0, 100, 100 }, delays {
       attempts = 4, random = function() return table.remove(parts, 1) end,
@@ -410,7 +410,7 @@ describe("retry.call raises at", function()
     end)
   end)
 
-  it("what is no context, no function, no error", function()
+  it("not a context, not a function, not an error", function()
     raises(function() retry.call({}, {}, error) end, "#1", "'call'")
     raises(function() retry.call(ctx.background(), {}) end, "#3", "'call'")
     raises(function() retry.permanent(nil) end, "#1", "'permanent'")

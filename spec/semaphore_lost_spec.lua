@@ -49,7 +49,7 @@ describe("a coroutine that is closed", function()
   end)
 
   -- Cause: what a closed coroutine had asked for, more than was free, held up all behind it, until
-  -- somebody released. Cure: whoever uses the semaphore looks whether the first still lives.
+  -- somebody released. Cure: each use of the semaphore looks whether the first still lives.
   it("holds up nobody by asking for much", function()
     testing.run(function(root)
       local s, log = semaphore.new(4), {}

@@ -38,7 +38,7 @@ describe("a semaphore", function()
     end)
   end)
 
-  it("C39: lets who wants more than its size wait for the context, and holds up nobody", function()
+  it("C39: lets one that wants more than its size wait for c, and holds up none", function()
     testing.run(function(root, clock)
       local s = semaphore.new(2)
       local c, cancel <close> = ctx.with_timeout(root, 50)
@@ -191,7 +191,7 @@ describe("C42, C65: units that come in the turn in which the context ends", func
 end)
 
 describe("B31: resize", function()
-  it("to more lets in who waits, also who wanted more than there was", function()
+  it("to more lets in waiters, also one that wanted more than there was", function()
     testing.run(function(root)
       local s, log = semaphore.new(1), {}
       assert(s:acquire(root))
@@ -271,7 +271,7 @@ describe("misuse of a semaphore", function()
     assert.equal(2, (s:held()))
   end)
 
-  it("C43: negative weights, and what is no number of units", function()
+  it("C43: negative weights, and invalid numbers of units", function()
     local s = semaphore.new(3)
     local expected = "a whole number of 0 or more expected, got "
     for _, k in ipairs({ -1, 1.5, "2", math.huge, 0 / 0, {}, true }) do

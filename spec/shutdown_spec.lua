@@ -142,7 +142,7 @@ describe("a hook", function()
 end)
 
 describe("the beginning", function()
-  it("is once: the first cause stays, and who waits later gets the same report", function()
+  it("is once: the first cause stays, and later waits get the same report", function()
     testing.run(function(root, clock)
       local s = make(root, clock, { delay = 10 })
       s:stop("first")

@@ -199,8 +199,8 @@ describe("force", function()
   end)
 end)
 
--- The cause: the task of the phases had no memory, and ended without a word; the contexts did not,
--- and neither did who waited. The fix: whoever waits, waits for that task, and ends the contexts.
+-- The cause: the task of the phases had no memory, and ended silently; the contexts did not,
+-- and neither did the waiters. The fix: a waiter waits for that task, and ends the contexts.
 describe("a shutdown without memory", function()
   local function out_of_memory() error("not enough memory", 0) end
   local real = {}
@@ -234,7 +234,7 @@ describe("a shutdown without memory", function()
     end)
   end)
 
-  it("to begin them begins by whoever comes next", function()
+  it("to begin them happens with the next caller", function()
     local reports = {}
     local previous = ctx.set_report(function(message) reports[#reports + 1] = message end)
     testing.run(function(root, clock)

@@ -220,7 +220,7 @@ describe("misuse of signal.notify", function()
     misuse.raises(function() signal.notify(background) end, "bad argument #2 to 'notify'", "signal")
   end)
 
-  it("raises for names that are none, at their place", function()
+  it("raises for unknown names, at their place", function()
     misuse.raises(function() signal.notify(background, "sigint", "sigfoo") end,
       "bad argument #3 to 'notify'", "got \"sigfoo\"")
     misuse.raises(function() signal.notify(background, 15) end, "got 15")

@@ -28,7 +28,7 @@ local function calling(sf, c, key, fn, ...)
 end
 
 describe("a singleflight", function()
-  it("calls once for all who ask meanwhile, and again for who asks later", function()
+  it("calls once for all that ask meanwhile, and again for one that asks later", function()
     testing.run(function(root, clock)
       local sf, tasks = singleflight.new(), {}
       local fn, calls = slow()
@@ -59,7 +59,7 @@ describe("a singleflight", function()
     end)
   end)
 
-  it("forgets a flight on request; who waits for it goes on waiting", function()
+  it("forgets a flight on request; its waiters go on waiting", function()
     testing.run(function(root)
       local sf = singleflight.new()
       local fn, calls = slow()
@@ -131,7 +131,7 @@ describe("the context of a flight", function()
     end)
   end)
 
-  it("is cancelled when all have left; who comes then starts a new flight", function()
+  it("is cancelled when all have left; the next caller starts a new flight", function()
     testing.run(function(root, clock)
       local sf = singleflight.new()
       local fn, calls = slow()

@@ -189,7 +189,7 @@ describe("threads", function()
 end)
 
 -- Cause: a task's coroutine that someone else resumed to its end was never over for the scheduler:
--- whoever waited for it did so for ever. Cure: it is queued again, where its end is seen.
+-- a task that waited for it did so for ever. Cure: it is queued again, where its end is seen.
 describe("a task whose coroutine somebody else", function()
   local function parked_task(root)
     local co
@@ -238,8 +238,8 @@ describe("a task whose coroutine somebody else", function()
     end)
   end)
 
-  -- Cause: it was noticed only when nothing else could happen. Cure: who asks for the task looks.
-  it("closes while it waits, is over for who asks, whatever else the loop has to do", function()
+  -- Cause: it was noticed only when nothing else could happen. Cure: asking for the task looks.
+  it("closes while it waits, is over when asked for, whatever else the loop has to do", function()
     testing.run(function(root, clock)
       local task, co = parked_task(root)
       ctx.go(ctx.sleep, root, 5)
@@ -253,7 +253,7 @@ describe("a task whose coroutine somebody else", function()
     end)
   end)
 
-  -- Cause: a task gets the thread of one that is over, and whoever still held that could empty its
+  -- Cause: a task gets the thread of one that is over, and one that still held that could empty its
   -- stack before it ran; it ran all the same. Cure: the scheduler looks first.
   for name, meddle in pairs({ closes = coroutine.close, resumes = coroutine.resume }) do
     for count, arguments in pairs({ ["no arguments"] = {}, ["some arguments"] = { 1, 2, 3 } }) do

@@ -134,7 +134,7 @@ describe("the hand-moved clock", function()
     assert.equal(0, clock:elapsed())
   end)
 
-  it("refuses what is no time, and to be called with a dot", function()
+  it("refuses an invalid time, and to be called with a dot", function()
     testing.run(function(_, clock)
       for _, ms in ipairs({ "5", 0 / 0, {} }) do
         misuse.raises(function() clock:advance(ms) end, "#1 to 'advance' (ms: a time in ms")
@@ -216,7 +216,7 @@ describe("real I/O under the hand-moved clock", function()
     end)
   end)
 
-  it("comes also to who waits on a context that a luv callback will end", function()
+  it("comes also to a task that waits on a context that a luv callback will end", function()
     testing.run(function(root)
       local c, cancel = ctx.with_cancel(root)
       local timer = uv.new_timer()
@@ -231,7 +231,7 @@ describe("real I/O under the hand-moved clock", function()
 end)
 
 describe("testing.run", function()
-  it("refuses what is no function, and options that there are not", function()
+  it("refuses something that is not a function, and unknown options", function()
     local function never() error("called") end
     misuse.raises(function() testing.run(5) end, "#1 to 'run' (fn: a function expected, got 5)")
     misuse.raises(function() testing.run(never, { rael = true }) end, "#2 to 'run'", "rael")
@@ -345,7 +345,7 @@ describe("the leak check", function()
     assert.matches("testing_spec.lua:" .. line, message, 1, true)
   end)
 
-  -- Cause: the line was that of whoever called C, which for most modules is one of their own. Cure:
+  -- Cause: the line was that of the caller of C, which for most modules is one of their own. Cure:
   -- it is the nearest that is not the library's.
   it("names the program's line for what a module has made for it", function()
     local line

@@ -196,7 +196,7 @@ describe("uv.connect", function()
     end)
   end)
 
-  it("tells of addresses that are none, and goes on with the others", function()
+  it("tells of invalid addresses, and goes on with the others", function()
     run(function(root)
       local listener <close> = assert(uv.listen("127.0.0.1", 0))
       local port = listener:address().port
@@ -288,7 +288,7 @@ describe("a listener", function()
     end)
   end)
 
-  it("closes what nobody has accepted, and wakes who waits", function()
+  it("closes what nobody has accepted, and wakes the waiters", function()
     run(function(root)
       local listener = assert(uv.listen("127.0.0.1", 0))
       local client <close> = assert(uv.connect(root, "127.0.0.1", listener:address().port))

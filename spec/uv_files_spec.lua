@@ -163,7 +163,7 @@ describe("uv.fs_*", function()
 end)
 
 -- Closing freed a directory under the read of a caller that had left, on another thread, and a
--- second close freed it once more: the process died. Now whoever closes waits for the read, and
+-- second close freed it once more: the process died. Now a close waits for the read, and
 -- what is closed is told from what is open.
 describe("uv.fs_readdir", function()
   local function fill(root, n)

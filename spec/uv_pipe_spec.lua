@@ -27,7 +27,7 @@ describe("other streams", function()
   end)
 
   -- libuv cut what was too long: another file, which nobody removed; and bound nothing for nothing.
-  it("are refused at a path that is none", function()
+  it("are refused at an invalid path", function()
     run(function(root)
       for path, code in pairs {
         ["/" .. ("x"):rep(108)] = "ENAMETOOLONG", [""] = "EINVAL", ["\0abstract"] = "EINVAL",

@@ -272,7 +272,7 @@ describe("a stream that is written", function()
     end)
   end)
 
-  it("is unharmed when the context of one who waits for his turn ends", function()
+  it("is unharmed when the context of a task that waits for its turn ends", function()
     run(function(root)
       local client <close>, server = pair(root)
       local _ <close> = server

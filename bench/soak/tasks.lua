@@ -223,7 +223,7 @@ function kinds.raise(soak)
   end)
 end
 
--- Whoever waits with a context that ends first goes; the task stays, and ends with c.
+-- A waiter whose context ends first goes; the task stays, and ends with c.
 function kinds.task(soak, c)
   local task = ctx.go(function()
     ctx.sleep(c, soak.random(30))

@@ -79,7 +79,7 @@ void ctx_with_deadline(ctx_t* c, ctx_t* parent, uint64_t deadline_ns, ctx_cause_
   c->due.at_ns = deadline_ns;
   if (c->due.status != 0) return;
   ctx__set_cause(c, cause);
-  /* Not ctx_now: whoever computed the deadline has just read the clock. One that has passed
+  /* Not ctx_now: the caller, who computed the deadline, has just read the clock. One that has passed
    * unseen since shows at the first ctx_err. */
   if (deadline_ns <= c->tree->now_ns) ctx__mark(c, CTX_DEADLINE_EXCEEDED, c->cause, deadline_ns);
 }

@@ -11,7 +11,7 @@ bool ctx_group_is_over(const ctx_group_t* g) {
   return g->running == 0 && (!g->limited || g->slots.held == 0);
 }
 
-/* With a limit of 0, that is where who waits to begin is. */
+/* Whether a task waits to begin. With a limit of 0 that is among the oversized. */
 static bool is_awaited(const ctx_group_t* g) {
   return g->limited && (g->slots.queue.first != NULL || g->slots.oversized.first != NULL);
 }

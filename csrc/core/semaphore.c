@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Semaphores: who may go on, in the order of asking.
+/* Semaphores: which waiter may go on, in the order of asking.
  *
  * A waiter watches its context, and hears of its end in the turn after. Until then it stands in the
- * queue, so whoever hands out units passes over those whose context is done. Units that were handed
+ * queue, so handing out units passes over those whose context is done. Units that were handed
  * over in the very turn in which the context ended go back when the waiter is called. */
 #include "internal.h"
 
@@ -131,7 +131,7 @@ static ctx_acquire_t* take(ctx_acquires_t* list) {
 static void sort(ctx_semaphore_t* s) {
   ctx_acquires_t queue = s->queue, oversized = s->oversized;
   s->queue = s->oversized = (ctx_acquires_t){NULL, NULL};
-  /* Both by the order of asking: who is oversized for a while loses no place by it. */
+  /* Both by the order of asking: one that is oversized for a while keeps its place. */
   while (queue.first != NULL || oversized.first != NULL) {
     bool from_queue = oversized.first == NULL ||
                       (queue.first != NULL && queue.first->order < oversized.first->order);

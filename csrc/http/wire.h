@@ -15,7 +15,7 @@
  * the same; with 204 and below 200 it is left out. `hint`: how many seconds the connection will be
  * kept, told if it is. Returns whether the connection goes on, and the Content-Length that was used, or nil.
  *
- * A header that must not be sent so - a name that is no token, a value with a line break, a framing
+ * A header that must not be sent so - an invalid name, a value with a line break, a framing
  * header that is the server's own - gives nil and what is wrong with it. */
 int http_head(lua_State* L);
 

@@ -3,7 +3,7 @@
 #define LCTX_GONE_H
 
 /* Coroutines that wait and will not go on, since their owners close them, or since nothing can ever
- * wake them. Lua tells nobody of a close: whoever meets such a coroutine looks. All in sched.c. */
+ * wake them. Lua tells nobody of a close: the code that meets such a coroutine looks. All in sched.c. */
 #include "lctx.h"
 
 #pragma GCC visibility push(hidden)

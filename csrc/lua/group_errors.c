@@ -55,8 +55,8 @@ static int append(lua_State* L) {
   return 0;
 }
 
-/* Stack: the group, the error. Pops the error. The list of the others may lack one for want of
- * memory. */
+/* Stack: the group, the error. Pops the error. The list of the others may lack one when
+ * out of memory. */
 static void fail_too(lua_State* L, lctx_group* g, int group) {
   lua_pushcfunction(L, append);
   lua_insert(L, -2);

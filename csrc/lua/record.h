@@ -13,7 +13,7 @@
  * Invariants. A record is used, or in one of two lists by its link: S->spare with a thread, S->bare
  * without. A block of which no record is used is idle. Few of these are kept: what a wave of tasks
  * needed is given back when it is over, and a walk over the records costs what is there, not what once
- * was. So nothing may keep a raw pointer to a record that is not used, but for who keeps the block,
+ * was. So nothing may keep a raw pointer to a record that is not used, except where the block is kept, too,
  * too, and compares the ticket. */
 #include "lctx.h"
 
@@ -75,7 +75,7 @@ static inline void lctx_let_go(lctx_task* t) {
   if (t->listed) lctx_empty(t, LCTX_PLACE_LIST);
   t->anchored = t->listed = false;
 }
-/* Pushes the block of the record: who keeps that may look at the record's ticket for ever. */
+/* Pushes the block of the record: while it is kept one may look at the record's ticket for ever. */
 static inline void lctx_pushblock(lua_State* L, const lctx_task* t) {
   lua_State* shelf = t->S->shelf;
   lua_rawgeti(shelf, lctx_shelf_index(t), LCTX_PLACE_BLOCK);

@@ -115,7 +115,7 @@ void lctx_task_start(lua_State* L, lctx_task* t, int nargs) {
   lctx_list_append(&S->run, &t->link);
 }
 
-/* Brings what a task returned, or raised, to whoever holds its handle. */
+/* Brings what a task returned, or raised, to its handle and those that wait for it. */
 static void finish(lua_State* L, lctx_task* t, int nresults) {
   lctx_state* S = t->S;
   S->tasks--;
@@ -161,7 +161,7 @@ void lctx_unpark(lctx_task* t) {
   if (t->wait->external) t->S->external--;
 }
 
-/* An error that leaves a coroutine which is no task: there is nobody to hand it to. Stack of L: the
+/* An error that leaves a coroutine that is not a task: there is nobody to hand it to. Stack of L: the
  * coroutine. */
 static void foreign_error(lua_State* L, lctx_state* S, lua_State* co) {
   lua_pushvalue(L, -1);

@@ -91,7 +91,7 @@ static void close_state(lua_State* L, lctx_state* S) {
 static int state_gc(lua_State* L) {
   lctx_state* S = (lctx_state*)lua_touserdata(L, 1);
   close_state(L, S);
-  /* One that could not be opened for want of memory leaves nothing; others are needed to the end. */
+  /* One that could not be opened when out of memory leaves nothing; others are needed to the end. */
   for (int i = 0; i < LCTX_REF_COUNT && !S->whole; i++) {
     luaL_unref(L, LUA_REGISTRYINDEX, S->ref[i]);
   }

@@ -252,7 +252,7 @@ static void look_again(lua_State* L, lctx_task* t) {
   lctx_wake(t, LCTX_VALUES);
 }
 
-/* core.look_again(): wakes everybody who waits in a queue for something outside. They look again for
+/* core.look_again(): wakes all that wait in a queue for something outside. They look again for
  * it: luv's handle that was to bring it may have been closed by others. */
 static int core_look_again(lua_State* L) {
   lctx_state* S = lctx_upstate(L);

@@ -117,7 +117,7 @@ static int core_abandon(lua_State* L) {
   return 0;
 }
 
-/* Whether the coroutine of `t`, which is no task, is a key of the table at stack index 3. */
+/* Whether the coroutine of `t`, which is not a task, is a key of the table at stack index 3. */
 static bool is_given(lua_State* L, lctx_task* t) {
   (void)lctx_pushplace(L, t, LCTX_PLACE_THREAD);
   bool given = lua_rawget(L, 3) != LUA_TNIL;

@@ -12,7 +12,7 @@
  *   alloc.collect(k)      Lua's every k-th request triggers a full emergency collection first;
  *                         true is 1, false is none
  *   alloc.count()         requests counted since the last fail_after, fail_once or reset
- *   alloc.bytes()         the bytes in use now, of Lua's and of whoever shares its allocator
+ *   alloc.bytes()         the bytes in use now, of Lua's and of others that share its allocator
  *   alloc.peak()          the most that were in use at a time since the last call of it
  *   alloc.reset()         back to normal; returns alloc.count()
  *   alloc.call(fn, ...)   as pcall, and back to normal when it returns: to call a function, even

@@ -28,7 +28,7 @@ typedef struct machine_s {
   reason_t reasons[4];
   uint64_t random;
   uint64_t derived, canceled, expired; /* what the counters should say, */
-  uint64_t unheard;                    /* but for those that went without a word */
+  uint64_t unheard;                    /* except those that went silently */
   uint64_t asked;                      /* numbers the requests of other threads */
   bool dawdled;                        /* time went on within the turn under way */
   unsigned depth;                      /* of calls within calls */

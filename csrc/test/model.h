@@ -22,7 +22,7 @@ typedef struct node_s {
   bool endless; /* the roots, and without_cancel */
   bool own;     /* deadline_ns is its own, and cause_then its cause */
   bool borrows;
-  bool tainted;      /* watched, shared or given a cause: may not go without a word */
+  bool tainted;      /* watched, shared or given a cause: may not go silently */
   bool asked;        /* a cancel_async of `flag` was taken, */
   bool promised;     /* and the loop has not carried it out yet, */
   uint64_t asked_at; /* in the order of these numbers, */
@@ -121,7 +121,7 @@ static inline void model_any(model_t* m, node_t* n) {
     if (source->err == 0) continue;
     end_t end = {source->err, source->cause, source->due_ns, source->due_order};
     m->events++;
-    model_end(m, n, &end); /* the first in order; again: nothing */
+    model_end(m, n, &end); /* the first in order; the others do nothing */
   }
 }
 

@@ -257,7 +257,7 @@ static inline void forget_flag(node_t* n) {
 
 static inline void release(machine_t* m, node_t* n) {
   if (!n->tainted && pick(m, 2) == 0) {
-    m->unheard++; /* it may go without a word */
+    m->unheard++; /* it may go silently */
   } else {
     ctx_release(n->c);
     n->endless = false; /* its memory is at an end, if not the context */

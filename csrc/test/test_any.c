@@ -207,7 +207,7 @@ TEST(sources_below_a_cancelled_subtree_end_it_once) {
   fake_stop(&f);
 }
 
-/* Its deadline is the soonest of theirs, whoever notices it. */
+/* Its deadline is the soonest of theirs, whichever notices it. */
 TEST(a_sources_deadline_ends_it) {
   for (int how = 0; how < 4; how++) {
     fake_t f;

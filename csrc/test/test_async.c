@@ -18,7 +18,7 @@ typedef struct round_s {
   ctx_flag_t* flags[CONTEXTS];
   reason_t reasons[THREADS];
   atomic_uint ready; /* threads at the start, */
-  atomic_bool begin; /* who wait for this */
+  atomic_bool begin; /* the threads wait for this */
   atomic_uint over;  /* threads that are through */
   atomic_uint taken; /* requests that were */
   pthread_t threads[THREADS];

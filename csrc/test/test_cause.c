@@ -134,7 +134,7 @@ TEST(gos_twenty_cases_hold) {
   }
 }
 
-/* Go keeps a reference per context, too: a cause must live as long as whoever can ask for it. */
+/* Go keeps a reference per context, too: a cause must live as long as anything that can ask for it. */
 TEST(every_context_that_has_a_cause_holds_it_once) {
   fake_t f;
   fake_start(&f);
@@ -183,7 +183,7 @@ TEST(the_cause_of_the_deadline_may_be_that_of_the_cancel) {
   fake_stop(&f);
 }
 
-/* For memory that a garbage collector frees without a word. */
+/* For memory that a garbage collector frees silently. */
 TEST(a_borrower_holds_only_what_it_was_given_itself) {
   fake_t f;
   fake_start(&f);

@@ -113,7 +113,7 @@ TEST(closing_with_everything_pending_calls_nobody) {
   ASSERT_EQ(uv_thread_create(&thread, cancel_from_thread, p[3].flag), 0);
   uv_thread_join(&thread);
   ctx_uv_close(host, free_host);
-  ctx_uv_close(host, on_closed); /* again: nothing */
+  ctx_uv_close(host, on_closed); /* does nothing the second time */
   ASSERT_EQ(ctx_cancel_async(p[2].flag, NULL), false);
   for (unsigned i = 0; i < 4; i++) ctx_release(&p[i].c);
   uv_run(&bed.loop, UV_RUN_DEFAULT);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Contexts on a loop of one's own: poll(2), a monotonic clock, and a pipe by which other threads wake
+/* Contexts on a loop of your own: poll(2), a monotonic clock, and a pipe by which other threads wake
  * it. A watcher of a context ends what waits for its deadline; a thread cancels another context.
  *
  * Usage: loop     (built with the project; exits 0 only if both contexts ended as they must) */

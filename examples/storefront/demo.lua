@@ -205,7 +205,7 @@ local function sigterm_with_visitors(c, shop)
   finish(c, shop, "gateway")
   local late, why = visit(c, shop, "late")
   expect(not late, "and takes nobody in any more")
-  say("visitor", "who is late gets no page: ", tostring(why))
+  say("visitor", "a late visitor gets no page: ", tostring(why))
   mode(c, shop, "reviews", "items", "ok", 80)
 end
 

@@ -4,7 +4,7 @@
 --- Usage: gateway.lua PRODUCT     (its port)
 ---
 ---   GET /products/{id}      a page
----   GET /healthz, /readyz   for whoever watches over it
+---   GET /healthz, /readyz   for a load balancer
 local service = require "service"
 
 local PRODUCT = arg[1]

@@ -80,8 +80,8 @@ end
 
 -- -- Serving --------------------------------------------------------------------------------------
 
---- Alive is who answers. Ready is who wants requests: not any more from the begin of a shutdown, so
---- that the balancer looks elsewhere.
+--- A service that answers is alive. It is ready while it wants requests: not any more from the
+--- begin of a shutdown, so that the balancer looks elsewhere.
 local function add_probes(router, s)
   router:get("/healthz", function(req, res)
     return res:finish(req.ctx, "alive\n")
@@ -102,7 +102,7 @@ local function new_server(router, budget_ms)
   return server
 end
 
---- Serves until SIGTERM: then it takes nobody in, answers those who are there, and ends. Exits 0
+--- Serves until SIGTERM: then it accepts nobody, answers those that are there, and ends. Exits 0
 --- if nothing was lost.
 ---@param options { budget_ms: number? }  the most that a request may take
 ---@param build fun(router: ctx.http.Router, s: ctx.Shutdown)  adds the routes

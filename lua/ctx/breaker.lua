@@ -54,7 +54,7 @@ local OPTIONS = {
 ---@field _in_a_row integer failures, while closed
 ---@field _buckets table    { step =, calls =, failed = } for the window of a rate
 ---@field _until number     while open: when it will let probes through
----@field _probing integer  while half-open: probes under way, but for overdue ones
+---@field _probing integer  while half-open: probes under way, except overdue ones
 ---@field _waiting ctx.Fifo of their permits, and of some that are settled
 ---@field _passed integer   probes that have succeeded
 local Breaker = {}

@@ -154,7 +154,7 @@ end
 
 --- The one value of a header that may come once only; nil otherwise.
 ---@param value any
----@param longest? integer  bytes; a longer one is none, and nobody looks at it
+---@param longest? integer  bytes; a longer one counts as missing, and is not looked at
 ---@return string?
 function fields.single(value, longest)
   if type(value) == "table" and #value == 1 then

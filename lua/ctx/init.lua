@@ -118,7 +118,7 @@ function ctx.run(main, ...)
   if told then
     report.send("ctx.run: main failed, and other tasks go on: " .. report.full(err, trace), "run")
   end
-  -- Whoever waited for a task that was abandoned goes on, and may end in another dead end.
+  -- A task that waited for one that was abandoned goes on, and may end in another dead end.
   while not core.drive() do
     stuck = stuck or asleep()
     core.abandon(false, stuck)

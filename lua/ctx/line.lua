@@ -162,7 +162,7 @@ local function serve(entry, value, order)
 end
 
 --- Wakes the first in line and leaves `value` with it. Those that cannot take it any more are
---- dropped on the way, also those whose context has ended in this turn and who will hear of it
+--- dropped on the way, also those whose context has ended in this turn and that will hear of it
 --- later: what came first counts. The line is read anew each time, since a wake may change it.
 --- While this runs, the waiter may already have given it back.
 ---@param from ctx.Line

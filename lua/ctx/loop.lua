@@ -61,7 +61,7 @@ if not loop.uv then
     else
       timer:unref()
     end
-    -- Another thread may be about to wake whoever waits.
+    -- Another thread may be about to wake a waiter.
     if loop.poll and not loop.poll:is_closing() then
       if loop.held then loop.poll:ref() else loop.poll:unref() end
     end

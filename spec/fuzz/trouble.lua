@@ -54,7 +54,7 @@ local function calmed(self, ...)
   return ...
 end
 
---- As pcall; and there is memory when it returns, whoever let it run short meanwhile.
+--- As pcall; and there is memory when it returns, even if fn let it run short.
 function Memory:call(fn, ...)
   return calmed(self, (found and alloc.call or pcall)(fn, ...))
 end

@@ -389,7 +389,7 @@ describe("a program", function()
     end)
   end)
 
-  it("prints nothing of its own, and is held up only by who waits", function()
+  it("prints nothing of its own, and is held up only by waiters", function()
     run(function(root)
       local node <close> = peers.node(root)
       local said, code = output(root, ([[

@@ -214,7 +214,7 @@ describe("peers that are not there any more", function()
   end)
 
   -- 02 in the column "tr": a timer of the kernel's that asks the peer whether it is there.
-  it("have vanished without a word: the kernel asks for them", function()
+  it("have vanished silently: the kernel asks for them", function()
     web.with_service({}, function(c, p, port)
       local stream <close> = web.connect(c, port, REQUEST:format "/wait")
       p:expect(c, "waiting")

@@ -104,7 +104,7 @@ describe("three services", function()
     end)
   end)
 
-  it("S43: all end with the deadline of who called A", function()
+  it("S43: all end with the deadline of A's caller", function()
     local began, err_at_c
     with_services(0, function(c)
       began = true

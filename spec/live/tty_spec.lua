@@ -37,7 +37,7 @@ describe("a terminal", function()
     end)
   end)
 
-  it("lets a reader go at his deadline, and keeps what is typed for the next", function()
+  it("lets a reader go at its deadline, and keeps what is typed for the next", function()
     on_terminal([[
       ctx.run(function(root)
         local terminal <close> = assert(uv.open(0))
@@ -101,7 +101,7 @@ describe("a terminal", function()
     end)
   end)
 
-  it("makes a writer wait that is stopped by ^S, until his deadline", function()
+  it("makes a writer wait that is stopped by ^S, until its deadline", function()
     on_terminal([[
       ctx.run(function(root)
         local input <close> = assert(uv.open(0))

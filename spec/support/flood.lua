@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- Opens that many connections, keeps those that it can, and prints what became of them all: it has
---- been told 503, closed without a word, served, or refused.
+--- been told 503, closed silently, served, or refused.
 --- Usage: flood.lua PORT N
 local luv = require "luv"
 

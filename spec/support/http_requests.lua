@@ -82,9 +82,9 @@ groups["request lines"] = {
 groups["targets"] = {
   { "a query", head("GET /a?b=c HTTP/1.1", "Host: h"), { "200 GET /a?b=c h []" }, "open" },
   { "a fragment", head("GET /a#b HTTP/1.1", "Host: h"), { "400" }, "lingers" },
-  { "an escape that is none", head("GET /%zz HTTP/1.1", "Host: h"), { "400" }, "lingers" },
+  { "an invalid escape", head("GET /%zz HTTP/1.1", "Host: h"), { "400" }, "lingers" },
   { "half an escape", head("GET /%4 HTTP/1.1", "Host: h"), { "400" }, "lingers" },
-  { "an escape in the query that is none", head("GET /?a=%zz HTTP/1.1", "Host: h"),
+  { "an invalid escape in the query", head("GET /?a=%zz HTTP/1.1", "Host: h"),
     { "200 GET /?a=%zz h []" }, "open" },
   { "absolute-form: its host counts", head("GET http://o:1/p?q HTTP/1.1", "Host: h"),
     { "200 GET http://o:1/p?q o:1 []" }, "open" },
@@ -97,7 +97,7 @@ groups["targets"] = {
   { "authority-form", head("GET o:80 HTTP/1.1", "Host: h"), { "400" }, "lingers" },
   { "authority-form for CONNECT", head("CONNECT o:80 HTTP/1.1", "Host: h"),
     { "200 CONNECT o:80 h []" }, "closed" },
-  { "a CONNECT with what is no request behind it", head("CONNECT o:80 HTTP/1.1", "Host: h")
+  { "a CONNECT with something else behind it", head("CONNECT o:80 HTTP/1.1", "Host: h")
     .. "abc", { "200 CONNECT o:80 h []" }, "lingers" },
   { "a CONNECT with a body", head("CONNECT o:80 HTTP/1.1", "Host: h", "Content-Length: 18")
     .. "GET / HTTP/1.1\r\n\r\n", { "400" }, "lingers" },
@@ -125,7 +125,7 @@ groups["header fields"] = {
   { "no colon", get("foo"), { "400" }, "lingers" },
   { "no name", get(": foo"), { "400" }, "lingers" },
   { "no name first", head("GET / HTTP/1.1", ": foo", "Host: h"), { "400" }, "lingers" },
-  { "a name that is no token", get("a(b): c"), { "400" }, "lingers" },
+  { "a name with parentheses", get("a(b): c"), { "400" }, "lingers" },
   { "a zero byte in a name", get("X\0: y"), { "400" }, "lingers" },
   { "a zero byte in a value", get("X: a\0b"), { "400" }, "lingers" },
   { "DEL in a value", get("X: a\127b"), { "400" }, "lingers" },
@@ -247,7 +247,7 @@ groups["chunk extensions that are ignored"] = {
   { "a semicolon and an end in quotes", chunked('3;a="b;c=\td"\r\nabc\r\n0\r\n\r\n'),
     { POST .. "[abc]" }, "open" },
   { "nothing in quotes", chunked('3;a=""\r\nabc\r\n0\r\n\r\n'), { POST .. "[abc]" }, "open" },
-  { "what is no ASCII in quotes", chunked('3;a="\xe4"\r\nabc\r\n0\r\n\r\n'),
+  { "a byte beyond ASCII in quotes", chunked('3;a="\xe4"\r\nabc\r\n0\r\n\r\n'),
     { POST .. "[abc]" }, "open" },
   { "blanks around all", chunked('3 \t; a = b ; c\t=\t"d" ;e\r\nabc\r\n0 ;a\r\n\r\n'),
     { POST .. "[abc]" }, "open" },

@@ -146,7 +146,7 @@ function raw_server.rest_of(c, response)
   end
 end
 
---- A gate, and what opens it: whoever waits at it goes on then.
+--- A gate, and what opens it: those that wait at it go on then.
 ---@return ctx.Context gate
 ---@return ctx.Cancel open
 function raw_server.gate()

@@ -85,7 +85,7 @@ local function spare_all(functions)
   end
 end
 
---- From now on luv is spared. Must come before whoever keeps its functions for himself.
+--- From now on luv is spared. Must come before modules that keep its functions.
 function shortage.spare_luv()
   for _, name in ipairs({ "turn", "rang", "woken" }) do
     local call = core[name]

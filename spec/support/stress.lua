@@ -37,8 +37,8 @@ local left_out = {
   { nil, "uv%.spawn", "starts processes" },
 }
 
--- Files that wait for luv's callbacks, each of which comes once: what luv cannot call for want of
--- memory nobody hears of. In these, memory fails only outside of luv (see shortage.lua).
+-- Files that wait for luv's callbacks, each of which comes once: one that luv has no memory for is
+-- lost. In these, memory fails only outside of luv (see shortage.lua).
 local SPARES_LUV = { "ctx%.uv\"", "ctx%.http\"", "spec%.support%.http\"" }
 
 -- Their tests have one task read what another writes: for a writer that died of no memory, they

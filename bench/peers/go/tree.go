@@ -24,7 +24,7 @@ func chainIdle() {
 	chain("W3.idle", func(context.Context) {})
 }
 
-// chainArmed asks each leaf for its channel, as whoever waits on it would.
+// chainArmed asks each leaf for its channel, as a waiter would.
 func chainArmed() {
 	chain("W3.armed", func(leaf context.Context) { leaf.Done() })
 }

@@ -125,7 +125,7 @@ struct ctx_host_s {
   void (*wake_soon)(void* data);
 
   /* Allocates (block NULL), grows or frees (new_size 0); NULL when out of memory. Called on the
-   * loop's thread with the tree's `data`; but for flags with NULL for it, since any thread may
+   * loop's thread with the tree's `data`; for flags with NULL, since any thread may
    * free them, and after the host is gone. */
   void* (*alloc)(void* data, void* block, size_t old_size, size_t new_size);
 };
@@ -138,7 +138,7 @@ CTX_EXTERN void ctx_tree_init(ctx_tree_t* tree, const ctx_host_t* host, void* da
 
 /* Frees what the tree allocated. Nothing is called, nothing cancelled: cancel the roots' children
  * first if they should hear of it. Flags stay valid and keep their last state. Contexts may
- * still be read, cancelled and released afterwards, but not watched. Again: nothing. */
+ * still be read, cancelled and released afterwards, but not watched. Calling it again does nothing. */
 CTX_EXTERN void ctx_tree_close(ctx_tree_t* tree);
 
 /* Lets everything happen that is due: cancels asked for by other threads, deadlines, and the
@@ -201,9 +201,9 @@ CTX_EXTERN int ctx_relay(ctx_relay_t* r, ctx_t* arm, ctx_t* source, ctx_cause_t*
 CTX_EXTERN void ctx_interpose(ctx_relay_t* r, ctx_t* c, ctx_cause_t* own);
 
 /* The owner's last word on `c`, before its memory goes: cancels it if it is not done, so that
- * whoever watches it hears, and drops its cause. Watchers of `c` that have not been called yet
+ * its watchers hear, and drops its cause. Watchers of `c` that have not been called yet
  * still will be. Neither is needed for a context that has no cause, is no `any`, was never
- * shared and was never watched: such memory may simply go. Again: nothing. */
+ * shared and was never watched: such memory may simply go. Calling it again does nothing. */
 CTX_EXTERN void ctx_release(ctx_t* c);
 
 /* -- Reading ------------------------------------------------------------------------------ */
@@ -245,7 +245,7 @@ struct ctx_cause_ops_s {
 };
 
 /* For contexts whose memory is freed without ctx_release, as a garbage collector does: `c`
- * borrows the causes of its ancestors instead of retaining them. Whoever calls this sees to it
+ * borrows the causes of its ancestors instead of retaining them. The caller sees to it
  * that the ancestors outlive `c`. */
 CTX_EXTERN void ctx_borrow_cause(ctx_t* c);
 
@@ -299,7 +299,7 @@ CTX_EXTERN bool ctx_semaphore_try_acquire(ctx_semaphore_t* s, uint64_t n);
 CTX_EXTERN int ctx_semaphore_release(ctx_semaphore_t* s, uint64_t n);
 
 /* Changes the size. Below what is held, nobody gets any until enough has come back. Who waits keeps
- * the place in the order of asking, also who is asking for more than the size meanwhile. */
+ * the place in the order of asking, also a waiter that asks for more than the size meanwhile. */
 CTX_EXTERN void ctx_semaphore_resize(ctx_semaphore_t* s, uint64_t size);
 
 /* Takes a pending acquire back: fn is not called, and what was granted meanwhile returned. True if
@@ -338,7 +338,7 @@ CTX_EXTERN bool ctx_group_try_begin(ctx_group_t* g);
 CTX_EXTERN void ctx_group_end(ctx_group_t* g, bool failed, ctx_cause_t* cause);
 
 /* Whether no task is running, and none has been given a place: ctx_group_wait would not wait. For
- * programs that have a way of their own to tell who waits. */
+ * programs that have a way of their own to tell the waiters. */
 CTX_EXTERN bool ctx_group_is_over(const ctx_group_t* g);
 
 /* Waits until no task is running. 0: none is; the group's context is cancelled. CTX_PENDING: fn is

@@ -5,7 +5,7 @@
 #define CTX_TYPES_H
 
 /* The structures of ctx.h, which includes this: public for their size only, so that callers can
- * own their memory. Their fields are the library's, but for `data`: that is the caller's, for
+ * own their memory. Their fields are the library's, except `data`: that is the caller's, for
  * whatever its callback needs, and the library neither reads nor writes it. */
 
 /* What falls due: the start of a context and of a timer, so that one heap holds both. */
@@ -106,7 +106,7 @@ struct ctx_group_s {
   ctx_t* c;
   ctx_semaphore_t slots;
   size_t running;
-  ctx_join_t *first, *last; /* who waits */
+  ctx_join_t *first, *last; /* the waiters */
   bool limited, failed;
 };
 

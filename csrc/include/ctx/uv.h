@@ -53,14 +53,14 @@ CTX_EXTERN uv_loop_t* ctx_uv_loop(const ctx_uv_t* h);
 
 /* From now on `h` keeps uv_run from returning, whether or not anything is pending, until
  * ctx_uv_unref or ctx_uv_close: for a program with nothing to wait for but deadlines, timers or
- * other threads. Off at first. Again: nothing. */
+ * other threads. Off at first. Calling it again does nothing. */
 CTX_EXTERN void ctx_uv_ref(ctx_uv_t* h);
 
-/* Takes ctx_uv_ref back. Again: nothing. */
+/* Takes ctx_uv_ref back. Calling it again does nothing. */
 CTX_EXTERN void ctx_uv_unref(ctx_uv_t* h);
 
 /* Closes the tree, as ctx_tree_close does, and then the handles. Nobody is called any more and
- * nothing is cancelled: whoever should hear of the end is told before, by ctx_cancel and
+ * nothing is cancelled: what should hear of the end is told before, by ctx_cancel and
  * ctx_tree_run. Flags stay valid. `close_cb` (may be NULL) is called on a later turn of the loop,
  * once `h` is free for other use. Before a uv_walk that closes the rest of the loop, call this
  * first and let the walk skip what uv_is_closing. Calling it again does nothing; that `close_cb` is

@@ -94,7 +94,8 @@ function Client:post(c, url, body, given)
   return got, err
 end
 
---- Ends what is under way, with errors of code ECLOSED, and closes the connections. Again: nothing.
+--- Ends what is under way, with errors of code ECLOSED, and closes the connections. Calling it
+--- again does nothing.
 ---@param why? string
 function Client:close(why)
   want.self(self, metatable, "close")

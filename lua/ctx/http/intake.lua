@@ -59,7 +59,7 @@ function intake.refuse(self, status, reason, req, keep_alive, retry_after)
   end
 end
 
---- Bytes that are no request, or too many of them.
+--- Bytes that are not a request, or too many of them.
 local function bad(self, status, reason)
   if self.request then
     -- The handler may answer, or not; nothing after that could be understood.
@@ -128,7 +128,7 @@ end
 
 --- A head is whole: starts the handler, or answers for it.
 local function begin(self, head, done)
-  -- Chunks may be none, but they have an end, and trailers.
+  -- There may be no chunk, but there is an end, and trailers.
   done = done and not head.chunked
   if head.method == "CONNECT" then
     head.keep_alive = false -- what comes behind it is no HTTP, and here nobody wants it

@@ -215,8 +215,8 @@ local function joined(out, size)
   return out, bytes
 end
 
---- Hands it all to the connection. Whoever gave up before the first byte can try again: then all is
---- as it was.
+--- Hands it all to the connection. A caller that gave up before the first byte can try again: then
+--- all is as it was.
 ---@param out string[]
 ---@param size integer   of it, so many bytes are of the body
 ---@param begun boolean  the head was out before

@@ -38,7 +38,7 @@ end
 ---@return boolean
 function sweep.last(server, from)
   local fd = not from:is_closed() and from:handle():fileno()
-  -- Whoever else has the socket goes on with it, if it was inherited.
+  -- Another process that has the socket goes on with it, if it was inherited.
   local under_way = fd and not from.inherited and wire.deafen(fd)
   sweep.some(server, from, math.huge)
   return under_way or false

@@ -133,7 +133,7 @@ function Span:finish(err)
   finish(self, err)
 end
 
---- Without a word, it ends with the error that leaves the scope, or that its context has ended
+--- Without a status, it ends with the error that leaves the scope, or that its context has ended
 --- with.
 function metatable.__close(self, err)
   if err == nil and self._c then

@@ -2,7 +2,7 @@
 --- Internal: the headers `traceparent` and `tracestate` of W3C Trace Context.
 ---
 --- Level 1, which is the Recommendation, with two things of level 2: the flag that says that a
---- trace id is random, and the wider alphabet of keys in tracestate. Whoever sends by level 1 alone
+--- trace id is random, and the wider alphabet of keys in tracestate. A sender of level 1 alone
 --- sends nothing that is refused here.
 local fields = require "ctx.fields"
 
@@ -22,7 +22,7 @@ local MAX_HEADER = 2 * MAX_MEMBERS * (MAX_KEY + MAX_VALUE + 2)
 ---@class ctx.propagate.Trace
 ---@field trace_id string   32 digits
 ---@field span_id string    16 digits: of the caller's span, or of the current one
----@field sampled boolean   whoever began the trace records it
+---@field sampled boolean   the sender that began the trace records it
 ---@field random boolean    the trace id is random in its last 14 digits
 ---@field state string?     the tracestate, as it goes on
 ---@field remote boolean    the span is the caller's

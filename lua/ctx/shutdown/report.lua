@@ -97,7 +97,7 @@ function Report:__tostring()
   return table.concat(lines, "\n")
 end
 
---- Every task that waits, but for those that wait for the shutdown itself; workers have a name.
+--- Every task that waits, except those that wait for the shutdown itself; workers have a name.
 --- Tasks that are in other functions of the program are told as well: they may be what keeps it.
 ---@param s ctx.Shutdown
 ---@return ctx.Shutdown.Running[]

@@ -207,7 +207,7 @@ local function line_of(self, max)
 end
 
 --- The next line, without its "\n" or "\r\n". nil alone: the stream ended after a whole line; with
---- an error of code EOF: in the middle of one, which is no line, and stays for `read`. A line of
+--- an error of code EOF: in the middle of one: that is not a line, and stays for `read`. A line of
 --- more than `max` bytes is an error of code EMSGSIZE.
 ---@async
 ---@param c ctx.Context

@@ -110,7 +110,7 @@ end
 operations["ctx.http.ClientResponse:read"] = function(play)
   local response = play:need("ctx.http.ClientResponse")
   local bytes = response:read(play:brief())
-  play:claim(bytes == nil or type(bytes) == "string", "bytes that are none")
+  play:claim(bytes == nil or type(bytes) == "string", "bytes that are not a string")
 end
 
 operations["ctx.http.ClientResponse:values"] = function(play)

@@ -49,7 +49,7 @@ end
 
 -- -- What the engine calls ------------------------------------------------------------------------
 
---- Wakes who waits: for the response, and to feed.
+--- Wakes the tasks that wait: for the response, and to feed.
 local function wake(self)
   local resolve, wake_feeder = self._resolve, self._wake_feeder
   self._resolve, self._wake_feeder = nil, nil
@@ -309,7 +309,7 @@ local function feed_all(self)
   end
 end
 
---- The same in a task of its own. An error that the function raises is of those who wait.
+--- The same in a task of its own. An error that the function raises goes to those that wait.
 local function run_feeder(self)
   local ok, raised = pcall(feed_all, self)
   if not ok and not self._over then
