@@ -153,6 +153,8 @@ describe("what must not be sent", function()
     { "a line break in a name", { ["X: y\r\nZ"] = "a" }, "not the name of a header" },
     { "a name that is a number", { "a" }, "header 1: " },
     { "a value that is a boolean", { X = true }, "header X: " },
+    { "a number that is infinite", { X = math.huge }, "header X: " },
+    { "a number that is NaN", { X = { 0 / 0 } }, "header X: " },
     { "a framing of its own", { ["Transfer-Encoding"] = "chunked" },
       "header Transfer-Encoding: " },
     { "an invalid length", { ["Content-Length"] = "+5" }, "header Content-Length: " },

@@ -18,6 +18,7 @@ local text = require "ctx.text"
 local testing = require "ctx.testing"
 local url = require "ctx.http.url"
 local uv = require "luv"
+local wire = require "ctx.http.wire"
 
 local root = ctx.background()
 
@@ -85,6 +86,17 @@ for name, point in pairs { ["a comma"] = ",", ["a sign of two bytes"] = "\u{066B
         assert.equal("17.25", url.text_of(17.25))
         assert.equal("9007199254740994", url.text_of(2.0 ^ 53 + 2))
         assert.equal("5", url.text_of(5))
+      end)
+    end)
+
+    -- A point of two bytes left one of them in the header.
+    it("numbers in a response's headers have a point", function()
+      locale.with_point(point, function()
+        for number, expected in pairs { [17.25] = "17.25", [5.0] = "5", [-1.5e-7] = "-1.5e-07",
+          [1764490466.123456] = "1764490466.123456", [2.0 ^ 53 + 2] = "9007199254740994" } do
+          local head = wire.head(200, "OK", { ["X-A"] = { number } }, 0, true, 1, "d")
+          assert.truthy(head:find("X-A: " .. expected .. "\r\n", 1, true), head)
+        end
       end)
     end)
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <lauxlib.h>
 #include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "wire.h"
@@ -138,14 +140,16 @@ static void put_name(struct head* h, const char* name, size_t size) {
   }
 }
 
-/* A number has a point, whatever the locale. */
-static void put_number_text(struct head* h, const char* value, size_t size) {
-  size_t from = h->size;
-  char point = localeconv()->decimal_point[0];
-  put(h, value, size);
-  if (point == '.' || !h->out || h->wrong) return;
-  char* at = memchr(h->out + from, point, size);
-  if (at) *at = '.';
+/* The shortest text that reads back as this number, without a fraction if it has none, and with a
+ * point, whatever the locale has in its place. */
+static void write_number(char* text, size_t room, lua_Number n) {
+  const char* point = localeconv()->decimal_point;
+  (void)snprintf(text, room, "%.15g", n);
+  if (strtod(text, NULL) != n) (void)snprintf(text, room, "%.17g", n);
+  char* at = *point != '\0' ? strstr(text, point) : NULL;
+  if (at == NULL) return;
+  *at = '.';
+  memmove(at + 1, at + strlen(point), strlen(at + strlen(point)) + 1);
 }
 
 /* A length that is written as a float: 5.0. */
@@ -157,26 +161,34 @@ static void make_whole(lua_State* L) {
   lua_replace(L, -2);
 }
 
+/* The text of the string or number on top of the stack; it may stand in `number`. NULL: there is none. */
+static const char* text_of(struct head* h, int is_length, char* number, size_t room, size_t* size) {
+  lua_State* L = h->L;
+  if (is_length && lua_type(L, -1) == LUA_TNUMBER) make_whole(L);
+  if (lua_type(L, -1) != LUA_TNUMBER || lua_isinteger(L, -1)) return lua_tolstring(L, -1, size);
+  lua_Number n = lua_tonumber(L, -1);
+  if (n - n != 0) return NULL; /* neither infinite nor NaN */
+  write_number(number, room, n);
+  *size = strlen(number);
+  return number;
+}
+
 /* One line of the name at `name` and the value on top of the stack, which stays. */
 static void put_line(struct head* h, int name) {
-  size_t name_size, size;
-  if (!lua_isstring(h->L, -1)) {
-    h->wrong = "a string, a number or a list of them expected";
-    return;
-  }
+  char number[64];
+  size_t name_size, size = 0;
   const char* name_at = lua_tolstring(h->L, name, &name_size);
-  int is_number = lua_type(h->L, -1) == LUA_TNUMBER; /* soon it is a string */
-  if (is_number && SAME(name_at, name_size, "content-length")) make_whole(h->L);
-  const char* value = lua_tolstring(h->L, -1, &size);
-  if (!is_value(value, size)) {
+  const char* value = NULL;
+  if (lua_isstring(h->L, -1))
+    value = text_of(h, SAME(name_at, name_size, "content-length"), number, sizeof number, &size);
+  if (value == NULL) {
+    h->wrong = "a string, a number or a list of them expected";
+  } else if (!is_value(value, size)) {
     h->wrong = "a control character in the value";
   } else if (is_plain(h, name_at, name_size, value, size)) {
     put_name(h, name_at, name_size);
     put(h, ": ", 2);
-    if (is_number)
-      put_number_text(h, value, size);
-    else
-      put(h, value, size);
+    put(h, value, size);
     put(h, "\r\n", 2);
   }
 }

@@ -367,6 +367,8 @@ static size_t read_until(struct http_message* m, const char* data) {
   return at ? (size_t)(at - data) : 0;
 }
 
+enum { MAX_DIGITS = 16 }; /* of a chunk's size */
+
 /* How many of the bytes stand next to each other in the line of a chunk's size and are for llhttp, or,
  * as `extension` says, are not: some versions refuse extensions that others take. */
 static size_t read_chunk_line(struct http_message* m, const char* data, size_t size,
@@ -374,6 +376,8 @@ static size_t read_chunk_line(struct http_message* m, const char* data, size_t s
   size_t i = 0;
   for (; i < size && m->chunk != HTTP_CHUNK_OFF; i++) {
     int next = http_chunk_next(m->chunk, (unsigned char)data[i]);
+    if (m->chunk == HTTP_CHUNK_BEGIN) m->digits = 0;
+    if (next == HTTP_CHUNK_SIZE && ++m->digits > MAX_DIGITS) next = -1; /* zeros might never end */
     int skip = next >= HTTP_CHUNK_EXTENSION;
     if (next < 0 || (i > 0 && skip != *extension)) break;
     *extension = skip;

@@ -57,9 +57,10 @@ struct http_message {
     size_t capacity;
   } body;
   unsigned events;
-  uint64_t tail;       /* the last eight bytes of the head */
-  unsigned char lines; /* where in its lines the head is; see lines.h */
-  unsigned char chunk; /* where in the line of a chunk's size the body is; see lines.h */
+  uint64_t tail;        /* the last eight bytes of the head */
+  unsigned char lines;  /* where in its lines the head is; see lines.h */
+  unsigned char chunk;  /* where in the line of a chunk's size the body is; see lines.h */
+  unsigned char digits; /* of the chunk's size */
   unsigned char in_field, in_trailer, began, last_chunk;
   unsigned char keep_alive, upgrade, chunked; /* of the head; set with MESSAGE_HEAD */
   int64_t length;                             /* its Content-Length, or -1 */
