@@ -222,11 +222,13 @@ describe("the options that name where to connect", function()
         misuse.raises(function() client.get(c, "http://h/", { proxy = proxy }) end,
           "options.proxy", "socks5h")
       end
-      for _, proxy in ipairs { "127.0.0.1:1", "http://u:p@127.0.0.1:1", "HTTP://[::1]:1",
-        "socks5h://127.0.0.1:1", "socks4a://127.0.0.1:1" } do
+      local _, direct = client.get(c, "http://[::1]:1/") -- there may be no IPv6 here
+      for proxy, code in pairs { ["127.0.0.1:1"] = "ECONNREFUSED",
+        ["http://u:p@127.0.0.1:1"] = "ECONNREFUSED", ["HTTP://[::1]:1"] = direct.code,
+        ["socks5h://127.0.0.1:1"] = "ECONNREFUSED", ["socks4a://127.0.0.1:1"] = "ECONNREFUSED" } do
         local got, err = client.get(c, "http://127.0.0.1:1/", { proxy = proxy })
         assert.is_nil(got)
-        assert.equal("ECONNREFUSED", err.code, proxy)
+        assert.equal(code, err.code, proxy)
       end
     end)
   end)

@@ -41,7 +41,8 @@ enum ctx__flags {
   CTX__RELAYS = 32 /* it is the start of a ctx_relay_t */
 };
 
-#define CTX__CONTAINER(pointer, type, member) ((type*)((char*)(pointer)-offsetof(type, member)))
+#define CTX__CONTAINER(pointer, type, member)                                                      \
+  ((type*)(void*)(&((char*)(pointer))[-(ptrdiff_t)offsetof(type, member)]))
 
 /* context.c: fills in `c` as a live context of this kind below `parent` (or none). */
 void ctx__init(ctx_t* c, ctx_tree_t* tree, ctx_t* parent, enum ctx__kind kind);

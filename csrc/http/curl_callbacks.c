@@ -258,18 +258,20 @@ static curl_socket_t on_open_socket(void* data, curlsocktype purpose, struct cur
   }
   t->connecting = true;
   t->handshaking = t->connected = false;
+  t->passed = 0;
   if (t->watched || t->looks_up) hcurl_changed(t);
   curl_socket_t fd = hcurl_open_connection(t, a);
   t->no_socket = fd < 0 ? errno : 0;
   return fd;
 }
 
-/* Only to know how far it has come. */
+/* Only to know how far it has come. libcurl remembers the errors of addresses that it tried before: what
+ * it has by now is no reason for what comes. */
 static CURLcode on_tls(CURL* easy, void* tls, void* data) {
   hcurl_transfer* t = data;
-  (void)easy;
   (void)tls;
   t->handshaking = true;
+  curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &t->passed);
   if (t->watched) hcurl_changed(t);
   return CURLE_OK;
 }
@@ -286,6 +288,7 @@ static int on_connected(void* data, char* ip, char* local, int port, int local_p
     t->failure = HCURL_STALE;
   }
   if (t->failure != HCURL_FINE) return CURL_PREREQFUNC_ABORT;
+  if (!t->handshaking) curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &t->passed);
   t->begun = t->connected = true;
   if (t->watched) hcurl_changed(t);
   return CURL_PREREQFUNC_OK;

@@ -163,6 +163,7 @@ struct hcurl_transfer {
   curl_off_t to_send;  /* -1: not known */
   int status;          /* 0: nothing has come */
   int no_socket;       /* the system's errno: why there was no socket for it */
+  long passed;         /* the errno of an address that was tried before the one that it has */
   CURLcode code;
   enum hcurl_failure failure;
   bool added, done;

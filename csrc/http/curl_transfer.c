@@ -230,13 +230,18 @@ static bool is_sent(const hcurl_transfer* t) {
   return is_fed(t);
 }
 
-static const char* phase(hcurl_transfer* t) {
+static bool is_in_handshake(const hcurl_transfer* t) {
   curl_off_t connected_at = 0;
-  if (t->head_done) return "reading body";
+  if (t->handshaking) return true;
   curl_easy_getinfo(t->easy, CURLINFO_CONNECT_TIME_T, &connected_at);
+  return t->secure && connected_at > 0;
+}
+
+static const char* phase(hcurl_transfer* t) {
+  if (t->head_done) return "reading body";
   if (t->connected) return is_sent(t) ? "awaiting headers" : "sending the request";
   if (!t->connecting) return "resolving";
-  if (t->handshaking || (t->secure && connected_at > 0)) return "TLS handshake";
+  if (is_in_handshake(t)) return "TLS handshake";
   return "connecting";
 }
 
@@ -282,6 +287,9 @@ static int transfer_result(lua_State* L) {
   curl_easy_getinfo(t->easy, CURLINFO_SSL_VERIFYRESULT, &verdict);
   lua_pushinteger(L, t->code);
   lua_pushstring(L, t->error[0] != '\0' ? t->error : curl_easy_strerror(t->code));
+  bool unknown =
+      !t->tells_tls && !t->connected && is_in_handshake(t); /* nobody told when to look */
+  if (number == t->passed || unknown) number = 0;
   lua_pushinteger(L, t->no_socket ? t->no_socket : number);
   lua_pushinteger(L, verdict);
   lua_pushstring(L, failures[t->failure]);

@@ -220,13 +220,17 @@ static int accept_fd(lua_State* L) {
 /* deafen(fd): no more connections begin on the listening socket; those that have begun go on. What
  * the kernel establishes between the last accept and the close would be reset. Returns true if some
  * may still be under way: their clients take them for established, and our side waits for a last
- * packet. Where there is no such thing as this filter, a gap of microseconds remains. */
+ * packet. Where there is no such thing as this filter, or only for root, a gap of microseconds
+ * remains. */
 static int deafen_fd(lua_State* L) {
   int fd = (int)luaL_checkinteger(L, 1);
   bool under_way = false;
-#if defined(__linux__) && !defined(CTX_PORTABLE)
   struct sockaddr_storage address = {0};
   socklen_t size = sizeof address;
+  bool local =
+      getsockname(fd, (struct sockaddr*)&address, &size) == 0 && address.ss_family == AF_UNIX;
+  if (local) (void)shutdown(fd, SHUT_RD); /* connecting is one step there */
+#if defined(__linux__) && !defined(CTX_PORTABLE)
   struct sock_filter no_syn[] = {
       BPF_STMT(BPF_LD | BPF_B | BPF_ABS, TCP_FLAGS_AT),
       BPF_STMT(BPF_ALU | BPF_AND | BPF_K, TCP_SYN | TCP_ACK),
@@ -235,12 +239,7 @@ static int deafen_fd(lua_State* L) {
       BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
   };
   struct sock_fprog program = {.len = sizeof no_syn / sizeof no_syn[0], .filter = no_syn};
-  if (getsockname(fd, (struct sockaddr*)&address, &size) == 0 && address.ss_family == AF_UNIX)
-    (void)shutdown(fd, SHUT_RD); /* connecting is one step there */
-  else
-    under_way = setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0;
-#else
-  (void)fd;
+  under_way = !local && setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0;
 #endif
   lua_pushboolean(L, under_way);
   return 1;

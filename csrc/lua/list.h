@@ -40,6 +40,7 @@ static inline lctx_link* lctx_list_pop(lctx_link* list) {
   return first;
 }
 
-#define LCTX_CONTAINER(pointer, type, member) ((type*)((char*)(pointer)-offsetof(type, member)))
+#define LCTX_CONTAINER(pointer, type, member)                                                      \
+  ((type*)(void*)(&((char*)(pointer))[-(ptrdiff_t)offsetof(type, member)]))
 
 #endif

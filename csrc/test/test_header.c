@@ -15,11 +15,11 @@ TEST(the_codes_are_what_they_were) {
   ASSERT_EQ(CTX_NEVER, UINT64_MAX);
 }
 
-TEST(each_code_has_a_text_of_its_own) {
 #define KNOWN(name, code, text) ASSERT_STR_EQ(ctx_strerror(CTX_##name), text);
-  CTX_ERRNO_MAP(KNOWN)
-#undef KNOWN
+TEST(each_code_has_a_text_of_its_own) {
+  CTX_ERRNO_MAP(KNOWN);
 }
+#undef KNOWN
 
 TEST(the_library_is_the_one_that_the_headers_are_of) {
   ASSERT_EQ(ctx_version(), CTX_VERSION_HEX);

@@ -3,6 +3,7 @@
 --- end.
 local bed = require "spec.support.http"
 local ctx = require "ctx"
+local deafens = require "spec.support.deafens"
 local errors = require "ctx.errors"
 local folder = require "spec.support.folder"
 local http = require "ctx.http"
@@ -109,7 +110,7 @@ describe("a server that shuts down", function()
         end
         assert.is_true(server:shutdown(c))
         web.wait_for(c, function() return #answers == 1 end) -- asks TCP again after a second
-        assert.equal("ECONNREFUSED", answers[1])
+        assert.equal((at_pipe or deafens()) and "ECONNREFUSED" or "ECONNRESET", answers[1])
       end)
       folder.remove(path)
     end
@@ -137,7 +138,8 @@ describe("a server that shuts down", function()
       first:settle()
       p:write("go\n")
       p:wait(b.c)
-      assert.truthy(p.output:find("\r\n\r\nhello", 1, true), p.output)
+      local answer = deafens() and "\r\n\r\nhello" or "Connection reset by peer"
+      assert.truthy(p.output:find(answer, 1, true), p.output)
       b.clock:advance(100) -- for the first client's connection
       assert.is_true(draining:wait(b.c))
     end, true)

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --- A server told to stop by SIGTERM while it is under load (S46-S50, C49-C54): every request that
 --- it has accepted is answered.
+local deafens = require "spec.support.deafens"
 local load = require "spec.support.load"
 local uv = require "ctx.uv"
 local web = require "spec.support.web"
@@ -54,8 +55,10 @@ describe("a server under load", function()
       load_on:wait_for(c, 1000)
       p:kill "sigterm"
       load_on:wait(c)
-      assert.same({}, load_on.lost)
-      assert.equal(90, load_on.refused)
+      for _, lost in ipairs(load_on.lost) do
+        assert.is_true(lost:find(": nil, read: ECONNRESET", 1, true) and not deafens(), lost)
+      end
+      assert.equal(90, load_on.refused + #load_on.lost)
       assert.same({ 0, 0 }, { p:wait(c) }, p.output)
       assert.equal(load_on.answered, tonumber(p.output:match("served=(%d+)")))
     end)

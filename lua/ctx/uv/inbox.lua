@@ -87,6 +87,14 @@ function Inbox:try_take()
   end
 end
 
+--- Takes the next item, also one for which a waiter has been woken: that one waits again.
+---@return any? item
+function Inbox:seize()
+  if self.count > 0 then
+    return pop(self)
+  end
+end
+
 --- A waiter was woken and leaves with nothing.
 local function pass_on(self)
   self._turns = self._turns - 1

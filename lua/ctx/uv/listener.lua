@@ -124,13 +124,14 @@ function Listener:accept(c)
   return stream.new(handle, self._options)
 end
 
---- Internal: what accept would return without a wait, or nil.
+--- Internal: what accept would return without a wait, or nil. Also what an accept is about to
+--- return: a close would drop that.
 ---@return ctx.uv.Stream?
 function Listener:_held()
   if not self:is_closed() then
     take_pending(self)
   end
-  local handle = self._inbox:try_take()
+  local handle = self._inbox:seize()
   return handle and stream.new(handle, self._options)
 end
 

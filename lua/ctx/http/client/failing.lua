@@ -100,8 +100,7 @@ end
 local function code_of(number, text, system)
   if SYSTEM[number] then
     local code = system_code(system, text)
-    -- libcurl 8.14 remembers the errors of addresses that it tried before.
-    if code and (number == CONNECT or code ~= "ECONNREFUSED") then
+    if code then
       return code
     elseif text:find("unexpected eof", 1, true) then
       return "EOF"
