@@ -106,7 +106,7 @@ describe("what came back", function()
     while #free > 0 or #model > 0 do
       if #free > 0 and draw(100) <= 55 then
         local order = table.remove(free, draw(#free))
-        returned.push(heap, "value " .. order, order)
+        returned.push(heap, { value = "value " .. order, order = order })
         table.insert(model, order)
       elseif #model > 0 then
         table.sort(model)

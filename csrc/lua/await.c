@@ -48,7 +48,7 @@ static int resolve(lua_State* L) {
   int n = lua_gettop(L);
   bool precious = are_precious(L, n), late = is_late(L, t);
   /* To make room may run finalizers, which resolve, too, or end the wait. */
-  while (!late && (precious || lctx_needs_packing(t)) && lctx_make_room(L, t, n))
+  while (!late && (precious || lctx_needs_packing(t, n)) && lctx_make_room(L, t, n))
     late = is_late(L, t);
   if (late) {
     lua_pushvalue(L, lua_upvalueindex(RESOLVE_FREE));

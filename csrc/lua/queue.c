@@ -89,10 +89,10 @@ static int queue_wake(lua_State* L) {
   queue_t* q = check(L);
   lctx_task* t = first_of(L, q);
   /* To make room may run finalizers, which wake, too, or end the wait. */
-  while (t != NULL && lctx_needs_packing(t) && lctx_make_room(L, t, lua_gettop(L) - 1))
-    t = first_of(L, q);
+  int n = lua_gettop(L) - 1;
+  while (t != NULL && lctx_needs_packing(t, n) && lctx_make_room(L, t, n)) t = first_of(L, q);
   if (t != NULL) {
-    lctx_hand_over(L, t, lua_gettop(L) - 1);
+    lctx_hand_over(L, t, n);
     lctx_wake(t, LCTX_VALUES);
     if (!S->draining) lctx_settle(L, S);
   }

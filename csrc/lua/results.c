@@ -75,12 +75,14 @@ void lctx_drop_packed(lua_State* L, lctx_state* S) {
   }
 }
 
-bool lctx_needs_packing(const lctx_task* t) {
-  return t->state != LCTX_PARKED || t->kind == LCTX_MAIN;
+bool lctx_needs_packing(const lctx_task* t, int n) {
+  return n > 0 && (t->state != LCTX_PARKED || t->kind == LCTX_MAIN);
 }
 
 void lctx_hand_over(lua_State* L, lctx_task* t, int n) {
-  if (!lctx_needs_packing(t)) {
+  if (n == 0) {
+    t->nargs = 0;
+  } else if (!lctx_needs_packing(t, n)) {
     if (!lua_checkstack(t->co, n + LUA_MINSTACK)) luaL_error(L, "resolve: too many values");
     lua_xmove(L, t->co, n);
     t->nargs = n;

@@ -8,8 +8,9 @@
 
 #pragma GCC visibility push(hidden)
 
-/* Whether values for `t` must be packed: its stack is in use. */
-bool lctx_needs_packing(const lctx_task* t);
+/* Whether `n` values for `t` must be packed: its stack is in use. To wake it with none never fails, so
+ * that what it was granted on the Lua side before cannot get lost. */
+bool lctx_needs_packing(const lctx_task* t, int n);
 /* Sees to it that there is a table to pack `n` values for `t` in. True if it had to be made: then
  * finalizers may have run, and the caller looks once more whether `t` still waits. May raise. */
 bool lctx_make_room(lua_State* L, lctx_task* t, int n);

@@ -244,10 +244,8 @@ void lctx_reclaim(lua_State* L, lctx_state* S) {
 }
 
 static void look_again(lua_State* L, lctx_task* t) {
-  do {
-    reclaim(L, t);
-    if (t->kind == LCTX_FREE || t->state != LCTX_PARKED || !t->wait->looks) return;
-  } while (lctx_needs_packing(t) && lctx_make_room(L, t, 0));
+  reclaim(L, t);
+  if (t->kind == LCTX_FREE || t->state != LCTX_PARKED || !t->wait->looks) return;
   lctx_hand_over(L, t, 0);
   lctx_wake(t, LCTX_VALUES);
 }

@@ -35,6 +35,16 @@ function fifo.push(self, value)
   self._arrived, self.count = arrived, self.count + 1
 end
 
+--- Sees to it that the next push needs no memory.
+---@param self ctx.Fifo
+function fifo.reserve(self)
+  local arrived = self._arrived + 1
+  self._coming[arrived] = self._coming[arrived] or false
+  if self.count == 0 then
+    self._going[1] = false
+  end
+end
+
 local function turn_over(self)
   local emptied = self._last > KEPT and {} or self._going
   self._going, self._first, self._last = self._coming, 1, self._arrived
@@ -45,7 +55,9 @@ end
 ---@param self ctx.Fifo
 ---@return any value  nil when there is none
 function fifo.peek(self)
-  if self._first > self._last and self.count > 0 then
+  if self.count == 0 then
+    return nil
+  elseif self._first > self._last then
     turn_over(self)
   end
   return self._going[self._first]

@@ -145,10 +145,11 @@ end
 --- What is granted is with the waiter before it is woken: to wake it may run finalizers, and one of
 --- them may close its coroutine. Then it has given back by now what it was granted.
 local function serve(entry, value, order)
-  leave(entry)
   local waiter = entry.waiter
   local c = waiter._c
-  if waiter.granted or waiter._left or c and c:err() then
+  local can_take = not (waiter.granted or waiter._left or c and c:err()) -- calls may need memory
+  leave(entry)
+  if not can_take then
     return false
   end
   waiter.granted, waiter.value, waiter.order, waiter._waking = entry, value, order or false, true
@@ -224,6 +225,7 @@ function metatable.__close(waiter)
   if waiter.granted and waiter._give_back then
     waiter._give_back(waiter._owner, waiter)
   end
+  waiter._c = false -- whatever keeps the waiter keeps no context
   -- To ask also frees the record of a coroutine that is being closed.
   if queue_empty(waiter._queue) and not waiter._waking and #spare < SPARES then
     spare[#spare + 1] = waiter._queue

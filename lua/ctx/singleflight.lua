@@ -42,12 +42,14 @@ local function forget(flight)
   end
 end
 
+local LEFT = errors.new("singleflight: all callers have left")
+
 --- A caller leaves, on whatever way. After the last nobody wants the result, so nobody may join.
 function Flight.__close(flight)
   flight.callers = flight.callers - 1
   if flight.callers == 0 and not flight.over then
     forget(flight)
-    flight.cancel(errors.new("singleflight: all callers have left"))
+    flight.cancel(LEFT)
   end
 end
 
@@ -74,6 +76,19 @@ local function start(self, c, key, fn, ...)
   }, Flight)
   flight.task = core.go(fly, setmetatable({ flight = flight }, Landing), fn, own, ...)
   registry.set(self._flights, key, flight)
+  return flight
+end
+
+--- The flight of this key, if one is under way. One that ran out of memory may have had none to say
+--- that it is over.
+local function flight_of(self, key)
+  local flight = registry.get(self._flights, key)
+  local status = flight and flight.task:status()
+  if status == "failed" or status == "done" then
+    forget(flight)
+    flight.cancel()
+    return nil
+  end
   return flight
 end
 
@@ -110,7 +125,7 @@ function Singleflight:call(c, key, fn, ...)
     return nil, ended, false
   end
   core.check_wait(c, "singleflight:call")
-  local flight = registry.get(self._flights, key) or start(self, c, key, fn, ...)
+  local flight = flight_of(self, key) or start(self, c, key, fn, ...)
   flight.callers, flight.joined = flight.callers + 1, flight.joined + 1
   local scope <close> = flight
   local _, err = flight.task:wait(c)
