@@ -252,6 +252,7 @@ struct lctx_state {
   size_t parked;   /* coroutines that wait */
   size_t external; /* of these, on something outside (await) */
   bool draining;
+  bool starved; /* a task has failed without memory, and Lua has not been told so */
 
   /* failure.c */
   ctx_timer_t failures_timer;        /* for the first in the queue */

@@ -3,6 +3,8 @@
  *
  * Nothing is resumed from within a task or from within a cancel: whatever wakes a coroutine puts it
  * into the run queue, and lctx_drain, called from the bottom of the loop, takes it from there. */
+#include <string.h>
+
 #include "after.h"
 #include "alarm.h"
 #include "enter.h"
@@ -115,9 +117,21 @@ void lctx_task_start(lua_State* L, lctx_task* t, int nargs) {
   lctx_list_append(&S->run, &t->link);
 }
 
+/* Whether the error on top is Lua's own of this kind, which may come from any depth. */
+static bool lacked_memory(lua_State* co) {
+  return lua_type(co, -1) == LUA_TSTRING && strcmp(lua_tostring(co, -1), "not enough memory") == 0;
+}
+
+/* What a task does at its end, so that others go on, it may have had no memory for. Those that wait for
+ * something from outside look again; what they then see is the task's status. */
+static void tell_starved(lua_State* L, lctx_state* S) {
+  if (S->starved && lctx_hook(L, S, "starved", 0, 0)) S->starved = false;
+}
+
 /* Brings what a task returned, or raised, to its handle and those that wait for it. */
 static void finish(lua_State* L, lctx_task* t, int nresults) {
   lctx_state* S = t->S;
+  if (t->failed && lacked_memory(t->co)) S->starved = true;
   S->tasks--;
   if (t->serial > S->since) S->young--;
   if (t == S->target) lctx_end_soon(S);
@@ -128,6 +142,7 @@ static void finish(lua_State* L, lctx_task* t, int nresults) {
   }
   lua_settop(t->co, 0);
   lctx_task_free(t);
+  tell_starved(L, S);
 }
 
 /* -- Turns ------------------------------------------------------------------------------------- */
@@ -315,6 +330,7 @@ static int drain(lua_State* L) {
       ctx_tree_run(&S->tree);
     }
     if (S->failures_due) lctx_tell_failures(L, S, false);
+    tell_starved(L, S);
     lctx_wake_turn(S);
     if (S->fake) {
       S->stirred = S->stirred || !lctx_list_empty(&S->run);

@@ -38,6 +38,8 @@ if not loop.uv then
 
   core.hook("renew", loop.renew)
 
+  loop.timer, loop.idle, loop.poll = false, false, false
+
   --- Handles that a module keeps open between two uses, without keeping the loop alive by them:
   --- those for an HTTP client's idle connections. They are no leak of a test's.
   loop.standing = setmetatable({}, { __mode = "k" })
@@ -48,7 +50,7 @@ if not loop.uv then
     local found = loop[name]
     if not found or found:is_closing() then
       found = assert(make(...))
-      loop[name] = found
+      loop[name] = found -- in the place that it has from the start: that wants no memory
       found:unref()
       loop.renew()
     end
@@ -138,7 +140,7 @@ if not loop.uv then
           open:stop()
           open:unref()
         else
-          loop[name] = nil
+          loop[name] = false
         end
       end
       core.forget_handles()
@@ -148,6 +150,15 @@ if not loop.uv then
   end
 
   core.hook("check", check)
+
+  --- So many tasks have failed without memory. Code that counts on what a task does at its end
+  --- looks at the task itself when this has changed.
+  loop.starved = 0
+
+  core.hook("starved", function()
+    loop.starved = loop.starved + 1
+    core.look_again()
+  end)
 
   core.hook("turn", function(block)
     check()
@@ -167,7 +178,7 @@ if not loop.uv then
     if not thing:is_closing() then
       thing:close()
       if not core.driving() then
-        loop.renew()
+        pcall(loop.renew) -- without memory the older one must do: what has been closed stays so
       end
     end
   end
@@ -178,6 +189,26 @@ if not loop.uv then
   loop.uv = uv
   -- What C asked for before there was anyone to ask.
   core.forget_handles()
+end
+
+-- -- Handles on their way to an owner -------------------------------------------------------------
+
+local owned = { __close = function(self)
+  if self.handle then
+    loop.close(self.handle)
+  end
+  if self.fd then
+    loop.uv.fs_close(self.fd)
+  end
+end }
+
+--- A <close> variable for a handle or a descriptor that has no owner yet: it closes what its fields
+--- `handle` and `fd` hold when the scope is left. Make it before the handle, and set the field to
+--- false once somebody else would close that. Then nothing that raises loses one, as a lack of
+--- memory does anywhere; luv keeps open for good what nobody closes.
+---@return { handle: userdata|false, fd: integer|false }
+function loop.owned()
+  return setmetatable({ handle = false, fd = false }, owned)
 end
 
 -- -- What an abandoned wait leaves behind ---------------------------------------------------------

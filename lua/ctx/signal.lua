@@ -80,12 +80,15 @@ local function entry_of(name)
   if entry and not entry.handle:is_closing() then
     return entry
   end
-  entry = { handle = assert(uv.new_signal()), listeners = {} }
+  local scope <close> = loop.owned()
+  scope.handle = assert(uv.new_signal())
+  entry = { handle = scope.handle, listeners = {} }
   -- Once: the system itself restores the default action when the signal comes. So there is no time
   -- in between when the second could get lost, and it kills a program that never saw the first.
   uv.signal_start_oneshot(entry.handle, name, function() arrived(name, entry) end)
-  shared.entries[name] = entry -- only now: before, it would pass for one whose handle runs
   loop.waker(entry.handle)
+  shared.entries[name] = entry -- only now: before, it would pass for one whose handle runs
+  scope.handle = false
   return entry
 end
 
@@ -105,8 +108,8 @@ local function release(self)
     if not next(entry.listeners) and shared.entries[name] == entry then
       close(name)
     end
+    self.entries[name] = nil
   end
-  self.entries = {}
 end
 
 --- Ends the context, with this cause if one is given, and brings the default actions back at once.
@@ -180,6 +183,12 @@ function signal.notify(parent, ...)
     local ok, err = pcall(listen, stop, names, c)
     if not ok then -- no memory: signals must not go where nobody hears them
       stop(err)
+      for _, name in ipairs(names) do
+        local entry = shared.entries[name]
+        if entry and not next(entry.listeners) then
+          close(name)
+        end
+      end
       error(err, 0)
     end
   end
@@ -190,10 +199,13 @@ end
 --- have closed all of luv's handles since.
 function signal.ignore_sigpipe()
   if not shared.pipe or shared.pipe:is_closing() then
+    local scope <close> = loop.owned()
     local pipe = assert(uv.new_signal())
+    scope.handle = pipe
     pipe:start("sigpipe", function() end)
     pipe:unref()
     shared.pipe = pipe
+    scope.handle = false
   end
 end
 

@@ -80,22 +80,24 @@ function uv.open(fd, options)
   options = want.options(options, "open", 2, STREAM_OPTIONS)
   local kind = host.uv.guess_handle(fd)
   local what = ("open descriptor %d"):format(fd)
-  if kind == "tty" then
-    local handle, said = host.uv.new_tty(fd, fd == 0)
-    if not handle then
-      return nil, failure.of(nil, said, what)
-    end
-    return stream.new(handle, options)
-  elseif kind ~= "pipe" and kind ~= "tcp" then
+  if kind ~= "tty" and kind ~= "pipe" and kind ~= "tcp" then
     return nil, failure.new("ENOTSUP", what, "not a terminal, a pipe or a socket")
   end
-  local handle = assert(kind == "tcp" and host.uv.new_tcp() or host.uv.new_pipe(false))
-  local ok, said = handle:open(fd)
+  local scope <close> = host.owned()
+  local handle, said, ok
+  if kind == "tty" then
+    handle, said = host.uv.new_tty(fd, fd == 0)
+    scope.handle, ok = handle or false, handle
+  else
+    scope.handle = assert(kind == "tcp" and host.uv.new_tcp() or host.uv.new_pipe(false))
+    ok, said = scope.handle:open(fd)
+  end
   if not ok then
-    host.close(handle)
     return nil, failure.of(nil, said, what)
   end
-  return stream.new(handle, options)
+  local made = stream.new(scope.handle, options)
+  scope.handle = false
+  return made
 end
 
 -- The sentinels: uv.ECONNREFUSED and its like. A code that does not exist is nil, and errors.is

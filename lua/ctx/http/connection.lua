@@ -52,7 +52,7 @@ local KEEPALIVE_S = 15
 ---@field _refusing boolean           the request is answered without a handler
 ---@field _left number                requests that it may still bring
 ---@field _old_at number|false            from then on its next response is its last
----@field _place integer?             in the server's roster
+---@field _place integer|false        in the server's roster
 ---@field _lingering boolean
 ---@field _hangup ctx.http.Hangup?    watches for the hangup while nothing is read
 local Connection = {}
@@ -233,6 +233,17 @@ end
 
 -- -- For the exchange, the request and the server -------------------------------------------------
 
+--- Ends what its exchange has left behind, if that has failed without memory to do so.
+function Connection:bury()
+  local task = self._exchange
+  if self.request and task and task:status() == "failed" then
+    self:close()
+    if self.request then
+      self:answered(false)
+    end
+  end
+end
+
 --- Writes for the response, which has asked whether it may; `cut`: nothing can be written any more.
 ---@async
 ---@param c ctx.Context  alive
@@ -351,7 +362,7 @@ function connection.new(server, stream, base)
     _continue = false, _broken = false, _started = false, _reading = false, _lingering = false,
     _since = ctx.now(), _pending = stream:_hand_over(), _left = limits.max_requests_per_connection,
     _old_at = limits.max_connection_age and ctx.now() + limits.max_connection_age or false,
-    _refusing = false,
+    _refusing = false, _place = false,
     _reader = wire.reader(limits.max_target, limits.max_head, limits.max_headers, limits.max_body),
   }, metatable)
   self._watchdog = watchdog.new(function() bark(self) end)

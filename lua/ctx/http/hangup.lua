@@ -22,6 +22,7 @@ local hangup = {}
 ---@param callback fun()
 ---@return ctx.http.Hangup?
 function hangup.watch(handle, callback)
+  local scope <close> = host.owned()
   local of = handle:fileno()
   local fd, events
   if of then
@@ -30,17 +31,20 @@ function hangup.watch(handle, callback)
   if not fd then
     return nil
   end
+  scope.fd = fd
   local poll = uv.new_poll(fd)
   if not poll then
-    uv.fs_close(fd)
     return nil
   end
+  scope.handle = poll
   poll:start(events, function()
     poll:stop()
     callback()
   end)
   poll:unref()
-  return setmetatable({ _poll = poll, _fd = fd }, Hangup)
+  local self = setmetatable({ _poll = poll, _fd = fd }, Hangup)
+  scope.handle, scope.fd = false, false
+  return self
 end
 
 --- Once.

@@ -17,10 +17,12 @@ function roster.new()
   return setmetatable({ size = 0 }, Roster)
 end
 
----@param object table  not in a roster
+---@param object table  not in a roster; has a field _place
 function Roster:add(object)
   local size = self.size + 1
-  self.size, self[size], object._place = size, object, size
+  self[size] = object -- first what may want for memory
+  object._place = size
+  self.size = size
 end
 
 ---@param object table
@@ -32,7 +34,7 @@ function Roster:remove(object)
   end
   local last = self[size]
   self[place], last._place = last, place
-  self[size], self.size, object._place = nil, size - 1, nil
+  self[size], self.size, object._place = nil, size - 1, false
   return true
 end
 

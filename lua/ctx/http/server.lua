@@ -7,6 +7,7 @@ local ctx = require "ctx"
 local errors = require "ctx.errors"
 local line = require "ctx.line"
 local listener = require "ctx.uv.listener"
+local loop = require "ctx.loop"
 local owner = require "ctx.owner"
 local failure = require "ctx.uv.failure"
 local want = require "ctx.want"
@@ -34,6 +35,8 @@ local ENDED = "the server shuts down" -- why a listener is closed
 ---@field _extract? fun(parent: ctx.Context, headers: table): ctx.Context, number?
 ---@field _listeners ctx.uv.Listener[]
 ---@field _accepting integer         tasks that accept from them
+---@field _acceptors (ctx.Task|false)[]  these, and those that did
+---@field _starved integer           loop.starved when it last looked at its tasks
 ---@field _connections ctx.http.Roster
 ---@field _connected integer
 ---@field _turned_away integer
@@ -60,7 +63,8 @@ function server.new(options)
   local self = setmetatable({
     handler = options.handler, limits = settings.limits(options), _log = options.access_log,
     _extract = settings.extractor(options), _on_error = options.on_error,
-    _failure = options.failure, _listeners = {}, _accepting = 0, _connections = roster.new(),
+    _failure = options.failure, _listeners = {}, _accepting = 0,
+    _acceptors = {}, _starved = loop.starved, _connections = roster.new(),
     _connected = 0, _turned_away = 0, _in_flight = 0,
     _counts = { served = 0, refused = 0, cut = 0 }, _changed = line.gate("outside"),
     _state = "new", _ending = false, _has_served = false,
@@ -72,34 +76,6 @@ end
 
 -- -- Listening ------------------------------------------------------------------------------------
 
-local PLACES = { host = true, port = true, pipe = true, fd = true }
-
---- Whether the table names one place; of two, one would not be listened on.
-local function is_one_place(where)
-  if where.host ~= nil or where.port ~= nil then
-    return where.host ~= nil and where.port ~= nil and where.pipe == nil and where.fd == nil
-  end
-  return (where.pipe == nil) ~= (where.fd == nil)
-end
-
-local function open_listener(where, port)
-  if type(where) == "string" then
-    return listener.listen(where, port)
-  end
-  local options = {}
-  for name, value in pairs(where) do
-    if not PLACES[name] then
-      options[name] = value
-    end
-  end
-  if where.pipe then
-    return listener.listen_pipe(where.pipe, options)
-  elseif where.fd then
-    return listener.listen_fd(where.fd, options)
-  end
-  return listener.listen(where.host, where.port, options)
-end
-
 --- Listens on an address, `listen("127.0.0.1", 8080)`, or on what a table tells: `{ host =, port =
 --- }`, `{ pipe = path }`, `{ fd = }` for a socket that was inherited; with `backlog`, `ipv6only`,
 --- `nodelay` and, where libuv has it, `reuseport`. May be called for several. Connections wait in
@@ -110,8 +86,8 @@ end
 ---@return any? err
 function Server:listen(where, port)
   want.self(self, metatable, "listen")
-  check(type(where) == "string" or type(where) == "table" and is_one_place(where), "listen", 1,
-    "where", "an address, or a table with host and port, or pipe, or fd,", where)
+  check(listener.is_one_place(where), "listen", 1, "where",
+    "an address, or a table with host and port, or pipe, or fd,", where)
   if type(where) == "table" then
     where = want.options(where, "listen", 1, settings.where)
     check(port == nil, "listen", 2, "port", "nothing beside a table", port)
@@ -121,7 +97,7 @@ function Server:listen(where, port)
   if self._state ~= "new" and self._state ~= "serving" then
     return nil, errors.new("listen: the server shuts down")
   end
-  local found, err = open_listener(where, port)
+  local found, err = listener.at(where, port)
   if not found then
     return nil, err
   end
@@ -152,12 +128,8 @@ end
 
 -- -- Connections ----------------------------------------------------------------------------------
 
---- Serves a stream that is connected already: one of socketpair's, or that another server accepted.
---- What was read of it and not taken comes first.
----@param stream ctx.uv.Stream
-function Server:serve_stream(stream)
-  want.self(self, metatable, "serve_stream")
-  check(stream_class.is(stream), "serve_stream", 1, "stream", "a stream of ctx.uv", stream)
+--- The stream is the connection's, and the server knows that from here on.
+local function take_over(self, stream)
   if self._state == "closed" or stream:is_closed() then
     return stream:close()
   elseif self._connected >= self.limits.max_connections then
@@ -175,6 +147,22 @@ function Server:serve_stream(stream)
   conn:start()
   if self._state == "draining" then
     conn:retire()
+  end
+end
+
+--- Serves a stream that is connected already: one of socketpair's, or that another server accepted.
+--- What was read of it and not taken comes first.
+---@param stream ctx.uv.Stream
+function Server:serve_stream(stream)
+  want.self(self, metatable, "serve_stream")
+  check(stream_class.is(stream), "serve_stream", 1, "stream", "a stream of ctx.uv", stream)
+  local ok, err = pcall(take_over, self, stream)
+  if not ok then -- no memory
+    stream:close()
+    self._connections:each(function(conn)
+      if conn.stream == stream then conn:close() end
+    end)
+    error(err, 0)
   end
 end
 
@@ -218,7 +206,9 @@ local function accept_loop(self, from)
 end
 
 function Server:_accept(from)
-  ctx.go(function()
+  local place = #self._acceptors + 1
+  self._acceptors[place] = false -- makes room
+  self._acceptors[place] = ctx.go(function()
     local ok, err = pcall(accept_loop, self, from)
     self._accepting = self._accepting - 1
     if not ok then
@@ -307,8 +297,22 @@ local function begin_drain(self, cause)
   retire(self)
 end
 
+--- Tasks may have had no memory to tell that they have ended: looks at each.
+local function look_at_tasks(self)
+  self._starved = loop.starved
+  self._accepting = 0
+  for _, task in ipairs(self._acceptors) do
+    local over = not task or task:status() == "done" or task:status() == "failed"
+    self._accepting = self._accepting + (over and 0 or 1)
+  end
+  self._connections:each(function(conn) conn:bury() end)
+end
+
 --- Whether there are connections, or may be one that a task has just accepted.
 local function is_busy(self)
+  if self._starved ~= loop.starved then
+    look_at_tasks(self)
+  end
   return (self._connected > 0 or self._accepting > 0) and self._state ~= "closed"
 end
 

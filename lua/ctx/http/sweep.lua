@@ -5,6 +5,7 @@
 --- luv hands out one or two of them in a turn of the loop. That is too few for a busy server, whose
 --- turns are long; and when the listener is about to be closed those that are left would be reset,
 --- though their clients have every reason to think that they are served.
+local host = require "ctx.uv.host"
 local wire = require "ctx.http.wire"
 
 local sweep = {}
@@ -14,8 +15,9 @@ local function take(from, fd)
   if stream then
     return stream
   end
-  local accepted = wire.accept(fd)
-  return accepted and from:_adopt(accepted)
+  local scope <close> = host.owned()
+  scope.fd = wire.accept(fd) or false
+  return scope.fd and from:_adopt(scope)
 end
 
 --- Does not wait for any.

@@ -130,9 +130,12 @@ local function pulse() end
 function still.start()
   local timer = shared.pulse
   if not timer or timer:is_closing() then
+    local scope <close> = loop.owned()
     timer = assert(uv.new_timer())
+    scope.handle = timer
     timer:unref()
     shared.pulse = timer
+    scope.handle = false
   end
   if not timer:is_active() then
     timer:start(PULSE, PULSE, pulse)

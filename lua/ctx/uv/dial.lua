@@ -16,9 +16,10 @@ local dial = {}
 --- one longer one succeeds.
 local MIN_SHARE_MS = 2000
 
---- Waits until begin(callback) has connected the handle; closes it if that fails.
-local function connect(c, handle, what, options, begin)
-  local scope <close> = host.owned(handle) -- also when the coroutine is closed meanwhile
+--- Waits until begin(callback) has connected the handle that `scope` holds; else that closes it,
+--- also when the coroutine is closed meanwhile.
+local function connect(c, scope, what, options, begin)
+  local handle = scope.handle
   local ok, err = core.await(c, function(resolve)
     local request, refused = begin(host.guarded(function(said)
       resolve(not said, said)
@@ -40,22 +41,22 @@ local function connect(c, handle, what, options, begin)
     return nil, err
   end
   local made = stream.new(handle, options)
-  scope.handle = nil
+  scope.handle = false
   return made
 end
 
 local function connect_tcp(c, address, port, options)
   local what = ("connect to %s:%d"):format(address, port)
-  local handle = assert(uv.new_tcp())
+  local scope <close> = host.owned()
+  scope.handle = assert(uv.new_tcp())
   if options.bind then
-    local ok, said = handle:bind(options.bind, 0)
+    local ok, said = scope.handle:bind(options.bind, 0)
     if not ok then
-      host.close(handle)
       return nil, failure.of(c, said, what)
     end
   end
-  local connected, err = connect(c, handle, what, options, function(callback)
-    return handle:connect(address, port, callback)
+  local connected, err = connect(c, scope, what, options, function(callback)
+    return scope.handle:connect(address, port, callback)
   end)
   return connected, err
 end
@@ -209,9 +210,10 @@ function dial.connect_pipe(c, path, options)
   if wrong then
     return core.refused(nil, wrong)
   end
-  local handle = assert(uv.new_pipe(false))
-  local connected, err = connect(c, handle, what, options, function(callback)
-    return handle:connect(path, callback)
+  local scope <close> = host.owned()
+  scope.handle = assert(uv.new_pipe(false))
+  local connected, err = connect(c, scope, what, options, function(callback)
+    return scope.handle:connect(path, callback)
   end)
   if not connected then
     return core.refused(nil, err)

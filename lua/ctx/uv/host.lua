@@ -34,25 +34,13 @@ function host.wait_ms(at, c, name, ms)
   if ms == math.huge then
     return at:wait(c, name)
   end
-  local alarm <close> = host.owned(assert(host.uv.new_timer()))
+  local alarm <close> = host.owned()
+  alarm.handle = assert(host.uv.new_timer())
   host.uv.update_time()
   alarm.handle:start(math.ceil(ms), 0, host.guarded(function()
     at:open()
   end))
   return at:wait(c, name)
-end
-
-local owned = { __close = function(self)
-  if self.handle then
-    host.close(self.handle)
-  end
-end }
-
---- Something to close with a scope, which closes the handle, unless its field has been set to nil.
----@param handle userdata
----@return { handle: userdata? }
-function host.owned(handle)
-  return setmetatable({ handle = handle }, owned)
 end
 
 --- What an open handle says of one of its sides: `{ ip, port, family }`, or the path of a pipe.
@@ -72,7 +60,7 @@ function host.address(handle, method, what)
   return found
 end
 
-host.close = loop.close
+host.close, host.owned = loop.close, loop.owned
 
 -- Again after a program closed all handles with uv.walk: a write to a peer that has gone must be an
 -- error, and not the end of the process.

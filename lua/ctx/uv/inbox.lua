@@ -49,15 +49,24 @@ end
 
 --- Adds what has come, and wakes the first waiter.
 ---@param item any
+---@param scope? { handle: userdata|false }  had it until now
 ---@return boolean called  somebody waited for it
-function Inbox:give(item)
+function Inbox:give(item, scope)
   if self.closed then
     self._drop(item)
     return false
   end
   self._items[self._first + self.count] = item
   self.count = self.count + 1
+  if scope then
+    scope.handle = false
+  end
   return call(self)
+end
+
+--- Lets the first waiter try itself to take in what there is.
+function Inbox:wake()
+  call(self)
 end
 
 ---@return boolean

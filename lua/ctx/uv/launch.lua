@@ -112,8 +112,8 @@ local function descriptor_of(what, what_for)
   return fd
 end
 
---- luv's stdio list. Pipes that are made for it are put into `pipes`, by name.
-local function stdio_of(options, pipes, what_for)
+--- luv's stdio list. Pipes that are made for it become the child's.
+local function stdio_of(options, child, what_for)
   local stdio = {}
   local err
   for fd, given in pairs(options.fds or {}) do
@@ -133,10 +133,10 @@ local function stdio_of(options, pipes, what_for)
       end
     end
   end
-  for i, name in ipairs(CHANNELS) do -- last, as these must be closed after an error
+  for i, name in ipairs(CHANNELS) do
     if options[name] == "pipe" then
-      pipes[name] = assert(uv.new_pipe(false))
-      stdio[i] = pipes[name]
+      child[name] = assert(uv.new_pipe(false))
+      stdio[i] = child[name]
     end
   end
   return stdio
@@ -174,35 +174,71 @@ local function mark_inherited(options)
   end
 end
 
+---@class ctx.uv.Child
+---@field handle userdata|false  luv's
+---@field pid integer
+---@field stdin userdata|ctx.uv.Stream|false   our end
+---@field stdout userdata|ctx.uv.Stream|false
+---@field stderr userdata|ctx.uv.Stream|false
+---@field kept boolean  it has an owner
+local Child = {}
+
+--- Nobody has it: its start failed, or could not be finished. luv reaps it.
+function Child:__close()
+  if self.kept then
+    return
+  elseif self.handle then
+    uv.kill(-self.pid, "sigkill")
+  end
+  for _, name in ipairs(CHANNELS) do
+    local pipe = self[name]
+    if pipe and stream.is(pipe) then
+      pipe:close()
+    elseif pipe then
+      host.close(pipe)
+    end
+  end
+end
+
+--- Make it a <close> variable before the start. Until it is kept it ends with that.
+---@return ctx.uv.Child
+function launch.child()
+  return setmetatable({ handle = false, pid = 0, stdin = false, stdout = false, stderr = false,
+    kept = false }, Child)
+end
+
 --- Starts it, as the leader of a process group of its own.
+---@param child ctx.uv.Child  gets what is made
 ---@param c ctx.Context  for the error
 ---@param file string
 ---@param options ctx.uv.ProcessOptions
----@param on_exit fun(code: integer, signal: integer)
----@return userdata|nil handle
----@return any pid_or_err
----@return table<string, ctx.uv.Stream>? pipes  our ends, by name
-function launch.launch(c, file, options, on_exit)
-  local what_for, pipes = "start " .. file, {}
-  local stdio, err = stdio_of(options, pipes, what_for)
+---@param on_exit fun(code: integer, signal: integer)  when it is kept; it closes the handle
+---@return true|nil ok
+---@return any err
+function launch.launch(child, c, file, options, on_exit)
+  local what_for = "start " .. file
+  local stdio, err = stdio_of(options, child, what_for)
   if not stdio then
     return nil, err
   end
   local handle, pid = uv.spawn(file, {
     args = options.args, env = options.env, cwd = options.cwd,
     uid = options.uid, gid = options.gid, stdio = stdio, detached = true,
-  }, host.guarded(on_exit))
-  if not handle then
-    for _, pipe in pairs(pipes) do
-      host.close(pipe)
+  }, host.guarded(function(code, by)
+    if child.kept then
+      return on_exit(code, by)
     end
+    host.close(child.handle)
+  end))
+  if not handle then
     return nil, failed(c, pid, what_for, options.cwd)
   end
-  for name, pipe in pairs(pipes) do
-    pipes[name] = stream.new(pipe)
+  child.handle, child.pid = handle, pid
+  for _, name in ipairs(CHANNELS) do
+    child[name] = child[name] and stream.new(child[name])
   end
   mark_inherited(options)
-  return handle, pid, pipes
+  return true
 end
 
 return launch

@@ -28,7 +28,8 @@ local MANY = 1000
 ---@field _inbox ctx.uv.Inbox     of connections
 ---@field _pending boolean        luv holds a connection for us
 ---@field _errors integer         that came one after the other
----@field _spare integer?         a descriptor to give up when there are none left
+---@field _spare integer|false    a descriptor to give up when there are none left
+---@field _starved boolean        it has been given up
 ---@field inherited boolean?      other processes may have the socket, too
 local Listener = {}
 local metatable = { __name = "ctx.uv.Listener", __index = Listener }
@@ -38,18 +39,23 @@ local listener = { class = Listener }
 -- -- Connections ----------------------------------------------------------------------------------
 
 local function open_spare()
-  return (uv.fs_open("/dev/null", "r", 0))
+  return uv.fs_open("/dev/null", "r", 0) or false
 end
 
---- Takes the connection that luv holds.
-local function take(self)
-  local handle = assert(self._new())
-  local ok, said = self._handle:accept(handle)
-  if not ok then
-    host.close(handle)
-    return nil, said
+--- Takes the connection that luv holds into the scope.
+local function take(self, scope)
+  scope.handle = assert(self._new())
+  local ok, said = self._handle:accept(scope.handle)
+  self._pending = false
+  return ok ~= nil, said
+end
+
+--- The same into the inbox, for accept.
+local function take_in(self)
+  local scope <close> = host.owned()
+  if take(self, scope) then
+    self._inbox:give(scope.handle, scope)
   end
-  return handle
 end
 
 --- libuv reports what it could not take, and 1.44 tries again at once: nothing may be left that
@@ -59,7 +65,7 @@ local function on_error(self, said)
   self._errors = self._errors + 1
   if self._spare and (said == "EMFILE" or said == "ENFILE") then
     uv.fs_close(self._spare)
-    self._spare = nil
+    self._spare = false
     self._starved = true
     return report.send(("ctx.uv: %s: a connection was dropped: %s")
       :format(tostring(self), said), "uv")
@@ -76,21 +82,14 @@ local function on_connection(self, said)
   if said then
     return on_error(self, said)
   end
-  self._errors = 0
+  self._errors, self._pending = 0, true
   if self._starved then
     self._starved = false
-    local handle = take(self)
-    if handle then
-      host.close(handle)
-    end
+    local scope <close> = host.owned()
+    take(self, scope)
     self._spare = open_spare()
-  elseif self._inbox:is_awaited() then
-    local handle = take(self)
-    if handle then
-      self._inbox:give(handle)
-    end
-  else
-    self._pending = true
+  elseif self._inbox:is_awaited() and not pcall(take_in, self) then
+    self._inbox:wake() -- no memory here: luv listens no more until somebody takes it
   end
 end
 
@@ -99,13 +98,16 @@ end
 --- Takes in what luv holds already.
 local function take_pending(self)
   if self._pending then
-    self._pending = false
-    local handle = take(self)
-    if handle then
-      self._inbox:give(handle)
-    end
+    take_in(self)
   end
   return true
+end
+
+--- The stream for the connection that the scope holds.
+local function stream_of(self, scope)
+  local made = stream.new(scope.handle, self._options)
+  scope.handle = false
+  return made
 end
 
 --- The next connection. When descriptors have run out, the peer's connection is closed at once, as
@@ -117,11 +119,14 @@ end
 function Listener:accept(c)
   want.self(self, metatable, "accept")
   want.context(c, "accept")
+  local scope <close> = host.owned()
   local handle, err = self._inbox:take(c, ACCEPT, "accept", take_pending, self)
   if not handle then
     return nil, err
   end
-  return stream.new(handle, self._options)
+  scope.handle = handle
+  local made = stream_of(self, scope)
+  return made
 end
 
 --- Internal: what accept would return without a wait, or nil. Also what an accept is about to
@@ -131,18 +136,21 @@ function Listener:_held()
   if not self:is_closed() then
     take_pending(self)
   end
-  local handle = self._inbox:seize()
-  return handle and stream.new(handle, self._options)
+  local scope <close> = host.owned()
+  scope.handle = self._inbox:seize() or false
+  return scope.handle and stream_of(self, scope) or nil
 end
 
 --- Internal: a stream for a connection that was taken from this socket behind luv's back. The
---- descriptor becomes the stream's.
----@param fd integer
+--- descriptor that the scope holds becomes the stream's.
+---@param scope { handle: userdata|false, fd: integer|false }  from host.owned
 ---@return ctx.uv.Stream
-function Listener:_adopt(fd)
-  local handle = assert(self._new())
-  assert(handle:open(fd))
-  return stream.new(handle, self._options)
+function Listener:_adopt(scope)
+  scope.handle = assert(self._new())
+  assert(scope.handle:open(scope.fd))
+  scope.fd = false
+  local made = stream_of(self, scope)
+  return made
 end
 
 --- Stops listening; connections that nobody has accepted are closed, and tasks that wait in accept
@@ -153,7 +161,7 @@ function Listener:close(why)
   self._inbox:close(type(why) == "string" and why or "by its owner")
   if self._spare then
     uv.fs_close(self._spare)
-    self._spare = nil
+    self._spare = false
   end
 end
 
@@ -194,20 +202,21 @@ end
 
 -- -- Opening --------------------------------------------------------------------------------------
 
---- Finishes a bound handle; closes it when that fails.
-local function open(handle, new, options, what)
+--- Finishes the bound handle that the scope holds.
+local function open(scope, new, options, what)
+  local handle = scope.handle
   local self = setmetatable({
     _handle = handle, _new = new, _options = options, _inbox = inbox.new(handle, host.close),
-    _pending = false, _errors = 0,
+    _pending = false, _errors = 0, _spare = false, _starved = false,
   }, metatable)
   local ok, said = handle:listen(options.backlog or BACKLOG, host.guarded(function(err)
     on_connection(self, err)
   end))
   if not ok then
-    host.close(handle)
     return nil, failure.of(nil, said, what)
   end
   self._spare = open_spare()
+  scope.handle = false
   return self
 end
 
@@ -228,15 +237,16 @@ local function nothing() end
 --- it, and their versions do not tell.
 local function can_share(ip)
   if shares == nil then
-    local first, second = assert(uv.new_tcp()), assert(uv.new_tcp())
+    local one <close> = host.owned()
+    local other <close> = host.owned()
+    one.handle, other.handle = assert(uv.new_tcp()), assert(uv.new_tcp())
+    local first, second = one.handle, other.handle
     -- A reason of another kind is for the socket itself to tell.
     local listens = first:bind(ip, 0, FLAG) and first:listen(1, nothing)
     if listens then
       local ok = second:bind(ip, first:getsockname().port, FLAG) and second:listen(1, nothing)
       shares = ok ~= nil
     end
-    host.close(first)
-    host.close(second)
   end
   return shares ~= false
 end
@@ -258,17 +268,19 @@ function listener.listen(address, port, options)
   elseif options.reuseport and not can_share(ip) then
     return nil, failure.new("ENOTSUP", what, "this luv does not know reuseport")
   end
-  local handle = assert(uv.new_tcp())
   local flags = { ipv6only = options.ipv6only, reuseport = options.reuseport }
+  local scope <close> = host.owned()
+  local handle = assert(uv.new_tcp())
+  scope.handle = handle
   local ok, said = handle:bind(ip, port, next(flags) and flags or nil)
   if not ok and address == "*" then
     ok, said = handle:bind("0.0.0.0", port, options.reuseport and FLAG or nil)
   end
   if not ok then
-    host.close(handle)
     return nil, failure.of(nil, said, what)
   end
-  return open(handle, uv.new_tcp, options, what)
+  local self, err = open(scope, uv.new_tcp, options, what)
+  return self, err
 end
 
 --- Listens on a pipe: a socket in the file system, at a path that must not exist. Closing the
@@ -285,13 +297,14 @@ function listener.listen_pipe(path, options)
   if wrong then
     return nil, wrong
   end
-  local handle = assert(uv.new_pipe(false))
-  local ok, said = handle:bind(path)
+  local scope <close> = host.owned()
+  scope.handle = assert(uv.new_pipe(false))
+  local ok, said = scope.handle:bind(path)
   if not ok then
-    host.close(handle)
     return nil, failure.of(nil, said, what)
   end
-  return open(handle, function() return uv.new_pipe(false) end, options, what)
+  local self, err = open(scope, function() return uv.new_pipe(false) end, options, what)
+  return self, err
 end
 
 --- Listens on a socket that is bound, and may listen, already: one that was inherited, as systemd
@@ -311,17 +324,56 @@ function listener.listen_fd(fd, options)
   local function new()
     return kind == "tcp" and uv.new_tcp() or uv.new_pipe(false)
   end
-  local handle = assert(new())
-  local ok, said = handle:open(fd)
+  local scope <close> = host.owned()
+  scope.handle = assert(new())
+  local ok, said = scope.handle:open(fd)
   if not ok then
-    host.close(handle)
     return nil, failure.of(nil, said, what)
   end
-  local self, err = open(handle, new, options, what)
+  local self, err = open(scope, new, options, what)
   if self then
     self.inherited = true
   end
   return self, err
+end
+
+--- Internal: whether this is an address, or a table that names one place; of two, one would not be
+--- listened on.
+---@param where any
+---@return boolean
+function listener.is_one_place(where)
+  if type(where) ~= "table" then
+    return type(where) == "string"
+  elseif where.host ~= nil or where.port ~= nil then
+    return where.host ~= nil and where.port ~= nil and where.pipe == nil and where.fd == nil
+  end
+  return (where.pipe == nil) ~= (where.fd == nil)
+end
+
+local PLACES = { host = true, port = true, pipe = true, fd = true }
+
+--- Internal: listens where an address and a port tell, or one table with host and port, pipe or fd,
+--- and options.
+---@param where string|table
+---@param port? integer
+---@return ctx.uv.Listener|nil
+---@return any? err
+function listener.at(where, port)
+  if type(where) == "string" then
+    return listener.listen(where, port)
+  end
+  local options = {}
+  for name, value in pairs(where) do
+    if not PLACES[name] then
+      options[name] = value
+    end
+  end
+  if where.pipe then
+    return listener.listen_pipe(where.pipe, options)
+  elseif where.fd then
+    return listener.listen_fd(where.fd, options)
+  end
+  return listener.listen(where.host, where.port, options)
 end
 
 return listener

@@ -35,7 +35,7 @@ local LOOK_MS = 10 -- between two looks at whether a group is gone, of which not
 ---@field _group ctx.uv.Group
 ---@field _grace number          ms
 ---@field _ended ctx.Gate        opens when it has ended, and when all is over
----@field _terminator ctx.Task?  ends its group
+---@field _terminator ctx.Task|false  ends its group
 ---@field _over boolean          none is left, or after a SIGKILL it makes no difference
 ---@field _stop fun(): boolean   stops watching the context
 local Process = {}
@@ -74,7 +74,7 @@ end
 --- the end may be in a place that cannot wait, or be closed while it waits.
 local function terminate(self)
   self._group:signal(self._grace > 0 and "sigterm" or "sigkill")
-  outlast(self)
+  pcall(outlast, self) -- without memory for it the grace is over
   self._group:signal("sigkill")
   while self.code == nil and not is_robbed(self) do
     self._ended:wait(nil, END)
@@ -84,13 +84,19 @@ end
 
 --- Whether its group is being ended, and no lack of memory has stopped that.
 local function is_ending(self)
-  return self._terminator ~= nil and self._terminator:status() ~= "failed"
+  return self._terminator and self._terminator:status() ~= "failed"
 end
 
---- Begins to end its group, unless that has begun.
+--- Begins to end its group, unless that has begun. Without memory for that it has no grace.
 local function begin_end(self)
-  if not self._over and not is_ending(self) then
-    self._terminator = core.go(terminate, self)
+  if self._over or is_ending(self) then
+    return
+  end
+  local ok, task = pcall(core.go, terminate, self)
+  if ok then
+    self._terminator = task
+  else
+    self._group:signal("sigkill")
   end
 end
 
@@ -119,23 +125,27 @@ function process.run(c, file, options)
   end
   host.ignore_sigpipe()
   local self = setmetatable({
-    interrupted = false, _grace = options.grace or GRACE_MS, _over = false,
+    interrupted = false, _grace = options.grace or GRACE_MS, _over = false, _terminator = false,
   }, metatable)
-  local handle, pid, pipes = launch.launch(c, file, options, function(code, by)
+  local child <close> = launch.child()
+  local ok
+  ok, err = launch.launch(child, c, file, options, function(code, by)
     on_exit(self, code, by)
   end)
-  if not handle then
-    return core.refused(nil, pid)
+  if not ok then
+    return core.refused(nil, err)
   end
   for _, name in ipairs(CHANNELS) do
-    self[name] = pipes[name]
+    self[name] = child[name] or nil
   end
-  self._handle, self.pid, self._group, self._ended = handle, pid, group.new(pid), line.gate(handle)
-  handle:unref()
+  self._handle, self.pid, self._group = child.handle, child.pid, group.new(child.pid)
+  self._ended = line.gate(child.handle)
+  child.handle:unref()
   self._stop = core.after_func(c, function()
     self.interrupted = not self._over
     begin_end(self)
   end)
+  child.kept = true
   return self
 end
 
@@ -264,10 +274,14 @@ end
 --- where nothing can wait, it begins that and does not wait for it.
 metatable.__close = function(self)
   begin_end(self)
+  local ok, err = true, nil
   if pcall(core.check_wait, nil, CLOSE) then
-    outwait(self, nil, CLOSE)
+    ok, err = pcall(outwait, self, nil, CLOSE)
   end
   close_pipes(self)
+  if not ok then -- no memory
+    error(err, 0)
+  end
 end
 metatable.__tostring = function(self)
   return ("ctx.uv.Process %d%s"):format(self.pid, self.code and " (ended)" or "")

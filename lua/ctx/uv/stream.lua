@@ -121,10 +121,10 @@ function Stream:close(why)
     return
   end
   self._closed = type(why) == "string" and why or "by its owner"
-  empty(self)
   host.close(self._handle)
   self._readers:open()
   while line.grant(self._turns) or line.grant(self._queued) do end
+  empty(self) -- last, as it may want for memory
 end
 
 --- Hands the raw stream over: stops reading, and returns what was read and not taken. From now on a

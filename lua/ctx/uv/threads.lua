@@ -83,11 +83,14 @@ local function count(more)
     shared.taken = false
     stop_timer()
   elseif not shared.taken and (not shared.timer or shared.timer:is_closing()) then
-    shared.timer = assert(uv.new_timer())
-    loop.standing[shared.timer] = true -- a test has not opened it
+    local scope <close> = host.owned()
+    local timer = assert(uv.new_timer())
+    scope.handle, loop.standing[timer] = timer, true -- a test has not opened it
     uv.update_time()
-    shared.timer:start(PATIENCE_MS, 0, host.guarded(refuse_others))
-    shared.timer:unref()
+    timer:start(PATIENCE_MS, 0, host.guarded(refuse_others))
+    timer:unref()
+    shared.timer = timer -- only now: before, it would pass for one that runs
+    scope.handle = false
   end
 end
 

@@ -62,10 +62,11 @@ function udp.udp(address, port, options)
   if not dns.is_numeric(ip) then
     return nil, failure.new("EINVAL", what, "not a numeric address")
   end
+  local scope <close> = host.owned()
   local handle = assert(uv.new_udp())
+  scope.handle = handle
   local ok, said = handle:bind(ip, port, options)
   if not ok then
-    host.close(handle)
     return nil, failure.of(nil, said, what)
   end
   local self = setmetatable({
@@ -79,6 +80,7 @@ function udp.udp(address, port, options)
   self._on_receive = host.guarded(function(...)
     on_receive(self, ...)
   end)
+  scope.handle = false
   return self
 end
 

@@ -56,11 +56,12 @@ function watch.poll(c, fd, events)
   if err then
     return nil, err
   end
+  local scope <close> = host.owned()
   local handle, refused = new_poll(fd)
   if not handle then
     return core.refused(nil, failure.of(c, refused, "poll"))
   end
-  local _ <close> = host.owned(handle)
+  scope.handle = handle
   local gate, said, came = line.gate(handle), nil, nil
   local ok
   ok, refused = begin(handle, events, function(...)
@@ -125,15 +126,16 @@ function watch.watch(path, options)
   if wrong then
     return nil, wrong
   end
-  local handle = assert(uv.new_fs_event())
-  local self = setmetatable({ _inbox = inbox.new(handle) }, metatable)
-  local ok, said = handle:start(path, options, host.guarded(function(...)
+  local scope <close> = host.owned()
+  scope.handle = assert(uv.new_fs_event())
+  local self = setmetatable({ _inbox = inbox.new(scope.handle) }, metatable)
+  local ok, said = scope.handle:start(path, options, host.guarded(function(...)
     on_change(self, ...)
   end))
   if not ok then
-    host.close(handle)
     return nil, failure.of(nil, said, what)
   end
+  scope.handle = false
   return self
 end
 

@@ -66,17 +66,24 @@ local function check_given(given)
   end
 end
 
+local spares = { __close = function(self)
+  for _, fd in ipairs(self) do
+    if fd then
+      host.uv.fs_close(fd)
+    end
+  end
+end }
+
 --- Whether there are descriptors enough for new Lua states.
 local function can_open()
-  local open, said = {}, nil
+  local open <close> = setmetatable({}, spares)
+  local said
   for i = 1, DESCRIPTORS do
+    open[i] = false -- makes room
     open[i], said = host.uv.fs_open("/dev/null", "r", 0)
     if not open[i] then
       break
     end
-  end
-  for _, fd in ipairs(open) do
-    host.uv.fs_close(fd)
   end
   return said == nil, said
 end

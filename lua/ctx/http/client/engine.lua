@@ -194,9 +194,13 @@ local function watch(self, fd, want, renewed)
   if want == 0 then
     return
   elseif not poll then
+    local scope <close> = loop.owned()
     poll = assert(uv.new_poll(fd))
-    self._polls[fd], loop.standing[poll] = poll, true
+    scope.handle = poll
+    loop.standing[poll] = true
     set_ref(self, poll)
+    self._polls[fd] = poll
+    scope.handle = false
   end
   local on_event
   on_event = callback(self, poll, function(owner, said, events)
@@ -246,10 +250,13 @@ end
 
 local function poke_again(self)
   if not self._poker or self._poker:is_closing() then
-    self._poker = assert(uv.new_timer())
-    loop.standing[self._poker] = true
-    self._poker:start(POKE_MS, POKE_MS, callback(self, self._poker, poke))
-    self._poker:unref()
+    local scope <close> = loop.owned()
+    local timer = assert(uv.new_timer())
+    scope.handle, loop.standing[timer] = timer, true
+    timer:start(POKE_MS, POKE_MS, callback(self, timer, poke))
+    timer:unref()
+    self._poker = timer -- only now: before, it would pass for one that runs
+    scope.handle = false
   end
 end
 
@@ -274,11 +281,14 @@ end
 
 local function sweep_later(self)
   if not self._sweeper or self._sweeper:is_closing() then
-    self._sweeper = assert(uv.new_timer())
-    loop.standing[self._sweeper] = true
+    local scope <close> = loop.owned()
+    local timer = assert(uv.new_timer())
+    scope.handle, loop.standing[timer] = timer, true
     uv.update_time()
-    self._sweeper:start(SWEEP_MS, 0, callback(self, self._sweeper, sweep))
-    self._sweeper:unref()
+    timer:start(SWEEP_MS, 0, callback(self, timer, sweep))
+    timer:unref()
+    self._sweeper = timer
+    scope.handle = false
   end
 end
 
@@ -292,9 +302,12 @@ local function open_handles(self)
   if shared.orphans[1] then
     close_orphans()
   end
-  self._timer, self._on_timer = assert(uv.new_timer()), nil
-  loop.standing[self._timer] = true
-  set_ref(self, self._timer)
+  local scope <close> = loop.owned()
+  local timer = assert(uv.new_timer())
+  scope.handle, loop.standing[timer] = timer, true
+  set_ref(self, timer)
+  self._timer, self._on_timer = timer, nil
+  scope.handle = false
   self._pool:again()
   local fd = self._pool:fd()
   if fd then

@@ -40,9 +40,16 @@ local function give_back()
     return
   end
   host.uv.update_time()
-  shared.timer = shared.timer or assert(host.uv.new_timer())
-  shared.timer:start(math.ceil(late[1] - at), 0, host.guarded(give_back))
-  shared.timer:unref()
+  local scope <close> = host.owned()
+  local timer = shared.timer
+  if not timer then
+    timer = assert(host.uv.new_timer())
+    scope.handle = timer
+  end
+  timer:start(math.ceil(late[1] - at), 0, host.guarded(give_back))
+  timer:unref()
+  shared.timer = timer -- only now: before, it would pass for one that runs
+  scope.handle = false
 end
 
 --- Waits for a permit.
