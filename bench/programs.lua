@@ -32,9 +32,11 @@ local function prepare_c()
   return nil, "there is no bench_core in " .. build
 end
 
--- No network, and no other toolchain than the one here: go.mod says where Debian has x/sync.
-local GO_BUILD = "GOFLAGS=-mod=mod GOTOOLCHAIN=local GOPROXY=off "
-  .. "go build -C bench/peers/go -buildvcs=false -o %s ."
+-- No network, no other toolchain than the one here, and nothing in the user's home: go.mod says
+-- where Debian has x/sync.
+local GO = 'D="$PWD/build/go-home"; export XDG_CONFIG_HOME="$D" GOCACHE="$D/cache" GOPATH="$D"; '
+  .. "GOENV=off GOFLAGS=-mod=mod GOTOOLCHAIN=local GOPROXY=off go "
+local GO_BUILD = GO .. "build -C bench/peers/go -buildvcs=false -o %s ."
 
 local function prepare_go()
   if not shell.has("go") then
@@ -84,7 +86,8 @@ local programs = {
     { name = "c", title = "C", prepare = prepare_c },
   },
   peers = {
-    { name = "go", title = "Go", prepare = prepare_go, version = version("go version", "go[%d.]+"),
+    { name = "go", title = "Go", prepare = prepare_go,
+      version = version(GO .. "version", "go[%d.]+"),
       serve = "%s serve", note = "W7 and W8 by errgroup of x/sync" },
     { name = "node", title = "Node", prepare = script("node --expose-gc", "node.mjs"),
       needs = "Node.js", version = version("echo Node $(node --version)", ".+"),
