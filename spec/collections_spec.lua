@@ -10,11 +10,13 @@ local channel = require "ctx.channel"
 local cpu = require "spec.support.cpu"
 local ctx = require "ctx"
 local fifo = require "ctx.fifo"
+local mutex = require "ctx.mutex"
 local pool = require "ctx.pool"
 local randoms = require "spec.support.random"
 local registry = require "ctx.registry"
 local returned = require "ctx.channel.returned"
 local shutdown = require "ctx.shutdown"
+local signal = require "ctx.signal"
 local singleflight = require "ctx.singleflight"
 
 local seed = os.time()
@@ -146,6 +148,40 @@ local beside = {
     ctx.sleep(c, 0)
     return function()
       s:go(function() end):wait()
+    end
+  end,
+  ["a signal"] = function(c, n)
+    local name = n % 2 == 0 and "sigusr1" or "sigusr2" -- one each
+    for _ = 1, n do signal.notify(c, name) end
+    return function()
+      local _, stop = signal.notify(c, name)
+      stop()
+    end
+  end,
+  ["the after-funcs of a context"] = function(parent, n)
+    local c = ctx.with_cancel(parent)
+    for _ = 1, n do ctx.after_func(c, function() end) end
+    return function()
+      ctx.after_func(c, function() end)()
+    end
+  end,
+  ["the waiters for a lock"] = function(c, n)
+    local m = mutex.new()
+    m:try_lock()
+    for _ = 1, n do ctx.go(m.lock, m, c) end
+    ctx.sleep(c, 0)
+    return function()
+      local own, cancel <close> = ctx.with_cancel(c)
+      ctx.go(m.lock, m, own)
+      ctx.sleep(c, 0)
+    end
+  end,
+  ["the children of a context"] = function(parent, n)
+    local c = ctx.with_cancel(parent)
+    for _ = 1, n do ctx.after_func((ctx.with_timeout(c, 1e6)), function() end) end
+    return function()
+      local own, cancel <close> = ctx.with_timeout(c, 1e6)
+      ctx.after_func(own, function() end)()
     end
   end,
   ["a pool's queue"] = function(c, n)

@@ -25,7 +25,7 @@ local uv = loop.uv
 -- listen beside the first.
 ---@class ctx.signal.Entry
 ---@field handle userdata    luv's
----@field listeners table<ctx.signal.Stop, true>
+---@field listeners ctx.signal.Stop[]  each knows its place
 ---@type { entries: table<string, ctx.signal.Entry>?, pipe: userdata? }
 local shared = core.shared("ctx.signal")
 shared.entries = shared.entries or {}
@@ -62,7 +62,7 @@ local function arrived(name, entry)
   end
   close(name)
   local heard = false
-  for listener in pairs(entry.listeners) do
+  for _, listener in ipairs(entry.listeners) do
     if not listener.arrived then
       heard, listener.arrived = true, true
       listener.cancel(listener.causes[name])
@@ -98,14 +98,20 @@ end
 ---@field cancel ctx.Cancel
 ---@field causes table<string, ctx.Error>
 ---@field entries table<string, ctx.signal.Entry>
+---@field places table<string, integer|false>  in the lists of listeners
 ---@field arrived boolean?  one of the signals came
 ---@overload fun(cause?: any)
 local Stop = { __name = "ctx.signal.stop" }
 
 local function release(self)
   for name, entry in pairs(self.entries) do
-    entry.listeners[self] = nil
-    if not next(entry.listeners) and shared.entries[name] == entry then
+    local list, place = entry.listeners, self.places[name]
+    if place then
+      local last = list[#list]
+      list[place], last.places[name] = last, place
+      list[#list] = nil
+    end
+    if #list == 0 and shared.entries[name] == entry then
       close(name)
     end
     self.entries[name] = nil
@@ -152,8 +158,11 @@ end
 local function listen(stop, names, c)
   for _, name in ipairs(names) do
     stop.causes[name] = cause_of(name)
-    stop.entries[name] = entry_of(name)
-    stop.entries[name].listeners[stop] = true
+    local entry = entry_of(name)
+    local place = #entry.listeners + 1
+    stop.entries[name], stop.places[name] = entry, false
+    entry.listeners[place] = stop -- the last that needs memory
+    stop.places[name] = place
   end
   ctx.after_func(c, function()
     -- After a signal the others stay, to be deadly: a handle that is closed just when its signal
@@ -178,7 +187,7 @@ function signal.notify(parent, ...)
   local names = names_of(...)
   local c, cancel = ctx.with_cancel(parent)
   c:name("signal.notify(" .. table.concat(names, ", ") .. ")")
-  local stop = setmetatable({ cancel = cancel, causes = {}, entries = {} }, Stop)
+  local stop = setmetatable({ cancel = cancel, causes = {}, entries = {}, places = {} }, Stop)
   if not c:done() then
     local ok, err = pcall(listen, stop, names, c)
     if not ok then -- no memory: signals must not go where nobody hears them

@@ -18,13 +18,14 @@ local curl = require "ctx.http.curl"
 local errors = require "ctx.errors"
 local host = require "ctx.uv.host"
 local loop = require "ctx.loop"
+local roster = require "ctx.http.roster"
 
 local uv = host.uv
 
 ---@class ctx.http.Engine
 ---@field _pool userdata
 ---@field _options table             of the pool
----@field _live table<table, true>   the transfers under way
+---@field _live ctx.http.Roster      the transfers under way
 ---@field _running integer           how many
 ---@field _waiting integer           tasks that wait for one
 ---@field _polls table<integer, userdata>
@@ -52,7 +53,7 @@ local SWEEP_MS = 1000 -- libcurl looks for dead connections no more often
 function engine.new(options)
   host.ignore_sigpipe()
   local self = setmetatable({
-    _pool = curl.pool(options), _options = options, _live = {}, _running = 0, _waiting = 0,
+    _pool = curl.pool(options), _options = options, _live = roster.new(), _running = 0, _waiting = 0,
     _polls = {}, limited = (options.max_per_host or options.max_total) ~= nil,
   }, Engine)
   self._weak = setmetatable({ engine = self }, { __mode = "v" })
@@ -149,11 +150,16 @@ end
 --- Ends all transfers: the pool cannot go on. Later ones get a new pool.
 local function break_down(self, err)
   local live, pool = self._live, self._pool
-  self._live, self._running = {}, 0
+  local ended = {}
+  live:each(function(transfer)
+    live:remove(transfer)
+    ended[#ended + 1] = transfer
+  end)
+  self._running = 0
   rest(self)
   pool:close()
   self._pool = curl.pool(self._options)
-  for transfer in pairs(live) do
+  for _, transfer in ipairs(ended) do
     transfer:broken(err)
   end
 end
@@ -352,7 +358,7 @@ function Engine:begin(owner, options)
   if not self._pool then
     error("the client is closed", 0)
   end
-  self._live[owner] = true
+  self._live:add(owner)
   self._running = self._running + 1
   owner.curl = self._pool:transfer(owner, options)
   local ok, said = self._pool:add(owner.curl)
@@ -368,8 +374,7 @@ end
 
 --- Ends a transfer, wherever it is; its connection goes with it unless all is through.
 function Engine:finish(owner)
-  if self._live[owner] then
-    self._live[owner] = nil
+  if self._live:remove(owner) then
     self._running = self._running - 1
     if owner.curl then
       owner.curl:close()
