@@ -40,6 +40,15 @@ local function begin(handle, events, tell)
   return started, refused
 end
 
+--- The error for what luv refused.
+local function refusal(c, fd, said)
+  if said:find("^EEXIST") then
+    return failure.new("EEXIST", "poll",
+      ("descriptor %d is polled already, or used by another of luv's handles"):format(fd))
+  end
+  return failure.of(c, said, "poll")
+end
+
 --- Waits until one of the events is there.
 ---@async
 ---@param c ctx.Context
@@ -59,7 +68,7 @@ function watch.poll(c, fd, events)
   local scope <close> = host.owned()
   local handle, refused = new_poll(fd)
   if not handle then
-    return core.refused(nil, failure.of(c, refused, "poll"))
+    return core.refused(nil, refusal(c, fd, refused))
   end
   scope.handle = handle
   local gate, said, came = line.gate(handle), nil, nil
@@ -69,7 +78,7 @@ function watch.poll(c, fd, events)
     gate:open()
   end)
   if not ok then
-    return core.refused(nil, failure.of(c, refused, "poll"))
+    return core.refused(nil, refusal(c, fd, refused))
   end
   while not said and not came do
     if handle:is_closing() then

@@ -53,8 +53,8 @@ local SWEEP_MS = 1000 -- libcurl looks for dead connections no more often
 function engine.new(options)
   host.ignore_sigpipe()
   local self = setmetatable({
-    _pool = curl.pool(options), _options = options, _live = roster.new(), _running = 0, _waiting = 0,
-    _polls = {}, limited = (options.max_per_host or options.max_total) ~= nil,
+    _pool = curl.pool(options), _options = options, _live = roster.new(), _running = 0,
+    _waiting = 0, _polls = {}, limited = (options.max_per_host or options.max_total) ~= nil,
   }, Engine)
   self._weak = setmetatable({ engine = self }, { __mode = "v" })
   self._held = setmetatable({}, { __close = function()
