@@ -110,8 +110,10 @@ describe("an object that can be called is taken as a function by", function()
     end)
   end
 
-  it("ctx.run, and set_report", function()
+  -- testing.run asked the object where it is defined, as only a function can be.
+  it("ctx.run, testing.run and set_report", function()
     local object = callable("value")
+    assert.equal("value", testing.run(callable("value")))
     assert.equal("value", ctx.run(object))
     local previous = ctx.set_report(object)
     testing.run(function() ctx.go(error, "why") end)

@@ -2,8 +2,10 @@
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local no_error = require "spec.support.no_error"
+local reports_of = require "spec.support.reports"
 local semaphore = require "ctx.semaphore"
 local phases = require "ctx.shutdown.phases"
+local shutdown = require "ctx.shutdown"
 local shutdowns = require "spec.support.shutdowns"
 local testing = require "ctx.testing"
 
@@ -23,6 +25,29 @@ describe("a worker", function()
       assert.is_true(s:wait().clean)
       assert.same({ "40 worker has saved its state" }, log)
     end)
+  end)
+
+  -- Cause: the shutdown went on asking for each of a crowd when its own time was up, and was itself
+  -- reported as a loop that does not look at what its waits return. Cure: it looks.
+  it("may be one of a thousand: the shutdown asks no context that is over for each", function()
+    local list = reports_of(function()
+      testing.run(function(root)
+        local s = shutdown.new(root, { signals = {}, timeouts = { wait = 0, drain = 0 } })
+        local over = false
+        for i = 1, 1000 do
+          s:go(function()
+            while not over do ctx.sleep(ctx.background(), 10) end
+          end)
+          s:on("drain", "hook " .. i, function()
+            while not over do ctx.sleep(ctx.background(), 10) end
+          end)
+        end
+        s:stop()
+        assert.is_false(s:run().clean)
+        over = true
+      end)
+    end)
+    assert.equal(0, #list, list[1] and list[1].message)
   end)
 
   it("B21: has its sleeps and its waits for a semaphore ended by the hard cancel", function()

@@ -32,11 +32,6 @@ local GRACE = 10000   -- ms of the hand-moved clock
 local PATIENCE = 2000 -- ms of real time in which no task ends
 local ROUNDS = 20     -- of tasks that others start as they are collected or given up
 
-local function name_of(fn)
-  local info = debug.getinfo(fn, "S")
-  return ("%s:%d"):format(info.short_src, info.linedefined)
-end
-
 -- -- One run -------------------------------------------------------------------------------------
 
 ---@class ctx.testing.Run
@@ -214,7 +209,7 @@ function testing.run(fn, options)
     error("testing.run: this is within a task or a callback; start a task with ctx.go", 2)
   end
   local run = setmetatable({
-    name = options.name or name_of(fn), debugging = ctx.debug(),
+    name = options.name or errors.place(fn), debugging = ctx.debug(),
     grace = options.grace or GRACE, patience = options.patience or PATIENCE,
   }, Run)
   do

@@ -38,7 +38,7 @@ local function run_hooks(hooks, phase, c)
     tasks[i] = ctx.go(call, hook, phase.hooks[i], phase, c)
   end
   for _, task in ipairs(tasks) do
-    task:wait(c)
+    workers.outlast(task, c)
     waiting = waiting or task:status() == "waiting"
   end
   if waiting then

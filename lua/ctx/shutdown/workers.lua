@@ -86,6 +86,18 @@ function workers.start(s, fn, ...)
   return task
 end
 
+--- Waits for the task as long as c lives. Once c is over it is not asked again, for each of a crowd
+--- of tasks.
+---@async
+---@param task ctx.Task
+---@param c ctx.Context
+function workers.outlast(task, c)
+  local status = task:status()
+  if not c:done() or status == "done" or status == "failed" then
+    task:wait(c)
+  end
+end
+
 --- Each leaves the list when its task has ended; after the soft cancel none is added. A worker that
 --- could not begin, or raised nil, is still there.
 ---@async
@@ -95,7 +107,7 @@ end
 function workers.wait(s, c)
   local list = s._workers
   for _, worker in ipairs(table.move(list, 1, #list, 1, {})) do
-    worker.task:wait(c)
+    workers.outlast(worker.task, c)
     if worker.task:status() == "failed" and worker.place then
       remove(list, worker)
       table.insert(s._failed, { name = worker.name, err = select(2, worker.task:wait()) })
