@@ -5,7 +5,7 @@ local ctx = require "ctx"
 local process = require "spec.support.process"
 local testing = require "ctx.testing"
 
-local LIMIT_MS = 60000
+local LIMIT_MS = 200000
 local top = (debug.getinfo(1, "S").source:match("^@(.*)[/\\][^/\\]+$") or ".") .. "/../"
 
 describe("S96: of the eight variants of the prefetcher", function()

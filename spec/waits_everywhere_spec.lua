@@ -8,7 +8,7 @@ local places = require "spec.support.places"
 local reports = require "spec.support.reports"
 
 local background = ctx.background()
-local LIMIT_MS = 30000
+local LIMIT_MS = 200000
 
 --- Calls fn(c, it) with the function of this name made ready, and closes what is left of that.
 local function with(name, fn, root)

@@ -17,7 +17,7 @@ local function record_of(options, ...)
   local lines = table.concat({ "GET /page?x=1 HTTP/1.1", "Host: shop", ... }, "\r\n")
   options.access_log = function(record) got = record end
   testing.run(function(root)
-    local c, cancel <close> = ctx.with_timeout(root, 60000)
+    local c, cancel <close> = ctx.with_timeout(root, 200000)
     local server = http.server(options)
     assert(server:listen("127.0.0.1", 0))
     local serving = ctx.go(server.serve, server, root)
@@ -83,7 +83,7 @@ describe("the access log", function()
   it("knows where a client came from that has gone", function()
     local got
     testing.run(function(root)
-      local c, cancel <close> = ctx.with_timeout(root, 60000)
+      local c, cancel <close> = ctx.with_timeout(root, 200000)
       local begun, begin = ctx.with_cancel(c)
       local logged, log = ctx.with_cancel(c)
       local server <close> = http.server {

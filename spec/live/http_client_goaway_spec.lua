@@ -25,7 +25,7 @@ describe("a request over HTTP/2", function()
   local function ask(trouble, method, body)
     local outcome, seen = nil, 0
     loopback.run(function(root)
-      local c, cancel <close> = ctx.with_timeout(root, 60000)
+      local c, cancel <close> = ctx.with_timeout(root, 200000)
       local server <close> = peers.frames(c, dir, trouble)
       local own <close> = client.new()
       local request = { url = ("https://localhost:%d/"):format(server.port), ca = dir .. "ca.pem",

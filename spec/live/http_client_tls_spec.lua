@@ -24,7 +24,7 @@ describe("the HTTP client", function()
   local function run(fn)
     loopback.run(function(root)
       -- Of real time: what waits for ever fails.
-      local c, cancel <close> = ctx.with_timeout(root, 60000)
+      local c, cancel <close> = ctx.with_timeout(root, 200000)
       local node <close> = peers.node(c, dir)
       fn(c, node, function(server, path)
         return ("https://localhost:%d%s"):format(node.ports[server], path or "/")

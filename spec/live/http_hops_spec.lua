@@ -8,7 +8,7 @@ local propagate = require "ctx.propagate"
 local testing = require "ctx.testing"
 local web = require "spec.support.web"
 
-local LIMIT_MS = 100000
+local LIMIT_MS = 200000
 local here = debug.getinfo(1, "S").source:match("^@(.*)[/\\][^/\\]+$") or "."
 
 local function hop(c, ...)

@@ -59,7 +59,7 @@ end
 describe("a server on an inherited socket", function()
   it("listens on it, serves, shuts down like any other, and leaves it as it was", function()
     testing.run(function(root)
-      local c, cancel <close> = ctx.with_timeout(root, 60000)
+      local c, cancel <close> = ctx.with_timeout(root, 200000)
       local socket = luv.new_tcp()
       assert(socket:bind("127.0.0.1", 0))
       local url = ("http://127.0.0.1:%d/"):format(socket:getsockname().port)

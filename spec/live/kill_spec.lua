@@ -12,7 +12,7 @@ local stage = require "stage"
 local testing = require "ctx.testing"
 local uv = require "ctx.uv"
 
-local PATIENCE_MS = 60000
+local PATIENCE_MS = 200000
 local FEW_DESCRIPTORS = { "sh", "-c", 'ulimit -n 64; exec "$@"', "sh" }
 
 --- Four services and the product service, ended with the scope of the run.

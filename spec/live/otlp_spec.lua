@@ -7,7 +7,7 @@ local propagate = require "ctx.propagate"
 local reports = require "spec.support.reports"
 local uv = require "ctx.uv"
 
-local LIMIT_MS = 60000
+local LIMIT_MS = 200000
 local here = debug.getinfo(1, "S").source:match("^@(.*)[/\\][^/\\]+$") or "."
 local script = here .. "/../support/otlp_collector.js"
 

@@ -7,7 +7,7 @@ local loopback = require "spec.support.loopback"
 local propagate = require "ctx.propagate"
 local uv = require "ctx.uv"
 
-local LIMIT_MS = 60000
+local LIMIT_MS = 200000
 
 local function count(spans)
   local n = 0

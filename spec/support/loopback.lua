@@ -5,7 +5,7 @@ local luv = require "luv"
 local testing = require "ctx.testing"
 local uv = require "ctx.uv"
 
-local PATIENCE_MS = 60000
+local PATIENCE_MS = 200000
 
 local loopback = {}
 

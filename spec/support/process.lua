@@ -8,7 +8,7 @@ local uv = require "luv"
 
 local process = {}
 
-local LIMIT_MS = 60000
+local LIMIT_MS = 200000
 
 ---@class spec.Process
 ---@field pid integer

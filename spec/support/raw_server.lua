@@ -10,7 +10,7 @@ local ctx = require "ctx"
 local loopback = require "spec.support.loopback"
 local uv = require "ctx.uv"
 
-local PATIENCE_MS = 60000
+local PATIENCE_MS = 200000
 
 local raw_server = {}
 

@@ -12,7 +12,7 @@ local web = {}
 --- Where this file stands.
 web.here = debug.getinfo(1, "S").source:match("^@(.*)[/\\][^/\\]+$") or "."
 
-local LIMIT_MS = 100000
+local LIMIT_MS = 200000
 
 --- Serves while fn(c, port, server) runs, then ends the server and checks that nothing is left.
 ---@param options table|function  a server's, or its handler
