@@ -54,7 +54,7 @@ static int queue_wait(lua_State* L) {
   if (c != NULL && ctx_err(c->c) != 0) return lctx_pushended(L, S, WAIT_C);
   q->entered++;
   lctx_task* t = lctx_waiter(L, S, what);
-  q->entered--;
+  if (q->entered > 0) q->entered--; /* 0: a finalizer's wait in here has failed, see queue_empty */
   if (q->called > 0) {
     q->called--;
     lctx_leave(t);

@@ -90,6 +90,18 @@ static int wake_body(lua_State* L, lctx_state* S, lctx_generator* g, int nargs, 
   return lctx_error(L, S, "ctx.wrap: the body was closed by someone else while it waited");
 }
 
+/* The body cannot take what it is resumed with, and so does not go on. */
+static int overfull(lua_State* L, lctx_state* S, lctx_generator* g) {
+  if (g->waiting) {
+    lctx_forsake(L, g->t);
+    S->driven = LCTX_NOT_DRIVEN;
+    (void)lctx_close_thread(L, g->co);
+    lua_settop(g->co, 0);
+  }
+  g->busy = g->waiting = false;
+  return luaL_error(L, "ctx.wrap: too many values, or not enough memory");
+}
+
 static int relayed(lua_State* L, int status, lua_KContext context);
 
 /* Resumes the body with the `nargs` values on the stack; returns what it yields, or returns. While it
@@ -97,8 +109,7 @@ static int relayed(lua_State* L, int status, lua_KContext context);
 static int go_on(lua_State* L, lctx_state* S, lctx_generator* g, int nargs) {
   for (;; nargs = 0) {
     int nresults = 0;
-    luaL_checkstack(L, LUA_MINSTACK, NULL);
-    if (!lua_checkstack(g->co, nargs + LUA_MINSTACK)) return luaL_error(L, "too many arguments");
+    if (!lua_checkstack(g->co, nargs + LUA_MINSTACK)) return overfull(L, S, g);
     int status =
         g->waiting ? wake_body(L, S, g, nargs, &nresults) : resume_body(L, S, g, nargs, &nresults);
     if (status == LUA_YIELD && g->waiting) {
