@@ -18,15 +18,10 @@
 
 /* -- Who waits ----------------------------------------------------------------------------- */
 
+/* While a finalizer runs, Lua refuses everything that is asked of its collector. To look for one on
+ * the stack would cost the square of its depth: lua_getstack counts from the top each time. */
 static bool in_finalizer(lua_State* L) {
-  lua_Debug ar;
-  for (int level = 0; lua_getstack(L, level, &ar); level++) {
-    if (lua_getinfo(L, "n", &ar) && ar.name != NULL && strcmp(ar.name, "__gc") == 0 &&
-        strcmp(ar.namewhat, "metamethod") == 0) {
-      return true;
-    }
-  }
-  return false;
+  return lua_gc(L, LUA_GCCOUNT) == -1;
 }
 
 static bool is_current(const lua_State* co, const lctx_state* S) {
@@ -53,10 +48,11 @@ static bool calls_back(lua_State* L, lua_Debug* ar) {
 /* Whether the coroutine, which cannot yield, is being closed: what keeps it from yielding is nothing on
  * its own stack, whose first function is that of a <close> variable. */
 static bool is_being_closed(lua_State* L) {
+  enum { MOST = 200 }; /* levels: on a deeper stack it is not told */
   lua_Debug ar;
   if (!lua_checkstack(L, LUA_MINSTACK)) return false;
   for (int level = 1; lua_getstack(L, level, &ar); level++) {
-    if (calls_back(L, &ar)) return false;
+    if (level == MOST || calls_back(L, &ar)) return false;
   }
   return true;
 }
