@@ -59,6 +59,7 @@ scopes.files = {
   ["lua/ctx/testing.lua"] = "wait",
   ["lua/ctx/testing/clock.lua"] = "a clock",
   ["lua/ctx/uv/host.lua"] = "wait",
+  ["lua/ctx/uv/launch.lua"] = "wait",
   ["lua/ctx/uv/listener.lua"] = "a listener",
   ["lua/ctx/uv/process.lua"] = "a program",
   ["lua/ctx/uv/spawn.lua"] = "wait",
