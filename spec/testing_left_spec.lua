@@ -104,3 +104,21 @@ describe("what a test has left behind is a leak, and holds up no later one:", fu
     end)
   end
 end)
+
+-- Cause: reports of one line's losses come at 1, 10, 100 and so on, and those were counted. Cure:
+-- the losses are.
+describe("cancels that a test has lost", function()
+  it("are counted, and each line that lost them is named once", function()
+    local line
+    local message = failure(function(root)
+      line = debug.getinfo(1, "l").currentline + 1
+      for _ = 1, 25 do ctx.with_cancel(root) end
+      for _ = 1, 3 do ctx.with_timeout(root, 1000) end
+      ctx.with_cancel(root)
+    end)
+    local place = "[^,]*testing_left_spec%.lua:"
+    assert.matches("leaks 1 thing%(s%):\n29 lost cancel%(s%): .*, made at " .. place .. line
+      .. " %(25 times%), " .. place .. line + 1 .. " %(3 times%), " .. place .. line + 2 .. "$",
+      message)
+  end)
+end)

@@ -169,6 +169,19 @@ core.hook("lost_cancel", function(where)
   end
 end)
 
+--- The cancels that were lost since the function for reports was set, and the lines that lost them.
+---@return integer lost
+---@return string[] places
+function report.losses()
+  local lost, places = 0, {}
+  for where, loss in pairs(shared.losses) do
+    lost = lost + loss.lost
+    places[#places + 1] = loss.lost > 1 and ("%s (%d times)"):format(where, loss.lost) or where
+  end
+  table.sort(places)
+  return lost, places
+end
+
 --- The end of a ctx.run: tells the counts of lost cancels that have not been told.
 function report.tell_counts()
   for where, loss in pairs(shared.losses) do

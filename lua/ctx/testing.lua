@@ -117,18 +117,15 @@ end
 
 --- From here on lost cancels are collected, not printed; until the run is closed.
 function Run:begin(real)
-  local lost, previous = {}, nil
+  local previous
   local function reporter(message, kind)
-    local where = kind == "lost_cancel" and message:match("made at (.-) was collected")
-    if where then
-      lost[#lost + 1] = where
-    else
+    if kind ~= "lost_cancel" then
       previous(message, kind)
     end
   end
   self.debugging = ctx.debug(true)
   self.snapshot = leaks.snapshot()
-  self.snapshot._where = lost
+  self.snapshot._in_run = true
   previous = ctx.set_report(reporter)
   self.previous = previous
   still.begin(self.name)

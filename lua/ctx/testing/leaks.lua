@@ -2,6 +2,7 @@
 --- Internal: what there is at one time, and what has come since and is still there.
 local core = require "ctx.core"
 local handles = require "ctx.testing.handles"
+local report = require "ctx.report"
 local tasks = require "ctx.tasks"
 local want = require "ctx.want"
 
@@ -14,7 +15,7 @@ local leaks = {}
 ---@field _handles table<any, true>
 ---@field _requests boolean           a request to luv was under way
 ---@field _lost integer
----@field _where string[]?            where lost cancels were made
+---@field _in_run boolean?            lost cancels are counted, not told, meanwhile
 local Snapshot = {}
 local metatable = { __name = "ctx.testing.Snapshot", __index = Snapshot }
 
@@ -81,9 +82,11 @@ end
 
 local function add_lost(self, texts)
   local lost, where = core.counters().lost - self._lost, ""
-  if self._where then
+  if self._in_run then
     -- Only what was made since has a known place: other losses are their makers'.
-    lost, where = #self._where, ", made at " .. table.concat(self._where, ", ")
+    local places
+    lost, places = report.losses()
+    where = ", made at " .. table.concat(places, ", ")
   end
   if lost > 0 then
     texts[#texts + 1] = ("%d lost cancel(s): contexts collected before their cancel was called%s")
