@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 local cpu = require "spec.support.cpu"
 local ctx = require "ctx"
+local program = require "spec.support.program"
 local testing = require "ctx.testing"
 
 local background = ctx.background()
@@ -379,19 +380,37 @@ describe("after_func and stop", function()
   -- Cause: the task for it is made when its turn comes, which may run finalizers. Cure: whether it
   -- is still wanted is looked at when there is one.
   it("are taken back also by a finalizer in its very turn", function()
-    testing.run(function(root)
-      local ran, kept = 0, 0
-      for _ = 1, 300 do
-        local c, cancel = ctx.with_cancel(root)
-        local stop = ctx.after_func(c, function() ran = ran + 1 end)
-        setmetatable({}, { __gc = function() if stop() then kept = kept + 1 end end })
-        cancel()
-        collectgarbage("step", 0)
-      end
-      ctx.sleep(root, 1)
-      collectgarbage()
-      collectgarbage()
-      assert.equal(300, ran + kept)
-    end)
+    local output, noise, code = program.run [[
+      local ctx = require "ctx"
+      require("ctx.testing").run(function(root)
+        local ran, kept, armed, stop = 0, 0, false, nil
+        local function interfere()
+          if armed then
+            armed = false
+            if stop() then kept = kept + 1 end
+          end
+          if armed ~= nil then setmetatable({}, { __gc = interfere }) end
+        end
+        require("spec.support.garbage").during(function()
+          interfere()
+          for _ = 1, 20 do
+            local c, cancel = ctx.with_cancel(root)
+            ctx.after_func(c, function() -- it keeps its thread: the next needs another
+              armed = true
+              ctx.sleep(root, 1000)
+            end)
+            stop = ctx.after_func(c, function()
+              ran, armed = ran + 1, false
+              ctx.sleep(root, 1000)
+            end)
+            cancel()
+            ctx.sleep(root, 0)
+          end
+          armed = nil
+        end)
+        print(ran + kept, kept > 0)
+      end)
+    ]]
+    assert.same({ "20\ttrue\n", "", 0 }, { output, noise, code })
   end)
 end)
