@@ -179,7 +179,8 @@ describe("ctx.uv refuses at the caller's line", function()
     assert(tried > 300, tried)
   end)
 
-  it("methods that are called with a dot", function()
+  --- Calls fn with one object of each class, by the names of these.
+  local function with_objects(fn)
     run(function(root)
       local listener <close> = assert(uv.listen("127.0.0.1", 0))
       local socket <close> = assert(uv.udp("127.0.0.1"))
@@ -187,7 +188,41 @@ describe("ctx.uv refuses at the caller's line", function()
       local stream <close>, peer = loopback.pair(root)
       local process <close> = assert(uv.start(root, "true"))
       peer:close()
-      for _, object in ipairs { listener, socket, watcher, stream, process } do
+      fn({ Listener = listener, Udp = socket, Watcher = watcher, Stream = stream,
+        Process = process }, root)
+    end)
+  end
+
+  -- The stubs list the methods, and their parameters.
+  it("each argument of the methods", function()
+    local tried = 0
+    with_objects(function(objects, root)
+      local good = { c = root, data = "x", name = "127.0.0.1", port = 9, ip = "127.0.0.1", max = 1,
+        n = 1, ms = 1 }
+      for line in io.lines(types) do
+        local class, name, list = line:match("^function (%u%l+):([%w_]+)%((.-)%)")
+        local object, given = objects[class], {}
+        for parameter in (name ~= "close" and list or ""):gmatch("[%w_]+") do
+          given[#given + 1] = parameter
+        end
+        for position in ipairs(given) do
+          for _, wrong in ipairs { print, true, { 5 }, coroutine.create(print) } do
+            local arguments = {}
+            for i, each in ipairs(given) do arguments[i] = good[each] end
+            arguments[position] = wrong
+            raises(function() object[name](object, table.unpack(arguments)) end,
+              ("bad argument #%d to '%s' ("):format(position, name))
+            tried = tried + 1
+          end
+        end
+      end
+    end)
+    assert(tried > 60, tried)
+  end)
+
+  it("methods that are called with a dot", function()
+    with_objects(function(objects)
+      for _, object in pairs(objects) do
         for name, method in pairs(getmetatable(object).__index) do
           if not name:find("^_") then
             raises(function() method() end, ("bad self to '%s'"):format(name))
