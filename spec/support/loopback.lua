@@ -9,18 +9,6 @@ local PATIENCE_MS = 200000
 
 local loopback = {}
 
---- Runs fn(root) with the real clock, and checks that nothing is left. With `loopback.patience_ms`
---- the root ends after that time: where memory fails, tasks wait for what others had none for.
-function loopback.run(fn)
-  return testing.run(function(root)
-    if not loopback.patience_ms then
-      return fn(root)
-    end
-    local c, cancel <close> = ctx.with_timeout(root, loopback.patience_ms)
-    return fn(c)
-  end, { real = true, name = "the spec" })
-end
-
 --- A context of real time, whatever the clock: a spec that waits for ever fails. Close the second.
 ---@param root ctx.Context
 ---@return ctx.Context c
@@ -36,6 +24,16 @@ function loopback.patient(root)
     timer:close()
     cancel()
   end })
+end
+
+--- Runs fn(c) with the real clock, and checks that nothing is left. What waits for ever ends after
+--- a minute; or after `loopback.patience_ms`: where memory fails, tasks wait for what others had no
+--- memory for.
+function loopback.run(fn)
+  return testing.run(function(root)
+    local c, _ <close> = loopback.patient(root)
+    return fn(c)
+  end, { real = true, name = "the spec" })
 end
 
 --- Runs fn(c, clock) with a hand-moved clock, and checks that nothing is left.
