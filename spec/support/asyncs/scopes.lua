@@ -47,6 +47,7 @@ scopes.files = {
   ["lua/ctx/http/exchange.lua"] = "a handler: spec/http_defects_spec.lua",
   ["lua/ctx/http/server.lua"] = "a server",
   ["lua/ctx/line.lua"] = "wait",
+  ["lua/ctx/loop.lua"] = "wait",
   ["lua/ctx/mutex.lua"] = "a lock",
   ["lua/ctx/owner.lua"] = "wait",
   ["lua/ctx/pool.lua"] = "a pool",
