@@ -76,6 +76,7 @@ static int new_pool(lua_State* L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   hcurl_pool* p = lua_newuserdatauv(L, sizeof *p, 1);
   memset(p, 0, sizeof *p);
+  p->guard.from = -1;
   p->epoll_fd = -1;
   p->timeout_ms = -1;
   p->changed_end = &p->changed;
@@ -115,7 +116,7 @@ static CURLMcode set_multi(hcurl_pool* p) {
 
 /* Opens libcurl's side of it, if that is not open. */
 static CURLMcode open_multi(hcurl_pool* p) {
-  hcurl_guard guard;
+  hcurl_guard guard = {.from = -1};
   if (p->multi != NULL) return CURLM_OK;
   if (!p->apart && p->epoll_fd < 0) hcurl_open_sockets(p);
   hcurl_expect_descriptors(&guard);

@@ -281,25 +281,31 @@ CURLMcode hcurl_sweep(hcurl_pool* p) {
 
 /* -- Descriptors of libcurl's own -------------------------------------------------------------- */
 
-/* The numbers that the next descriptors will have: libcurl is about to open some, for itself, and
- * does not always mark them. A descriptor of another thread that gets such a number meanwhile is
- * marked instead, which does no harm but to one that a child is to inherit. */
+static bool is_inherited(int fd) {
+  int flags = fcntl(fd, F_GETFD);
+  return flags >= 0 && !(flags & FD_CLOEXEC);
+}
+
+/* libcurl is about to open some, and does not always mark them. They get the lowest numbers that are
+ * free by then, and which those are depends on threads that look other names up: so a range is
+ * compared. A descriptor that another thread opens there meanwhile is marked as well, which does no
+ * harm but to one that a child is to inherit. */
 void hcurl_expect_descriptors(hcurl_guard* g) {
   int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  g->count = 0;
-  while (fd >= 0) {
-    g->fds[g->count++] = fd;
-    fd = g->count < HCURL_GUARDED ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
-  }
-  for (int i = 0; i < g->count; i++) (void)close(g->fds[i]);
+  hcurl_guard_descriptors(g); /* of another lookup in the same call */
+  if (fd < 0) return;
+  (void)close(fd);
+  g->from = fd > HCURL_GUARDED / 2 ? fd - HCURL_GUARDED / 2 : 0;
+  for (int i = 0; i < HCURL_GUARDED; i++) g->inherited[i] = is_inherited(g->from + i);
 }
 
 void hcurl_guard_descriptors(hcurl_guard* g) {
-  for (int i = 0; i < g->count; i++) {
-    int flags = fcntl(g->fds[i], F_GETFD);
-    if (flags >= 0 && !(flags & FD_CLOEXEC)) (void)fcntl(g->fds[i], F_SETFD, flags | FD_CLOEXEC);
+  if (g->from < 0) return;
+  for (int i = 0; i < HCURL_GUARDED; i++) {
+    int fd = g->from + i;
+    if (!g->inherited[i] && is_inherited(fd)) (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
   }
-  g->count = 0;
+  g->from = -1;
 }
 
 /* Its server hears that it has ended, and the loop, which is to close its handle before the descriptor

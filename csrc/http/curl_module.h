@@ -78,12 +78,13 @@ struct hcurl_connection {
   unsigned last_stream;
 };
 
-enum { HCURL_PORTS = 256, HCURL_GUARDED = 4, HCURL_MAX_FIELDS = 1000 };
+enum { HCURL_PORTS = 256, HCURL_GUARDED = 128, HCURL_MAX_FIELDS = 1000 };
 
-/* Descriptors that libcurl is about to open for itself. */
+/* Where libcurl is about to open descriptors for itself: around the lowest free one, as threads that
+ * look names up open and close others meanwhile. */
 typedef struct {
-  int fds[HCURL_GUARDED];
-  int count; /* 0: none are expected */
+  int from;                      /* -1: none are expected */
+  bool inherited[HCURL_GUARDED]; /* before: those that children shall have */
 } hcurl_guard;
 
 /* User value 1: the blocks of its transfers, by slot. A free slot holds the number of the next free
