@@ -70,13 +70,6 @@ local function ways_to_the_end()
   return ways
 end
 
---- Calls fn near the end of the Lua stack, each time with fewer slots left.
-function lost.at_stack_limit(fn)
-  for _, way in ipairs(ways_to_the_end()) do
-    if not way(fn) then return end
-  end
-end
-
 local function collect()
   collectgarbage()
   collectgarbage()
