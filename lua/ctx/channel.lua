@@ -27,7 +27,7 @@ local CLOSED = select.CLOSED
 ---@field _count integer    of all its values: more than _capacity only when some came back
 ---@field _buffer ctx.Fifo
 ---@field _granted integer  values that were given to a waiting receiver
----@field _returned ctx.channel.Returned  those of them that came back, before the buffer's
+---@field _returned ctx.Waiter|false  those of them that came back, before the buffer's
 ---@field _closed boolean
 ---@field _receivers ctx.Line
 ---@field _senders ctx.Line  of entries with an `offer`
@@ -43,7 +43,7 @@ function channel.new(capacity)
   capacity = CAPACITY(capacity == nil and 0 or capacity, "new", 1, "capacity")
   return setmetatable({
     _capacity = capacity, _count = 0, _buffer = fifo.new(), _closed = false,
-    _granted = 0, _returned = returned.new(),
+    _granted = 0, _returned = false,
     _receivers = line.new(), _senders = line.new(),
   }, metatable)
 end
@@ -82,12 +82,13 @@ function Channel:_receive()
     local sender = line.grant(self._senders)
     if sender then
       append(self, sender.offer)
+    elseif self._count == 0 then
+      return self:_receive() -- a finalizer has taken it meanwhile
     end
   end
-  local back = self._returned
   local value
-  if back.count > 0 then
-    value = returned.pop(back)
+  if self._returned then
+    value, self._returned = returned.pop(self._returned)
   else
     value = fifo.pop(self._buffer)
   end
@@ -106,7 +107,7 @@ function Channel:_put_back(waiter)
   if line.grant(self._receivers, value, order) then
     return
   end
-  returned.push(self._returned, waiter)
+  self._returned = returned.push(self._returned, waiter)
   self._count = self._count + 1
 end
 

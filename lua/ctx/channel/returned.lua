@@ -6,15 +6,6 @@
 --- have left their lines: so to give back needs no memory, and no value gets lost for lack of it.
 local returned = {}
 
----@class ctx.channel.Returned
----@field count integer
----@field _root ctx.Waiter|false
-
----@return ctx.channel.Returned
-function returned.new()
-  return { count = 0, _root = false }
-end
-
 --- One heap of two. `before` and `after` of a node are the heaps below it; the two change places on
 --- the way down, which keeps that short.
 local function merge(one, other)
@@ -30,26 +21,23 @@ local function merge(one, other)
   return root
 end
 
---- The waiter has left all lines.
----@param self ctx.channel.Returned
----@param waiter ctx.Waiter  its value, and its order
-function returned.push(self, waiter)
+--- Adds the value of a waiter that has left all lines.
+---@param heap ctx.Waiter|false  the first; false: there is none
+---@param waiter ctx.Waiter
+---@return ctx.Waiter heap
+function returned.push(heap, waiter)
   waiter.before, waiter.after = false, false
-  self._root = merge(self._root, waiter)
-  self.count = self.count + 1
+  return merge(heap, waiter)
 end
 
----@param self ctx.channel.Returned
----@return any value  nil when there is none
-function returned.pop(self)
-  local first = self._root
-  if not first then
-    return nil
-  end
-  self._root = merge(first.before, first.after)
-  self.count = self.count - 1
-  first.before, first.after = false, false
-  return first.value
+--- Takes the first.
+---@param heap ctx.Waiter
+---@return any value
+---@return ctx.Waiter|false heap
+function returned.pop(heap)
+  local rest = merge(heap.before, heap.after)
+  heap.before, heap.after = false, false
+  return heap.value, rest
 end
 
 return returned
