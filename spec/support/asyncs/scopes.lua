@@ -68,6 +68,7 @@ scopes.files = {
   ["lua/ctx/uv/threads.lua"] = "wait",
   ["lua/ctx/uv/udp.lua"] = "a socket for datagrams",
   ["lua/ctx/uv/watch.lua"] = "a watcher",
+  ["lua/ctx/uv/work.lua"] = "wait",
   ["lua/ctx/uv/writing.lua"] = "wait",
   ["lua/ctx/waitgroup.lua"] = "wait",
 }
