@@ -59,7 +59,6 @@ scopes.files = {
   ["lua/ctx/singleflight.lua"] = "wait",
   ["lua/ctx/testing.lua"] = "wait",
   ["lua/ctx/testing/clock.lua"] = "a clock",
-  ["lua/ctx/uv/host.lua"] = "wait",
   ["lua/ctx/uv/launch.lua"] = "wait",
   ["lua/ctx/uv/listener.lua"] = "a listener",
   ["lua/ctx/uv/process.lua"] = "a program",
