@@ -111,7 +111,7 @@ describe("a coroutine that is closed with it in its scope ends", function()
     local defined, wrong = scopes.defined(), {}
     for file in pairs(defined) do
       if not scopes.files[file] then
-        wrong[#wrong + 1] = file .. " has a __close, and spec/support/asyncs/scopes.lua no place for it"
+        wrong[#wrong + 1] = file .. " has a __close that no scope of asyncs/scopes.lua tries"
       end
     end
     for file in pairs(scopes.files) do
