@@ -76,8 +76,14 @@ void lctx_shelter_node(lua_State* L, lctx_state* S) {
 int lctx_sheltered_gc(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   lua_settop(L, 1);
-  lctx_shelter* s = lctx_push_shelter(L, (lctx_context*)lua_touserdata(L, 1), 1);
+  const lctx_context* c = (const lctx_context*)lua_touserdata(L, 1);
+  lctx_shelter* s = lctx_push_shelter(L, c, 1);
   if (s == NULL) return 0;
+  if (c->c == NULL) { /* there was no memory for the rest of it: it never had a node */
+    if (s->slot != 0) lctx_unanchor(L, S, &S->nodes, s->slot);
+    s->slot = 0;
+    return 0;
+  }
   lctx_keep_cause(L, S, 2); /* those below may still be asked for it, by other finalizers */
   if (s->slot != 0 && !S->closed) {
     ctx_release(&s->relay.c);

@@ -14,6 +14,7 @@
  *   alloc.count()         requests counted since the last fail_after, fail_once or reset
  *   alloc.bytes()         the bytes in use now, of Lua's and of others that share its allocator
  *   alloc.peak()          the most that were in use at a time since the last call of it
+ *   alloc.lost()          finalizers that failed so far: those that Lua had no memory to call, too
  *   alloc.reset()         back to normal; returns alloc.count()
  *   alloc.call(fn, ...)   as pcall, and back to normal when it returns: to call a function, even
  *                         alloc.reset, may want for memory itself
@@ -44,6 +45,7 @@ typedef struct lab_s {
   uint64_t collect; /* deny Lua's first attempt at every so many, so that it collects and retries */
   size_t bytes;     /* in use */
   size_t peak;      /* the most of them */
+  uint64_t lost;    /* finalizers that failed */
 
   /* The request that was denied last: when Lua comes again with the same, it is the retry. */
   bool denied;
@@ -225,6 +227,17 @@ static int alloc_peak(lua_State* L) {
   return 1;
 }
 
+/* What Lua warns of comes in pieces: one of them is "__gc", when a finalizer has failed. */
+static void on_warning(void* ud, const char* piece, int more) {
+  (void)more;
+  if (strcmp(piece, "__gc") == 0) ((lab_t*)ud)->lost++;
+}
+
+static int alloc_lost(lua_State* L) {
+  lua_pushinteger(L, (lua_Integer)lab_of(L)->lost);
+  return 1;
+}
+
 static int alloc_reset(lua_State* L) {
   lab_t* lab = lab_of(L);
   lab->collect = 0;
@@ -263,9 +276,16 @@ static int open_luv(lua_State* L) {
 
 static int luaopen_alloc(lua_State* L) {
   static const luaL_Reg functions[] = {
-      {"fail_after", alloc_fail_after}, {"fail_once", alloc_fail_once}, {"collect", alloc_collect},
-      {"count", alloc_count},           {"bytes", alloc_bytes},         {"peak", alloc_peak},
-      {"reset", alloc_reset},           {"call", alloc_call},           {NULL, NULL},
+      {"fail_after", alloc_fail_after},
+      {"fail_once", alloc_fail_once},
+      {"collect", alloc_collect},
+      {"count", alloc_count},
+      {"bytes", alloc_bytes},
+      {"peak", alloc_peak},
+      {"lost", alloc_lost},
+      {"reset", alloc_reset},
+      {"call", alloc_call},
+      {NULL, NULL},
   };
   luaL_newlib(L, functions);
   return 1;
@@ -338,6 +358,7 @@ int main(int argc, char** argv) {
     fprintf(stderr, "lua-static: not enough memory\n");
     return EXIT_FAILURE;
   }
+  lua_setwarnf(L, on_warning, &lab);
   lua_pushcfunction(L, traceback);
   lua_pushcfunction(L, pmain);
   lua_pushlightuserdata(L, &args);

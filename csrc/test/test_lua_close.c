@@ -287,3 +287,32 @@ TEST(attempts_that_fail_to_open_the_core_leave_nothing) {
   }
   bed_close(&bed);
 }
+
+/* Contexts of each kind, which nobody cancels. */
+static const char making[] = "local core = ctx_core\n"
+                             "local c = core.with_cancel(core.background())\n"
+                             "local any = core.any(c, (core.with_timeout(c, 1000)))\n"
+                             "core.any(any)\n";
+
+static int make_contexts(lua_State* L) {
+  lua_getglobal(L, "make");
+  lua_call(L, 0, 0);
+  return 0;
+}
+
+/* Of a context that could not be made whole the finalizer runs all the same. */
+TEST(what_a_failed_allocation_leaves_half_made_is_collected) {
+  bed_t bed;
+  bed_open(&bed);
+  bed_do(&bed, "ctx_core = require('ctx.core')");
+  if (luaL_loadstring(bed.L, making) != LUA_OK) test_fail(making, 0, "%s", "does not load");
+  lua_setglobal(bed.L, "make");
+  bool more = true;
+  for (unsigned n = 1; more; n++) {
+    test_note("the %u. request fails", n);
+    more = fails_at(&bed, make_contexts, n);
+    for (int i = 0; i < 3; i++) (void)bytes_now(&bed); /* of those that hang together, one each */
+  }
+  bed_do(&bed, program);
+  bed_close(&bed);
+}

@@ -7,6 +7,7 @@
 ---     --mode fail|collect|both   what to do to each test (both)
 ---     --seed N                   of the sampling (the time)
 ---     --seconds N                about how long all of it may take (120)
+---     --jobs N                   files at a time (2)
 ---     --full                     no sampling: hours
 ---     --filter TEXT              only tests whose names contain it
 ---
@@ -84,7 +85,8 @@ local function mode_of(path, mode)
 end
 
 local function parse(args)
-  local options = { mode = "both", seed = os.time() % 1000000, seconds = 120, filter = "" }
+  local options = { mode = "both", seed = os.time() % 1000000, seconds = 120, jobs = 2,
+    filter = "" }
   local paths = {}
   local i = 1
   while args[i] do
@@ -106,14 +108,14 @@ end
 -- -- One process for one file ---------------------------------------------------------------------
 
 --- Hears the lines that come from the pipes until they end.
-local function listen(pipes, on_line)
+local function listen(pipes, on_line, on_end)
   for _, pipe in ipairs(pipes) do
     local rest = ""
     pipe:read_start(function(_, bytes)
       if not bytes then
         pipe:close()
         on_line(rest)
-        return
+        return on_end()
       end
       rest = (rest .. bytes):gsub("([^\n]*)\n", function(line)
         on_line(line)
@@ -123,11 +125,19 @@ local function listen(pipes, on_line)
   end
 end
 
---- Runs a file in a process of its own; on_line hears each line that it prints. Returns what went
---- wrong with it, or nil.
-local function run_file(path, options, seconds, on_line)
+--- Runs a file in a process of its own. on_line hears each line that it prints; then on_end is
+--- called with what went wrong, or nil.
+local function run_file(path, options, seconds, on_line, on_end)
   local pipes, patience = { uv.new_pipe(), uv.new_pipe() }, uv.new_timer()
   local process, verdict
+  local left = #pipes + 1
+  local function ended()
+    left = left - 1
+    if left == 0 then
+      patience:close()
+      on_end(verdict)
+    end
+  end
   process = assert(uv.spawn(uv.exepath(), {
     args = { "spec/support/stress_one.lua", path, mode_of(path, options.mode),
       tostring(options.seed), options.full and "inf" or tostring(seconds), options.filter,
@@ -140,28 +150,24 @@ local function run_file(path, options, seconds, on_line)
       verdict = "exit status " .. code
     end
     process:close()
-    patience:close()
+    ended()
   end))
   local function wait_again()
-    if not patience:is_closing() then
-      patience:start(SILENCE, 0, function()
-        verdict = "hangs: silent for " .. SILENCE // 1000 .. " s"
-        process:kill("sigkill")
-      end)
-    end
+    patience:start(SILENCE, 0, function()
+      verdict = "hangs: silent for " .. SILENCE // 1000 .. " s"
+      process:kill("sigkill")
+    end)
   end
   wait_again()
   listen(pipes, function(line)
     wait_again()
     on_line(line)
-  end)
-  uv.run()
-  return verdict
+  end, ended)
 end
 
 --- The lines of a process: signs of life, results, and what else it says, which is for people.
 local function new_ear(totals)
-  local ear = { doing = "start", noise = {} }
+  local ear = { doing = "start", noise = {}, failures = {} }
   function ear.hear(line)
     local kind, text = line:match("^@(%a+) (.*)$")
     if kind == "doing" then
@@ -169,8 +175,7 @@ local function new_ear(totals)
     elseif kind == "passed" then
       totals.passed = totals.passed + 1
     elseif kind == "failed" then
-      totals.failed = totals.failed + 1
-      print("  FAIL " .. text)
+      table.insert(ear.failures, text)
     elseif kind == "skipped" then
       print("  left out: " .. text)
     elseif kind == "done" then
@@ -185,33 +190,54 @@ local function new_ear(totals)
   return ear
 end
 
+--- Runs the file, and tells what came of it.
+local function try(path, options, seconds, totals, on_end)
+  local ear, began = new_ear(totals), uv.hrtime()
+  run_file(path, options, seconds, ear.hear, function(verdict)
+    if verdict or not ear.summary then
+      table.insert(ear.failures, ("%s, in %s"):format(verdict or "ended early", ear.doing))
+    end
+    totals.failed = totals.failed + #ear.failures
+    print(("%s: %s, in %.1f s"):format(path, ear.summary or "not finished",
+      (uv.hrtime() - began) / 1e9))
+    for _, failure in ipairs(ear.failures) do
+      print("  FAIL " .. failure)
+    end
+    if #ear.failures > 0 then
+      print("    " .. table.concat(ear.noise, "\n    "))
+    end
+    on_end()
+  end)
+end
+
 local function main(args)
   local options, paths = parse(args)
   local totals, began = { passed = 0, failed = 0 }, uv.hrtime()
+  io.stdout:setvbuf("line")
   print(("stress: mode %s, %s, seed %d"):format(options.mode,
     options.full and "nothing sampled" or "sampled for about " .. options.seconds .. " s",
     options.seed))
-  for i, path in ipairs(paths) do
+  local next_one = 0
+  local function go_on()
+    next_one = next_one + 1
+    local path = paths[next_one]
+    if not path then
+      return nil
+    end
     local why = reason_to_leave_out(path)
       or not mode_of(path, options.mode) and "waits for what others write"
     if why then
       print(("%s: left out: %s"):format(path, why))
-    else
-      local ear = new_ear(totals)
-      -- What a quick file leaves is the others'.
-      local left = options.seconds - (uv.hrtime() - began) / 1e9
-      local failed = totals.failed
-      local verdict = run_file(path, options, math.max(1, left / (#paths - i + 1)), ear.hear)
-      if verdict or not ear.summary then
-        totals.failed = totals.failed + 1
-        print(("  FAIL %s: %s, in %s"):format(path, verdict or "ended early", ear.doing))
-      end
-      if totals.failed > failed then
-        print("    " .. table.concat(ear.noise, "\n    "))
-      end
-      print(("%s: %s"):format(path, ear.summary or "not finished"))
+      return go_on()
     end
+    -- What a quick file leaves is the others'.
+    local left = (options.seconds - (uv.hrtime() - began) / 1e9) * options.jobs
+    try(path, options, math.max(1, left / (#paths - next_one + 1)), totals, go_on)
   end
+  for _ = 1, options.jobs do
+    go_on()
+  end
+  uv.run()
   print(("%d passed, %d failed"):format(totals.passed, totals.failed))
   os.exit(totals.failed == 0 and #paths > 0, true)
 end
