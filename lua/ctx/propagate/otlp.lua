@@ -62,7 +62,7 @@ end
 
 local OPTIONS = {
   endpoint = want.rule("a URL", function(value)
-    return type(value) == "string" and value:find("^https?://.")
+    return fields.is_value(value) and value:find("^https?://.")
   end),
   service = want.string,
   resource = table_of("a table of strings, numbers and booleans", function(value)
