@@ -12,7 +12,7 @@
 local annotations = require "spec.fuzz.annotations"
 local uv = require "luv"
 
-local PATIENCE_MS = 180000 -- of one round; a machine may be busy
+local PATIENCE_MS = 90000 -- of one round
 local MEMORY = { "plenty", "deep", "collect", "shortage" } -- by seed
 local SHOWN = 50          -- operations before a failure
 local ROOT = (assert(uv.fs_realpath(arg[0])):gsub("/spec/fuzz/[^/]*$", ""))

@@ -4,7 +4,7 @@
 local trouble = require "spec.fuzz.trouble"
 
 local INSIDE = { "context", "running", "groups", "permits", "values", "service", "propagation" }
-local OUTSIDE = { "streams", "files", "serving", "requesting" }
+local OUTSIDE = { "streams", "files", "serving", "requesting", "crowd" }
 
 --- `outside`: the names of what may be done together with files, sockets and programs; `inside`:
 --- under a clock that is moved by hand.
