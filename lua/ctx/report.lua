@@ -3,6 +3,7 @@
 local core = require "ctx.core"
 local errors = require "ctx.errors"
 local tasks = require "ctx.tasks"
+local text = require "ctx.text"
 local want = require "ctx.want"
 
 local shared = core.shared("ctx.report")
@@ -178,7 +179,7 @@ function report.losses()
     lost = lost + loss.lost
     places[#places + 1] = loss.lost > 1 and ("%s (%d times)"):format(where, loss.lost) or where
   end
-  table.sort(places)
+  text.sort(places)
   return lost, places
 end
 
