@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
---- Several tasks wait for the same thing, without an end of their own, until one act wakes them all.
---- The other operations' waits end by themselves before long, and would hide a wake that is lost.
+--- Several tasks wait for the same thing, without an end of their own, until one act wakes them
+--- all. The other operations' waits end by themselves before long, and would hide a lost wake.
 local channel = require "ctx.channel"
 local core = require "ctx.core"
 local ctx = require "ctx"
