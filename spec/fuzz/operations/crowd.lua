@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
---- Several tasks wait for the same thing, without an end of their own, until one act wakes them
---- all. The other operations' waits end by themselves before long, and would hide a lost wake.
+--- Several tasks wait for the same thing, without an end of their own, until an act wakes them all.
+--- The other operations' waits end by themselves before long, and would hide a wake that is lost.
 local channel = require "ctx.channel"
 local core = require "ctx.core"
 local ctx = require "ctx"
@@ -99,6 +99,23 @@ operations["trouble.crowd"] = function(play)
     end
     play:claim(crowd.left == 0, "%d who waited for the same %s were not woken", crowd.left,
       crowd.name)
+  end
+end
+
+--- What is granted to a coroutine that is closed before it runs on goes back, in the next turn.
+operations["trouble.closed"] = function(play)
+  core.check_wait(nil, "the turn")
+  for what, make in pairs { semaphore = semaphore.new, mutex = mutex.new } do
+    local held = make(1)
+    local take = held.acquire or held.lock
+    local try, give = held.try_acquire or held.try_lock, held.release or held.unlock
+    try(held)
+    local thread = coroutine.create(function() take(held, play.root) end)
+    coroutine.resume(thread)
+    give(held)
+    coroutine.close(thread)
+    ctx.sleep(ctx.background(), 1)
+    play:claim(try(held), "a %s stayed with a coroutine that was closed", what)
   end
 end
 
