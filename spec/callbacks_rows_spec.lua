@@ -11,6 +11,7 @@ local core = require "ctx.core"
 local ctx = require "ctx"
 local errgroup = require "ctx.errgroup"
 local errors = require "ctx.errors"
+local no_error = require "spec.support.no_error"
 local pool = require "ctx.pool"
 local propagate = require "ctx.propagate"
 local reports = require "spec.support.reports"
@@ -38,7 +39,7 @@ local function is_raised(name, value, err)
   if name == "text" then
     return errors.describe(err):find(value, 1, true) ~= nil
   elseif name == "nil" then
-    return err ~= nil and errors.describe(err):find("an error without a value", 1, true) ~= nil
+    return err ~= nil and no_error(errors.describe(err))
   end
   while value ~= value and err == err and errors.unwrap(err) ~= nil do
     err = errors.unwrap(err)
