@@ -232,8 +232,9 @@ describe("an error in a callback:", function()
         assert.matches(row == "ctx after_func(fn)" and "callbacks_rows_spec.lua" or place, message,
           1, true)
         local text = ({ text = "the text", object = "table: ", strict = "cannot be printed",
-          ["false"] = "false", nan = "nan", ["nil"] = "an error without a value" })[name]
-        assert.matches(text, message, 1, true)
+          ["false"] = "false", nan = "nan" })[name]
+        assert.is_true(text and message:find(text, 1, true) ~= nil or name == "nil"
+          and no_error(message), message)
       end
     end)
   end
