@@ -153,7 +153,7 @@ local CLOSED_BY_FINALIZERS = [[
     local lost, closed = 0, 0
     for round = 1, 600 do
       collectgarbage()
-      collectgarbage("incremental", 20, 100 + round % 300, 1)
+      require("spec.support.garbage").slowly(100 + round % 300)
       local was_lost, was_closed = try(make)
       lost, closed = lost + (was_lost and 1 or 0), closed + (was_closed and 1 or 0)
     end
