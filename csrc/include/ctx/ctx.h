@@ -5,11 +5,11 @@
 /* ctx: a tree of contexts that carries cancellation and deadlines, after Go's package
  * context, for programs that run an event loop.
  *
- * THREADS. A tree and all that hangs on it belong to one thread, the loop's. Exactly four
- * functions may be called from any thread: ctx_flag_err, ctx_flag_retain, ctx_flag_release
- * and ctx_cancel_async. Everything else is for the loop's thread only. In a signal handler only
- * ctx_flag_err is safe; the others lock a mutex or allocate. To cancel on a signal, let the loop
- * hear of it (uv_signal_t, a pipe) and cancel there.
+ * THREADS. A tree and all that hangs on it belong to one thread, the loop's. Only ctx_flag_err,
+ * ctx_flag_retain, ctx_flag_release and ctx_cancel_async may be called from any thread, and what
+ * knows no tree, as ctx_version. In a signal handler only ctx_flag_err is safe; the others lock a
+ * mutex or allocate. To cancel on a signal, let the loop hear of it (uv_signal_t, a pipe) and cancel
+ * there.
  *
  * MEMORY. The caller owns the memory of every structure here and may embed it in its own.
  * A context must stay where it is, and its parent must stay valid, until ctx_release of the
