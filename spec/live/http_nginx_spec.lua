@@ -15,6 +15,10 @@ describe("examples/nginx/rolling.lua", function()
     assert.is_true(refused > 0)
     assert.is_true(tonumber(answered) > 600)
     assert.equal("0", lost)
-    assert.is_nil(output:find("nginx: ", 1, true), output)
+    -- On a busy machine a new instance may take longer to listen than nginx waits, which then asks
+    -- the other one.
+    for line in output:gmatch("nginx: [^\n]*") do
+      assert.truthy(line:find("timed out", 1, true) and line:find("while connecting", 1, true), line)
+    end
   end)
 end)
