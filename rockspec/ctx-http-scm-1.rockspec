@@ -55,6 +55,7 @@ build = {
     },
     lua = {
       ["ctx.http"] = "lua/ctx/http.lua",
+      ["ctx.http.admission"] = "lua/ctx/http/admission.lua",
       ["ctx.http.answer"] = "lua/ctx/http/answer.lua",
       ["ctx.http.body"] = "lua/ctx/http/body.lua",
       ["ctx.http.causes"] = "lua/ctx/http/causes.lua",

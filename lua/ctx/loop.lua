@@ -155,9 +155,15 @@ if not loop.uv then
   --- looks at the task itself when this has changed.
   loop.starved = 0
 
+  --- Objects that nobody may wait on, and what looks at their tasks then.
+  loop.lookers = setmetatable({}, { __mode = "k" })
+
   core.hook("starved", function()
     loop.starved = loop.starved + 1
     core.look_again()
+    for object, look in pairs(loop.lookers) do
+      look(object)
+    end
   end)
 
   core.hook("turn", function(block)
@@ -193,14 +199,19 @@ end
 
 -- -- Handles on their way to an owner -------------------------------------------------------------
 
-local owned = { __close = function(self)
+local function close_owned(self)
   if self.handle then
     loop.close(self.handle)
+    self.handle = false
   end
   if self.fd then
     loop.uv.fs_close(self.fd)
+    self.fd = false
   end
-end }
+end
+
+-- A call wants for memory, too: what could not be closed in time is when that is back.
+local owned = { __close = close_owned, __gc = close_owned }
 
 --- A <close> variable for a handle or a descriptor that has no owner yet: it closes what its fields
 --- `handle` and `fd` hold when the scope is left. Make it before the handle, and set the field to

@@ -6,6 +6,7 @@
 --- noticed: the body goes to the handler, and what comes after it is kept for later. When that is
 --- too much, reading stops, and another descriptor tells of the hangup.
 local causes = require "ctx.http.causes"
+local core = require "ctx.core"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local failure = require "ctx.http.failure"
@@ -30,7 +31,7 @@ local KEEPALIVE_S = 15
 ---@field ctx ctx.Context
 ---@field request ctx.http.Request?   the one that is being answered
 ---@field response ctx.http.Response?  the answer
----@field _exchange ctx.Task?         sees to the last request
+---@field _exchange ctx.Task?         sees to the last request, or to what came behind it
 ---@field gone any?                   why the client is not there any more
 ---@field closed boolean
 ---@field hijacked boolean
@@ -65,6 +66,8 @@ function Connection:_guarded(fn)
   return function(...)
     local ok, err = pcall(fn, self, ...)
     if not ok then
+      self.server:_doubt()
+      core.look_again()
       self:close()
       report.send("ctx.http: " .. report.describe(err), "http")
     end
@@ -161,7 +164,7 @@ function Connection:_next()
   end
   if self._pending then
     -- Not from here: a thousand requests in one packet must not be a thousand calls deep.
-    ctx.go(self:_guarded(intake.feed_pending))
+    self._exchange = ctx.go(self:_guarded(intake.feed_pending))
   else
     self:resume()
   end
@@ -210,18 +213,11 @@ function Connection:linger()
   self:resume()
 end
 
---- Closes it at once. A handler that still runs goes on, with its context cancelled.
-function Connection:close()
-  if self.closed then
-    return
-  end
-  self.closed = true
+--- What is to do once it is closed. There may be no memory for half of it: it can be repeated.
+local function let_go(self)
   unwatch(self)
   self._watchdog:close()
   self._cancel(self.gone or causes.server_shutdown)
-  if not self.hijacked then
-    self.stream:close()
-  end
   if has_exchange(self) then
     self.request._body:fail(self.gone or causes.server_shutdown)
   elseif self.request then
@@ -231,16 +227,28 @@ function Connection:close()
   end
 end
 
+--- Closes it at once. A handler that still runs goes on, with its context cancelled.
+function Connection:close()
+  if self.closed then
+    return
+  elseif not self.hijacked then
+    self.stream:close() -- first: whatever fails behind this, the client does not wait
+  end
+  self.closed = true
+  let_go(self)
+end
+
 -- -- For the exchange, the request and the server -------------------------------------------------
 
---- Ends what its exchange has left behind, if that has failed without memory to do so.
+--- Ends what was left behind for lack of memory: by an exchange that has failed, or by close.
 function Connection:bury()
   local task = self._exchange
-  if self.request and task and task:status() == "failed" then
+  if self.closed then
+    let_go(self)
+  elseif self.request and not has_exchange(self) or task and task:status() == "failed" then
     self:close()
-    if self.request then
-      self:answered(false)
-    end
+  else
+    self._watchdog:look()
   end
 end
 
@@ -286,10 +294,10 @@ function Connection:hijack(req)
   elseif self._receiving then
     return nil, errors.new("hijack: read the body first")
   end
-  self.hijacked = true
   self._watchdog:close()
   unwatch(self)
   if self._reading then
+    self._reading = false
     self._handle:read_stop()
   end
   self._handle:unref()
@@ -299,6 +307,7 @@ function Connection:hijack(req)
   self._pending = nil
   self.stream:set_idle(nil)
   self.server:_forget(self)
+  self.hijacked = true -- last: until then, what raises leaves the stream to us
   return self.stream
 end
 
@@ -320,13 +329,13 @@ end
 function Connection:start()
   self:resume()
   if self._pending then
-    ctx.go(self:_guarded(intake.feed_pending))
+    self._exchange = ctx.go(self:_guarded(intake.feed_pending))
   end
 end
 
 --- One connection too many: says so, and closes it.
-function Connection:turn_away()
-  self.turned_away, self._broken = true, true
+function Connection:turn_away() -- the server has set turned_away
+  self._broken = true
   intake.refuse(self, 503, "too many connections", nil, false, 1)
 end
 
@@ -365,7 +374,7 @@ function connection.new(server, stream, base)
     _refusing = false, _place = false,
     _reader = wire.reader(limits.max_target, limits.max_head, limits.max_headers, limits.max_body),
   }, metatable)
-  self._watchdog = watchdog.new(function() bark(self) end)
+  self._watchdog = watchdog.new(self:_guarded(bark))
   self._on_read = self:_guarded(intake.on_read)
   self._on_hangup = self:_guarded(self.left)
   stream:set_idle(limits.write_timeout)

@@ -118,23 +118,35 @@ local function run(conn, req)
 end
 
 -- Closed when an exchange ends, however it does: a handler's coroutine may be closed by a stranger,
--- and then nothing behind its wait runs, while the client waits for an answer.
+-- and then nothing behind its wait runs, while the client waits for an answer. Or the request was
+-- over, and there was no memory to begin the next.
 local Guard = {}
-Guard.__close = function(self)
-  local conn = self.conn
-  if conn.request == self.req then
-    conn:close()
-    if conn.request == self.req then
-      conn:answered(false)
-    end
+
+local function give_up(conn, req)
+  conn:close()
+  if conn.request == req then
+    conn:answered(false)
   end
+end
+
+Guard.__close = function(self)
+  if not self.whole then
+    give_up(self.conn, self.req)
+  end
+end
+
+local function see_to(fn, conn, req, ...)
+  local guard <close> = setmetatable({ conn = conn, req = req, whole = false }, Guard)
+  fn(conn, req, ...)
+  guard.whole = true
 end
 
 --- Runs fn(conn, req, …) to its end, after which the request is over.
 local function run_guarded(fn, conn, req, ...)
-  local _ <close> = setmetatable({ conn = conn, req = req }, Guard)
-  local ok, err = pcall(fn, conn, req, ...)
+  local ok, err = pcall(see_to, fn, conn, req, ...)
   if not ok then
+    conn.server:_doubt()
+    give_up(conn, req) -- there may have been no memory for the guard
     report.send("ctx.http: " .. report.describe(err), "http")
   end
 end

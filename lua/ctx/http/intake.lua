@@ -49,7 +49,7 @@ function intake.refuse(self, status, reason, req, keep_alive, retry_after)
   self._broken = self._broken or not keep_alive
   local headers = { ["retry-after"] = retry_after }
   if self.server._failure then
-    self.request = req or request.none(self)
+    self.request, self._exchange = req or request.none(self), nil
     self._refusing, self.request.keep_alive = true, keep_alive or false
     self._exchange = exchange.refuse(self, self.request, req, status, reason, headers)
   elseif respond(self, req, status, headers, reason .. "\n", keep_alive) then
@@ -147,7 +147,7 @@ local function begin(self, head, done)
     local go_on = done and head.keep_alive and retry_after and self:may_go_on()
     return intake.refuse(self, status, reason, req, go_on, retry_after)
   end
-  self.request = req
+  self.request, self._exchange = req, nil
   self._continue = not done and continues
   if not done and not self._continue then
     self._watchdog:set(self.server.limits.read_timeout)

@@ -221,8 +221,10 @@ end
 ---@param size integer   of it, so many bytes are of the body
 ---@param begun boolean  the head was out before
 local function send(self, c, out, size, begun)
-  self.sent = true
+  local keep_alive = self._keep_alive
+  self.sent, self._keep_alive = true, false -- until it is out: there may be no memory for that
   local ok, err, cut = self._connection:write(c, joined(out, size))
+  self._keep_alive = keep_alive
   if ok then
     self._missed = nil
     return true

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --- An HTTP/1 server: listeners, the connections they brought, and how it all ends.
+local admission = require "ctx.http.admission"
 local causes = require "ctx.http.causes"
-local connection = require "ctx.http.connection"
 local core = require "ctx.core"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
@@ -21,7 +21,6 @@ local check, check_context = want.argument, want.context
 
 local SERVE, SHUTDOWN = line.name("server:serve"), line.name("server:shutdown")
 local BATCH = 64 -- connections that are accepted in one turn of the loop, if so many are there
-local TURNED_AWAY = 256 -- connections over the limit that are told so, and not just closed
 -- A handshake that has begun gets so much time when the server shuts down. In that time no other
 -- may begin: it would have to be lost in its turn. Their clients are not refused but ask again
 -- after a second, so it is not much.
@@ -36,6 +35,7 @@ local ENDED = "the server shuts down" -- why a listener is closed
 ---@field _listeners ctx.uv.Listener[]
 ---@field _accepting integer         tasks that accept from them
 ---@field _acceptors (ctx.Task|false)[]  these, and those that did
+---@field _takings ctx.http.Taking[]  what each has taken that has no owner yet
 ---@field _starved integer           loop.starved when it last looked at its tasks
 ---@field _connections ctx.http.Roster
 ---@field _connected integer
@@ -64,13 +64,14 @@ function server.new(options)
     handler = options.handler, limits = settings.limits(options), _log = options.access_log,
     _extract = settings.extractor(options), _on_error = options.on_error,
     _failure = options.failure, _listeners = {}, _accepting = 0,
-    _acceptors = {}, _starved = loop.starved, _connections = roster.new(),
+    _acceptors = {}, _takings = {}, _starved = loop.starved, _connections = roster.new(),
     _connected = 0, _turned_away = 0, _in_flight = 0,
     _counts = { served = 0, refused = 0, cut = 0 }, _changed = line.gate("outside"),
     _state = "new", _ending = false, _has_served = false,
   }, metatable)
   self._base, self._cancel_base = ctx.with_cancel(ctx.background())
   self._draining, self._drain = ctx.with_cancel(self._base)
+  loop.lookers[self] = self._look
   return self
 end
 
@@ -128,42 +129,15 @@ end
 
 -- -- Connections ----------------------------------------------------------------------------------
 
---- The stream is the connection's, and the server knows that from here on.
-local function take_over(self, stream)
-  if self._state == "closed" or stream:is_closed() then
-    return stream:close()
-  elseif self._connected >= self.limits.max_connections then
-    if self._turned_away >= TURNED_AWAY then
-      return stream:close()
-    end
-    local conn = connection.new(self, stream, self._base)
-    self._connections:add(conn)
-    self._turned_away = self._turned_away + 1
-    return conn:turn_away()
-  end
-  local conn = connection.new(self, stream, self._base)
-  self._connections:add(conn)
-  self._connected = self._connected + 1
-  conn:start()
-  if self._state == "draining" then
-    conn:retire()
-  end
-end
-
 --- Serves a stream that is connected already: one of socketpair's, or that another server accepted.
 --- What was read of it and not taken comes first.
 ---@param stream ctx.uv.Stream
 function Server:serve_stream(stream)
   want.self(self, metatable, "serve_stream")
   check(stream_class.is(stream), "serve_stream", 1, "stream", "a stream of ctx.uv", stream)
-  local ok, err = pcall(take_over, self, stream)
-  if not ok then -- no memory
-    stream:close()
-    self._connections:each(function(conn)
-      if conn.stream == stream then conn:close() end
-    end)
-    error(err, 0)
-  end
+  local taking <close> = admission.guard()
+  taking.stream = stream
+  admission.admit(self, taking)
 end
 
 --- A connection has ended, and so has its last request; or it is the server's no more.
@@ -181,15 +155,16 @@ end
 
 --- Ends when its listener is closed, and not before: a connection that came in the same turn would
 --- be lost; or when all is cut, as there may have been no memory to close it.
-local function accept_loop(self, from)
+local function accept_loop(self, from, takes)
   local _ <close> = owner.claim(name_of(self))
+  local taking <close> = takes
   local pause = 5
   while true do
     local stream, err = from:accept(self._base)
     if stream then
-      pause = 5
-      self:serve_stream(stream)
-      sweep.some(self, from, BATCH)
+      taking.stream, pause = stream, 5
+      admission.admit(self, taking)
+      sweep.some(self, from, BATCH, taking)
     elseif self._ending then
       return
     elseif errors.is(err, failure.codes.ECLOSED) or not (err.temporary and err:temporary()) then
@@ -207,11 +182,13 @@ end
 
 function Server:_accept(from)
   local place = #self._acceptors + 1
-  self._acceptors[place] = false -- makes room
+  local taking = admission.guard()
+  self._takings[place], self._acceptors[place] = taking, false -- makes room
   self._acceptors[place] = ctx.go(function()
-    local ok, err = pcall(accept_loop, self, from)
+    local ok, err = pcall(accept_loop, self, from, taking)
     self._accepting = self._accepting - 1
     if not ok then
+      self:_doubt()
       self._error = self._error or err
       self._drain(err)
     end
@@ -245,6 +222,7 @@ end
 ---@return table<string, integer>
 function Server:stats()
   want.self(self, metatable, "stats")
+  self:_look()
   local counts = self._counts
   return { connections = self._connected, requests = self._in_flight, served = counts.served,
     refused = counts.refused, cut = counts.cut }
@@ -275,7 +253,8 @@ local function stop_accepting(self, from, was_serving)
   local soon, cancel = ctx.with_timeout(self._base, HANDSHAKE_MS)
   ctx.after_func(soon, function()
     cancel()
-    sweep.some(self, from, math.huge)
+    local taking <close> = admission.guard()
+    sweep.some(self, from, math.huge, taking)
     from:close(ENDED)
   end)
 end
@@ -299,25 +278,39 @@ end
 
 --- Tasks may have had no memory to tell that they have ended: looks at each.
 local function look_at_tasks(self)
-  self._starved = loop.starved
   self._accepting = 0
-  for _, task in ipairs(self._acceptors) do
+  for place, task in ipairs(self._acceptors) do
     local over = not task or task:status() == "done" or task:status() == "failed"
     self._accepting = self._accepting + (over and 0 or 1)
+    if over then
+      self._takings[place]:close()
+    end
   end
   self._connections:each(function(conn) conn:bury() end)
+  self._starved = loop.starved
+end
+
+--- The same, if there is a reason to.
+function Server:_look()
+  if self._starved ~= loop.starved then
+    look_at_tasks(self)
+  end
+end
+
+--- Something of a connection's had no memory to end well: what it left is looked for later.
+function Server:_doubt()
+  self._starved = -1
 end
 
 --- Whether there are connections, or may be one that a task has just accepted.
 local function is_busy(self)
-  if self._starved ~= loop.starved then
-    look_at_tasks(self)
-  end
+  self:_look()
   return (self._connected > 0 or self._accepting > 0) and self._state ~= "closed"
 end
 
 --- That was all: nothing of it stays open.
 local function finish(self)
+  self:_look()
   self._state, self._ending = "closed", true
   self._cancel_base(causes.server_shutdown)
   for _, each in ipairs(self._listeners) do

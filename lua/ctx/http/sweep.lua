@@ -5,6 +5,7 @@
 --- luv hands out one or two of them in a turn of the loop. That is too few for a busy server, whose
 --- turns are long; and when the listener is about to be closed those that are left would be reset,
 --- though their clients have every reason to think that they are served.
+local admission = require "ctx.http.admission"
 local host = require "ctx.uv.host"
 local wire = require "ctx.http.wire"
 
@@ -24,13 +25,14 @@ end
 ---@param server ctx.http.Server
 ---@param from ctx.uv.Listener
 ---@param most number  so many at most: there is other work, too
-function sweep.some(server, from, most)
+---@param taking ctx.http.Taking  holds nothing
+function sweep.some(server, from, most, taking)
   local fd = not from:is_closed() and from:handle():fileno()
-  local stream = fd and take(from, fd)
-  while stream do
-    server:serve_stream(stream)
+  taking.stream = fd and take(from, fd) or false
+  while taking.stream do
+    admission.admit(server, taking)
     most = most - 1
-    stream = most > 0 and take(from, fd)
+    taking.stream = most > 0 and take(from, fd) or false
   end
 end
 
@@ -42,7 +44,8 @@ function sweep.last(server, from)
   local fd = not from:is_closed() and from:handle():fileno()
   -- Another process that has the socket goes on with it, if it was inherited.
   local under_way = fd and not from.inherited and wire.deafen(fd)
-  sweep.some(server, from, math.huge)
+  local taking <close> = admission.guard()
+  sweep.some(server, from, math.huge, taking)
   return under_way or false
 end
 

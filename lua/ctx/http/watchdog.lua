@@ -20,10 +20,11 @@ local function arm(self, due)
   if self._cancel then
     self._stop()
     self._cancel()
+    self._armed, self._cancel = nil, nil
   end
   local c, cancel = ctx.with_deadline(ctx.background(), due)
-  self._armed, self._cancel = due, cancel
-  self._stop = ctx.after_func(c, self._ring)
+  local stop = ctx.after_func(c, self._ring)
+  self._armed, self._cancel, self._stop = due, cancel, stop
 end
 
 --- Calls bark(), as a task, when a time set has come.
@@ -59,6 +60,14 @@ function Watchdog:set(ms)
     arm(self, due)
   end
   return now
+end
+
+--- Arms it again, if it should have rung and had no memory to.
+function Watchdog:look()
+  local due = self._due
+  if due and (not self._armed or self._armed <= ctx.now()) then
+    arm(self, due)
+  end
 end
 
 --- Not due any more.

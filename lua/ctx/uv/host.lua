@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- What all of ctx.uv asks of luv.
+local core = require "ctx.core"
 local failure = require "ctx.uv.failure"
 local loop = require "ctx.loop"
 local report = require "ctx.report"
@@ -15,6 +16,7 @@ function host.guarded(fn)
   return function(...)
     local ok, err = pcall(fn, ...)
     if not ok then
+      core.look_again() -- what came may still be there
       report.send("ctx.uv: " .. report.describe(err), "uv")
     end
   end

@@ -178,8 +178,8 @@ function Inbox:close(why)
   if self.closed then
     return
   end
+  host.close(self._handle) -- first: a close that had no memory for this can be repeated
   self.closed = why
-  host.close(self._handle)
   while self.count > 0 do
     self._drop(pop(self))
   end

@@ -120,8 +120,8 @@ function Stream:close(why)
   if self._closed then
     return
   end
+  host.close(self._handle) -- first: a close that had no memory for this can be repeated
   self._closed = type(why) == "string" and why or "by its owner"
-  host.close(self._handle)
   self._readers:open()
   while line.grant(self._turns) or line.grant(self._queued) do end
   empty(self) -- last, as it may want for memory
