@@ -10,11 +10,12 @@ local loop = require "ctx.loop"
 local NEVER = math.maxinteger
 local SHORTAGE = 1000 -- requests: how long fail_after goes on
 
-local shortage = {}
+local shortage = { raised = 0 } -- callbacks that raised: luv would have ended the program
 
 local arm           -- the function of alloc that makes it fail
 local left, counted -- requests: until it fails, from the last pause; so far
 local pausing = false
+local below = false -- only in what the loop calls
 
 --- Goes on as if there had been no pause.
 local function resume()
@@ -41,7 +42,8 @@ end
 function shortage.armed(how)
   return function(n)
     arm, left, counted = how, n, 0
-    resume()
+    pausing = below
+    if not below then resume() end
   end
 end
 
@@ -67,10 +69,22 @@ local function again(...)
   return ...
 end
 
+local function heard(ok, ...)
+  if ok then
+    shortage.raised = shortage.raised - 1
+    return ...
+  end
+  if not below then
+    error(..., 0)
+  end
+end
+
 local function sparing(fn)
   return function(...)
-    if not arm or pausing then
+    if not arm then
       return fn(...)
+    elseif pausing then
+      return again(fn(...)) -- what has raised below has not paused again
     end
     pause()
     return back(fn(...))
@@ -90,8 +104,9 @@ function shortage.spare_luv()
   for _, name in ipairs({ "turn", "rang", "woken" }) do
     local call = core[name]
     core[name] = function(...)
+      shortage.raised = shortage.raised + 1 -- until it has returned
       resume()
-      return again(call(...))
+      return heard(again(pcall(call, ...)))
     end
   end
   spare_all(loop.uv)
@@ -99,6 +114,33 @@ function shortage.spare_luv()
     if type(name) == "string" and name:find("^uv_") and type(class) == "table"
       and type(class.__index) == "table" then
       spare_all(class.__index)
+    end
+  end
+end
+
+--- For a program that turns the loop itself. From now on memory fails only in what the loop calls:
+--- turns of the scheduler, and callbacks of the streams and listeners that are started; all of ours
+--- are guarded. A stream of the program's own has `read_start_spared`.
+function shortage.reach_callbacks()
+  below = true
+  for name, class in pairs(debug.getregistry()) do
+    local methods = type(name) == "string" and name:find("^uv_") and type(class) == "table"
+      and class.__index
+    for _, method in ipairs({ "read_start", "listen" }) do
+      local start = type(methods) == "table" and methods[method]
+      if start then
+        methods[method .. "_spared"] = start
+        methods[method] = function(handle, ...)
+          local given = table.pack(...)
+          local callback = given[given.n]
+          given[given.n] = function(...)
+            shortage.raised = shortage.raised + 1 -- until it has returned
+            resume()
+            return heard(again(pcall(callback, ...)))
+          end
+          return start(handle, table.unpack(given, 1, given.n))
+        end
+      end
     end
   end
 end

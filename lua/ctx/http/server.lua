@@ -135,7 +135,12 @@ end
 function Server:serve_stream(stream)
   want.self(self, metatable, "serve_stream")
   check(stream_class.is(stream), "serve_stream", 1, "stream", "a stream of ctx.uv", stream)
-  local taking <close> = admission.guard()
+  local made, guard = pcall(admission.guard)
+  if not made then
+    stream:close()
+    error(guard, 0)
+  end
+  local taking <close> = guard
   taking.stream = stream
   admission.admit(self, taking)
 end

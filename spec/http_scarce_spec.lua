@@ -1,0 +1,20 @@
+-- SPDX-License-Identifier: MIT
+--- A request, or a connection, whose next step had no memory was left as it was: no task saw to it,
+--- and its client waited for ever. Now what has come has an owner before anything else is made, the
+--- stream is closed first, every step of an end can be repeated, and the server looks at what tasks
+--- that failed for memory have left.
+local program = require "spec.support.program"
+
+local here = debug.getinfo(1, "S").source:match("^@(.*)[/\\][^/\\]+$") or "."
+
+-- Only lua-static can let an allocation fail; half of the runs of the specs are by that.
+if pcall(require, "alloc") then
+  describe("a server without memory", function()
+    it("leaves no client without an answer or an end, and forgets all", function()
+      local output, noise, code = program.run_file(here .. "/support/http_scarce.lua")
+      assert.equal("", output:match("left.*") or "")
+      assert.truthy(tonumber(output:match("over%s(%d+)")) > 150, output .. noise)
+      assert.equal(0, code, noise)
+    end)
+  end)
+end
