@@ -58,7 +58,7 @@ describe("a server under load", function()
       for _, lost in ipairs(load_on.lost) do
         assert.is_true(lost:find(": nil, read: ECONNRESET", 1, true) and not deafens(), lost)
       end
-      assert.equal(90, load_on.refused + #load_on.lost)
+      assert.equal(90, load_on.refused) -- a client that has lost a request asks again
       assert.same({ 0, 0 }, { p:wait(c) }, p.output)
       assert.equal(load_on.answered, tonumber(p.output:match("served=(%d+)")))
     end)
