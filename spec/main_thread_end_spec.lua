@@ -111,6 +111,20 @@ describe("a script that waited on the main thread and left", function()
     end
   end
 
+  -- Cause: the last turn of the loop called back an HTTP client, whose younger timer had been
+  -- finalized. Cure: in that turn nothing of ours is called.
+  it("its last turn calls nothing back, as younger handles have been finalized", function()
+    local _, noise, code = program.run(PRELUDE .. [[
+      local host = require "ctx.uv.host"
+      local older = luv.new_timer()
+      ctx.sleep(ctx.background(), 1)
+      local younger = luv.new_timer()
+      older:start(0, 0, host.guarded(function() host.close(younger) end))
+    ]])
+    assert.equal("", noise)
+    assert.equal(0, code)
+  end)
+
   it("a task that is ready does not run it any more", function()
     local output = program.run(PRELUDE .. [[
       uv.listen("127.0.0.1", 0):close()

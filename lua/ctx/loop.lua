@@ -28,6 +28,7 @@ if not loop.uv then
       for _, name in ipairs({ "arm", "hold", "soon", "watch_fd" }) do
         core.hook(name, function() end)
       end
+      loop.over = true
       core.last_turn(uv.run)
     end
   end }
@@ -39,6 +40,10 @@ if not loop.uv then
   core.hook("renew", loop.renew)
 
   loop.timer, loop.idle, loop.poll = false, false, false
+
+  --- The last turn is being made. Nothing of ours has anything to do in it, and of a handle that is
+  --- younger than `last` the finalizer has been called.
+  loop.over = false
 
   --- Handles that a module keeps open between two uses, without keeping the loop alive by them:
   --- those for an HTTP client's idle connections. They are no leak of a test's.

@@ -12,6 +12,7 @@ local errors = require "ctx.errors"
 local failure = require "ctx.http.failure"
 local hangup = require "ctx.http.hangup"
 local intake = require "ctx.http.intake"
+local loop = require "ctx.loop"
 local report = require "ctx.report"
 local uv_failure = require "ctx.uv.failure"
 local watchdog = require "ctx.http.watchdog"
@@ -64,6 +65,9 @@ local connection = {}
 --- For luv or a task to call: nothing leaves it, and a connection whose state is in doubt ends.
 function Connection:_guarded(fn)
   return function(...)
+    if loop.over then
+      return
+    end
     local ok, err = pcall(fn, self, ...)
     if not ok then
       self.server:_doubt()

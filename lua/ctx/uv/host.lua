@@ -14,6 +14,9 @@ local host = { uv = loop.uv }
 ---@return fun(...)
 function host.guarded(fn)
   return function(...)
+    if loop.over then
+      return
+    end
     local ok, err = pcall(fn, ...)
     if not ok then
       core.look_again() -- what came may still be there
