@@ -3,15 +3,6 @@
 --- a descriptor, and lets each allocation on the way fail once, the first, then the second, and so
 --- on. Then a server has a request while all allocations fail from the n-th on; it must end. Prints
 --- what stayed open or went on, and how often memory was short.
--- Elsewhere than in lua-static memory never fails: each is done once.
-if not pcall(require, "alloc") then
-  local function none()
-    return 0
-  end
-  package.loaded.alloc = { fail_once = none, fail_after = none, reset = none,
-    call = function(fn, ...) return fn(...) end }
-end
-
 local shortage = require "spec.support.shortage"
 shortage.spare_luv()
 

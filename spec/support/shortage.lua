@@ -3,12 +3,23 @@
 --- which comes once. What luv has no memory to call, nobody hears of; and of a request that it has
 --- begun and cannot finish, it forgets the half. So nothing fails within luv's functions and its
 --- loop then, but for the turns of our scheduler, which the loop calls.
-local alloc = require "alloc"
+local has_alloc, alloc = pcall(require, "alloc")
 local core = require "ctx.core"
 local loop = require "ctx.loop"
 
 local NEVER = math.maxinteger
 local SHORTAGE = 1000 -- requests: how long fail_after goes on
+
+-- Elsewhere than in lua-static memory never fails: what is tried is done once, with memory.
+if not has_alloc then
+  local function none()
+    return 0
+  end
+  alloc = { fail_once = none, fail_after = none, reset = none, call = function(fn, ...)
+    return fn(...)
+  end }
+  package.loaded.alloc = alloc
+end
 
 local shortage = { raised = 0 } -- callbacks that raised: luv would have ended the program
 
