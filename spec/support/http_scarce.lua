@@ -116,6 +116,19 @@ local function send(client, case)
   for _ = 1, BUSY_TURNS do luv.run("nowait") end
 end
 
+--- A handle that was not open before and stays so.
+local function stays_open(before)
+  local left
+  until_true(function()
+    left = nil
+    for _, handle in ipairs(handles.list()) do
+      if not before[handle] then left = handle end
+    end
+    return not left
+  end)
+  return left
+end
+
 --- One exchange with the n-th allocation failing; whether so many were made.
 local function try(name, case, how, n)
   local raised, open = shortage.raised, {}
@@ -157,16 +170,8 @@ local function try(name, case, how, n)
     said("a server that goes on", name, how, n)
   end
   server:close()
-  local left
-  if not until_true(function()
-    left = nil
-    for _, handle in ipairs(handles.list()) do
-      if not open[handle] then left = handle end
-    end
-    return not left
-  end) then
-    said(tostring(left), name, how, n)
-  end
+  local left = stays_open(open)
+  if left then said(tostring(left), name, how, n) end
   return failed
 end
 

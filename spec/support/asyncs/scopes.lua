@@ -41,6 +41,7 @@ scopes.files = {
   ["lua/ctx/breaker.lua"] = "a permit of a breaker",
   ["lua/ctx/floor.lua"] = "wait",
   ["lua/ctx/http/client.lua"] = "a client",
+  ["lua/ctx/http/admission.lua"] = "a server",
   ["lua/ctx/http/client/engine.lua"] = "wait",
   ["lua/ctx/http/client/perform.lua"] = "wait",
   ["lua/ctx/http/client/response.lua"] = "a response",
