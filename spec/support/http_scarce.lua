@@ -15,7 +15,7 @@ local handles = require "ctx.testing.handles"
 local http = require "ctx.http"
 local luv = require "luv"
 
-local PATIENCE_MS = 500 -- for an event that must come
+local PATIENCE_MS = 3000 -- for an event that must come
 local MOST = 400         -- allocations of one exchange
 local STEP = 9           -- each of so many fails, beginning with one at random
 local BUSY_TURNS = 20    -- of the loop, in which memory is short

@@ -15,7 +15,7 @@ local luv = require "luv"
 local signal = require "ctx.signal"
 local uv = require "ctx.uv"
 
-local PATIENCE_MS = 1000 -- for what is closed to be gone
+local PATIENCE_MS = 3000 -- for what is closed to be gone
 local MOST = 2000        -- allocations of one call
 local REQUEST_TAKES = 250 -- allocations, at most
 
