@@ -235,7 +235,7 @@ describe("the options that name where to connect", function()
 
   it("have a code for a path that is too long", function()
     run(function(c)
-      local got, err = client.get(c, "http://h/", { unix = "/tmp/" .. ("a"):rep(200) })
+      local got, err = client.get(c, "http://h/", { unix = "/" .. ("a"):rep(200) })
       assert.is_nil(got)
       assert.equal("ENAMETOOLONG", err.code)
     end)

@@ -128,6 +128,16 @@ local operations = {
       assert.is_true(flights:call(root, "key", fly))
     end
   end,
+  ["a flight that ends"] = function(root)
+    local flights = singleflight.new()
+    local function fly(c) return ctx.sleep(c, 2) end
+    local one = ctx.go(flights.call, flights, root, "key", fly)
+    ctx.sleep(root, 1)
+    return function() ctx.sleep(root, 5) end, function()
+      one:wait(root)
+      assert.is_true(flights:call(root, "key", fly))
+    end
+  end,
 }
 
 --- Runs it with the n-th request for memory failing; whether so many came.

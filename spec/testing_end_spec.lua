@@ -10,6 +10,7 @@ local core = require "ctx.core"
 local ctx = require "ctx"
 local errgroup = require "ctx.errgroup"
 local reports = require "spec.support.reports"
+local failure = require "spec.support.failed_run"
 local testing = require "ctx.testing"
 local uv = require "luv"
 
@@ -25,12 +26,6 @@ end
 
 local function closed(fn)
   return setmetatable({}, { __close = fn })
-end
-
---- What testing.run fails with; nil if it does not.
-local function failure(fn, options)
-  local ok, err = pcall(testing.run, fn, options)
-  return not ok and tostring(err) or nil
 end
 
 --- Time passes, and nothing is left, in a test that comes next.

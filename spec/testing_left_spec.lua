@@ -6,11 +6,14 @@
 -- instance, held up each jump of the clock for a minute. Cure: only tasks that run are movement,
 -- handles that are left are unreferenced, and a request that is left is a leak, and holds up
 -- nothing.
+local core = require "ctx.core"
 local ctx = require "ctx"
 local folders = require "spec.support.folder"
 local loop = require "ctx.loop"
 local reports = require "spec.support.reports"
+local failure = require "spec.support.failed_run"
 local testing = require "ctx.testing"
+local threads = require "ctx.uv.threads"
 local uv = require "ctx.uv"
 
 local luv = loop.uv
@@ -19,12 +22,6 @@ local background = ctx.background()
 
 local function closed(fn)
   return setmetatable({}, { __close = fn })
-end
-
---- What testing.run fails with; nil if it does not.
-local function failure(fn, options)
-  local ok, err = pcall(testing.run, fn, options)
-  return not ok and tostring(err) or nil
 end
 
 describe("what a test has left behind is a leak, and holds up no later one:", function()
@@ -103,6 +100,26 @@ describe("what a test has left behind is a leak, and holds up no later one:", fu
       folders.remove(folder)
     end)
   end
+
+  it("operations that hold all threads, without the timer of their guard", function()
+    local folder = folders.new()
+    local path = folder .. "/fifo"
+    assert(os.execute("mkfifo " .. path))
+    local message = failure(function(root)
+      repeat -- what no thread has begun is taken back
+        local c, cancel = ctx.with_cancel(root)
+        local task = ctx.go(uv.fs_open, c, path, "r")
+        ctx.sleep(root, 0)
+        cancel()
+        task:wait()
+      until core.shared("ctx.uv.threads").left >= threads.COUNT
+    end, { patience = 20 })
+    assert.matches("leaks 1 thing(s):\na request to luv", message, 1, true)
+    local fd = assert(luv.fs_open(path, "r+", 0))
+    luv.run()
+    luv.fs_close(fd)
+    folders.remove(folder)
+  end)
 end)
 
 -- Cause: reports of one line's losses come at 1, 10, 100 and so on, and those were counted. Cure:

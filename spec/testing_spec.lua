@@ -3,17 +3,11 @@ local ctx = require "ctx"
 local core = require "ctx.core"
 local misuse = require "spec.support.misuse"
 local reports = require "spec.support.reports"
+local failure = require "spec.support.failed_run"
 local testing = require "ctx.testing"
 local uv = require "luv"
 
 local background = ctx.background()
-
---- The message that testing.run fails with.
-local function failure(fn, options)
-  local ok, err = pcall(testing.run, fn, options)
-  assert.is_false(ok)
-  return tostring(err)
-end
 
 describe("the hand-moved clock", function()
   it("stands still but for what moves it", function()

@@ -6,6 +6,7 @@
 -- group, and nothing else ran meanwhile. Cure: one function in C, which looks only at the nearest
 -- levels when there are more than anybody meant.
 local core = require "ctx.core"
+local cpu = require "spec.support.cpu"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 
@@ -15,14 +16,6 @@ local function at_depth(levels, fn)
     return (fn())
   end
   return (at_depth(levels - 1, fn))
-end
-
-local function cpu(fn)
-  collectgarbage()
-  collectgarbage()
-  local began = os.clock()
-  fn()
-  return os.clock() - began
 end
 
 describe("a traceback", function()
@@ -54,12 +47,10 @@ describe("a traceback", function()
     end
     local function cost(levels)
       local used
-      at_depth(levels, function() used = cpu(often) end)
+      at_depth(levels, function() used = cpu.least(1, often) end)
       return used
     end
-    cost(1000)
-    local near, far = math.max(cost(1000), 0.0005), cost(64000)
-    assert(far < 6 * near, ("%g s at 1000 levels, %g at 64000"):format(near, far))
+    cpu.at_most(6, function() return cost(1000) end, function() return cost(64000) end)
   end)
 end)
 
@@ -69,9 +60,9 @@ describe("a stack that overflows", function()
   --- Compares the CPU time of an overflow with that in a coroutine that nobody listens to, which
   --- was a twelfth.
   local function costs(fn)
-    local bare = cpu(function() coroutine.wrap(pcall)(deep, 1) end)
-    local ours = cpu(fn)
-    assert(ours < 5 * bare + 0.1, ("%g s alone, %g here"):format(bare, ours))
+    cpu.at_most(6, function()
+      return cpu.least(1, function() coroutine.wrap(pcall)(deep, 1) end)
+    end, function() return cpu.least(1, fn) end)
   end
 
   it("costs little more in a task, in an after-func, in errors.call", function()

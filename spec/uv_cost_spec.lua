@@ -4,31 +4,27 @@
 -- last in, first out, and writers of one stream cost the square of their number. Cure: what was
 -- looked at is remembered, and what leaves a list leaves its place. Twice as much costs about twice
 -- as much.
+local cpu = require "spec.support.cpu"
 local ctx = require "ctx"
 local loopback = require "spec.support.loopback"
 local luv = require "luv"
 local uv = require "ctx.uv"
 
---- The processor time that fn(n) takes, the least of three; by n.
+--- The processor time that fn(n) takes.
 local function cost(fn, n)
-  local least = math.huge
-  for _ = 1, 3 do
-    loopback.run(function(root)
-      collectgarbage()
-      collectgarbage("stop")
-      local spent = fn(root, n)
-      collectgarbage("restart")
-      least = math.min(least, spent)
-    end)
-  end
-  return math.max(least, 1e-4)
+  local spent
+  loopback.run(function(root)
+    collectgarbage()
+    collectgarbage("stop")
+    spent = fn(root, n)
+    collectgarbage("restart")
+  end)
+  return math.max(spent, 1e-4)
 end
 
 --- Eight times as much may cost sixteen times as much, and not sixty-four times.
 local function assert_linear(fn, n)
-  local few, many = cost(fn, n), cost(fn, 8 * n)
-  assert.is_true(many / few < 24, ("%d: %.2f ms; %d: %.2f ms")
-    :format(n, few * 1000, 8 * n, many * 1000))
+  cpu.at_most(24, function() return cost(fn, n) end, function() return cost(fn, 8 * n) end)
 end
 
 --- What luv calls back, n times with one byte, as if each came in a turn of its own.

@@ -256,8 +256,10 @@ void hcurl_settle(hcurl_pool* p);
 /* Lets libcurl close the connections that are spoiled; it does so once a second at most. */
 CURLMcode hcurl_sweep(hcurl_pool* p);
 
-/* Frees what is kept about them, once libcurl has closed all. */
+/* Ends all of them, and leaves their descriptors open: the loop may watch these. */
 void hcurl_shut_connections(hcurl_pool* p);
+
+/* Frees what is kept about them, once libcurl has closed all. */
 void hcurl_free_connections(hcurl_pool* p);
 
 /* Before and after libcurl opens descriptors of its own: children must not inherit them. */

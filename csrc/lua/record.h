@@ -13,8 +13,8 @@
  * Invariants. A record is used, or in one of two lists by its link: S->spare with a thread, S->bare
  * without. A block of which no record is used is idle. Few of these are kept: what a wave of tasks
  * needed is given back when it is over, and a walk over the records costs what is there, not what once
- * was. So nothing may keep a raw pointer to a record that is not used, except where the block is kept, too,
- * too, and compares the ticket. */
+ * was. So only what keeps the block, too, and compares the ticket may keep a raw pointer to a record that is
+ * not used. */
 #include "lctx.h"
 
 #pragma GCC visibility push(hidden)

@@ -16,7 +16,7 @@
 #include "where.h"
 #include "wrap.h"
 
-/* -- Who waits ----------------------------------------------------------------------------- */
+/* -- The coroutine that waits -------------------------------------------------------------- */
 
 /* While a finalizer runs, Lua refuses everything that is asked of its collector. To look for one on
  * the stack would cost the square of its depth: lua_getstack counts from the top each time. */
@@ -219,7 +219,7 @@ static int listen(lctx_state* S, lctx_task* t, const lctx_wait* wait) {
   if (err != 0) return err;
   if (wait->list != NULL) lctx_list_append(wait->list, &t->link);
   if (wait->turn) {
-    lctx_wake_turn(S); /* a turn that was before is none for this one */
+    lctx_wake_turn(S); /* those that the last turn has freed: it does not count for this one */
     lctx_list_append(&S->turn, &t->link);
   }
   return 0;

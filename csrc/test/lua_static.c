@@ -17,7 +17,7 @@
  *   alloc.lost()          finalizers that failed so far: those that Lua had no memory to call, too
  *   alloc.reset()         back to normal; returns alloc.count()
  *   alloc.call(fn, ...)   as pcall, and back to normal when it returns: to call a function, even
- *                         alloc.reset, may want for memory itself
+ *                         alloc.reset, may run out of memory itself
  *
  * A request is a new block or a growing one: Lua takes for granted that shrinking cannot fail. */
 #include <stdbool.h>

@@ -55,7 +55,7 @@ if not loop.uv then
     local found = loop[name]
     if not found or found:is_closing() then
       found = assert(make(...))
-      loop[name] = found -- in the place that it has from the start: that wants no memory
+      loop[name] = found -- in the place that it has from the start: that needs no memory
       found:unref()
       loop.renew()
     end
@@ -215,7 +215,7 @@ local function close_owned(self)
   end
 end
 
--- A call wants for memory, too: what could not be closed in time is when that is back.
+-- A call needs memory, too: what could not be closed in time is closed when there is some again.
 local owned = { __close = close_owned, __gc = close_owned }
 
 --- A <close> variable for a handle or a descriptor that has no owner yet: it closes what its fields

@@ -92,7 +92,7 @@ local function act(play)
     play:keep("thread", (coroutine.running()))
   end
   while play.left > 0 do
-    -- Also what the play does for itself may want for memory, or be closed by a stranger.
+    -- Also what the play does for itself may run out of memory, or be closed by a stranger.
     memory:call(play.step, play)
     memory:call(coroutine.yield)
   end
@@ -103,7 +103,7 @@ local function in_tasks(play, operations)
   ctx.run(function(root)
     local c, cancel = ctx.with_timeout(root, ROUND_MS)
     play.root = c
-    -- Should this function want for memory, the run still ends.
+    -- Should this function run out of memory, the run still ends.
     local stop = ctx.after_func(root, function()
       play.left = 0
       memory:calm()

@@ -94,6 +94,8 @@ groups["targets"] = {
     "lingers" },
   { "absolute-form with a user", head("GET http://u@o/ HTTP/1.1", "Host: h"),
     { "400" }, "lingers" },
+  { "absolute-form with what no Host holds", head("GET http://o|p/ HTTP/1.1", "Host: h"),
+    { "400" }, "lingers" },
   { "authority-form", head("GET o:80 HTTP/1.1", "Host: h"), { "400" }, "lingers" },
   { "authority-form for CONNECT", head("CONNECT o:80 HTTP/1.1", "Host: h"),
     { "200 CONNECT o:80 h []" }, "closed" },

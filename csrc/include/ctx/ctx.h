@@ -298,8 +298,8 @@ CTX_EXTERN bool ctx_semaphore_try_acquire(ctx_semaphore_t* s, uint64_t n);
  * fewer are held. */
 CTX_EXTERN int ctx_semaphore_release(ctx_semaphore_t* s, uint64_t n);
 
-/* Changes the size. Below what is held, nobody gets any until enough has come back. Who waits keeps
- * the place in the order of asking, also a waiter that asks for more than the size meanwhile. */
+/* Changes the size. Below what is held, nobody gets any until enough has come back. A waiter
+ * keeps its place in the order of asking, also while it asks for more than the size. */
 CTX_EXTERN void ctx_semaphore_resize(ctx_semaphore_t* s, uint64_t size);
 
 /* Takes a pending acquire back: fn is not called, and what was granted meanwhile returned. True if

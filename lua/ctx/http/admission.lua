@@ -12,7 +12,7 @@ local admission = {}
 local Taking = {}
 Taking.__index = Taking
 
---- Ends what it holds. Can be repeated: a call wants for memory, too.
+--- Ends what it holds. Can be repeated: a call needs memory, too.
 function Taking:close()
   if self.conn then
     self.conn:close()

@@ -337,8 +337,8 @@ function Connection:start()
   end
 end
 
---- One connection too many: says so, and closes it.
-function Connection:turn_away() -- the server has set turned_away
+--- One connection too many, which the server has counted as turned away: says so, and closes it.
+function Connection:turn_away()
   self._broken = true
   intake.refuse(self, 503, "too many connections", nil, false, 1)
 end

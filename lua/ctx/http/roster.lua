@@ -20,7 +20,7 @@ end
 ---@param object table  not in a roster; has a field _place
 function Roster:add(object)
   local size = self.size + 1
-  self[size] = object -- first what may want for memory
+  self[size] = object -- first what may run out of memory
   object._place = size
   self.size = size
 end

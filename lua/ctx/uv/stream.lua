@@ -124,7 +124,7 @@ function Stream:close(why)
   self._closed = type(why) == "string" and why or "by its owner"
   self._readers:open()
   while line.grant(self._turns) or line.grant(self._queued) do end
-  empty(self) -- last, as it may want for memory
+  empty(self) -- last, as it may run out of memory
 end
 
 --- Hands the raw stream over: stops reading, and returns what was read and not taken. From now on a

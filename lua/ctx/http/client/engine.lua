@@ -239,6 +239,13 @@ local function arm(self, ms)
   timer:start(ms, 0, self._on_timer)
 end
 
+--- A timer, in the scope until its engine has it.
+local function new_timer(scope)
+  local timer = assert(uv.new_timer())
+  scope.handle, loop.standing[timer] = timer, true
+  return timer
+end
+
 --- Ten times a second, beside transfers over HTTP/2: see pool:poke.
 local function poke(owner)
   if not owner._pool:frames() then
@@ -257,8 +264,7 @@ end
 local function poke_again(self)
   if not self._poker or self._poker:is_closing() then
     local scope <close> = loop.owned()
-    local timer = assert(uv.new_timer())
-    scope.handle, loop.standing[timer] = timer, true
+    local timer = new_timer(scope)
     timer:start(POKE_MS, POKE_MS, callback(self, timer, poke))
     timer:unref()
     self._poker = timer -- only now: before, it would pass for one that runs
@@ -288,8 +294,7 @@ end
 local function sweep_later(self)
   if not self._sweeper or self._sweeper:is_closing() then
     local scope <close> = loop.owned()
-    local timer = assert(uv.new_timer())
-    scope.handle, loop.standing[timer] = timer, true
+    local timer = new_timer(scope)
     uv.update_time()
     timer:start(SWEEP_MS, 0, callback(self, timer, sweep))
     timer:unref()
@@ -309,8 +314,7 @@ local function open_handles(self)
     close_orphans()
   end
   local scope <close> = loop.owned()
-  local timer = assert(uv.new_timer())
-  scope.handle, loop.standing[timer] = timer, true
+  local timer = new_timer(scope)
   set_ref(self, timer)
   self._timer, self._on_timer = timer, nil
   scope.handle = false
