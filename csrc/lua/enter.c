@@ -3,7 +3,7 @@
  * of it gets further than this file. */
 #include "enter.h"
 #include "lctx.h"
-#include "traceback.h"
+#include "report/traceback.h"
 
 /* Error objects keep their identity; a plain message gets the stack it came from. */
 static int with_traceback(lua_State* L) {

@@ -4,8 +4,8 @@
 #include "fake.h"
 
 #include "enter.h"
-#include "turn.h"
-#include "where.h"
+#include "report/where.h"
+#include "task/turn.h"
 
 /* -- When it jumps --------------------------------------------------------------------------------- */
 

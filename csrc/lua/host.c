@@ -13,12 +13,12 @@
 #endif
 #include <fcntl.h>
 
+#include "classes/task.h"
 #include "enter.h"
 #include "fake.h"
 #include "host.h"
-#include "task.h"
-#include "turn.h"
-#include "where.h"
+#include "report/where.h"
+#include "task/turn.h"
 
 /* -- The clock --------------------------------------------------------------------------------- */
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The state's record: made when ctx.core is first opened in a Lua state, closed with it. */
+#include "classes/task.h"
 #include "fake.h"
 #include "lctx.h"
-#include "task.h"
 
 /* Before 5.4.3 a <close> variable cannot wait; up to then finalizers could hang at the end, too. */
 #if LUA_VERSION_NUM == 504 && LUA_VERSION_RELEASE_NUM < 50404
@@ -10,16 +10,16 @@
 #elif LUA_VERSION_NUM < 504
 #error "ctx needs Lua 5.4.4 or later; is LUA_INCDIR the folder of another Lua's headers?"
 #endif
-#include "after.h"
-#include "alarm.h"
+#include "classes/after.h"
+#include "classes/tasks.h"
 #include "enter.h"
-#include "quiet.h"
-#include "record.h"
-#include "tasks.h"
-#include "traceback.h"
-#include "turn.h"
-#include "where.h"
-#include "wrap.h"
+#include "report/quiet.h"
+#include "report/traceback.h"
+#include "report/where.h"
+#include "task/alarm.h"
+#include "task/record.h"
+#include "task/turn.h"
+#include "task/wrap.h"
 
 static const char registry_key = 0;
 

@@ -35,9 +35,9 @@ end
 --- Each file, with the scope below that tries its class; or "wait", for what is only ever closed
 --- within a function that waits, and is tried with that.
 scopes.files = {
-  ["csrc/lua/cancel.c"] = "a cancel",
-  ["csrc/lua/group.c"] = "a group",
-  ["csrc/lua/wrap.c"] = "a generator",
+  ["csrc/lua/context/cancel.c"] = "a cancel",
+  ["csrc/lua/classes/group.c"] = "a group",
+  ["csrc/lua/task/wrap.c"] = "a generator",
   ["lua/ctx/breaker.lua"] = "a permit of a breaker",
   ["lua/ctx/floor.lua"] = "wait",
   ["lua/ctx/http/client.lua"] = "a client",

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+#include "classes/after.h"
+
+#include "anchor.h"
+#include "enter.h"
+#include "task/record.h"
+
+static void release(lua_State* L, lctx_after* after) {
+  after->pending = false;
+  lctx_list_remove(&after->link);
+  lctx_unanchor(L, after->S, &after->S->afters, after->slot);
+  after->slot = 0;
+}
+
+/* Called by the core, where nothing may fail. */
+static void on_done(ctx_watcher_t* w) {
+  lctx_after* after = LCTX_CONTAINER(w, lctx_after, watcher);
+  lctx_list_append(&after->S->run, &after->link);
+}
+
+void lctx_after_start(lua_State* L, lctx_state* S, lctx_after* after) {
+  (void)lctx_push_anchored(L, S, &S->afters, after->slot);
+  lctx_task* t = lctx_task_prepare(L, S, 0);
+  if (after->pending) {
+    lua_getiuservalue(L, -1, 1);
+    lctx_task_start(L, t, 0);
+    release(L, after);
+    lctx_list_remove(&t->link);
+    lctx_list_prepend(&S->run, &t->link);
+  } else { /* a finalizer has taken it back meanwhile */
+    lctx_task_free(t);
+  }
+  lua_pop(L, 1);
+}
+
+void lctx_after_forget(lua_State* L, lctx_state* S, uint64_t since) {
+  for (uint32_t slot = 1; slot <= S->afters.size; slot++) {
+    if (lctx_push_anchored(L, S, &S->afters, slot) == LUA_TUSERDATA) {
+      lctx_after* after = (lctx_after*)lua_touserdata(L, -1);
+      if (after->serial > since) {
+        (void)ctx_unwatch(&after->watcher);
+        release(L, after);
+      }
+    }
+    lua_pop(L, 1);
+  }
+}
+
+/* stop() → true if that kept the function from running */
+static int after_stop(lua_State* L) {
+  lctx_after* after = (lctx_after*)lua_touserdata(L, lua_upvalueindex(1));
+  bool kept = after->pending && !after->S->closed;
+  if (kept) {
+    (void)ctx_unwatch(&after->watcher);
+    release(L, after);
+  }
+  lua_pushboolean(L, kept);
+  return 1;
+}
+
+/* ctx.after_func(c, fn) → stop. On a context that is done, fn runs soon; never within this call. On
+ * one that can never be, nothing is registered and fn is not kept: stop() tells the truth once. */
+static int after_func(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lctx_context* c = lctx_checkcontext(L, 1, "c");
+  lctx_checkfn(L, 2, "fn");
+  lua_settop(L, 2);
+  bool can_end = ctx_can_end(c->c);
+  lctx_after* after = (lctx_after*)lua_newuserdatauv(L, sizeof *after, can_end ? 2 : 0);
+  *after = (lctx_after){.S = S, .kind = LCTX_AFTER, .serial = ++S->serial, .pending = !can_end};
+  lua_pushvalue(L, 3);
+  lua_pushcclosure(L, after_stop, 1);
+  if (!can_end) return 1;
+  lua_pushvalue(L, 2);
+  lua_setiuservalue(L, 3, 1);
+  lua_pushvalue(L, 1);
+  lua_setiuservalue(L, 3, 2);
+  after->slot = lctx_anchor(L, S, &S->afters, 3);
+  int err = lctx_can_settle(L, S) ? ctx_watch(c->c, &after->watcher, on_done) : CTX_ENOMEM;
+  if (err != 0) {
+    release(L, after);
+    return luaL_error(L, "cannot register fn: %s", ctx_strerror(err));
+  }
+  after->pending = true;
+  if (!S->draining) lctx_settle(L, S);
+  return 1;
+}
+
+void lctx_open_after(lua_State* L, lctx_state* S) {
+  static const luaL_Reg functions[] = {{"after_func", after_func}, {NULL, NULL}};
+  lctx_register(L, S, functions);
+}

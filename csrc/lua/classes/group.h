@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LCTX_GROUP_H
+#define LCTX_GROUP_H
+
+/* What the files of the class of groups share. */
+#include "lctx.h"
+#include "report/failure.h"
+
+#pragma GCC visibility push(hidden)
+
+/* User values: the group's context; its failure, with the first error; a list of the other errors, see
+ * group_errors.c. */
+enum { LCTX_GROUP_CONTEXT = 1, LCTX_GROUP_FAILURE, LCTX_GROUP_OTHERS, LCTX_GROUP_VALUES = 3 };
+
+typedef struct {
+  const void* tag;
+  ctx_group_t g;
+  lctx_link waiters;     /* coroutines in g:wait(), and in the group's __close */
+  lctx_node* own;        /* the group's context, or NULL */
+  lctx_failure* failure; /* NULL also if there was no memory for one */
+  lua_Integer listed;    /* entries in the list of the other errors */
+  lua_Integer canceled;  /* errors since the last of these that are ctx.canceled itself */
+  bool over;             /* a wait has told that all tasks are, and none was started since */
+} lctx_group;
+
+lctx_group* lctx_checkgroup(lua_State* L, int arg);
+static inline lctx_state* lctx_stateof_group(const lctx_group* g) {
+  return lctx_stateof_tree(g->g.tree);
+}
+/* If the group is over, ends its context and wakes all that wait for it; if nobody does, nothing is
+ * changed. To be called after every step by which a group may come to its end. There is no join of the
+ * core's in here: it would be one more thing that points to the group, and to be taken back on every
+ * way out. */
+void lctx_group_wake(lctx_group* g);
+static inline void lctx_group_check(lctx_group* g) {
+  if (g->g.running == 0 && !lctx_list_empty(&g->waiters)) lctx_group_wake(g);
+}
+/* Its context's node: C may have come by it since, and then it has another. */
+static inline ctx_t* lctx_group_node(lctx_group* g) {
+  g->g.c = g->own != NULL ? g->own->base.c : NULL;
+  return g->g.c;
+}
+/* A task that had begun has ended, or a place is given back. */
+static inline void lctx_group_end(lctx_group* g, bool failed, ctx_cause_t* cause) {
+  (void)lctx_group_node(g);
+  ctx_group_end(&g->g, failed, cause);
+  lctx_group_check(g);
+}
+
+/* group_errors.c: */
+/* Pushes the first error of the group at `index`, which has failed; true if nobody had heard it. */
+bool lctx_group_hear(lua_State* L, lctx_group* g, int index);
+/* One that waited for the group at `index` has given up. */
+void lctx_group_unawaited(lua_State* L, lctx_state* S, lctx_group* g, int index);
+/* g:errors() → a list of all errors, by time */
+int lctx_group_errors(lua_State* L);
+
+#pragma GCC visibility pop
+
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LCTX_TASKS_H
+#define LCTX_TASKS_H
+
+/* All tasks at once, for reports and tests; the first two functions are task.c's. */
+#include "task/record.h"
+
+#pragma GCC visibility push(hidden)
+
+/* "ready", "running" or "waiting". */
+const char* lctx_status_of(const lctx_task* t);
+/* Pushes where the task was started, "file:line:", if that is known. */
+bool lctx_push_spawn(lua_State* L, lctx_task* t);
+void lctx_open_tasks(lua_State* L, lctx_state* S);
+
+#pragma GCC visibility pop
+
+#endif

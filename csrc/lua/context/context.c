@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/* The class of contexts: what can be read of one. */
+#include <math.h>
+
+#include "context/cause.h"
+#include "context/shelter.h"
+#include "enter.h"
+#include "lctx.h"
+#include "task/turn.h"
+
+static void push_type(lua_State* L, int arg, const char* name, const char* expected) {
+  const char* got;
+  if (luaL_getmetafield(L, arg, "__name") == LUA_TSTRING) {
+    got = lua_tostring(L, -1);
+  } else {
+    got = luaL_typename(L, arg);
+  }
+  lua_pushfstring(L, "%s: %s expected, got %s", name, expected, got);
+}
+
+int lctx_typeerror(lua_State* L, int arg, const char* name, const char* expected) {
+  push_type(L, arg, name, expected);
+  return luaL_argerror(L, arg, lua_tostring(L, -1));
+}
+
+int lctx_selferror(lua_State* L, const char* name, const char* expected) {
+  push_type(L, 1, name, expected);
+  lua_pushfstring(L, "%s; call the method with a colon", lua_tostring(L, -1));
+  return luaL_argerror(L, 1, lua_tostring(L, -1));
+}
+
+void lctx_checkcallable(lua_State* L, int arg, const char* name) {
+  bool has_call = luaL_getmetafield(L, arg, "__call") != LUA_TNIL;
+  bool callable = has_call && lua_isfunction(L, -1);
+  if (has_call) lua_pop(L, 1);
+  if (!callable) lctx_typeerror(L, arg, name, "a function");
+}
+
+const ctx_cause_ops_t lctx_context_ops = {NULL, NULL, NULL};
+
+lctx_context* lctx_checkcontext(lua_State* L, int arg, const char* name) {
+  lctx_context* c = lctx_tocontext(L, arg);
+  if (c == NULL) lctx_typeerror(L, arg, name, "a context");
+  return c;
+}
+
+/* Of `self` in a method: the error says how the method is called. */
+static lctx_context* self(lua_State* L, const char* method) {
+  lctx_context* c = lctx_tocontext(L, 1);
+  if (c == NULL) {
+    lua_settop(L, 1); /* or the message itself would be what was got */
+    lua_pushfstring(L, "c (call it as c:%s())", method);
+    lctx_typeerror(L, 1, lua_tostring(L, -1), "a context");
+  }
+  return c;
+}
+
+uint64_t lctx_checkms(lua_State* L, int arg, const char* name) {
+  if (lua_type(L, arg) != LUA_TNUMBER) lctx_typeerror(L, arg, name, "a number of milliseconds");
+  lua_Number ms = lua_tonumber(L, arg);
+  if (isnan(ms)) {
+    lua_pushfstring(L, "%s: a number of milliseconds expected, got NaN", name);
+    luaL_argerror(L, arg, lua_tostring(L, -1));
+  }
+  if (ms <= 0) return 0;
+  if (isinf(ms)) return CTX_NEVER;
+  lua_Number ns = ceil(ms * 1e6);
+  if (ns >= 18446744073709551615.0) {
+    lua_pushfstring(L, "%s: %f ms is out of range; math.huge means without end", name, ms);
+    luaL_argerror(L, arg, lua_tostring(L, -1));
+  }
+  return (uint64_t)ns;
+}
+
+int lctx_err(lctx_state* S, lctx_context* c) {
+  return S->closed ? -(int)c->c->due.status : ctx_err(c->c);
+}
+
+void lctx_pusherr(lua_State* L, lctx_state* S, int err) {
+  if (err == 0) {
+    lua_pushnil(L);
+  } else {
+    lctx_pushref(L, S, err == CTX_CANCELED ? LCTX_REF_CANCELED : LCTX_REF_DEADLINE_EXCEEDED);
+  }
+}
+
+/* ctx_err may have set off what the loop should know of. */
+static int err_of_self(lua_State* L, lctx_state* S, lctx_context* c) {
+  int err = lctx_err(S, c);
+  if (err != 0 && S->alarm_ns < S->armed_ns) lctx_settle(L, S);
+  return err;
+}
+
+static int context_err(lua_State* L) {
+  lctx_context* c = self(L, "err");
+  lctx_state* S = lctx_stateof(c);
+  lctx_pusherr(L, S, err_of_self(L, S, c));
+  return 1;
+}
+
+static int context_done(lua_State* L) {
+  lctx_context* c = self(L, "done");
+  lua_pushboolean(L, err_of_self(L, lctx_stateof(c), c) != 0);
+  return 1;
+}
+
+/* c:ended() → the error of a wait that ends with c; nil while it lives */
+static int context_ended(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lctx_context* c = self(L, "ended");
+  if (err_of_self(L, S, c) == 0) {
+    lua_pushnil(L);
+    return 1;
+  }
+  lctx_pushend(L, S, 1);
+  return lctx_refused(L, S, 1);
+}
+
+static int context_cause(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lctx_context* c = self(L, "cause");
+  (void)err_of_self(L, S, c);
+  lctx_pushcause(L, S, 1, c);
+  return 1;
+}
+
+static int context_deadline(lua_State* L) {
+  lctx_context* c = self(L, "deadline");
+  uint64_t at_ns = ctx_deadline(c->c);
+  if (at_ns == CTX_NEVER) {
+    lua_pushnil(L);
+  } else {
+    lua_pushnumber(L, (lua_Number)at_ns / 1e6);
+  }
+  return 1;
+}
+
+static lua_Number remaining_ms(lctx_context* c) {
+  uint64_t at_ns = ctx_deadline(c->c);
+  if (at_ns == CTX_NEVER) return HUGE_VAL;
+  uint64_t now_ns = ctx_now(c->c->tree);
+  return at_ns <= now_ns ? 0 : (lua_Number)(at_ns - now_ns) / 1e6;
+}
+
+static int context_remaining(lua_State* L) {
+  lua_pushnumber(L, remaining_ms(self(L, "remaining")));
+  return 1;
+}
+
+/* c:name() reads the label, c:name(s) sets it and returns c. */
+static int context_name(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lctx_context* c = self(L, "name");
+  if (lua_gettop(L) == 1) {
+    lctx_pushref(L, S, LCTX_REF_NAMES);
+    lua_pushvalue(L, 1);
+    lua_rawget(L, -2);
+    return 1;
+  }
+  if (lua_type(L, 2) != LUA_TSTRING) lctx_typeerror(L, 2, "name", "a string");
+  lua_settop(L, 2);
+  lctx_pushref(L, S, LCTX_REF_NAMES);
+  lua_pushvalue(L, 1);
+  lua_pushvalue(L, 2);
+  lua_rawset(L, -3);
+  /* The table anchors the string as long as the context lives; a shelter may live longer. */
+  if (c->kind != LCTX_VALUE) ctx_set_name(c->c, lua_tostring(L, 2));
+  lctx_shelter* s = lctx_push_shelter(L, c, 1);
+  if (s != NULL) {
+    lua_pushvalue(L, 2);
+    lua_setiuservalue(L, -2, s->name);
+  }
+  lua_settop(L, 1);
+  return 1;
+}
+
+/* -- tostring ------------------------------------------------------------------------------ */
+
+/* Adds what `c` adds to the name of its parent. No value is ever shown, since it may be a secret,
+ * and of keys only the names of those that ctx.key made. */
+static void add_part(lua_State* L, lctx_state* S, luaL_Buffer* out, lctx_context* c) {
+  static const char* const names[] = {"ctx.background", "ctx.todo",      ".with_cancel",
+                                      ".with_deadline", ".with_timeout", ".without_cancel",
+                                      "ctx.any",        "ctx.pushed",    ".with_value"};
+  luaL_addstring(out, names[c->kind]);
+  if (c->kind == LCTX_DEADLINE || c->kind == LCTX_TIMEOUT) {
+    lua_Number ms = remaining_ms(c);
+    if (ms < 1e15) {
+      lua_pushfstring(L, "(%I ms left)", (LUAI_UACINT)ms);
+    } else {
+      lua_pushstring(L, "(no limit)");
+    }
+    luaL_addvalue(out);
+  } else if (c->kind == LCTX_VALUE) {
+    luaL_addchar(out, '(');
+    lctx_pushkeyname(L, S, c);
+    luaL_addvalue(out);
+    luaL_addchar(out, ')');
+  }
+}
+
+/* tostring(c): "ctx.background.with_timeout(500 ms left).with_value(request_id)". An `any` begins
+ * anew: the names of its sources would be as long as they are many. */
+static int context_tostring(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lctx_context* c = self(L, "tostring");
+  size_t depth = 1;
+  for (lctx_context* x = c; x->up != NULL && x->kind != LCTX_ANY; x = x->up) depth++;
+  lctx_context** path = (lctx_context**)lua_newuserdatauv(L, depth * sizeof *path, 0);
+  lctx_context* x = c;
+  for (size_t i = depth; i-- > 0; x = x->up) path[i] = x;
+  luaL_Buffer out;
+  luaL_buffinit(L, &out);
+  for (size_t i = 0; i < depth; i++) add_part(L, S, &out, path[i]);
+  luaL_pushresult(&out);
+  return 1;
+}
+
+static const luaL_Reg methods[] = {{"err", context_err},
+                                   {"cause", context_cause},
+                                   {"done", context_done},
+                                   {"ended", context_ended},
+                                   {"deadline", context_deadline},
+                                   {"remaining", context_remaining},
+                                   {"value", lctx_context_value},
+                                   {"name", context_name},
+                                   {"wait", lctx_context_wait},
+                                   {"why", lctx_context_why},
+                                   {NULL, NULL}};
+
+void lctx_open_context(lua_State* L, lctx_state* S) {
+  static const luaL_Reg metamethods[] = {{"__tostring", context_tostring}, {NULL, NULL}};
+  static const luaL_Reg finalizer[] = {{"__gc", lctx_sheltered_gc}, {NULL, NULL}};
+  static const lctx_class class = {"ctx.context", LCTX_REF_CONTEXT, LCTX_REF_SHELTERED,
+                                   methods,       metamethods,      finalizer};
+  lctx_open_class(L, S, &class);
+}

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: MIT */
+/* The scheduler: the run queue, and the only place that resumes any.
+ *
+ * Nothing is resumed from within a task or from within a cancel: whatever wakes a coroutine puts it
+ * into the run queue, and lctx_drain, called from the bottom of the loop, takes it from there. */
+#include <string.h>
+
+#include "classes/after.h"
+#include "classes/task.h"
+#include "enter.h"
+#include "lctx.h"
+#include "report/failure.h"
+#include "report/traceback.h"
+#include "report/where.h"
+#include "task/alarm.h"
+#include "task/gone.h"
+#include "task/record.h"
+#include "task/turn.h"
+
+/* A hand-moved clock stands still while tasks run: then so many rounds of the run queue, the same in
+ * each run of a test, before the loop has its turn. */
+enum { FAKE_ROUNDS = 64 };
+
+void lctx_set_at(lua_State* L, lctx_state* S, enum lctx_ref ref, uint32_t slot) {
+  lctx_pushref(L, S, ref);
+  lua_pushvalue(L, -2);
+  lua_rawseti(L, -2, slot);
+  lua_pop(L, 2);
+}
+
+/* -- Tasks -------------------------------------------------------------------------------------- */
+
+/* The traceback of a task that raises is taken where it raises, and kept by its slot. */
+static int on_error(lua_State* co) {
+  lctx_state* S = (lctx_state*)lua_touserdata(co, lua_upvalueindex(1));
+  lctx_task* t = S->current;
+  if (t == NULL || t->co != co) return 1;
+  lctx_owned_traceback(co, S, 1);
+  lctx_set_at(co, S, LCTX_REF_TRACES, t->slot);
+  return 1;
+}
+
+/* On the coroutine: [on_error, results…], or [on_error, error]. */
+static int after_task(lua_State* co, int status, lua_KContext context) {
+  lctx_task* t = (lctx_task*)context;
+  t->failed = status != LUA_OK && status != LUA_YIELD;
+  return lua_gettop(co) - 1;
+}
+
+/* The body of every task: on_error, the function, its arguments. The function runs under a
+ * protected call inside the coroutine, so that its <close> variables may wait also after an error. */
+static int task_body(lua_State* co) {
+  lctx_state* S = (lctx_state*)lua_touserdata(co, lua_upvalueindex(1));
+  lctx_task* t = S->current;
+  lua_KContext context = (lua_KContext)t;
+  int status = lua_pcallk(co, lua_gettop(co) - 2, LUA_MULTRET, 1, context, after_task);
+  return after_task(co, status, context);
+}
+
+/* A debug hook belongs to one coroutine. So that tools that count lines, debuggers and limits see what
+ * runs in tasks, a task has that of the coroutine that starts it. Those of Lua are told apart by their
+ * thread, which is the debug library's business. */
+void lctx_inherit_hook(lua_State* L, lctx_state* S, lua_State* co) {
+  lua_sethook(co, lua_gethook(L), lua_gethookmask(L), lua_gethookcount(L));
+  lua_pushthread(L);
+  lua_pushthread(co);
+  lua_xmove(co, L, 1);
+  (void)lctx_hook(L, S, "inherit_hook", 2, 0);
+}
+
+lctx_task* lctx_task_prepare(lua_State* L, lctx_state* S, int nargs) {
+  enum { OURS = 4 }; /* below the arguments */
+  lctx_task* t = lctx_task_new(L, S, LCTX_TASK, NULL);
+  if (nargs + OURS > LUA_MINSTACK && !lua_checkstack(t->co, nargs + OURS)) {
+    lctx_task_free(t);
+    luaL_error(L, "too many arguments for a task");
+  }
+  if (lua_gethook(L) != NULL) lctx_inherit_hook(L, S, t->co);
+  return t;
+}
+
+/* Protected. */
+static int put_spawn(lua_State* L) {
+  lctx_task* t = (lctx_task*)lua_touserdata(L, 1);
+  lctx_pushwhere(L, t->S);
+  lctx_set_at(L, t->S, LCTX_REF_SPAWNS, t->slot);
+  return 0;
+}
+
+/* Keeps the line that starts the task. */
+static void note_spawn(lua_State* L, lctx_task* t) {
+  lua_pushcfunction(L, put_spawn);
+  lua_pushlightuserdata(L, t);
+  /* Without memory a line is not worth a failure. */
+  if (lctx_enter_plain(L, 1, 0) != LUA_OK) lua_pop(L, 1);
+}
+
+lctx_task* lctx_task_prepare_here(lua_State* L, lctx_state* S, int nargs) {
+  lctx_task* t = lctx_task_prepare(L, S, nargs);
+  if (S->debug) note_spawn(L, t);
+  if (!lctx_can_settle(L, S)) {
+    lctx_task_free(t);
+    luaL_error(L, "%s", lctx_no_loop(L));
+  }
+  return t;
+}
+
+void lctx_task_start(lua_State* L, lctx_task* t, int nargs) {
+  lctx_state* S = t->S;
+  lctx_pushref(t->co, S, LCTX_REF_TASK_BODY);
+  lctx_pushref(t->co, S, LCTX_REF_ON_ERROR);
+  lua_xmove(L, t->co, nargs + 1);
+  t->nargs = nargs + 2;
+  t->state = LCTX_NEW;
+  S->tasks++;
+  S->young++; /* as the number of each new one is higher than any before */
+  lctx_list_append(&S->run, &t->link);
+}
+
+/* Whether the error on top is Lua's own of this kind, which may come from any depth. */
+static bool lacked_memory(lua_State* co) {
+  return lua_type(co, -1) == LUA_TSTRING && strcmp(lua_tostring(co, -1), "not enough memory") == 0;
+}
+
+/* What a task does at its end, so that others go on, it may have had no memory for. Those that wait for
+ * something from outside look again; what they then see is the task's status. */
+static void tell_starved(lua_State* L, lctx_state* S) {
+  if (S->starved && lctx_hook(L, S, "starved", 0, 0)) S->starved = false;
+}
+
+/* Brings what a task returned, or raised, to its handle and those that wait for it. */
+static void finish(lua_State* L, lctx_task* t, int nresults) {
+  lctx_state* S = t->S;
+  if (t->failed && lacked_memory(t->co)) S->starved = true;
+  S->tasks--;
+  if (t->serial > S->since) S->young--;
+  if (t == S->target) lctx_end_soon(S);
+  if (t->group != NULL) {
+    lctx_group_task_over(L, t, nresults);
+  } else {
+    lctx_task_over(L, t, nresults);
+  }
+  lua_settop(t->co, 0);
+  lctx_task_free(t);
+  tell_starved(L, S);
+}
+
+/* -- Turns ------------------------------------------------------------------------------------- */
+
+void lctx_wake(lctx_task* t, enum lctx_outcome outcome) {
+  if (t->outcome != LCTX_NOTHING) return;
+  if (t->state == LCTX_STARTING) {
+    t->outcome = (uint8_t)outcome;
+  } else if (t->state >= LCTX_PARKING) {
+    bool yields = t->state == LCTX_PARKED;
+    lctx_unpark(t);
+    t->outcome = (uint8_t)outcome;
+    if (!yields) return;
+    t->state = LCTX_READY;
+    lctx_list_append(&t->S->run, &t->link);
+  }
+}
+
+void lctx_undo(lua_State* L, lctx_task* t) {
+  const lctx_wait_kind* wait = t->wait;
+  t->wait = NULL;
+  if (wait != NULL && wait->undo != NULL) wait->undo(L, t);
+}
+
+void lctx_unpark(lctx_task* t) {
+  (void)ctx_unwatch(&t->watcher);
+  lctx_disarm(t);
+  lctx_list_remove(&t->link);
+  t->state = LCTX_RUNNING; /* until the caller knows better */
+  t->S->parked--;
+  if (t->wait->external) t->S->external--;
+}
+
+/* An error that leaves a coroutine that is not a task: there is nobody to hand it to. Stack of L: the
+ * coroutine. */
+static void foreign_error(lua_State* L, lctx_state* S, lua_State* co) {
+  lua_pushvalue(L, -1);
+  lua_xmove(co, L, 1);
+  lctx_hook(L, S, "foreign_error", 2, 0);
+  (void)lctx_close_thread(L, co);
+  lua_settop(co, 0); /* less the error: with one, Lua would take it for suspended */
+}
+
+/* The record of a coroutine that is no task goes as soon as that runs on; the stack of L anchors
+ * the coroutine meanwhile. */
+static void resume_foreign(lua_State* L, lctx_task* t) {
+  lctx_state* S = t->S;
+  lua_State* co = t->co;
+  int nresults = 0, nargs = t->nargs;
+  lua_pushthread(co);
+  lua_xmove(co, L, 1);
+  t->state = LCTX_RUNNING;
+  if (lua_resume(co, L, nargs, &nresults) > LUA_YIELD) {
+    foreign_error(L, S, co);
+  } else {
+    if (nresults > 0 && lua_status(co) == LUA_YIELD) {
+      lua_pushvalue(L, -1);
+      lctx_hook(L, S, "dropped", 1, 0);
+    }
+    lua_pop(co, nresults);
+  }
+  lua_pop(L, 1);
+}
+
+static void resume_task(lua_State* L, lctx_task* t) {
+  lctx_state* S = t->S;
+  int nresults = 0, nargs = t->nargs;
+  t->nargs = 0;
+  t->state = LCTX_RUNNING;
+  S->current = t;
+  int status = lua_resume(t->co, L, nargs, &nresults);
+  S->current = NULL;
+  if (status == LUA_OK) {
+    finish(L, t, nresults);
+  } else if (status != LUA_YIELD) {
+    t->failed = true; /* not even the protected call held: out of memory, or out of stack */
+    finish(L, t, 1);
+  } else if (t->state == LCTX_RUNNING) {
+    /* A plain coroutine.yield(): lets the others have a turn. */
+    if (nresults > 0) lua_pop(t->co, nresults);
+    t->state = LCTX_READY;
+    lctx_list_append(&S->run, &t->link);
+  }
+}
+
+/* Ends a task from outside, with the value on top of L as its error; pops that. */
+static void end_task(lua_State* L, lctx_task* t) {
+  lua_settop(t->co, 0);
+  lua_xmove(L, t->co, 1);
+  t->failed = true;
+  finish(L, t, 1);
+}
+
+bool lctx_is_gone(const lctx_task* t) {
+  return t->state != LCTX_PARKING && t->kind != LCTX_MAIN && lua_status(t->co) != LUA_YIELD;
+}
+
+/* Its owner closed the coroutine of `t` while that waited, or does so now: then it is one of its own
+ * <close> variables that asks, on the stack that is being closed. The task ends when that is empty. */
+void lctx_task_closed(lua_State* L, lctx_task* t) {
+  lctx_state* S = t->S;
+  lua_Debug ar;
+  if (t->state == LCTX_PARKED) lctx_unpark(t);
+  lctx_undo(L, t);
+  if (t->kind != LCTX_TASK) {
+    lctx_task_free(t);
+  } else if (lua_status(t->co) == LUA_OK && lua_getstack(t->co, 0, &ar)) {
+    t->state = LCTX_READY;
+    lctx_list_append(&S->run, &t->link);
+  } else {
+    (void)lctx_close_thread(L, t->co);
+    lctx_pushtext(L, "the task's coroutine was closed, or resumed to its end, by someone else");
+    end_task(L, t);
+  }
+  lctx_settle(L, S);
+}
+
+void lctx_task_abandon(lua_State* L, lctx_task* t) {
+  if (t->state == LCTX_PARKED) {
+    lctx_unpark(t);
+  } else {
+    lctx_list_remove(&t->link); /* it was ready to run */
+  }
+  lctx_undo(L, t);
+  t->state = LCTX_RUNNING;
+  (void)lctx_close_thread(L, t->co);
+  lua_settop(t->co, 0);
+  if (t->kind == LCTX_TASK) {
+    end_task(L, t);
+  } else {
+    lua_pop(L, 1);
+    lctx_task_free(t);
+  }
+}
+
+/* Whether the coroutine is as its wait or lctx_task_start has left it. Its thread is pooled, so also
+ * before a task begins there may be somebody who knows it. */
+static bool is_intact(const lctx_task* t) {
+  if (t->state != LCTX_NEW) return !lctx_is_gone(t);
+  return lua_status(t->co) == LUA_OK && lua_gettop(t->co) == t->nargs + 1;
+}
+
+static void run_one(lua_State* L, lctx_task* t) {
+  t->S->refusals = 0;
+  if (t->kind == LCTX_MAIN) {
+    t->state = LCTX_RUNNING; /* the loop that it runs looks at its outcome */
+  } else if (!is_intact(t)) {
+    lctx_task_closed(L, t);
+  } else if (t->kind == LCTX_TASK) {
+    resume_task(L, t);
+  } else {
+    resume_foreign(L, t);
+  }
+}
+
+_Static_assert(offsetof(lctx_task, kind) == offsetof(lctx_after, kind), "one queue for both");
+
+/* Runs what is in the queue now, up to a mark at its end: what becomes ready meanwhile waits for
+ * the next round. Should an error end the round, the rest is still in the queue; and so it is when
+ * the loop should have its turn: then false. */
+static bool run_round(lua_State* L, lctx_state* S) {
+  lctx_list_remove(&S->mark);
+  lctx_list_append(&S->run, &S->mark);
+  bool turn_due = false;
+  while (S->run.next != &S->mark && !turn_due) {
+    lctx_task* t = LCTX_CONTAINER(S->run.next, lctx_task, link);
+    if (t->kind == LCTX_AFTER) {
+      lctx_after_start(L, S, (lctx_after*)(void*)t);
+    } else {
+      lctx_list_remove(&t->link);
+      run_one(L, t);
+    }
+    turn_due = lctx_turn_due(S);
+  }
+  lctx_list_remove(&S->mark);
+  return !turn_due;
+}
+
+static int drain(lua_State* L) {
+  lctx_state* S = (lctx_state*)lua_touserdata(L, 1);
+  int rounds = 0;
+  do {
+    if (S->alarm_ns != CTX_NEVER || S->tree.inbox != NULL) {
+      S->alarm_ns = CTX_NEVER;
+      ctx_tree_run(&S->tree);
+    }
+    if (S->failures_due) lctx_tell_failures(L, S, false);
+    tell_starved(L, S);
+    lctx_wake_turn(S);
+    if (S->fake) {
+      S->stirred = S->stirred || !lctx_list_empty(&S->run);
+      if (++rounds > FAKE_ROUNDS) break;
+    }
+  } while (!lctx_list_empty(&S->run) && run_round(L, S));
+  return 0;
+}
+
+bool lctx_drain(lua_State* L, lctx_state* S) {
+  if (S->draining || S->closed) return true;
+  if (!lua_checkstack(L, 8)) return false;
+  S->draining = true;
+  lua_pushcfunction(L, drain);
+  lua_pushlightuserdata(L, S);
+  bool whole = lctx_enter(L, 1, 0) == LUA_OK;
+  if (!whole) lctx_report(L, S, "scheduler");
+  S->draining = false;
+  return whole;
+}
+
+void lctx_open_sched(lua_State* L, lctx_state* S) {
+  lua_pushlightuserdata(L, S);
+  lua_pushcclosure(L, task_body, 1);
+  lctx_setref(L, S, LCTX_REF_TASK_BODY);
+  lua_pushlightuserdata(L, S);
+  lua_pushcclosure(L, on_error, 1);
+  lctx_setref(L, S, LCTX_REF_ON_ERROR);
+}
