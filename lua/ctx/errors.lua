@@ -316,4 +316,9 @@ end
 errors.canceled = shared.canceled ---@type ctx.Error
 errors.deadline_exceeded = shared.deadline_exceeded ---@type ctx.Error
 
+core.sentinels(errors.canceled, errors.deadline_exceeded)
+core.hook("foreign_cause", errors.new)
+core.hook("ended", errors.ended)
+core.hook("raised", errors.raised)
+
 return errors

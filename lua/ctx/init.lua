@@ -10,16 +10,11 @@
 ---
 --- Times are in milliseconds, absolute ones on ctx.now(). Misuse raises at the caller's line; every
 --- other outcome is returned as `nil, err`.
-require "ctx.floor"
+local loop = require "ctx.loop" -- first: it refuses a Lua that is too old
 local core = require "ctx.core"
 local errors = require "ctx.errors"
 local report = require "ctx.report"
-local loop = require "ctx.loop"
 local want = require "ctx.want"
-require "ctx.why"
-
-core.own(debug.getinfo(1, "S").source:match("^(@.*)init%.lua$"), loop.uv.run)
-core.sentinels(errors.canceled, errors.deadline_exceeded)
 
 ---@class ctx
 local ctx = {

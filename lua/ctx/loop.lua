@@ -4,10 +4,11 @@
 --- C tells what it wants by the hooks below, and only when that has changed: one timer for all
 --- deadlines, an idle handle when there is work for the next turn, and a poll handle when other
 --- threads may wake the loop. What luv calls back runs one turn of the scheduler.
+require "ctx.floor"
 local core = require "ctx.core"
-local errors = require "ctx.errors"
 local report = require "ctx.report"
 local want = require "ctx.want"
+require "ctx.why"
 
 -- One per Lua state, kept in C's registry: a second instance of this module must not make handles
 -- of its own, and luv's first table must stay, since older luv frees the loop with it.
@@ -272,8 +273,7 @@ core.hook("inherit_hook", function(from, to)
   end
 end)
 
-core.hook("foreign_cause", errors.new)
-core.hook("ended", errors.ended)
-core.hook("raised", errors.raised)
+-- Whose lines are the library's own: a report names the program's.
+core.own(debug.getinfo(1, "S").source:match("^(@.*)loop%.lua$"), loop.uv.run)
 
 return loop

@@ -12,7 +12,7 @@
 ---
 --- Readiness off → delay → stop accepting → drain → cancel the root → wait for the workers →
 --- force. What goes wrong in one phase never keeps the next from coming.
-local ctx = require "ctx"
+local core = require "ctx.core"
 local errors = require "ctx.errors"
 local line = require "ctx.line"
 local owner = require "ctx.owner"
@@ -93,7 +93,7 @@ end
 local function attend(self, c)
   local waiter <close> = setmetatable({ shutdown = self, co = coroutine.running() }, Waiter)
   self._waiting[waiter.co] = true
-  self._runner = self._runner or ctx.go(run, self)
+  self._runner = self._runner or core.go(run, self)
   local report, err = self._runner:wait(c)
   if self._runner:status() == "failed" then
     finish(self)
@@ -106,13 +106,13 @@ end
 local function arm(self, parent, signals)
   if #signals > 0 then
     local heard
-    heard, self._deafen = signal.notify(ctx.background(), table.unpack(signals))
-    self._beginning, self._begin = ctx.any(parent, heard)
+    heard, self._deafen = signal.notify(core.background(), table.unpack(signals))
+    self._beginning, self._begin = core.any(parent, heard)
   else
-    self._beginning, self._begin = ctx.with_cancel(parent)
+    self._beginning, self._begin = core.with_cancel(parent)
   end
   self._beginning:name("shutdown.beginning")
-  ctx.after_func(self._beginning, function()
+  core.after_func(self._beginning, function()
     local report, err = attend(self)
     if not report and not next(self._waiting) then
       error(err, 0) -- nobody else waits to hear of it
@@ -137,7 +137,7 @@ function shutdown.new(parent, options)
   want.context(parent, "new", 1, "parent")
   options = want.options(options, "new", 2, OPTIONS)
   local self = setmetatable({
-    _base = ctx.without_cancel(parent),
+    _base = core.without_cancel(parent),
     _delay = options.delay or 0,
     _grace = options.grace or 0,
     _timeouts = timeouts_of(options),
@@ -148,8 +148,8 @@ function shutdown.new(parent, options)
     _waiting = {}, -- the coroutines that wait for the report
     _silence = line.gate(), -- where they wait for the beginning; nobody ever opens it
   }, metatable)
-  self._root, self._cancel = ctx.with_cancel(self._base)
-  self._stopping, self._soften = ctx.with_cancel(self._root)
+  self._root, self._cancel = core.with_cancel(self._base)
+  self._stopping, self._soften = core.with_cancel(self._root)
   self._root:name("shutdown")
   self._stopping:name("shutdown.stopping")
   local ok, err = pcall(arm, self, parent, options.signals or { "sigint", "sigterm" })
@@ -253,7 +253,7 @@ local function wait_for_beginning(self, c)
     self._silence:wait(self._beginning, WAIT)
     return nil
   end
-  local either, cancel <close> = ctx.any(c, self._beginning)
+  local either, cancel <close> = core.any(c, self._beginning)
   local _, err = self._silence:wait(either, WAIT)
   return not self._beginning:done() and err or nil
 end

@@ -13,7 +13,6 @@
 --- Loading this module makes the process ignore SIGPIPE, which would kill it for a peer or a
 --- terminal that went away; a write there fails with an error instead.
 local core = require "ctx.core"
-local ctx = require "ctx"
 local errors = require "ctx.errors"
 local loop = require "ctx.loop"
 local text = require "ctx.text"
@@ -164,7 +163,7 @@ local function listen(stop, names, c)
     entry.listeners[place] = stop -- the last that needs memory
     stop.places[name] = place
   end
-  ctx.after_func(c, function()
+  core.after_func(c, function()
     -- After a signal the others stay, to be deadly: a handle that is closed just when its signal
     -- comes would lose it.
     if not stop.arrived then
@@ -185,7 +184,7 @@ end
 function signal.notify(parent, ...)
   want.context(parent, "notify", 1, "parent")
   local names = names_of(...)
-  local c, cancel = ctx.with_cancel(parent)
+  local c, cancel = core.with_cancel(parent)
   c:name("signal.notify(" .. table.concat(names, ", ") .. ")")
   local stop = setmetatable({ cancel = cancel, causes = {}, entries = {}, places = {} }, Stop)
   if not c:done() then

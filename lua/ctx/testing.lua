@@ -18,7 +18,6 @@
 --- leaks, and are given up, so that the next test begins as this one did.
 local clocks = require "ctx.testing.clock"
 local core = require "ctx.core"
-local ctx = require "ctx"
 local errors = require "ctx.errors"
 local leaks = require "ctx.testing.leaks"
 local loop = require "ctx.loop"
@@ -53,7 +52,7 @@ Run.__index = Run
 
 --- Runs fn as ctx.run does, until it is over.
 function Run:drive(fn)
-  local root, cancel = ctx.with_cancel(ctx.background())
+  local root, cancel = core.with_cancel(core.background())
   root:name("testing.run")
   core.count_young()
   self.task = core.go(fn, root, self.clock)
@@ -123,10 +122,10 @@ function Run:begin(real)
       previous(message, kind)
     end
   end
-  self.debugging = ctx.debug(true)
+  self.debugging = core.debug(true)
   self.snapshot = leaks.snapshot()
   self.snapshot._in_run = true
-  previous = ctx.set_report(reporter)
+  previous = report.set(reporter)
   self.previous = previous
   still.begin(self.name)
   self.clock = real and clocks.real() or clocks.new()
@@ -140,9 +139,9 @@ function Run:__close()
     self.clock:close()
   end
   if self.previous then
-    ctx.set_report(self.previous)
+    report.set(self.previous)
   end
-  ctx.debug(self.debugging)
+  core.debug(self.debugging)
 end
 
 --- All of it. Raises only without memory.
@@ -206,7 +205,7 @@ function testing.run(fn, options)
     error("testing.run: this is within a task or a callback; start a task with ctx.go", 2)
   end
   local run = setmetatable({
-    name = options.name or errors.place(fn), debugging = ctx.debug(),
+    name = options.name or errors.place(fn), debugging = core.debug(),
     grace = options.grace or GRACE, patience = options.patience or PATIENCE,
   }, Run)
   do

@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- Functions that wrap a handler: (next) → handler.
 local core = require "ctx.core"
-local ctx = require "ctx"
 local defect = require "ctx.http.defect"
 local fields = require "ctx.fields"
 local loop = require "ctx.loop"
@@ -12,7 +11,7 @@ local timeout = require "ctx.http.timeout"
 local middleware = { timeout = timeout.new }
 
 local shared = core.shared("ctx.http.middleware")
-shared.request_id = shared.request_id or ctx.key("request id")
+shared.request_id = shared.request_id or core.key("request id")
 local REQUEST_ID = shared.request_id
 
 record.values.request_id = function(c)
@@ -79,7 +78,7 @@ local function new_request_id(_, options)
       res.headers[name] = id
       local original = req._original or req
       original._kept = { [name] = id }
-      return next(req:with_context(ctx.with_value(req.ctx, REQUEST_ID, id)), res)
+      return next(req:with_context(core.with_value(req.ctx, REQUEST_ID, id)), res)
     end, next)
   end
 end

@@ -5,7 +5,6 @@
 --- in time. When it does not, the client gets a 503, and the buffer's writes fail from then on.
 local causes = require "ctx.http.causes"
 local core = require "ctx.core"
-local ctx = require "ctx"
 local defect = require "ctx.http.defect"
 local errors = require "ctx.errors"
 local failure = require "ctx.http.failure"
@@ -113,7 +112,7 @@ local function too_late(req, c, task, message)
   if original.server and task:status() == "failed" then
     tell(original, c, task)
   elseif original.server and task:status() ~= "done" then
-    ctx.go(tell, original, c, task)
+    core.go(tell, original, c, task)
   end
   if req.ctx:err() then
     return nil, req.ctx:ended()
@@ -123,7 +122,7 @@ end
 
 local function run(next, req, res, c, message)
   local buffer = new_buffer(res)
-  local task = ctx.go(next, req:with_context(c), buffer)
+  local task = core.go(next, req:with_context(c), buffer)
   local result, err = task:wait(c)
   local status = task:status()
   if c:err() then
@@ -151,7 +150,7 @@ function timeout.new(ms, message)
   message = message ~= nil and want.string(message, "timeout", 2, "message") or nil
   return function(next)
     return defect.wraps(function(req, res)
-      local c, cancel <close> = ctx.with_timeout(req.ctx, ms, causes.request_timeout)
+      local c, cancel <close> = core.with_timeout(req.ctx, ms, causes.request_timeout)
       return run(next, req, res, c, message)
     end, next)
   end

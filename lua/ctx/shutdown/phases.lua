@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- What ctx.shutdown does, phase by phase, and what it tells about that.
-local ctx = require "ctx"
+local core = require "ctx.core"
 local errors = require "ctx.errors"
 local owner = require "ctx.owner"
 local report_of = require "ctx.shutdown.report"
@@ -15,12 +15,12 @@ local phases = {}
 local function call(hook, entry, phase, c)
   local what = ("the hook '%s', %s"):format(hook.name, errors.place(hook.fn))
   local _ <close> = owner.claim(what)
-  local began = ctx.now()
+  local began = core.now()
   local ok, value, err = errors.call(hook.fn, c)
   if phase.took then
     return
   end
-  entry.took = ctx.now() - began
+  entry.took = core.now() - began
   if not ok then
     entry.err, entry.traceback = value, err and err .. "\n\tin " .. what
   elseif value or err == nil then
@@ -32,10 +32,10 @@ end
 
 --- Runs all hooks of a phase at once, until the last has returned or c is done.
 local function run_hooks(hooks, phase, c)
-  local began, tasks, waiting = ctx.now(), {}, false
+  local began, tasks, waiting = core.now(), {}, false
   for i, hook in ipairs(hooks) do
     phase.hooks[i] = { name = hook.name, state = "failed", took = 0 }
-    tasks[i] = ctx.go(call, hook, phase.hooks[i], phase, c)
+    tasks[i] = core.go(call, hook, phase.hooks[i], phase, c)
   end
   for _, task in ipairs(tasks) do
     workers.outlast(task, c)
@@ -43,14 +43,14 @@ local function run_hooks(hooks, phase, c)
   end
   if waiting then
     -- Hooks that wait on c have been woken in the same turn, and have their chance to end now.
-    ctx.sleep(ctx.background(), 0)
+    core.sleep(core.background(), 0)
   end
   for i, entry in ipairs(phase.hooks) do
     local status = tasks[i]:status()
     if status == "failed" then -- no memory to call it, or to write down how it ended
       entry.state, entry.err = "failed", select(2, tasks[i]:wait())
     elseif status ~= "done" then
-      entry.state, entry.took = "timed out", ctx.now() - began
+      entry.state, entry.took = "timed out", core.now() - began
     end
   end
 end
@@ -62,11 +62,11 @@ local actions = {}
 
 --- The balancer has to see that the server is not ready, before connections are refused.
 function actions.delay(s)
-  return ctx.sleep(s._base, s._delay)
+  return core.sleep(s._base, s._delay)
 end
 
 function actions.stop(s, _, cause)
-  s._softened_at = ctx.now()
+  s._softened_at = core.now()
   s._soften(cause)
   return true
 end
@@ -74,8 +74,8 @@ end
 --- The grace counts from the soft cancel; a drain that took longer has used it up.
 function actions.cancel(s, _, cause)
   local _ <close> = s._cancel -- also when there is no memory to wait
-  local left = math.max(0, s._grace - (ctx.now() - s._softened_at))
-  local grace, cancel <close> = ctx.with_timeout(s._base, left)
+  local left = math.max(0, s._grace - (core.now() - s._softened_at))
+  local grace, cancel <close> = core.with_timeout(s._base, left)
   workers.wait(s, grace)
   s._cancel(cause)
   return true
@@ -94,7 +94,7 @@ local function run_phase(s, phase, cause)
   end
   local ms = s._timeouts[name]
   if ms then
-    local c, cancel <close> = ctx.with_timeout(s._base, ms,
+    local c, cancel <close> = core.with_timeout(s._base, ms,
       errors.new(("shutdown: the phase '%s' took longer than %s ms"):format(name,
         text.number("%g", ms))))
     c:name("shutdown." .. name)
@@ -111,9 +111,9 @@ end
 --- later one from coming.
 local function attempt(s, phase, cause)
   s._phase = phase.name
-  local began = ctx.now()
+  local began = core.now()
   local ok, err = pcall(run_phase, s, phase, cause)
-  phase.took = ctx.now() - began
+  phase.took = core.now() - began
   if not ok then
     phase.err = err
   end
@@ -127,7 +127,7 @@ local ORDER = { "readiness", "delay", "stop", "drain", "cancel", "wait", "force"
 ---@param cause any
 ---@return ctx.Shutdown.Report
 function phases.run(s, cause)
-  local began = ctx.now()
+  local began = core.now()
   local report = report_of.new(cause, s._failed)
   local stuck = false
   for i, name in ipairs(ORDER) do
@@ -141,7 +141,7 @@ function phases.run(s, cause)
     attempt(s, phase, cause)
   end
   workers.force(s)
-  report.took = ctx.now() - began
+  report.took = core.now() - began
   report.clean = report_of.is_clean(report, stuck)
   return report
 end
