@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --- Where Lua needs a mutex: not against torn memory, one thread runs all tasks, but for what must
 --- stay true across a wait. Ten withdrawals that each ask the bank first; without the lock the
---- account is overdrawn (S34, S113).
+--- account is overdrawn.
 --
 -- Usage: ./dev lua examples/accounts.lua     (exits 0 only if it went as it must)
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- An audit event goes to several sinks at once. Each outcome is independent: a flaky sink must not
---- keep the event from the others, so this is a wait group, not an errgroup (S98).
+--- keep the event from the others, so this is a wait group, not an errgroup.
 --
 -- Usage: ./dev lua examples/audit.lua     (exits 0 only if it went as it must)
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- A loop that only computes never returns to the event loop, so no timer can end it. It asks for
---- its deadline itself, every 100 items and not each time (S52).
+--- its deadline itself, every 100 items and not each time.
 --
 -- Usage: ./dev lua examples/batch.lua     (exits 0 only if it went as it must)
 

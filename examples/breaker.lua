@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- A service that hangs: the bulkhead sheds what it has no room for, the breaker soon asks it no
---- more, and a probe finds out that it is well again (S51).
+--- more, and a probe finds out that it is well again.
 --
 -- Usage: ./dev lua examples/breaker.lua     (exits 0 only if it went as it must)
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- How a client's 3000 ms are divided on the way down, and that no level ever has more than the one
---- above it has left (S22).
+--- above it has left.
 --
 --     client 3000 ── handler (all that is left) ── service 1500 ─┬─ database  800
 --                    keeps 1500 for the answer, and slack        ├─ gateway   500

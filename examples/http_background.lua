@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
---- Work that a handler starts and does not wait for (S14), three ways. On the request's context it
+--- Work that a handler starts and does not wait for, three ways. On the request's context it
 --- dies as soon as the handler returns; on no context at all it outlives everything, and piles
 --- up; detached and with a timeout, it gets done. Tests see the first by what is missing, and the
 --- second by the task that is left.

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
---- The main function of an HTTP server (S46): serves, and on SIGINT or SIGTERM takes nobody in any
+--- The main function of an HTTP server: serves, and on SIGINT or SIGTERM takes nobody in any
 --- more, answers those who are there within 30 s, and ends. That the port is taken, or that
 --- somebody had to be cut off, is no secret: the program ends with 1.
 --

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
---- A middleware that gives each request an id (S58), as one would write it by hand: taken from the
+--- A middleware that gives each request an id, as one would write it by hand: taken from the
 --- client, if it is nothing that could harm a header or a log, else made; put into the context;
 --- said in the response. http.request_id() is this, and the access log knows of it.
 --

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- A call that is tried again: each attempt has its own time, and the server is told what is left
---- at that attempt, not what was left at the first (C79). All share the budget of the caller.
+--- at that attempt, not what was left at the first. All share the budget of the caller.
 --
 -- Usage: ./dev lua examples/http_retry.lua     (exits 0 only if it went as it must)
 

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
---- A handler with a budget of 500 ms for all that it does, the database included (S16); a client
+--- A handler with a budget of 500 ms for all that it does, the database included; a client
 --- that has less brings its own, and the handler has that.
 --
 -- Usage: ./dev lua examples/http_user.lua     (exits 0 only if it went as it must)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- Placing an order on a budget: refused when there is too little left to succeed, and each step
---- with a timeout of its own below the whole (S21).
+--- with a timeout of its own below the whole.
 --
 -- Usage: ./dev lua examples/order.lua     (exits 0 only if it went as it must)
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- An order page of four parts, where a part that is missing is worse than a fast failure: the
---- first one that fails stops the others, and its error is the page's (S97).
+--- first one that fails stops the others, and its error is the page's.
 --
 -- Usage: ./dev lua examples/page.lua     (exits 0 only if it went as it must)
 

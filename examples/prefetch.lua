@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: MIT
---- The prefetcher that cannot pile up (S95): 256 places and shedding beyond, 800 ms for all of it,
+--- The prefetcher that cannot pile up: 256 places and shedding beyond, 800 ms for all of it,
 --- three attempts with pauses of 50 and 100 ms, and the context in every wait.
 ---
 --- Whose context? Bound to the request, a prefetch ends as soon as that has been answered: right
 --- where its result is for this very answer. To outlive the request it must be detached, and then
 --- the timeout and the places are all that bounds it: right for warming a cache. Both are here, and
---- a caller has to say which it wants (S92).
+--- a caller has to say which it wants.
 --
 -- Usage: ./dev lua examples/prefetch.lua     (exits 0 only if it went as it must)
 

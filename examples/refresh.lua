@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- Refreshing caches after a request, with all three that such work needs: a context with a
---- deadline of its own, done in every wait of the retries, and a limit that sheds (S92-S96).
+--- deadline of its own, done in every wait of the retries, and a limit that sheds.
 --
 -- Usage: ./dev lua examples/refresh.lua     (exits 0 only if it went as it must)
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- A long-lived stream through a few workers: the channel's buffer is the backpressure, closing it
---- is the drain. Nothing that was accepted is lost (S39).
+--- is the drain. Nothing that was accepted is lost.
 --
 -- Usage: ./dev lua examples/stream.lua     (exits 0 only if it went as it must)
 

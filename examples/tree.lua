@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --- The tree of one request: below its context a database call with a timeout, a stream that can be
 --- cancelled, an outbound call with a deadline; and beside it an audit task, detached, that
---- survives the request with a budget of its own (S11).
+--- survives the request with a budget of its own.
 --
 --     background ── request ── timeout 20 ms: database
 --                │          ├─ cancel:        stream

@@ -7,7 +7,7 @@ local testing = require "ctx.testing"
 
 local background = ctx.background()
 
-describe("B5: any", function()
+describe("any", function()
   it("is done with the first of its contexts, with its err and cause", function()
     local a, cancel_a = ctx.with_cancel(background)
     local b, cancel_b = ctx.with_cancel(background)
@@ -65,7 +65,7 @@ describe("B5: any", function()
     assert.is_nil(b:err())
   end)
 
-  it("D7: ends with its scope", function()
+  it("ends with its scope", function()
     local kept
     pcall(function()
       local c, cancel <close> = ctx.any(background, ctx.todo())
@@ -94,7 +94,7 @@ describe("B5: any", function()
     assert.equal("why", right:cause())
   end)
 
-  it("sees the deadline of a source in a loop that never yields (D8)", function()
+  it("sees the deadline of a source in a loop that never yields", function()
     local a = ctx.with_timeout(background, 3, "late")
     local c = ctx.any((ctx.with_cancel(background)), a)
     local began = ctx.now()
@@ -109,7 +109,7 @@ end)
 -- Cause: to find the context whose cause it is, all sources were searched, and what is above them:
 -- twice as much for each `any` above another, or as deep on C's stack as there were. Cure: each
 -- knows which source ended it: there is one way up. A group's cause is one that is looked for.
-describe("B5: the cause of any of any", function()
+describe("the cause of any of any", function()
   --- What the failure of a group is for the last of the contexts that `make` returns in a list,
   --- together with their cancels.
   local function cause_by(make)
@@ -146,7 +146,7 @@ describe("B5: the cause of any of any", function()
   end)
 end)
 
-describe("B5: any leaves nothing behind", function()
+describe("any leaves nothing behind", function()
   local long, cancel_long
   before_each(function() long, cancel_long = ctx.with_cancel(background) end)
   after_each(function() cancel_long() end)

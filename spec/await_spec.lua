@@ -422,7 +422,7 @@ describe("a coroutine in an await that", function()
   end)
 end)
 
-describe("L15: a file that a cancelled fs_open brings all the same", function()
+describe("a file that a cancelled fs_open brings all the same", function()
   it("is closed by free", function()
     local before = ctx.now()
     testing.run(function(root)

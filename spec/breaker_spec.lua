@@ -18,7 +18,7 @@ local function times(n, b, root, fn)
   end
 end
 
-describe("a breaker, S51,", function()
+describe("a breaker", function()
   it("lets calls through while it is closed, with arguments and results", function()
     testing.run(function(root)
       local b = breaker.new()

@@ -87,7 +87,7 @@ local cases = {
   { "detached from what ran out of time", detached_from_timeout, nil, nil },
 }
 
-describe("C18: Go's table of causes:", function()
+describe("Go's table of causes:", function()
   it("all 20 cases are here", function()
     assert.equal(20, #cases)
   end)
@@ -107,7 +107,7 @@ describe("C18: Go's table of causes:", function()
 end)
 
 describe("a cause", function()
-  it("C18: may be any value; err stays canceled", function()
+  it("may be any value; err stays canceled", function()
     for _, cause in ipairs({ "text", 42, {}, print, early, ctx.deadline_exceeded }) do
       local c, cancel = ctx.with_cancel(background)
       cancel(cause)
@@ -138,7 +138,7 @@ describe("a cause", function()
 end)
 
 describe("leaving the scope", function()
-  it("D7: by an error records that error as the cause", function()
+  it("by an error records that error as the cause", function()
     local kept
     local ok, caught = pcall(function()
       local c, cancel <close> = ctx.with_cancel(background)
@@ -151,7 +151,7 @@ describe("leaving the scope", function()
     assert.is_true(rawequal(early, kept:cause()))
   end)
 
-  it("D7: by an error after a cancel changes nothing", function()
+  it("by an error after a cancel changes nothing", function()
     local kept
     pcall(function()
       local c, cancel <close> = ctx.with_timeout(background, LONG)
@@ -162,7 +162,7 @@ describe("leaving the scope", function()
     assert.equal("first", kept:cause())
   end)
 
-  it("D7: of a done parent keeps the parent's cause", function()
+  it("of a done parent keeps the parent's cause", function()
     local kept
     pcall(function()
       local parent, cancel_parent = ctx.with_cancel(background)
@@ -237,7 +237,7 @@ describe("ctx.with, the idiom without <close>", function()
   end)
 end)
 
-describe("C60: a wait that ends with its context", function()
+describe("a wait that ends with its context", function()
   local function sleep_until_cancelled(cause)
     local result
     testing.run(function(root)

@@ -269,7 +269,7 @@ describe("errors, at the end of the program,", function()
   end)
 end)
 
-describe("D10: a program that ends with uv.run", function()
+describe("a program that ends with uv.run", function()
   it("is not held by contexts, deadlines and after-funcs alone", function()
     ends([[
       local c, cancel = ctx.with_timeout(background, 1e9)

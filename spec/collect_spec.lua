@@ -18,7 +18,7 @@ local function backend(ms, ...)
 end
 
 describe("collect", function()
-  it("S36: asks all at once and returns the answers by name", function()
+  it("asks all at once and returns the answers by name", function()
     testing.run(function(root, clock)
       local page = assert(errgroup.collect(root, {
         info = backend(30, { name = "kettle" }),
@@ -33,7 +33,7 @@ describe("collect", function()
     end)
   end)
 
-  it("S36: the first failure stops the others, and says whose it is", function()
+  it("the first failure stops the others, and says whose it is", function()
     testing.run(function(root, clock)
       local failure = errors.new("connection refused")
       local stopped = {}
@@ -53,7 +53,7 @@ describe("collect", function()
     end)
   end)
 
-  it("S97: ends with the budget of its context, and waits for everybody", function()
+  it("ends with the budget of its context, and waits for everybody", function()
     testing.run(function(root, clock)
       local c, cancel <close> = ctx.with_timeout(root, 2000)
       local over = false

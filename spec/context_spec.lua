@@ -8,7 +8,7 @@ local testing = require "ctx.testing"
 local background = ctx.background()
 
 describe("the two roots", function()
-  it("C22: are two, each with a name, and always the same", function()
+  it("are two, each with a name, and always the same", function()
     assert.is_true(rawequal(ctx.background(), ctx.background()))
     assert.is_true(rawequal(ctx.todo(), ctx.todo()))
     assert.is_false(rawequal(ctx.background(), ctx.todo()))
@@ -16,7 +16,7 @@ describe("the two roots", function()
     assert.equal("ctx.todo", tostring(ctx.todo()))
   end)
 
-  it("C22: are never done", function()
+  it("are never done", function()
     local clock <close> = testing.clock()
     for _, root in ipairs({ ctx.background(), ctx.todo() }) do
       local _, cancel = ctx.with_cancel(root)
@@ -42,7 +42,7 @@ describe("cancel", function()
     assert.is_true(c:done())
   end)
 
-  it("C1: the first one wins; err and cause are set together and stay", function()
+  it("the first one wins; err and cause are set together and stay", function()
     local first, second = errors.new("first"), errors.new("second")
     local c, cancel = ctx.with_cancel(background)
     cancel(first)
@@ -52,14 +52,14 @@ describe("cancel", function()
     assert.is_true(rawequal(first, c:cause()))
   end)
 
-  it("C1: a cancel without a cause is a first one, too", function()
+  it("a cancel without a cause is a first one, too", function()
     local c, cancel = ctx.with_cancel(background)
     cancel()
     cancel("too late")
     assert.is_true(rawequal(ctx.canceled, c:cause()))
   end)
 
-  it("D7: is what leaving the scope does", function()
+  it("is what leaving the scope does", function()
     local kept
     do
       local c, cancel <close> = ctx.with_cancel(background)
@@ -99,7 +99,7 @@ describe("a cancelled subtree", function()
     return t, cancel
   end
 
-  it("C2: is done in whole when cancel() returns", function()
+  it("is done in whole when cancel() returns", function()
     local t, cancel = tree()
     cancel.top("why")
     for name, c in pairs(t) do
@@ -108,7 +108,7 @@ describe("a cancelled subtree", function()
     end
   end)
 
-  it("C2: also where somebody waits, in any order of asking", function()
+  it("also where somebody waits, in any order of asking", function()
     local clock <close> = testing.clock()
     local t, cancel = tree()
     local seen = {}
@@ -124,7 +124,7 @@ describe("a cancelled subtree", function()
     end
   end)
 
-  it("C6: leaves its siblings and its parents alone", function()
+  it("leaves its siblings and its parents alone", function()
     local t, cancel = tree()
     cancel.a("why")
     for _, name in ipairs({ "a", "a1", "a2" }) do
@@ -137,7 +137,7 @@ describe("a cancelled subtree", function()
     cancel.top()
   end)
 
-  it("C7: reaches through value contexts, which are no nodes of their own", function()
+  it("reaches through value contexts, which are no nodes of their own", function()
     local t, cancel = tree()
     cancel.b1("b1 only")
     assert.is_nil(t.v:err())
@@ -149,7 +149,7 @@ describe("a cancelled subtree", function()
 end)
 
 describe("a child of a done parent", function()
-  it("C5: is born done with its err and cause", function()
+  it("is born done with its err and cause", function()
     local parent, cancel = ctx.with_cancel(background)
     cancel("why")
     local derived = {
@@ -164,7 +164,7 @@ describe("a child of a done parent", function()
     end
   end)
 
-  it("C5: keeps that cause, whatever cancel it gets", function()
+  it("keeps that cause, whatever cancel it gets", function()
     local parent, cancel = ctx.with_cancel(background)
     cancel("why")
     local child, cancel_child = ctx.with_cancel(parent)
@@ -172,14 +172,14 @@ describe("a child of a done parent", function()
     assert.equal("why", child:cause())
   end)
 
-  it("C5: of a deadline, too", function()
+  it("of a deadline, too", function()
     local parent = ctx.with_timeout(background, 0, "late")
     local child = ctx.with_cancel(parent)
     assert.is_true(rawequal(ctx.deadline_exceeded, child:err()))
     assert.equal("late", child:cause())
   end)
 
-  it("C5: hangs on nothing", function()
+  it("hangs on nothing", function()
     local parent, cancel = ctx.with_cancel(background)
     cancel()
     assert.is_true(collected(function() return (ctx.with_cancel(parent)) end))
@@ -187,7 +187,7 @@ describe("a child of a done parent", function()
   end)
 end)
 
-describe("C6: a parent forgets", function()
+describe("a parent forgets", function()
   local parent, cancel_parent, stop
   before_each(function()
     parent, cancel_parent = ctx.with_cancel(background)
@@ -224,7 +224,7 @@ describe("C6: a parent forgets", function()
     end))
   end)
 
-  it("an `any` that was cancelled (B5)", function()
+  it("an `any` that was cancelled", function()
     assert.is_true(collected(function()
       local c, cancel = ctx.any(parent, background)
       cancel()
@@ -238,7 +238,7 @@ describe("C6: a parent forgets", function()
 end)
 
 describe("without_cancel", function()
-  it("C17: has no deadline, no err and no cause, before and after its parent's end", function()
+  it("has no deadline, no err and no cause, before and after its parent's end", function()
     local clock <close> = testing.clock()
     local parent, cancel = ctx.with_timeout(background, 100, "late")
     local before = ctx.without_cancel(parent)
@@ -254,7 +254,7 @@ describe("without_cancel", function()
     end
   end)
 
-  it("C17: is the root of a fresh tree", function()
+  it("is the root of a fresh tree", function()
     local clock <close> = testing.clock()
     local parent, cancel = ctx.with_cancel(background)
     local detached = ctx.without_cancel(parent)
@@ -269,7 +269,7 @@ describe("without_cancel", function()
     assert.is_nil(detached:err())
   end)
 
-  it("C17: lets values pass, and loses those that come after it to nobody", function()
+  it("lets values pass, and loses those that come after it to nobody", function()
     local key = ctx.key("trace")
     local c = ctx.without_cancel(ctx.with_value(background, key, "t1"))
     assert.equal("t1", c:value(key))
@@ -279,7 +279,7 @@ describe("without_cancel", function()
 end)
 
 describe("cancels that cross", function()
-  it("C4: a hundred, in random order, from tasks, with a waiter on each", function()
+  it("a hundred, in random order, from tasks, with a waiter on each", function()
     local seed = 100
     local draw = random(seed)
     testing.run(function(root)

@@ -17,7 +17,7 @@ describe("a deadline", function()
     assert.is_true(c:done())
   end)
 
-  it("S7: of a timeout is now and the timeout", function()
+  it("of a timeout is now and the timeout", function()
     local clock <close> = testing.clock()
     local by_timeout = ctx.with_timeout(background, 250)
     local by_deadline = ctx.with_deadline(background, clock:now() + 250)
@@ -28,14 +28,14 @@ describe("a deadline", function()
     assert.is_true(by_deadline:done())
   end)
 
-  it("S7: of a timeout is now and the timeout, also when that is negative", function()
+  it("of a timeout is now and the timeout, also when that is negative", function()
     local clock <close> = testing.clock()
     clock:advance(1000)
     assert.equal(clock:now() - 100, ctx.with_timeout(background, -100):deadline())
     assert.equal(clock:now() - 100, ctx.with_deadline(background, clock:now() - 100):deadline())
   end)
 
-  it("D6: is on ctx.now(), in milliseconds", function()
+  it("is on ctx.now(), in milliseconds", function()
     local clock <close> = testing.clock()
     assert.equal(clock:now(), ctx.now())
     clock:advance(1500)
@@ -43,7 +43,7 @@ describe("a deadline", function()
     assert.equal(ctx.now() + 20, ctx.with_timeout(background, 20):deadline())
   end)
 
-  it("D6: may be a fraction of a millisecond away, and is not there yet", function()
+  it("may be a fraction of a millisecond away, and is not there yet", function()
     local clock <close> = testing.clock()
     local c = ctx.with_timeout(background, 0.5)
     assert.is_nil(c:err())
@@ -51,7 +51,7 @@ describe("a deadline", function()
     assert.is_true(c:done())
   end)
 
-  it("D6: of math.huge is none", function()
+  it("of math.huge is none", function()
     local clock <close> = testing.clock()
     for _, derive in ipairs({ ctx.with_timeout, ctx.with_deadline }) do
       local c, cancel = derive(background, math.huge, "unused")
@@ -64,7 +64,7 @@ describe("a deadline", function()
     end
   end)
 
-  it("D6: of math.huge is the parent's, if that has one", function()
+  it("of math.huge is the parent's, if that has one", function()
     local clock <close> = testing.clock()
     local parent = ctx.with_timeout(background, 100, "parent late")
     local c = ctx.with_timeout(parent, math.huge, "child late")
@@ -84,7 +84,7 @@ describe("a deadline", function()
   end)
 end)
 
-describe("C8, C9: of two deadlines in line", function()
+describe("of two deadlines in line", function()
   it("the parent's sooner one counts, with the parent's cause", function()
     local clock <close> = testing.clock()
     local parent = ctx.with_timeout(background, 100, "parent late")
@@ -131,7 +131,7 @@ describe("C8, C9: of two deadlines in line", function()
     assert.equal("child late", c:cause())
   end)
 
-  it("S19: the least of many ancestors counts", function()
+  it("the least of many ancestors counts", function()
     local clock <close> = testing.clock()
     local start, c = clock:now(), background
     for _, ms in ipairs({ 900, 300, 700, 200, 500 }) do
@@ -143,7 +143,7 @@ describe("C8, C9: of two deadlines in line", function()
   end)
 end)
 
-describe("C10, C11: a deadline that has come already", function()
+describe("a deadline that has come already", function()
   local function over()
     return {
       ["timeout 0"] = { ctx.with_timeout(background, 0, "late") },
@@ -179,7 +179,7 @@ describe("C10, C11: a deadline that has come already", function()
   end)
 end)
 
-describe("C12: a cancel before the deadline", function()
+describe("a cancel before the deadline", function()
   it("is canceled, and the deadline's cause is not used, now or later", function()
     local clock <close> = testing.clock()
     local c, cancel = ctx.with_timeout(background, 100, "late")
@@ -202,7 +202,7 @@ describe("C12: a cancel before the deadline", function()
   end)
 end)
 
-describe("C13: deadline()", function()
+describe("deadline()", function()
   it("is the ancestor's, stable, and still there when all is over", function()
     local clock <close> = testing.clock()
     local parent, cancel = ctx.with_timeout(background, 100)
@@ -254,7 +254,7 @@ end)
 
 -- The specs below need the real clock and burn some milliseconds of CPU, since that is the case
 -- they are about: a loop that never lets the event loop turn.
-describe("D8: a loop that never returns to the event loop", function()
+describe("a loop that never returns to the event loop", function()
   --- Asks `c` until it is done; gives up after ten seconds.
   local function burn(c)
     local began = ctx.now()

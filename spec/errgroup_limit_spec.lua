@@ -32,7 +32,7 @@ local function full(root, ms, ...)
   return g, gctx
 end
 
-describe("C31: a limit", function()
+describe("a limit", function()
   it("is kept, and go waits for a place", function()
     testing.run(function(root, clock)
       local g = errgroup.with_context(root)
@@ -98,7 +98,7 @@ describe("C31: a limit", function()
     end)
   end)
 
-  it("C32: makes try_go false; a place is free before the wait is over", function()
+  it("makes try_go false; a place is free before the wait is over", function()
     testing.run(function(root)
       local g = full(root, 10)
       assert.is_false(g:try_go(nothing))

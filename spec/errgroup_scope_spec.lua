@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- D11: leaving the scope of a group cancels it and waits for its tasks, on every path.
+-- Leaving the scope of a group cancels it and waits for its tasks, on every path.
 local ctx = require "ctx"
 local errgroup = require "ctx.errgroup"
 local errors = require "ctx.errors"
@@ -17,7 +17,7 @@ local function stubborn(root, g, gctx, state)
   end)
 end
 
-describe("D11: leaving the scope of a group cancels it and waits,", function()
+describe("leaving the scope of a group cancels it and waits,", function()
   --- Runs scope(root, state) in a task, and then sees whether its group's task is over.
   local function leaves_nothing(scope)
     testing.run(function(root, clock)

@@ -7,7 +7,7 @@ local errgroup = require "ctx.errgroup"
 local testing = require "ctx.testing"
 
 describe("a wait", function()
-  it("B6: with a context ends when that does, and can be taken up again", function()
+  it("with a context ends when that does, and can be taken up again", function()
     testing.run(function(root, clock)
       local g, gctx = errgroup.with_context(root)
       g:go(ctx.sleep, root, 50)

@@ -4,19 +4,19 @@ local errors = require "ctx.errors"
 local misuse = require "spec.support.misuse"
 
 describe("the sentinels", function()
-  it("C24: print as Go's", function()
+  it("print as Go's", function()
     assert.equal("context canceled", tostring(ctx.canceled))
     assert.equal("context deadline exceeded", tostring(ctx.deadline_exceeded))
   end)
 
-  it("C24: only deadline_exceeded is a timeout, and temporary", function()
+  it("only deadline_exceeded is a timeout, and temporary", function()
     assert.is_true(ctx.deadline_exceeded:timeout())
     assert.is_true(ctx.deadline_exceeded:temporary())
     assert.is_false(ctx.canceled:timeout())
     assert.is_false(ctx.canceled:temporary())
   end)
 
-  it("C24: what wraps a timeout is one", function()
+  it("what wraps a timeout is one", function()
     assert.is_true(errors.wrap(ctx.deadline_exceeded, "query"):timeout())
     assert.is_false(errors.wrap(ctx.canceled, "query"):timeout())
     assert.is_false(errors.new("query"):temporary())
@@ -29,7 +29,7 @@ describe("the sentinels", function()
 
   -- Under busted each spec file has an instance of every module. When the sentinels were locals
   -- of the module, a comparison across two of them failed: one table in the state holds them.
-  it("L37: are the same in every instance of the module", function()
+  it("are the same in every instance of the module", function()
     local loaded = package.loaded["ctx.errors"]
     package.loaded["ctx.errors"] = nil
     local again = require "ctx.errors"
@@ -52,7 +52,7 @@ describe("errors.ended", function()
     assert.is_true(rawequal(ctx.canceled, errors.ended(ctx.canceled, ctx.canceled)))
   end)
 
-  it("C60: is both the sentinel and the cause", function()
+  it("is both the sentinel and the cause", function()
     local err = errors.ended(ctx.deadline_exceeded, cause)
     assert.equal("context deadline exceeded: client went away", tostring(err))
     assert.is_true(errors.is(err, ctx.deadline_exceeded))
@@ -61,14 +61,14 @@ describe("errors.ended", function()
     assert.is_true(err:timeout())
   end)
 
-  it("C60: takes a cause that is not an object", function()
+  it("takes a cause that is not an object", function()
     local err = errors.ended(ctx.canceled, "shutting down")
     assert.equal("context canceled: shutting down", tostring(err))
     assert.is_true(errors.is(err, "shutting down"))
     assert.is_true(errors.is(err, ctx.canceled))
   end)
 
-  it("C60: finds what the cause wraps", function()
+  it("finds what the cause wraps", function()
     local err = errors.ended(ctx.canceled, errors.wrap(cause, "read body"))
     assert.equal("context canceled: read body: client went away", tostring(err))
     assert.is_true(errors.is(err, cause))

@@ -37,7 +37,7 @@ describe("errors.new", function()
   end)
 end)
 
-describe("concatenation (L36)", function()
+describe("concatenation", function()
   local err = errors.new("disk full")
 
   it("gives a string, on either side", function()
@@ -120,7 +120,7 @@ describe("errors.is", function()
     assert.is_false(errors.is(base, deep))
   end)
 
-  it("S33: finds the two sentinels through wraps", function()
+  it("finds the two sentinels through wraps", function()
     local err = errors.wrap(ctx.deadline_exceeded, "database query timed out")
     assert.is_true(errors.is(err, ctx.deadline_exceeded))
     assert.is_false(errors.is(err, ctx.canceled))

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- D4: any coroutine may wait, also one that `ctx` did not make, and the main thread.
+-- Any coroutine may wait, also one that `ctx` did not make, and the main thread.
 local ctx = require "ctx"
 local core = require "ctx.core"
 local reports = require "spec.support.reports"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The HTTP client's contexts: C56, C57, C59-C62, B12, S32, S33.
+-- The HTTP client's contexts.
 local client = require "ctx.http.client"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
@@ -103,7 +103,7 @@ describe("the end of the context", function()
     end)
   end)
 
-  it("ends a request that waits for the headers; the server hears of it (C61)", function()
+  it("ends a request that waits for the headers; the server hears of it", function()
     run(function(root)
       local reached, reach = gate()
       local closed
@@ -123,7 +123,7 @@ describe("the end of the context", function()
     end)
   end)
 
-  it("ends a request that reads the body (C56)", function()
+  it("ends a request that reads the body", function()
     run(function(root)
       local reached, reach = gate()
       local closed
@@ -160,7 +160,7 @@ describe("the end of the context", function()
     end)
   end)
 
-  it("is a deadline as well, over all that there is (B12)", function()
+  it("is a deadline as well, over all that there is", function()
     loopback.run_with_clock(function(root, clock)
       local server <close> = raw_server.start(root, function(peer)
         peer:request()
@@ -183,7 +183,7 @@ describe("the end of the context", function()
 end)
 
 describe("a connection", function()
-  it("that was cancelled on is not used again (C62)", function()
+  it("that was cancelled on is not used again", function()
     run(function(root)
       local reached, reach = gate()
       local server <close> = raw_server.start(root, function(peer, n)
@@ -248,7 +248,7 @@ describe("in one turn", function()
     return select(2, one.curl:state())
   end
 
-  it("a response and then a cancel: the response counts (C57)", function()
+  it("a response and then a cancel: the response counts", function()
     run(function(root)
       local server <close> = raw_server.start(root, function(peer)
         peer:request()
@@ -264,7 +264,7 @@ describe("in one turn", function()
     end)
   end)
 
-  it("a cancel and then a response that is complete: the response counts (C57)", function()
+  it("a cancel and then a response that is complete: the response counts", function()
     run(function(root)
       local server <close> = raw_server.start(root, function(peer)
         peer:request()
@@ -280,7 +280,7 @@ describe("in one turn", function()
     end)
   end)
 
-  it("a cancel and then the connection's error: the cancel counts (C59)", function()
+  it("a cancel and then the connection's error: the cancel counts", function()
     run(function(root)
       local server <close> = raw_server.start(root, function(peer)
         peer:request()

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The HTTP client's other limits, and what goes wrong within it: B11, C77, C79.
+-- The HTTP client's other limits, and what goes wrong within it.
 local client = require "ctx.http.client"
 local ctx = require "ctx"
 local engine = require "ctx.http.client.engine"
@@ -12,7 +12,7 @@ local uv = require "ctx.uv"
 
 local run, run_with_clock, turns = raw_server.run, loopback.run_with_clock, loopback.turns
 
-describe("the idle time (B11)", function()
+describe("the idle time", function()
   it("ends a request of which nothing moves, and not its context", function()
     run_with_clock(function(root, clock)
       local server <close> = raw_server.start(root, function(peer)
@@ -80,7 +80,7 @@ describe("the idle time (B11)", function()
 end)
 
 describe("what the context carries", function()
-  it("goes out with the request: the deadline as it is by then (C77, C79)", function()
+  it("goes out with the request: the deadline as it is by then", function()
     run(function(root)
       local seen = {}
       local server <close> = raw_server.start(root, function(peer)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Where the HTTP client follows a redirection, and what it takes along: C79.
+-- Where the HTTP client follows a redirection, and what it takes along.
 local client = require "ctx.http.client"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
@@ -201,7 +201,7 @@ describe("a redirection", function()
     end)
   end)
 
-  it("says anew how much time is left (C79)", function()
+  it("says anew how much time is left", function()
     run(function(root)
       local seen = {}
       local server <close> = redirecting(root, "/to", seen)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The HTTP client against servers that say each byte by a script: S32, S33, C56-C62, B11, B12.
+-- The HTTP client against servers that say each byte by a script.
 local client = require "ctx.http.client"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
@@ -169,7 +169,7 @@ describe("a request", function()
 
   -- libcurl sends such a request again by itself, as it was: a payment was made twice.
   it("that a kept connection ends with is sent again if that is harmless, with its headers as they "
-    .. "are then (C79)", function()
+    .. "are then", function()
     run(function(root)
       local seen = {}
       local server <close> = raw_server.start(root, function(peer, n)
@@ -286,7 +286,7 @@ describe("a request", function()
 end)
 
 describe("what cannot be", function()
-  it("is an error with a code, the phase, and the URL without what is secret (C61)", function()
+  it("is an error with a code, the phase, and the URL without what is secret", function()
     run(function(root)
       local free <close> = assert(uv.listen("127.0.0.1", 0))
       local port = free:address().port

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The HTTP client's bodies, piece by piece, in both directions: C56, C62, backpressure.
+-- The HTTP client's bodies, piece by piece, in both directions, with backpressure.
 local client = require "ctx.http.client"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
@@ -76,7 +76,7 @@ describe("a response that is read piece by piece", function()
     end)
   end)
 
-  it("dies with the context of its request, also when nobody reads (C56)", function()
+  it("dies with the context of its request, also when nobody reads", function()
     run(function(root)
       local closed
       local server <close> = raw_server.start(root, function(peer)
@@ -137,7 +137,7 @@ describe("a response that is read piece by piece", function()
     end)
   end)
 
-  it("ends when nothing moves for the idle time (B11)", function()
+  it("ends when nothing moves for the idle time", function()
     loopback.run_with_clock(function(root, clock)
       local server <close> = raw_server.start(root, function(peer)
         peer:request()
@@ -170,7 +170,7 @@ describe("a response that is read piece by piece", function()
     end)
   end)
 
-  it("can be closed, which closes its connection; then it gives no more (C62)", function()
+  it("can be closed, which closes its connection; then it gives no more", function()
     run(function(root)
       local closed
       local server <close> = raw_server.start(root, function(peer, n)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The HTTP client's requests whose body comes piece by piece: C56, C62, backpressure.
+-- The HTTP client's requests whose body comes piece by piece, with backpressure.
 local client = require "ctx.http.client"
 local ctx = require "ctx"
 local errors = require "ctx.errors"

@@ -1,6 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The context of a request: what it takes from the caller's headers, and why it ends (S13, C44-C48,
--- B3).
+-- The context of a request: what it takes from the caller's headers, and why it ends.
 local bed = require "spec.support.http"
 local ctx = require "ctx"
 local errors = require "ctx.errors"

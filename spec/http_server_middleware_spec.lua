@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- What stands around handlers: the chain, request ids (S58), time limits (C55); and the lines that
+-- What stands around handlers: the chain, request ids, time limits; and the lines that
 -- the access log is made of.
 local bed = require "spec.support.http"
 local cjson = require "cjson"

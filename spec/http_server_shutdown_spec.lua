@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The end of a server, without load: C49-C54, S46-S50, B23. With load: spec/live.
+-- The end of a server, without load. With load: spec/live.
 local bed = require "spec.support.http"
 local ctx = require "ctx"
 local errors = require "ctx.errors"

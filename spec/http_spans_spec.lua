@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
---- S40, S41, B28: with a tracer, each request is a span of its client and one of its server, in one
+--- With a tracer, each request is a span of its client and one of its server, in one
 --- trace; without, none is made and the headers only pass through.
 local ctx = require "ctx"
 local http = require "ctx.http"

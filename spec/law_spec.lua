@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
---- S96 by examples/law.lua: what it prints of all eight variants. That its counts are those of
---- arithmetic (S91), it checks itself.
+--- What examples/law.lua prints of all eight variants of a prefetcher. The example itself checks
+--- its counts by arithmetic.
 local ctx = require "ctx"
 local process = require "spec.support.process"
 local testing = require "ctx.testing"
@@ -8,7 +8,7 @@ local testing = require "ctx.testing"
 local LIMIT_MS = 200000
 local top = (debug.getinfo(1, "S").source:match("^@(.*)[/\\][^/\\]+$") or ".") .. "/../"
 
-describe("S96: of the eight variants of the prefetcher", function()
+describe("of the eight variants of the prefetcher", function()
   local code, output
 
   setup(function()
@@ -42,7 +42,7 @@ describe("S96: of the eight variants of the prefetcher", function()
     end)
   end
 
-  it("S91: the counts are what arrivals and holds make them", function()
+  it("the counts are what arrivals and holds make them", function()
     assert.equal(0, code, output)
     assert.truthy(output:find("only all three together are flat", 1, true))
   end)

@@ -72,7 +72,7 @@ describe("on luv's loop, ctx", function()
     assert.is_false(uv.loop_alive())
   end)
 
-  it("is woken in time by a clock that the loop has let go stale (L5)", function()
+  it("is woken in time by a clock that the loop has let go stale", function()
     local slept, early
     coroutine.wrap(function()
       local began = uv.hrtime()
@@ -117,7 +117,7 @@ describe("on luv's loop, ctx", function()
     assert.same({ "after", "task" }, list)
   end)
 
-  it("raises nothing into luv: an error in a task or a coroutine ends no loop (L1)", function()
+  it("raises nothing into luv: an error in a task or a coroutine ends no loop", function()
     local seen = 0
     local previous = ctx.set_report(function() seen = seen + 1 end)
     local timer = uv.new_timer()

@@ -9,7 +9,7 @@ local background = ctx.background()
 local raises = misuse.raises
 local function nothing() end
 
---- A table that answers like a context in every way (C19, C20).
+--- A table that answers like a context in every way.
 local function look_alike()
   local c = {}
   for _, name in ipairs({ "err", "cause", "done", "deadline", "remaining", "value", "wait" }) do
@@ -25,11 +25,11 @@ local function strangers()
     { "nil", nil }, { "a boolean", true }, { "a number", 5 }, { "a string", "ctx.background" },
     { "a table", {} }, { "a function", ctx.background }, { "a file", io.stdout },
     { "a thread", coroutine.create(nothing) }, { "a key", ctx.key("k") }, { "a cancel", cancel },
-    { "the module", ctx }, { "a look-alike (C19)", look_alike() },
+    { "the module", ctx }, { "a look-alike", look_alike() },
   }
 end
 
-describe("C14: a parent that is not a context is refused:", function()
+describe("a parent that is not a context is refused:", function()
   for _, stranger in ipairs(strangers()) do
     local name, it_is = stranger[1], stranger[2]
     it(name, function()
@@ -100,7 +100,7 @@ describe("a time is refused", function()
   end)
 end)
 
-describe("C14: a key is refused", function()
+describe("a key is refused", function()
   it("that is nil or NaN", function()
     raises(function() ctx.with_value(background, nil, 1) end, "#2", "with_value")
     raises(function() ctx.with_value(background, 0 / 0, 1) end, "#2", "with_value")

@@ -22,7 +22,7 @@ local function worker(m, c, log, name, ms)
 end
 
 describe("a mutex", function()
-  it("S34, S113: keeps together what waits would tear apart", function()
+  it("keeps together what waits would tear apart", function()
     testing.run(function(root)
       local m, balance, tasks = mutex.new(), 0, {}
       for i = 1, 10 do
@@ -79,7 +79,7 @@ describe("a mutex", function()
 end)
 
 describe("the wait for a mutex", function()
-  it("C38: does not begin on a context that is done, even if it is free", function()
+  it("does not begin on a context that is done, even if it is free", function()
     testing.run(function(root)
       local m = mutex.new()
       local c, cancel = ctx.with_cancel(root)
@@ -93,7 +93,7 @@ describe("the wait for a mutex", function()
     end)
   end)
 
-  it("B6: ends with its context, and others keep their places", function()
+  it("ends with its context, and others keep their places", function()
     testing.run(function(root, clock)
       local m, log = mutex.new(), {}
       m:lock(root)
@@ -109,7 +109,7 @@ describe("the wait for a mutex", function()
     end)
   end)
 
-  it("C42: passes the lock on that comes in the turn of the cancel", function()
+  it("passes the lock on that comes in the turn of the cancel", function()
     testing.run(function(root)
       local m, log = mutex.new(), {}
       m:lock(root)
@@ -125,7 +125,7 @@ describe("the wait for a mutex", function()
     end)
   end)
 
-  it("C42: and from one that is cancelled to one that is cancelled, until it is free", function()
+  it("and from one that is cancelled to one that is cancelled, until it is free", function()
     testing.run(function(root)
       local m, log, tasks = mutex.new(), {}, {}
       m:lock(root)
@@ -145,7 +145,7 @@ describe("the wait for a mutex", function()
     end)
   end)
 
-  it("L27: leaves no lock with a coroutine that its owner closes", function()
+  it("leaves no lock with a coroutine that its owner closes", function()
     testing.run(function(root)
       local m, log = mutex.new(), {}
       m:lock(root)

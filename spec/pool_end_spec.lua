@@ -8,7 +8,7 @@ local reports = require "spec.support.reports"
 local testing = require "ctx.testing"
 
 describe("the scope of a pool", function()
-  it("D11: cancels and waits on every path; what was not begun is handed back", function()
+  it("cancels and waits on every path; what was not begun is handed back", function()
     testing.run(function(root, clock)
       local p, why
       local ok, err = pcall(function()

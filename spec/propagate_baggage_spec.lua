@@ -109,7 +109,7 @@ describe("baggage", function()
 end)
 
 describe("with_baggage", function()
-  it("S57: makes another context, and leaves the first", function()
+  it("makes another context, and leaves the first", function()
     local a = extract("a=1;p,b=2,a=3")
     local b = propagate.with_baggage(a, "a", "4")
     assert.equal("b=2,a=4", propagate.inject(b, {}).baggage)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
---- The time that is left, in a header: C77, C79, B27, and S43 over three hops.
+--- The time that is left, in a header, also over three hops.
 local ctx = require "ctx"
 local misuse = require "spec.support.misuse"
 local propagate = require "ctx.propagate"
@@ -13,7 +13,7 @@ local function ms_of(value, deadline)
   return (select(2, propagate.extract(ctx.background(), { ["grpc-timeout"] = value }, deadline)))
 end
 
-describe("C77: grpc-timeout", function()
+describe("grpc-timeout", function()
   it("is written in the finest unit that has room in 8 digits, rounded down", function()
     for ms, wanted in pairs {
       [1] = "1000000n", [0.5] = "500000n", [99.999999] = "99999999n", [100] = "100000u",
@@ -80,7 +80,7 @@ describe("C77: grpc-timeout", function()
   end)
 end)
 
-describe("B27: a deadline in a header of the program's own", function()
+describe("a deadline in a header of the program's own", function()
   it("is in ms by default, rounded down, and never 0", function()
     local deadline = propagate.deadline { header = "X-Request-Timeout-Ms" }
     for ms, wanted in pairs {
@@ -135,7 +135,7 @@ describe("B27: a deadline in a header of the program's own", function()
   end)
 end)
 
-describe("C79: the time that is left", function()
+describe("the time that is left", function()
   it("is that of each attempt", function()
     testing.run(function(root, clock)
       local c, cancel <close> = ctx.with_timeout(root, 5000)
@@ -167,7 +167,7 @@ local function serve(root, headers, handler)
   return handler(limited)
 end
 
-describe("S43: over three hops", function()
+describe("over three hops", function()
   local exported
 
   before_each(function()
@@ -191,7 +191,7 @@ describe("S43: over three hops", function()
     return following(propagate.inject(client, {}))
   end
 
-  it("S40: A has 5 s and spends 4; C has 1 left, one trace, and the right parents", function()
+  it("A has 5 s and spends 4; C has 1 left, one trace, and the right parents", function()
     testing.run(function(root)
       local left_at_c, trace_at_c
       local c, cancel <close> = ctx.with_timeout(root, 5000)
@@ -225,7 +225,7 @@ describe("S43: over three hops", function()
     end)
   end)
 
-  it("S44: C that needs too long ends with A's deadline, and its span says so", function()
+  it("C that needs too long ends with A's deadline, and its span says so", function()
     testing.run(function(root, clock)
       local c, cancel <close> = ctx.with_timeout(root, 5000)
       local ok, err = hop(c, "A", 4000, function(to_c)

@@ -88,7 +88,7 @@ describe("OTLP as JSON", function()
     assert.equal(4096, #attributes(one.attributes)["\u{FFFD}"].stringValue)
   end)
 
-  it("S44: tells by status and error.type how a span ended", function()
+  it("tells by status and error.type how a span ended", function()
     local function ended(fields)
       local one = sent(fields)
       local kind = one.attributes and attributes(one.attributes)["error.type"].stringValue

@@ -25,7 +25,7 @@ local function headers_within(c, name)
   return propagate.inject(below, {}), span
 end
 
-describe("B28: without a tracer", function()
+describe("without a tracer", function()
   it("a span is nothing, and the trace goes on as it came", function()
     local c = from_caller("01", "a=b")
     local below, span = propagate.start_span(c, "x", { kind = "client", attributes = { a = 1 } })
@@ -53,7 +53,7 @@ describe("a span", function()
     propagate.set_tracer(previous)
   end)
 
-  it("S41: of a sampled trace is recorded, below the caller's span", function()
+  it("of a sampled trace is recorded, below the caller's span", function()
     local headers = headers_within(from_caller("01", "a=b"), "work")
     local span = spans[1]
     assert.equal("work", span.name)
@@ -69,7 +69,7 @@ describe("a span", function()
     assert.equal(1, #spans)
   end)
 
-  it("S41: of a trace that is not sampled is not recorded, and has an id even so", function()
+  it("of a trace that is not sampled is not recorded, and has an id even so", function()
     local headers, span = headers_within(from_caller("00"))
     assert.is_false(span.recording)
     assert.same({}, spans)
@@ -146,7 +146,7 @@ describe("a span", function()
     assert.equal(4, span.dropped)
   end)
 
-  it("S44: ends with a status and its cause; only the first word counts", function()
+  it("ends with a status and its cause; only the first word counts", function()
     for _, case in ipairs {
       { nil, "ok" }, { "boom", "error" }, { ctx.canceled, "canceled" },
       { errors.wrap(ctx.canceled, "x"), "canceled" },

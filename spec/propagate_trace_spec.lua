@@ -21,7 +21,7 @@ local function forwarded(parent, state)
   return headers.traceparent, headers.tracestate
 end
 
-describe("C78: a traceparent", function()
+describe("a traceparent", function()
   it("gives its trace, the caller's span and the flags", function()
     local trace = propagate.trace(extract(PARENT))
     assert.equal(TRACE, trace.trace_id)
@@ -99,7 +99,7 @@ describe("C78: a traceparent", function()
     end)
   end
 
-  it("S41: has flags that are bits, not numbers", function()
+  it("has flags that are bits, not numbers", function()
     for flags = 0, 255 do
       local trace = propagate.trace(extract(("00-%s-%s-%02x"):format(TRACE, SPAN, flags)))
       assert.equal(flags % 2 == 1, trace.sampled, flags)
@@ -123,7 +123,7 @@ describe("C78: a traceparent", function()
   end)
 end)
 
-describe("C78: random traceparents", function()
+describe("random traceparents", function()
   it("go on as they are; with one byte changed they do, or count as absent", function()
     local seed = os.time()
     local next_number = random(seed)

@@ -124,7 +124,7 @@ describe("the delays of retry.call", function()
     return list
   end
 
-  it("S95: grow by a factor, up to a limit", function()
+  it("grow by a factor, up to a limit", function()
     assert.same({ 50, 100, 200 }, delays { attempts = 4, backoff = 50, jitter = false })
     assert.same({ 10, 30, 70, 70 },
       delays { attempts = 5, backoff = 10, factor = 3, max_backoff = 70, jitter = false })
@@ -208,7 +208,7 @@ describe("the delays of retry.call", function()
 end)
 
 describe("retry.call and the context", function()
-  it("C80: does not begin when it is done", function()
+  it("does not begin when it is done", function()
     testing.run(function(root, clock)
       local c, cancel = ctx.with_cancel(root)
       cancel("why")
@@ -221,7 +221,7 @@ describe("retry.call and the context", function()
     end)
   end)
 
-  it("C80, S93: a cancel ends the sleep at once, and both errors are told", function()
+  it("a cancel ends the sleep at once, and both errors are told", function()
     testing.run(function(root, clock)
       local c, cancel = ctx.with_cancel(root)
       ctx.go(function()
@@ -239,7 +239,7 @@ describe("retry.call and the context", function()
     end)
   end)
 
-  it("C80: makes no more attempts when it ends within one", function()
+  it("makes no more attempts when it ends within one", function()
     testing.run(function(root)
       local c, cancel <close> = ctx.with_timeout(root, 10)
       local calls = 0
@@ -253,7 +253,7 @@ describe("retry.call and the context", function()
     end)
   end)
 
-  it("B26: never sleeps past the budget: gives up early, and says so", function()
+  it("never sleeps past the budget: gives up early, and says so", function()
     testing.run(function(root, clock)
       local c, cancel <close> = ctx.with_timeout(root, 350)
       local _, err = retry.call(c, { attempts = 9, jitter = false }, (flaky(clock, 9)))

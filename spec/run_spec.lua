@@ -360,7 +360,7 @@ describe("when all tasks are asleep, run", function()
   end)
 end)
 
-describe("D10: the loop that the user runs", function()
+describe("the loop that the user runs", function()
   it("goes on as long as a coroutine or a task waits for its time", function()
     local slept, task_slept
     coroutine.wrap(function() slept = ctx.sleep(background, 2) end)()

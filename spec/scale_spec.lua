@@ -32,7 +32,7 @@ describe("a million children of one parent, one after another, leave memory flat
     cancel_parent()
   end)
 
-  it("with_cancel (C6)", function()
+  it("with_cancel", function()
     local more = growth_of_million(function()
       local _, cancel = ctx.with_cancel(parent)
       cancel()
@@ -41,7 +41,7 @@ describe("a million children of one parent, one after another, leave memory flat
     assert.is_nil(parent:err())
   end)
 
-  it("with_timeout (C12)", function()
+  it("with_timeout", function()
     local more = growth_of_million(function(i)
       local _, cancel = ctx.with_timeout(parent, 10000 + i)
       cancel("done")
@@ -129,7 +129,7 @@ describe(("a chain of %d contexts"):format(CHAIN), function()
     assert.equal("late", leaf:cause())
   end)
 
-  it("finds a value at its top, misses one that is not there, and tells its name (C82)", function()
+  it("finds a value at its top, misses one that is not there, and tells its name", function()
     local _, cancel, leaf = chain(function(parent, i)
       return ctx.with_value(parent, i, i)
     end)

@@ -23,7 +23,7 @@ describe("a semaphore", function()
     end)
   end)
 
-  it("C38: gives a context that is done nothing, even if units are free", function()
+  it("gives a context that is done nothing, even if units are free", function()
     testing.run(function(root)
       local s = semaphore.new(3)
       local c, cancel = ctx.with_cancel(root)
@@ -38,7 +38,7 @@ describe("a semaphore", function()
     end)
   end)
 
-  it("C39: lets one that wants more than its size wait for c, and holds up none", function()
+  it("lets one that wants more than its size wait for c, and holds up none", function()
     testing.run(function(root, clock)
       local s = semaphore.new(2)
       local c, cancel <close> = ctx.with_timeout(root, 50)
@@ -55,7 +55,7 @@ describe("a semaphore", function()
     end)
   end)
 
-  it("C39: refuses that on a context that can never be done", function()
+  it("refuses that on a context that can never be done", function()
     local s = semaphore.new(2)
     for _, c in ipairs({ ctx.background(), ctx.todo(), ctx.without_cancel(ctx.background()) }) do
       misuse.raises(function() s:acquire(c, 3) end, "acquire", "k: more than", "wait for ever")
@@ -63,7 +63,7 @@ describe("a semaphore", function()
     assert.equal(0, (s:held()))
   end)
 
-  it("C40: serves in the order of asking; a large request is not overtaken", function()
+  it("serves in the order of asking; a large request is not overtaken", function()
     testing.run(function(root)
       local s, log = semaphore.new(4), {}
       assert(s:acquire(root, 3))
@@ -86,7 +86,7 @@ describe("a semaphore", function()
     end)
   end)
 
-  it("C41: when the first in the queue gives up, the next go on", function()
+  it("when the first in the queue gives up, the next go on", function()
     testing.run(function(root)
       local s, log = semaphore.new(4), {}
       assert(s:acquire(root, 1))
@@ -104,7 +104,7 @@ describe("a semaphore", function()
     end)
   end)
 
-  it("S52: refuses nothing that comes back, so that it can be a bulkhead that sheds", function()
+  it("refuses nothing that comes back, so that it can be a bulkhead that sheds", function()
     testing.run(function(root)
       local s = semaphore.new(10)
       local served, shed = 0, 0
@@ -125,7 +125,7 @@ describe("a semaphore", function()
   end)
 end)
 
-describe("C42, C65: units that come in the turn in which the context ends", function()
+describe("units that come in the turn in which the context ends", function()
   --- act(release, cancel, root) brings the one unit, and ends the context of the first who waits.
   local function in_one_turn(act)
     testing.run(function(root)
@@ -190,7 +190,7 @@ describe("C42, C65: units that come in the turn in which the context ends", func
   end)
 end)
 
-describe("B31: resize", function()
+describe("resize", function()
   it("to more lets in waiters, also one that wanted more than there was", function()
     testing.run(function(root)
       local s, log = semaphore.new(1), {}
@@ -262,7 +262,7 @@ end)
 describe("misuse of a semaphore", function()
   local root = ctx.background()
 
-  it("C43: more than is held cannot be released", function()
+  it("more than is held cannot be released", function()
     local s = semaphore.new(3)
     misuse.raises(function() s:release() end, "release: 1 released, but only 0 held")
     assert(s:acquire(root, 2))
@@ -271,7 +271,7 @@ describe("misuse of a semaphore", function()
     assert.equal(2, (s:held()))
   end)
 
-  it("C43: negative weights, and invalid numbers of units", function()
+  it("negative weights, and invalid numbers of units", function()
     local s = semaphore.new(3)
     local expected = "a whole number of 0 or more expected, got "
     for _, k in ipairs({ -1, 1.5, "2", math.huge, 0 / 0, {}, true }) do

@@ -13,7 +13,7 @@ local make = shutdowns.make
 local PHASES = { "readiness", "stop", "drain", "cancel", "wait", "force" }
 
 describe("shutdown's phases", function()
-  it("S49, S50, B22: come in the settled order, the delay before the end of accepting", function()
+  it("come in the settled order, the delay before the end of accepting", function()
     testing.run(function(root, clock)
       local s, log, note = make(root, clock, { delay = 100 })
       for i = #PHASES, 1, -1 do
@@ -33,7 +33,7 @@ describe("shutdown's phases", function()
     end)
   end)
 
-  it("S50: readiness is off before anything else, and stays off", function()
+  it("readiness is off before anything else, and stays off", function()
     testing.run(function(root, clock)
       local s = make(root, clock, { delay = 50 })
       assert.is_true(s:ready())
@@ -46,7 +46,7 @@ describe("shutdown's phases", function()
     end)
   end)
 
-  it("S50: a server may not be ready from the start", function()
+  it("a server may not be ready from the start", function()
     testing.run(function(root, clock)
       local s = make(root, clock, { ready = false })
       assert.is_false(s:ready())
@@ -55,7 +55,7 @@ describe("shutdown's phases", function()
     end)
   end)
 
-  it("S47: have deadlines of their own, though the root is cancelled", function()
+  it("have deadlines of their own, though the root is cancelled", function()
     testing.run(function(root, clock)
       local s = make(root, clock, { timeouts = { drain = 30, wait = 40 } })
       local left = {}
@@ -108,7 +108,7 @@ describe("a hook", function()
     end)
   end)
 
-  it("S47: that takes too long and listens is told, and why", function()
+  it("that takes too long and listens is told, and why", function()
     testing.run(function(root, clock)
       local s = make(root, clock, { timeouts = { drain = 50 } })
       local cause
@@ -160,7 +160,7 @@ describe("the beginning", function()
     end)
   end)
 
-  it("B23: comes with the end of the parent, which is not the workers' end yet", function()
+  it("comes with the end of the parent, which is not the workers' end yet", function()
     testing.run(function(root, clock)
       local parent, cancel <close> = ctx.with_cancel(root)
       local key = ctx.key("tenant")
@@ -215,7 +215,7 @@ describe("the beginning", function()
     end)
   end)
 
-  it("S45, S46: comes with a signal, from the time it is made", function()
+  it("comes with a signal, from the time it is made", function()
     testing.run(function(root, clock)
       local s = make(root, clock)
       local s2 = shutdown.new(root, { signals = { "sigusr1", "sigusr2" } })

@@ -163,7 +163,7 @@ describe("the context of a flight", function()
     end)
   end)
 
-  it("L27: is left by a coroutine that its owner closes", function()
+  it("is left by a coroutine that its owner closes", function()
     testing.run(function(root)
       local sf = singleflight.new()
       local fn, calls = slow()

@@ -22,7 +22,7 @@ describe("go", function()
     end)
   end)
 
-  it("D3: starts tasks in the order of the calls, and gives turns in that order", function()
+  it("starts tasks in the order of the calls, and gives turns in that order", function()
     testing.run(function(root)
       local seen = {}
       for i = 1, 3 do
@@ -37,7 +37,7 @@ describe("go", function()
     end)
   end)
 
-  it("D3: never runs a task inside another: neither by go nor by what wakes it", function()
+  it("never runs a task inside another: neither by go nor by what wakes it", function()
     testing.run(function(root)
       local c, cancel <close> = ctx.with_cancel(root)
       local woken = false

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Connecting, listening and names, on real loopback sockets: C42, C63, L14, L15, L16.
+-- Connecting, listening and names, on real loopback sockets.
 local core = require "ctx.core"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
@@ -64,7 +64,7 @@ describe("uv.connect", function()
     end)
   end)
 
-  it("tries all addresses (C63)", function()
+  it("tries all addresses", function()
     run(function(root)
       local listener <close> = assert(uv.listen("127.0.0.1", 0))
       local port = listener:address().port
@@ -92,7 +92,7 @@ describe("uv.connect", function()
     end)
   end)
 
-  it("gives each address its share of the time, so that a silent one is not the last (C63)",
+  it("gives each address its share of the time, so that a silent one is not the last",
     function()
       loopback.run_with_clock(function(root, clock)
         local listener <close> = assert(uv.listen("127.0.0.1", 0))
@@ -356,7 +356,7 @@ describe("names", function()
     end)
   end)
 
-  it("are left at once when the context ends, though the lookup goes on (L16)", function()
+  it("are left at once when the context ends, though the lookup goes on", function()
     run(function(root)
       for _ = 1, 20 do
         local found, err = cancelled(root, function(c)
@@ -370,7 +370,7 @@ describe("names", function()
     end)
   end)
 
-  it("leave threads to others, however many are asked for (L16)", function()
+  it("leave threads to others, however many are asked for", function()
     run(function(root)
       local tasks = {}
       for i = 1, 50 do
@@ -385,7 +385,7 @@ describe("names", function()
   -- The cause: between the permit and the section that gives it back, memory was asked for; and
   -- what luv never calls back gave back nothing. The fix: who gives it back is there before, and
   -- has a finalizer.
-  it("have their permits back after whatever goes wrong (L16)", function()
+  it("have their permits back after whatever goes wrong", function()
     run(function(root)
       core.await = function() error("not enough memory", 0) end
       for _ = 1, 10 do

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Files, other threads, descriptors and changes: S28, L13, L14, L15.
+-- Files, other threads, descriptors and changes.
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local folder = require "spec.support.folder"
@@ -121,7 +121,7 @@ describe("uv.fs_*", function()
     end)
   end)
 
-  it("frees what comes too late: a file is closed, a temporary one removed, too (L15)", function()
+  it("frees what comes too late: a file is closed, a temporary one removed, too", function()
     run(function(root)
       local before = descriptors()
       local made = {}

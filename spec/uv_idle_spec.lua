@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Idle times of streams (B11).
+-- Idle times of streams.
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local loopback = require "spec.support.loopback"
@@ -10,7 +10,7 @@ local pair, run, run_with_clock = loopback.pair, loopback.run, loopback.run_with
 -- More than the kernel keeps for both ends of a connection.
 local MUCH = ("0123456789abcdef"):rep(1024 * 1024)
 
-describe("an idle time, together with a deadline (B11),", function()
+describe("an idle time, together with a deadline,", function()
   local function is_idle(err)
     assert.is_true(errors.is(err, uv.idle))
     assert.is_true(errors.is(err, ctx.deadline_exceeded))

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Programs under a context: C69, B24, L15.
+-- Programs under a context.
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local loopback = require "spec.support.loopback"
@@ -104,7 +104,7 @@ describe("uv.spawn", function()
     end)
   end)
 
-  it("starts nothing under a context that is done (C69)", function()
+  it("starts nothing under a context that is done", function()
     run(function(root)
       local path = os.tmpname()
       os.remove(path)
@@ -117,7 +117,7 @@ describe("uv.spawn", function()
     end)
   end)
 
-  it("sends SIGTERM first; exit 0 after that is still the context's error (C69)", function()
+  it("sends SIGTERM first; exit 0 after that is still the context's error", function()
     run(function(root)
       local partial = interrupted(root, [[
         trap 'echo tidied; exit 0' TERM
@@ -128,7 +128,7 @@ describe("uv.spawn", function()
     end)
   end)
 
-  it("kills a tree that does not listen, with its grandchildren (B24)", function()
+  it("kills a tree that does not listen, with its grandchildren", function()
     run(function(root)
       local partial = interrupted(root, [[
         trap '' TERM
@@ -162,7 +162,7 @@ describe("uv.spawn", function()
     end)
   end)
 
-  it("does not wait for ever for pipes that somebody holds (C69)", function()
+  it("does not wait for ever for pipes that somebody holds", function()
     run(function(root)
       local result = assert(sh(root, "echo out; setsid sleep 300 & echo $!", { linger = 20 }))
       assert.is_true(result.incomplete)

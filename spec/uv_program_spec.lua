@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Whole programs that use ctx.uv: L17, and what happens when descriptors run out, and at the end.
+-- Whole programs that use ctx.uv, and what happens when descriptors run out, and at the end.
 local loopback = require "spec.support.loopback"
 local luv = require "luv"
 local uv = require "ctx.uv"
@@ -20,7 +20,7 @@ describe("a program with ctx.uv", function()
     return result
   end
 
-  it("survives writing to a peer that has gone (L17)", function()
+  it("survives writing to a peer that has gone", function()
     run(function(root)
       local result = lua(root, "true", [[
         local ctx, uv, luv = require "ctx", require "ctx.uv", require "luv"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Streams on real loopback sockets: S28, C62, L11, L12, L14.
+-- Streams on real loopback sockets.
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local loopback = require "spec.support.loopback"
@@ -157,7 +157,7 @@ describe("a stream that is read", function()
     end)
   end)
 
-  it("wakes its reader when somebody closes it (L12)", function()
+  it("wakes its reader when somebody closes it", function()
     run(function(root)
       local client <close>, server = pair(root)
       local task = ctx.go(server.read, server, root)
@@ -254,7 +254,7 @@ describe("a stream that is written", function()
     end)
   end)
 
-  it("is closed when its context ends in the middle of a message (C62)", function()
+  it("is closed when its context ends in the middle of a message", function()
     run(function(root)
       local client <close>, server = pair(root)
       local _ <close> = server

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Datagrams: S28.
+-- Datagrams.
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local loopback = require "spec.support.loopback"

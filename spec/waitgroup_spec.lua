@@ -9,7 +9,7 @@ local waitgroup = require "ctx.waitgroup"
 local raises = misuse.raises
 
 describe("a wait group", function()
-  it("S98: waits for all, each outcome being its own", function()
+  it("waits for all, each outcome being its own", function()
     testing.run(function(root, clock)
       local wg, outcomes = waitgroup.new(), {}
       for i, ms in ipairs({ 30, 10, 20 }) do
@@ -82,7 +82,7 @@ describe("a wait group", function()
   end)
 end)
 
-describe("the wait of a wait group, B6:", function()
+describe("the wait of a wait group:", function()
   it("ends with its context, and leaves the work alone", function()
     testing.run(function(root, clock)
       local wg, finished = waitgroup.new(), false
@@ -132,7 +132,7 @@ describe("the wait of a wait group, B6:", function()
 end)
 
 describe("go counts a task until it ends,", function()
-  it("C37: from the call on, with its arguments and its handle", function()
+  it("from the call on, with its arguments and its handle", function()
     testing.run(function(root)
       local wg = waitgroup.new()
       local task = wg:go(function(...) return select("#", ...), ... end, "a", nil, nil)
@@ -171,7 +171,7 @@ describe("go counts a task until it ends,", function()
   end)
 end)
 
-describe("C36: a wait group raises", function()
+describe("a wait group raises", function()
   it("at a negative counter, and stays as it was", function()
     testing.run(function(root)
       local wg = waitgroup.new()

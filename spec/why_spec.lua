@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- B1, B2: who ended a context, and from where; without touching the sentinels.
+-- Who ended a context, and from where; without touching the sentinels.
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local testing = require "ctx.testing"
@@ -17,7 +17,7 @@ describe("c:why()", function()
     end)
   end)
 
-  it("tells the file and line of the cancel, below it too (B1)", function()
+  it("tells the file and line of the cancel, below it too", function()
     testing.run(function(root)
       local c, cancel = ctx.with_cancel(root)
       local child, cancel_child <close> = ctx.with_cancel(ctx.with_value(c, "key", "secret"))
@@ -62,7 +62,7 @@ describe("c:why()", function()
     end)
   end)
 
-  it("tells name and budget of the deadline that passed, not of the one asked (B2)", function()
+  it("tells name and budget of the deadline that passed, not of the one asked", function()
     testing.run(function(root, clock)
       local outer, cancel_outer <close> = ctx.with_timeout(root, 500)
       outer:name("checkout")

@@ -16,7 +16,7 @@ void lctx_pushtext(lua_State* L, const char* text);
 /* Calls the hook of this name with the `nargs` values on top. False, and no results, when it
  * raised or is not there. */
 bool lctx_hook(lua_State* L, lctx_state* S, const char* name, int nargs, int nresults);
-/* luv ends the process when there is no memory to call a callback with (traps L1): asks beforehand
+/* luv ends the process when there is no memory to call a callback with: asks beforehand
  * for what that takes. False if there is not so much. */
 bool lctx_reserve(lua_State* L);
 /* Whether there is memory for lctx_settle, if that is to come: so asks, last of all that may fail, what

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Contexts that are done with the first of several: B5. */
+/* Contexts that are done with the first of several. */
 #include "fake.h"
 
 enum { MAX_SOURCES = 4 };
@@ -103,7 +103,7 @@ TEST(it_may_be_cancelled_itself_which_spares_the_sources) {
   fake_stop(&f);
 }
 
-/* B5: what leaks elsewhere. The sources live on, and the arms' memory is gone. */
+/* Other implementations leak here. The sources live on, and the arms' memory is gone. */
 TEST(releasing_it_leaves_nothing_in_the_sources) {
   fake_t f;
   fake_start(&f);

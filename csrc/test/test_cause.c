@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Causes: which one counts (C18, Go's own table), and who holds it. */
+/* Causes: which one counts (by Go's own table), and who holds it. */
 #include "fake.h"
 
 static REASON(parent_cause);
@@ -97,7 +97,7 @@ static void step(fake_t* f, const step_t* s, ctx_t* contexts, int* n) {
   if (s->what == DETACH) ctx_without_cancel(fresh, parent);
 }
 
-/* C18; with each context watched as soon as it is made, and with none. */
+/* Once with each context watched as soon as it is made, and once with none. */
 static void try_line(const line_t* line, bool watched) {
   fake_t f;
   ctx_t contexts[5];

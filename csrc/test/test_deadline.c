@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Deadlines: which one counts, when it is seen, and who hears first. C8-C13, D8. */
+/* Deadlines: which one counts, when it is seen, and who hears first. */
 #include "fake.h"
 
-/* C8, C9: the parent's deadline is sooner or the same, so it ends the child, with its cause. */
+/* The parent's deadline is sooner or the same, so it ends the child, with its cause. */
 TEST(a_deadline_not_sooner_than_the_parents_never_fires) {
   for (uint64_t later = 0; later <= 5 * MS; later += 5 * MS) {
     fake_t f;
@@ -75,7 +75,7 @@ TEST(a_sooner_deadline_ends_the_child_alone) {
   fake_stop(&f);
 }
 
-/* C10, C11: zero is legal, and so is any time before now. */
+/* A timeout of zero is legal, and so is any time before now. */
 TEST(a_deadline_that_has_passed_is_born_done) {
   fake_t f;
   REASON(slow);
@@ -102,7 +102,6 @@ TEST(a_deadline_that_has_passed_is_born_done) {
   fake_stop(&f);
 }
 
-/* C12 */
 TEST(a_cancel_before_the_deadline_drops_deadline_and_cause) {
   fake_t f;
   REASON(slow);
@@ -123,7 +122,6 @@ TEST(a_cancel_before_the_deadline_drops_deadline_and_cause) {
   fake_stop(&f);
 }
 
-/* C13 */
 TEST(a_child_answers_its_ancestors_deadline_for_ever) {
   fake_t f;
   fake_start(&f);
@@ -159,7 +157,7 @@ TEST(a_child_of_a_done_parent_answers_its_own_sooner_deadline) {
   fake_stop(&f);
 }
 
-/* D8. root ── owner (1 ms) ── a ── a1, watched and shared
+/* root ── owner (1 ms) ── a ── a1, watched and shared
  *                          └─ b ── b1, idle
  * Nobody runs the tree: a loop that only polls must see the deadline, and with it all the rest. */
 TEST(a_poll_ends_the_whole_subtree_of_the_deadline_on_the_spot) {

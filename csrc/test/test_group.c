@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Groups: tasks that fail and stop together, places under a limit, and waits. C26-C35. */
+/* Groups: tasks that fail and stop together, places under a limit, and waits. */
 #include "groups.h"
 
 /* -- Errors and ends --------------------------------------------------------------------------- */
 
-TEST(C26_a_wait_that_is_over_ends_the_context_without_a_cause) {
+TEST(a_wait_that_is_over_ends_the_context_without_a_cause) {
   scene_t x;
   open_scene(&x, -1);
   start_all(&x, 0, 1, 0);
@@ -46,7 +46,7 @@ TEST(a_wait_for_no_task_is_over_at_once) {
   close_scene(&x);
 }
 
-TEST(C27_C28_the_first_failure_is_the_cause_and_the_wait_is_for_all) {
+TEST(the_first_failure_is_the_cause_and_the_wait_is_for_all) {
   scene_t x;
   REASON(first);
   REASON(second);
@@ -67,7 +67,7 @@ TEST(C27_C28_the_first_failure_is_the_cause_and_the_wait_is_for_all) {
   close_scene(&x);
 }
 
-TEST(C29_the_end_of_the_parent_is_no_failure) {
+TEST(the_end_of_the_parent_is_no_failure) {
   scene_t x;
   REASON(gone);
   REASON(late);
@@ -82,7 +82,7 @@ TEST(C29_the_end_of_the_parent_is_no_failure) {
   close_scene(&x);
 }
 
-TEST(C30_a_group_without_a_context_stops_nobody_and_can_be_used_again) {
+TEST(a_group_without_a_context_stops_nobody_and_can_be_used_again) {
   scene_t x;
   REASON(why);
   open_scene(&x, -1);
@@ -101,7 +101,7 @@ TEST(C30_a_group_without_a_context_stops_nobody_and_can_be_used_again) {
 
 /* -- Limits ---------------------------------------------------------------------------------------- */
 
-TEST(C31_the_limit_is_kept_and_places_go_in_the_order_of_asking) {
+TEST(the_limit_is_kept_and_places_go_in_the_order_of_asking) {
   scene_t x;
   open_scene(&x, 2);
   start_all(&x, 0, 1, 0);
@@ -118,7 +118,7 @@ TEST(C31_the_limit_is_kept_and_places_go_in_the_order_of_asking) {
   close_scene(&x);
 }
 
-TEST(C31_zero_lets_nobody_begin_and_a_negative_limit_everybody) {
+TEST(zero_lets_nobody_begin_and_a_negative_limit_everybody) {
   scene_t x;
   open_scene(&x, 0);
   ASSERT(!ctx_group_try_begin(&x.g));
@@ -133,7 +133,7 @@ TEST(C31_zero_lets_nobody_begin_and_a_negative_limit_everybody) {
 
 /* Cause: the limit could be set while a place was granted, or while tasks waited under a limit of 0;
  * it then made a new semaphore over the one that they stood in. Cure: busy is all of that. */
-TEST(C31_the_limit_cannot_be_set_while_anyone_runs_or_waits_to_begin) {
+TEST(the_limit_cannot_be_set_while_anyone_runs_or_waits_to_begin) {
   scene_t x;
   open_scene(&x, 1);
   ASSERT_EQ(start(&x, 0), 0);
@@ -161,7 +161,7 @@ static void begin_in_call(end_t* end) {
   ASSERT(!ctx_group_try_begin(&x->g));
 }
 
-TEST(C32_the_place_is_free_before_the_wait_is_over) {
+TEST(the_place_is_free_before_the_wait_is_over) {
   scene_t x;
   open_scene(&x, 1);
   ASSERT(ctx_group_try_begin(&x.g));
@@ -175,7 +175,7 @@ TEST(C32_the_place_is_free_before_the_wait_is_over) {
   close_scene(&x);
 }
 
-TEST(C33_a_task_may_begin_after_the_end_of_the_context) {
+TEST(a_task_may_begin_after_the_end_of_the_context) {
   scene_t x;
   open_scene(&x, 1);
   ctx_cancel(&x.parent, NULL);
@@ -203,7 +203,7 @@ TEST(who_waits_to_begin_is_told_when_the_context_ends) {
   close_scene(&x);
 }
 
-/* C42, for places. And the wait is not over between the grant and the call. */
+/* The wait is not over between the grant and the call. */
 TEST(a_place_that_comes_in_the_turn_of_the_end_goes_back) {
   scene_t x;
   open_scene(&x, 1);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Semaphores: who gets what, in which order, and where it goes when nobody wants it. C38-C43. */
+/* Semaphores: who gets what, in which order, and where it goes when nobody wants it. */
 #include "fake.h"
 
 /* An acquire that leaves its letter in the log: small when it was granted, capital when it was not. */
@@ -81,7 +81,7 @@ TEST(what_is_free_is_taken_at_once) {
   end(&x, 0);
 }
 
-TEST(C38_a_done_context_gets_nothing_even_if_units_are_free) {
+TEST(a_done_context_gets_nothing_even_if_units_are_free) {
   scene_t x;
   begin(&x, 3);
   ctx_cancel(&x.c[0], NULL);
@@ -91,7 +91,7 @@ TEST(C38_a_done_context_gets_nothing_even_if_units_are_free) {
   end(&x, 0);
 }
 
-TEST(C39_more_than_the_size_waits_for_its_context_and_holds_up_nobody) {
+TEST(more_than_the_size_waits_for_its_context_and_holds_up_nobody) {
   scene_t x;
   begin(&x, 2);
   ask(&x, 0, 3);
@@ -105,7 +105,7 @@ TEST(C39_more_than_the_size_waits_for_its_context_and_holds_up_nobody) {
   end(&x, 1);
 }
 
-TEST(C40_they_are_served_in_the_order_of_asking_and_a_large_one_is_not_overtaken) {
+TEST(they_are_served_in_the_order_of_asking_and_a_large_one_is_not_overtaken) {
   scene_t x;
   begin(&x, 4);
   ASSERT(ctx_semaphore_try_acquire(&x.s, 3));
@@ -123,7 +123,7 @@ TEST(C40_they_are_served_in_the_order_of_asking_and_a_large_one_is_not_overtaken
   end(&x, 4);
 }
 
-TEST(C41_when_the_first_in_the_queue_gives_up_the_next_go_on) {
+TEST(when_the_first_in_the_queue_gives_up_the_next_go_on) {
   scene_t x;
   begin(&x, 4);
   ASSERT(ctx_semaphore_try_acquire(&x.s, 1));
@@ -138,8 +138,8 @@ TEST(C41_when_the_first_in_the_queue_gives_up_the_next_go_on) {
   end(&x, 4);
 }
 
-/* C42, both ways round: what was granted and then cancelled, and the other way. */
-TEST(C42_units_that_come_in_the_turn_of_the_end_are_passed_on) {
+/* Both ways: granted and then cancelled, and cancelled and then granted. */
+TEST(units_that_come_in_the_turn_of_the_end_are_passed_on) {
   for (int granted_first = 0; granted_first <= 1; granted_first++) {
     scene_t x;
     begin(&x, 1);
@@ -158,7 +158,7 @@ TEST(C42_units_that_come_in_the_turn_of_the_end_are_passed_on) {
 }
 
 /* The deadline has passed, but nobody has noticed yet when the units come. */
-TEST(C42_units_do_not_go_to_one_whose_deadline_has_passed_unnoticed) {
+TEST(units_do_not_go_to_one_whose_deadline_has_passed_unnoticed) {
   scene_t x;
   begin(&x, 1);
   ctx_with_deadline(&x.c[0], x.f.root, x.f.now_ns + MS, NULL);
@@ -195,7 +195,7 @@ TEST(those_who_have_ended_are_passed_over_once) {
   end(&x, 2);
 }
 
-TEST(C43_more_than_is_held_cannot_be_released) {
+TEST(more_than_is_held_cannot_be_released) {
   scene_t x;
   begin(&x, 3);
   ASSERT_EQ(ctx_semaphore_release(&x.s, 1), CTX_EINVAL);
@@ -252,9 +252,9 @@ TEST(one_whose_context_has_ended_can_be_taken_back_before_its_call) {
   end(&x, 1);
 }
 
-/* -- Sizes (B31) ------------------------------------------------------------------------------ */
+/* -- Sizes ------------------------------------------------------------------------------------ */
 
-TEST(B31_a_larger_size_lets_those_in_who_wait) {
+TEST(a_larger_size_lets_those_in_who_wait) {
   scene_t x;
   begin(&x, 1);
   ASSERT(ctx_semaphore_try_acquire(&x.s, 1));
@@ -270,7 +270,7 @@ TEST(B31_a_larger_size_lets_those_in_who_wait) {
   end(&x, 6);
 }
 
-TEST(B31_a_smaller_size_takes_effect_as_units_come_back) {
+TEST(a_smaller_size_takes_effect_as_units_come_back) {
   scene_t x;
   begin(&x, 4);
   ASSERT(ctx_semaphore_try_acquire(&x.s, 4));
@@ -285,7 +285,7 @@ TEST(B31_a_smaller_size_takes_effect_as_units_come_back) {
 
 /* Cause: one that became oversized went behind those that asked later, and came back behind the
  * whole queue. Cure: both lists are kept, and merged, by the order of asking. */
-TEST(B31_a_size_that_comes_and_goes_changes_no_order) {
+TEST(a_size_that_comes_and_goes_changes_no_order) {
   scene_t x;
   begin(&x, 3);
   ASSERT(ctx_semaphore_try_acquire(&x.s, 3));
@@ -306,7 +306,7 @@ TEST(B31_a_size_that_comes_and_goes_changes_no_order) {
   end(&x, 3);
 }
 
-TEST(B31_a_size_of_nothing_is_a_closed_gate) {
+TEST(a_size_of_nothing_is_a_closed_gate) {
   scene_t x;
   begin(&x, 0);
   for (int i = 0; i < 3; i++) ask(&x, i, 1);

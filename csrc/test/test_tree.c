@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The tree of contexts: deriving, cancelling, reading. C1, C2, C5-C7, C16, C17, C22, C24, C25. */
+/* The tree of contexts: deriving, cancelling, reading. */
 #include "fake.h"
 
 /* Which calls of the rest of this file look at what is linked, and which at what is not: a law
@@ -25,7 +25,6 @@ static void release_all(ctx_t* contexts, size_t n) {
   while (n-- > 0) ctx_release(&contexts[n]);
 }
 
-/* C22 */
 TEST(background_and_todo_are_two_roots_that_never_end) {
   fake_t f;
   fake_start(&f);
@@ -48,7 +47,6 @@ TEST(background_and_todo_are_two_roots_that_never_end) {
   fake_stop(&f);
 }
 
-/* C1 */
 static void first_cancel_wins(fake_t* f, bool watched) {
   REASON(first);
   REASON(second);
@@ -70,7 +68,7 @@ TEST(the_first_cancel_wins_and_nothing_changes_it) {
   on_both(first_cancel_wins);
 }
 
-/* C2. a ── b ── c ── d, and e beside b */
+/* a ── b ── c ── d, and e beside b */
 static void cancel_is_synchronous(fake_t* f, bool watched) {
   REASON(gone);
   ctx_t c[5];
@@ -88,7 +86,7 @@ TEST(when_cancel_returns_every_descendant_is_done) {
   on_both(cancel_is_synchronous);
 }
 
-/* C2: only the leaf, or only the middle, is linked, and the rest has to ask. */
+/* Only the leaf, or only the middle, is linked, and the rest has to ask. */
 TEST(a_cancel_reaches_watched_and_unwatched_contexts_alike) {
   for (int watched = 0; watched < 6; watched++) {
     fake_t f;
@@ -108,7 +106,6 @@ TEST(a_cancel_reaches_watched_and_unwatched_contexts_alike) {
   }
 }
 
-/* C6 */
 static void cancel_spares_the_rest(fake_t* f, bool watched) {
   ctx_t parent, a, b, below_b;
   probe_t p[4];
@@ -133,7 +130,6 @@ TEST(a_cancel_spares_parent_and_siblings) {
   on_both(cancel_spares_the_rest);
 }
 
-/* C5 */
 static void born_done(fake_t* f, bool watched) {
   REASON(gone);
   ctx_t parent, child, grandchild;
@@ -156,7 +152,7 @@ TEST(a_child_of_a_done_parent_is_born_done_and_unlinked) {
   on_both(born_done);
 }
 
-/* C5: the parent itself has not heard of its end yet. */
+/* The parent itself has not heard of its end yet. */
 TEST(a_child_is_born_done_also_if_only_an_ancestor_knows) {
   fake_t f;
   REASON(gone);
@@ -175,7 +171,7 @@ TEST(a_child_is_born_done_also_if_only_an_ancestor_knows) {
   fake_stop(&f);
 }
 
-/* C17, and C7: what hangs below is a tree of its own. */
+/* The contexts below are a tree of their own. */
 static void without_cancel(fake_t* f, bool watched) {
   REASON(gone);
   REASON(own);
@@ -286,7 +282,7 @@ TEST(ids_rise_names_stay_and_parents_are_known) {
   fake_stop(&f);
 }
 
-/* C16: what was said of a context stays readable when it is done. */
+/* Deadline, error and cause stay readable when a context is done. */
 TEST(a_done_context_still_answers) {
   fake_t f;
   fake_start(&f);
@@ -323,7 +319,6 @@ TEST(a_live_context_stays_live_while_others_end) {
   fake_stop(&f);
 }
 
-/* C24 */
 TEST(the_texts_are_gos) {
   ASSERT_STR_EQ(ctx_strerror(CTX_CANCELED), "context canceled");
   ASSERT_STR_EQ(ctx_strerror(CTX_DEADLINE_EXCEEDED), "context deadline exceeded");
@@ -333,7 +328,6 @@ TEST(the_texts_are_gos) {
   ASSERT_STR_EQ(ctx_strerror(-1000), "unknown error");
 }
 
-/* C25 */
 TEST(deriving_reading_and_cancelling_allocate_nothing_and_ask_for_no_wake_up) {
   fake_t f;
   fake_start(&f);

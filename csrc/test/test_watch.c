@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Watchers: who hears, when, and in which order; and what they leave behind. C3, C4, C6, C21. */
+/* Watchers: who hears, when, and in which order; and what they leave behind. */
 #include "fake.h"
 
-/* C3, C21 */
 TEST(a_watcher_is_called_once_and_never_within_the_cancel) {
   fake_t f;
   fake_start(&f);
@@ -25,7 +24,6 @@ TEST(a_watcher_is_called_once_and_never_within_the_cancel) {
   fake_stop(&f);
 }
 
-/* C21 */
 TEST(a_watcher_of_a_done_context_is_called_soon_but_not_at_once) {
   fake_t f;
   fake_start(&f);
@@ -43,7 +41,7 @@ TEST(a_watcher_of_a_done_context_is_called_soon_but_not_at_once) {
   fake_stop(&f);
 }
 
-/* C21: stop is true only if it prevented the call. */
+/* stop is true only if it prevented the call. */
 TEST(unwatch_tells_whether_it_kept_the_call_from_happening) {
   fake_t f;
   fake_start(&f);
@@ -115,7 +113,7 @@ static void cancel_other(probe_t* p) {
   ctx_cancel(p->arg, NULL);
 }
 
-/* C4: "A waiter of the parent may cancel the child during propagation", and the parent's parent;
+/* "A waiter of the parent may cancel the child during propagation", and the parent's parent;
  * what was not ready at the start waits for the next turn. */
 TEST(a_watcher_may_cancel_anything) {
   fake_t f;
@@ -266,7 +264,7 @@ static void derive_below(probe_t* p) {
   ctx_release(&child);
 }
 
-/* C4: 100 rounds, like Go's. */
+/* 100 rounds, like Go's. */
 TEST(a_child_derived_while_its_parent_is_being_cancelled_ends_with_its_cause) {
   fake_t f;
   REASON(gone);
@@ -288,7 +286,7 @@ TEST(a_child_derived_while_its_parent_is_being_cancelled_ends_with_its_cause) {
   fake_stop(&f);
 }
 
-/* C4: a random tree of 100, each watched, each cancelled, in random order. */
+/* A random tree of 100, each watched, each cancelled, in random order. */
 TEST(a_hundred_contexts_cancelled_in_random_order_all_end_and_leave_nothing) {
   enum { N = 100 };
   uint64_t random = test_seed;
@@ -321,7 +319,7 @@ TEST(a_hundred_contexts_cancelled_in_random_order_all_end_and_leave_nothing) {
 
 /* -- What is linked ---------------------------------------------------------------------------- */
 
-/* C6: like Go's TestCancelRemoves, for cancel, deadline and stop. */
+/* Like Go's TestCancelRemoves, for cancel, deadline and stop. */
 TEST(nothing_stays_in_the_parent_after_cancel_deadline_or_unwatch) {
   fake_t f;
   fake_start(&f);

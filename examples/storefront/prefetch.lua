@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- Warms the recommendations of a visitor in the background, as the postmortem's prefetcher should
---- have done (S95, S96): a bounded context, done in every wait, and a cap on how many run.
+--- have done: a bounded context, done in every wait, and a cap on how many run.
 local ctx = require "ctx"
 local retry = require "ctx.retry"
 local semaphore = require "ctx.semaphore"

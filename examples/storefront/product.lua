@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
---- The product service: a page out of four services that are asked at once, under one budget (S36).
+--- The product service: a page out of four services that are asked at once, under one budget.
 ---
 --- Usage: product.lua INFO REVIEWS INVENTORY RECOMMENDATIONS [CAP]
 ---        (the ports of its services; how many prefetches may run at a time)

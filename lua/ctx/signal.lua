@@ -33,7 +33,7 @@ local signal = {}
 
 -- -- One handle a signal --------------------------------------------------------------------------
 
---- What Go calls them (requirements C73); others go by their own name.
+--- What Go calls them; others go by their own name.
 local TEXTS = {
   sighup = "hangup", sigint = "interrupt", sigquit = "quit", sigterm = "terminated",
   sigusr1 = "user defined signal 1", sigusr2 = "user defined signal 2",

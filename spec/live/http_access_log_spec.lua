@@ -66,7 +66,7 @@ describe("the access log", function()
     assert.is_nil(record.error)
   end)
 
-  it("S58: what the router has matched is known outside of the middleware, too", function()
+  it("what the router has matched is known outside of the middleware, too", function()
     local router, pattern = http.router(), nil
     router:get("/{name}", function(_, res) return res:finish(ctx.background(), "ok") end)
     local function outermost(next)

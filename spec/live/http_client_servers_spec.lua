@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The HTTP client against nginx and Node, and in programs of their own: C56, C62, B12.
+-- The HTTP client against nginx and Node, and in programs of their own.
 local client = require "ctx.http.client"
 local collected = require "spec.support.growth"
 local ctx = require "ctx"

@@ -138,7 +138,7 @@ describe("the HTTP client", function()
     end)
   end)
 
-  it("lets the server know when the context of a stream ends (C62)", function()
+  it("lets the server know when the context of a stream ends", function()
     run(function(root, node, url)
       local c, cancel <close> = ctx.with_cancel(root)
       local task = ctx.go(client.get, c, url("http2", "/hang"), { ca = dir .. "ca.pem" })
@@ -153,7 +153,7 @@ describe("the HTTP client", function()
     end)
   end)
 
-  it("resets a stream whose context ends, and leaves the others alone (C62)", function()
+  it("resets a stream whose context ends, and leaves the others alone", function()
     run(function(root, node, url)
       local with_ca = { ca = dir .. "ca.pem" }
       assert(client.get(root, url "http2", with_ca))

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
---- What becomes of a request's work when its client leaves (B20, C44-C48): wherever the handler is,
+--- What becomes of a request's work when its client leaves: wherever the handler is,
 --- and however the client goes.
 local client = require "ctx.http.client"
 local ctx = require "ctx"
@@ -188,7 +188,7 @@ end
 
 describe("a handler whose client stays", function()
   -- Go, and Node, take what comes during a request for a reason to stop, or do not look at all.
-  it("C45: is not disturbed by pipelined requests, however many, and each is answered", function()
+  it("is not disturbed by pipelined requests, however many, and each is answered", function()
     local n, go_on = 0, nil
     web.run(function(req, res)
       n = n + 1
@@ -217,7 +217,7 @@ describe("a handler whose client stays", function()
     end)
   end)
 
-  it("C44: can read all of a body that it left lying for long", function()
+  it("can read all of a body that it left lying for long", function()
     local go_on
     web.run(function(req, res)
       ctx.await(req.ctx, function(resolve) go_on = resolve end)
@@ -237,7 +237,7 @@ describe("a handler whose client stays", function()
     end)
   end)
 
-  it("C48: has its own time: the read timeout is for the client", function()
+  it("has its own time: the read timeout is for the client", function()
     web.run({ read_timeout = 10, handler = function(req, res)
       req:body()
       assert(ctx.sleep(req.ctx, 60))

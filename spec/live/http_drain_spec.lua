@@ -53,7 +53,7 @@ end
 
 describe("a server that shuts down", function()
   -- What the kernel had established was waited for by a timer of 2 ms, which a busy loop let pass.
-  it("S49: answers connections that it has not accepted yet, however busy the loop is", function()
+  it("answers connections that it has not accepted yet, however busy the loop is", function()
     web.run(hello, function(c, port, server)
       local answers = {}
       for _ = 1, 50 do
@@ -170,7 +170,7 @@ describe("a server that shuts down", function()
     end)
   end)
 
-  it("S47: gives up at its deadline, cuts the rest with a cause, and counts it", function()
+  it("gives up at its deadline, cuts the rest with a cause, and counts it", function()
     local causes, over = {}, 0
     web.run(function(req)
       req.ctx:wait()

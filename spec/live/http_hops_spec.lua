@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
---- S43 over three real processes, A → B → C: one deadline, one trace, one end; and the arithmetic,
---- exact, by a hand-moved clock.
+--- A request over three real processes, A to B to C: one deadline, one trace, one end. The exact
+--- arithmetic is tested by a hand-moved clock.
 local ctx = require "ctx"
 local http = require "ctx.http"
 local process = require "spec.support.process"
@@ -57,7 +57,7 @@ end
 local TRACE, CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 describe("three services in processes of their own", function()
-  it("S43: have what A's caller gave it, less what was spent, and one trace", function()
+  it("have what A's caller gave it, less what was spent, and one trace", function()
     with_chain({ 1, 1, 200 }, function(c, url, p)
       local response = assert(http.get(c, url, { propagate = false, headers = {
         ["grpc-timeout"] = "50S", traceparent = ("00-%s-%s-01"):format(TRACE, CALLER),
@@ -137,7 +137,7 @@ describe("a chain of three under a hand-moved clock", function()
     return server, ("http://127.0.0.1:%d/"):format(server:address().port)
   end
 
-  it("S43: leaves C exactly 1 s of 5 s, of which A has used 4", function()
+  it("leaves C exactly 1 s of 5 s, of which A has used 4", function()
     testing.run(function(root, clock)
       local left, header = {}, nil
       local c_server, c_url = serve(function(req, res)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
---- A server told to stop by SIGTERM while it is under load (S46-S50, C49-C54): every request that
+--- A server told to stop by SIGTERM while it is under load: every request that
 --- it has accepted is answered.
 local deafens = require "spec.support.deafens"
 local load = require "spec.support.load"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
---- S43, S40 over real sockets: three services, A calls B, B calls C, with the spans that ctx.http
+--- One request over real sockets through three services, A to B to C, with the spans that ctx.http
 --- makes.
 local ctx = require "ctx"
 local http = require "ctx.http"
@@ -59,7 +59,7 @@ local function with_services(ms, at_c, fn)
 end
 
 describe("three services", function()
-  it("S43: share one deadline and one trace, with the right parents", function()
+  it("share one deadline and one trace, with the right parents", function()
     local trace_at_c, left_at_c, tenant
     with_services(20, function(c, res)
       trace_at_c, left_at_c, tenant = propagate.trace(c), c:remaining(), propagate.baggage(c, "t")
@@ -89,7 +89,7 @@ describe("three services", function()
     end)
   end)
 
-  it("B28: hand the caller's trace on without spans", function()
+  it("hand the caller's trace on without spans", function()
     local header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     local at_c
     with_services(0, function(c, res)
@@ -104,7 +104,7 @@ describe("three services", function()
     end)
   end)
 
-  it("S43: all end with the deadline of A's caller", function()
+  it("all end with the deadline of A's caller", function()
     local began, err_at_c
     with_services(0, function(c)
       began = true

@@ -39,7 +39,7 @@ local function ask(c, port, question)
 end
 
 describe("a server that is told to stop by SIGTERM", function()
-  it("S45-S50: drains, loses nothing and exits 0", function()
+  it("drains, loses nothing and exits 0", function()
     with_server({ "--work", "500" }, function(c, p, port)
       local tasks = {}
       for i = 1, 20 do
@@ -59,7 +59,7 @@ describe("a server that is told to stop by SIGTERM", function()
     end)
   end)
 
-  it("S49: takes on nothing new once it has stopped accepting", function()
+  it("takes on nothing new once it has stopped accepting", function()
     with_server({ "--work", "300" }, function(c, p, port)
       local first = ctx.go(ask, c, port, "early")
       p:expect(c, "asked: early\n")
@@ -81,7 +81,7 @@ describe("a server that is told to stop by SIGTERM", function()
 end)
 
 describe("a server that is told to stop by SIGINT, twice,", function()
-  it("C70: is killed at once by the second", function()
+  it("is killed at once by the second", function()
     with_server({ "--work", "600000" }, function(c, p, port)
       local request = ctx.go(ask, c, port, "slow")
       p:expect(c, "asked: slow\n")
@@ -97,7 +97,7 @@ describe("a server that is told to stop by SIGINT, twice,", function()
 end)
 
 describe("a server whose stdout was closed", function()
-  it("L17: is not killed by that, and drains as ever", function()
+  it("is not killed by that, and drains as ever", function()
     with_server({ "--work", "100" }, function(c, p, port)
       local request = ctx.go(ask, c, port, "deaf")
       p:expect(c, "asked: deaf\n")

@@ -19,7 +19,7 @@ local function with_program(body, fn)
 end
 
 describe("a program that waits for signals", function()
-  it("S45: goes on after the first one", function()
+  it("goes on after the first one", function()
     with_program([[
       ctx.run(function(root)
         local c, stop <close> = signal.notify(root, "sigint", "sigterm")
@@ -36,7 +36,7 @@ describe("a program that waits for signals", function()
     end)
   end)
 
-  it("C70: is killed by the second one, of any of its kinds, while it cleans up", function()
+  it("is killed by the second one, of any of its kinds, while it cleans up", function()
     with_program([[
       ctx.run(function(root)
         local c, stop <close> = signal.notify(root, "sigint", "sigterm")
@@ -54,7 +54,7 @@ describe("a program that waits for signals", function()
     end)
   end)
 
-  it("C70: is killed by the second one though it computes and never waits again", function()
+  it("is killed by the second one though it computes and never waits again", function()
     with_program([[
       ctx.run(function(root)
         local c, stop <close> = signal.notify(root, "sigint")
@@ -74,7 +74,7 @@ describe("a program that waits for signals", function()
     end)
   end)
 
-  it("L19, C70: is killed by the second one though it never saw the first", function()
+  it("is killed by the second one though it never saw the first", function()
     with_program([[
       local c, stop = signal.notify(background, "sigint")
       say "ready"
@@ -89,7 +89,7 @@ describe("a program that waits for signals", function()
     end)
   end)
 
-  it("C70: is killed by the second one also when both come in one turn of the loop", function()
+  it("is killed by the second one also when both come in one turn of the loop", function()
     with_program([[
       ctx.run(function(root)
         local c, stop <close> = signal.notify(root, "sigint")
@@ -107,7 +107,7 @@ describe("a program that waits for signals", function()
     end)
   end)
 
-  it("C70: and also when these are of two kinds", function()
+  it("and also when these are of two kinds", function()
     with_program([[
       ctx.run(function(root)
         local c, stop <close> = signal.notify(root, "sigint", "sigterm")
@@ -123,7 +123,7 @@ describe("a program that waits for signals", function()
     end)
   end)
 
-  it("C70: is killed by the first one after stop()", function()
+  it("is killed by the first one after stop()", function()
     with_program([[
       local c, stop = signal.notify(background, "sigterm")
       stop()
@@ -136,7 +136,7 @@ describe("a program that waits for signals", function()
     end)
   end)
 
-  it("D10: ends by itself when it has nothing to do", function()
+  it("ends by itself when it has nothing to do", function()
     with_program([[
       local c = signal.notify(background, "sigterm")
       say "ready"
@@ -148,7 +148,7 @@ describe("a program that waits for signals", function()
     end)
   end)
 
-  it("L17: outlives its closed stdout pipe, and gets an error there", function()
+  it("outlives its closed stdout pipe, and gets an error there", function()
     with_program([[
       say "ready"
       local ok, err

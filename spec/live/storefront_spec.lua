@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The main example, as `./dev demo` runs it: six processes that speak HTTP, seven acts (S36, S95).
+-- The main example, as `./dev demo` runs it: six processes that speak HTTP, seven acts.
 local http = require "ctx.http"
 local process = require "spec.support.process"
 local program = require "spec.support.program"

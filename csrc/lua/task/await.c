@@ -38,7 +38,7 @@ static bool is_late(lua_State* L, lctx_task* t) {
 }
 
 /* resolve(…): ends the wait with these values. What comes too late is dropped, and what it brought
- * is freed (traps L15). */
+ * is freed. */
 static int resolve(lua_State* L) {
   lctx_block* block = (lctx_block*)lua_touserdata(L, lua_upvalueindex(RESOLVE_BLOCK));
   lua_Integer ticket = lua_tointeger(L, lua_upvalueindex(RESOLVE_TICKET));

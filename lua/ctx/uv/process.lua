@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
---- Processes that live no longer than their context (B24).
+--- Processes that live no longer than their context.
 ---
 --- Each is the leader of a process group of its own, and what it starts belongs to that, unless it
 --- takes care not to. When the context ends the group gets SIGTERM, and SIGKILL after a grace, also

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
---- Internal: how many names libcurl looks up at a time (L16).
+--- Internal: how many names libcurl looks up at a time.
 ---
 --- It has a thread for each, which nobody can stop: a request may be given up, its lookup goes on
 --- until the system's resolver answers, and nobody hears of that. Without a limit, a resolver that

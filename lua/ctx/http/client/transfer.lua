@@ -127,7 +127,7 @@ function Transfer:finish(err)
   end
 end
 
---- Ends it because its context has ended, whose error comes before what that brought about (C59).
+--- Ends it because its context has ended, whose error comes before what that brought about.
 function Transfer:end_with(c)
   if not self._over then
     local phase = self.curl and self:phase() or "resolving"
@@ -153,7 +153,7 @@ local function check_decoded(self)
 end
 
 --- Ends what failed or is complete, as libcurl sees it, and keeps what of the body is left. What is
---- complete counts, though the context has ended meanwhile (C57); an error gives way to that (C59).
+--- complete counts, though the context has ended meanwhile; an error gives way to that.
 local function conclude(self)
   local curl = self.curl
   local err = failing.of(curl, self.what, self:phase(), self._max_body) or check_decoded(self)
