@@ -31,8 +31,8 @@ ctx.run(function(root)
 
   local shop <close> = http.client {
     headers = { Authorization = "Bearer secret" },
-    connect = 1000, -- ms to reach the service
-    idle = 5000,    -- ms without a byte
+    connect_timeout = 1000, -- ms to reach the service
+    idle_timeout = 5000,    -- ms without a byte
   }
 
   local typed = "tea & cake/50%?admin=1"

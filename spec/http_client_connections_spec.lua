@@ -350,7 +350,8 @@ describe("resolve", function()
         local got, err = own:get(c, url) -- a kept connection is not for it
         assert.is_nil(got)
         assert.equal("EAI_NONAME", err.code)
-        got, err = own:get(c, url, { resolve = { (pin:gsub("%.1$", ".255")) }, connect = 500 })
+        local unreachable = { resolve = { (pin:gsub("%.1$", ".255")) }, connect_timeout = 500 }
+        got, err = own:get(c, url, unreachable)
         assert.is_nil(got)
         assert(err.code ~= "EAI_NONAME")
       end

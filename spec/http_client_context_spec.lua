@@ -172,7 +172,7 @@ describe("the end of the context", function()
         end
       end)
       local c, cancel <close> = ctx.with_timeout(root, 60, errors.new("budget of the page"))
-      local got, err = client.get(c, server:url(), { idle = 10 })
+      local got, err = client.get(c, server:url(), { idle_timeout = 10 })
       assert.is_nil(got)
       assert.is_true(errors.is(err, ctx.deadline_exceeded))
       assert.is_true(err:timeout())

@@ -109,14 +109,16 @@ describe("a client's defaults", function()
       local server <close>, seen = recording(c, function(request)
         return request.path == "/slow" and ""
       end)
-      local own <close> = client.new { headers = { ["X-Key"] = "k", ["X-Other"] = "o" }, idle = 20 }
+      local own <close> = client.new {
+        headers = { ["X-Key"] = "k", ["X-Other"] = "o" }, idle_timeout = 20,
+      }
       assert(own:get(c, server:url(), { headers = { ["x-key"] = "mine", ["X-More"] = 1 } }))
       assert.same({ "mine", "o", "1" }, { seen[1]["x-key"], seen[1]["x-other"], seen[1]["x-more"] })
       assert(own:request(c, { url = server:url(), headers = { ["X-KEY"] = false } }))
       assert.is_nil(seen[2]["x-key"])
       assert.is_true(errors.is(after(20, own, c, server:url "/slow"), uv.idle))
       local c2, cancel <close> = ctx.with_timeout(c, 100)
-      local err = after(100, own, c2, server:url "/slow", { idle = math.huge })
+      local err = after(100, own, c2, server:url "/slow", { idle_timeout = math.huge })
       assert.is_true(errors.is(err, ctx.deadline_exceeded))
       assert.is_false(errors.is(err, uv.idle))
     end)
@@ -136,7 +138,7 @@ describe("a client's defaults", function()
   end)
 
   it("are checked at the caller's line, and say only how to ask", function()
-    misuse.raises(function() client.new { idle = 0 } end, "options.idle")
+    misuse.raises(function() client.new { idle_timeout = 0 } end, "options.idle_timeout")
     misuse.raises(function() client.new { headers = { ["a b"] = 1 } } end, "options.headers")
     misuse.raises(function() client.new { headers = { a = "b\n" } } end, "options.headers")
     for _, what in ipairs { "url", "method", "body", "length", "query", "stream" } do

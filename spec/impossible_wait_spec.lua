@@ -283,7 +283,7 @@ describe("where nothing can wait, this raises in its own name, and does nothing:
         ["listener:accept"] = function() listener:accept(root) end,
         ["stream:read"] = function() client:read(root) end,
         ["stream:write"] = function() client:write(root, "half a message, or all of it") end,
-        ["stream:shutdown"] = function() client:shutdown(root) end,
+        ["stream:finish"] = function() client:finish(root) end,
         ["recv"] = function() datagrams:recv(root) end,
       }) do
         table.sort({ 1, 2 }, function() misuse.raises(call, what .. ": cannot wait here") end)
@@ -291,7 +291,7 @@ describe("where nothing can wait, this raises in its own name, and does nothing:
       assert.is_false(datagrams:handle():has_ref() or client:handle():has_ref()
         or listener:handle():has_ref())
       assert.is_true(client:write(root, "all"))
-      client:shutdown(root)
+      client:finish(root)
       assert.equal("all", server:read(root))
     end, { real = true })
   end)

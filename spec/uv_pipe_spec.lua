@@ -103,7 +103,7 @@ describe("a method of ctx.uv that is called with a dot", function()
       local watcher <close> = assert(uv.watch("."))
       local running <close> = assert(uv.start(root, "sleep", { args = { "100" } }))
       for object, names in pairs({
-        [client] = { "read", "read_exactly", "read_line", "write", "shutdown", "set_idle", "close",
+        [client] = { "read", "read_exactly", "read_line", "write", "finish", "set_idle", "close",
           "is_closed", "handle", "address", "peer" },
         [listener] = { "accept", "close", "address", "is_closed", "handle" },
         [datagrams] = { "recv", "send", "connect", "address", "handle" },

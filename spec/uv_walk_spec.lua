@@ -74,7 +74,7 @@ describe("after uv.walk(close)", function()
   end)
 
   it("calls that come then are told the same", function()
-    local names = "accept address recv send send connect address next read write shutdown peer "
+    local names = "accept address recv send send connect address next read write finish peer "
       .. "address wait"
     assert.equal(all_closed(names) .. "connect: true\nstat: true\n", run [[
       -- Each on objects that nobody has asked since: what is asked first must look, too.
@@ -96,7 +96,7 @@ describe("after uv.walk(close)", function()
       first("next", function(o) return o.watcher:next(c) end)
       first("read", function(o) return o.stream:read(c) end)
       first("write", function(o) return o.stream:write(c, "x") end)
-      first("shutdown", function(o) return o.stream:shutdown(c) end)
+      first("finish", function(o) return o.stream:finish(c) end)
       first("peer", function(o) return o.stream:peer() end)
       first("address", function(o) return o.stream:address() end)
       local process = assert(uv.start(c, "sleep", { args = { 300 }, grace = 0 }))

@@ -274,10 +274,16 @@ local function quoted_names(known)
   return '"' .. table.concat(names, '", "') .. '"'
 end
 
---- "; the nearest is …" for a name that is not known; all names if none is near. A name that holds
---- the other one is near: "timeout", "idle_timeout".
+-- Options that had another name once.
+local RENAMED = { connect = "connect_timeout", idle = "idle_timeout" }
+
+--- "; it is … now" for the former name of an option, and "; the nearest is …" for another name that
+--- is not known; all names if none is near. A name that holds the other one is near: "timeout",
+--- "idle_timeout".
 local function nearest(known, key)
-  if type(key) ~= "string" or #key > LONGEST then
+  if known[RENAMED[key]] then
+    return ('; it is "%s" now'):format(RENAMED[key])
+  elseif type(key) ~= "string" or #key > LONGEST then
     return "; known are " .. quoted_names(known)
   end
   local near, least, plain = {}, math.huge, text.lower(key):gsub("[_-]", "")

@@ -306,7 +306,7 @@ describe("a program", function()
           get_all(root, 1, 60000, "http://n1.here:" .. port .. "/")      -- known already
           get_all(root, 1, 60000, "http://127.0.0.1:" .. port .. "/")
           get_all(root, 1, 500, "http://other.hang/")
-          get_all(root, 1, 60000, "http://other.hang/", { connect = 500 })
+          get_all(root, 1, 60000, "http://other.hang/", { connect_timeout = 500 })
         end)
       ]]):format(node.ports.http))
       assert.equal(0, code, said)

@@ -175,7 +175,7 @@ describe("the HTTP client", function()
       assert.equal(8 * 1024 * 1024, size)
       assert.equal("aborted /half", node:line(root))
       assert.equal(200, client.get(root, url "http2", with_ca).status)
-      ctx.go(client.get, root, url("http2", "/hang"), { ca = dir .. "ca.pem", idle = 5 })
+      ctx.go(client.get, root, url("http2", "/hang"), { ca = dir .. "ca.pem", idle_timeout = 5 })
       assert.equal("hanging", node:line(root)) -- in the same session: no other has begun
     end)
   end)

@@ -115,7 +115,7 @@ end
 -- Each connects and sends a text, and returns a function that leaves.
 local ways = {
   { name = "closes the connection", by_hand(function(_, stream) stream:close() end) },
-  { name = "closes its half of it", by_hand(function(c, stream) assert(stream:shutdown(c)) end) },
+  { name = "closes its half of it", by_hand(function(c, stream) assert(stream:finish(c)) end) },
   { name = "resets it", by_hand(function(_, stream) web.reset(stream) end) },
   { name = "is killed", function(c, port, text)
     local peer = process.lua(here .. "/../support/http_peer.lua", tostring(port), text)

@@ -41,7 +41,7 @@ local function close(stream)
 end
 
 local function end_half(stream, c)
-  stream:shutdown(c)
+  stream:finish(c)
   stream:read(c) -- until the server has closed it, too
   stream:close()
 end

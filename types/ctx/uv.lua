@@ -180,7 +180,10 @@ function Stream:write(c, data) end
 ---@param c ctx.Context
 ---@return true|nil ok
 ---@return any? err
-function Stream:shutdown(c) end
+function Stream:finish(c) end
+
+---@private
+function Stream:shutdown() end
 
 ---@param why? string
 function Stream:close(why) end

@@ -11,7 +11,7 @@ local line = require "ctx.line"
 local metatable = require "ctx.uv.stream_class"
 local want = require "ctx.want"
 
-local WRITE, SHUTDOWN = line.name("stream:write"), line.name("stream:shutdown")
+local WRITE, FINISH = line.name("stream:write"), line.name("stream:finish")
 
 -- How much a task may write before the others get a turn, though the kernel takes it all.
 local STREAK = 1024 * 1024
@@ -235,15 +235,15 @@ end
 ---@param c ctx.Context
 ---@return true|nil ok
 ---@return any? err
-function Stream:shutdown(c)
-  want.self(self, metatable, "shutdown")
-  want.context(c, "shutdown")
+function Stream:finish(c)
+  want.self(self, metatable, "finish")
+  want.context(c, "finish")
   local err = c:ended()
   if err then
     return nil, err
   end
-  core.check_wait(c, SHUTDOWN)
-  err = cannot_write(self, "shutdown")
+  core.check_wait(c, FINISH)
+  err = cannot_write(self, "finish")
   if err then
     return core.refused(nil, err)
   end
@@ -253,17 +253,24 @@ function Stream:shutdown(c)
     done:open()
   end))
   if not request then
-    return nil, refusal(self, c, refused, "shutdown")
+    return nil, refusal(self, c, refused, "finish")
   end
   self._broken = failure.new("ESHUTDOWN", "write")
   local ok = true
   while ok and not over and not self:is_closed() do
-    ok, err = self:_within(c, function(_, limit) return done:wait(limit, SHUTDOWN) end)
+    ok, err = self:_within(c, function(_, limit) return done:wait(limit, FINISH) end)
   end
   if over and not said then
     return true
   elseif over or ok then
-    err = refusal(self, c, said, "shutdown")
+    err = refusal(self, c, said, "finish")
   end
   return nil, err
+end
+
+--- The former name of `finish`.
+---@private
+function Stream:shutdown()
+  want.self(self, metatable, "shutdown")
+  error("stream:shutdown: it is stream:finish now", 2)
 end

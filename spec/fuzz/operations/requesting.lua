@@ -32,7 +32,7 @@ end
 local function options_of(play)
   return {
     headers = play:chance(3) and { ["X-A"] = "1", Accept = false } or nil,
-    stream = play:chance(2), idle = play.random(30), connect = play.random(30),
+    stream = play:chance(2), idle_timeout = play.random(30), connect_timeout = play.random(30),
     follow = play.random(3), decompress = play:chance(4), max_body = play:pick { 10, 1000000 },
     high_water = play:chance(3) and 10 or nil, propagate = play:chance(2),
     http_version = play:chance(4) and "1.0" or nil,

@@ -153,8 +153,8 @@ operations["ctx.uv.Stream:write"] = function(play)
   play:outcome("write", play:need("ctx.uv.Stream"):write(play:brief(), data))
 end
 
-operations["ctx.uv.Stream:shutdown"] = function(play)
-  play:outcome("shutdown", play:need("ctx.uv.Stream"):shutdown(play:brief()))
+operations["ctx.uv.Stream:finish"] = function(play)
+  play:outcome("finish", play:need("ctx.uv.Stream"):finish(play:brief()))
 end
 
 operations["ctx.uv.Stream:close"] = function(play)

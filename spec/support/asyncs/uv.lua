@@ -84,8 +84,8 @@ made["ctx.uv Stream:write"] = function(root)
     function(other) swallow(root, other) end)
 end
 
-made["ctx.uv Stream:shutdown"] = function(root)
-  return pair(root, function(stream, c) return stream:shutdown(c) end, function() end)
+made["ctx.uv Stream:finish"] = function(root)
+  return pair(root, function(stream, c) return stream:finish(c) end, function() end)
 end
 
 made["ctx.uv uv.getaddrinfo"] = function()

@@ -13,8 +13,8 @@ local http = {}
 ---@field body? string|fun(c: ctx.Context): string?, any
 ---@field length? integer             bytes, of a body that comes from a function: just so many
 ---@field stream? boolean             return with the head; read the body piece by piece
----@field idle? number                ms without a byte; no limit
----@field connect? number             ms for name, connection and TLS; the context's
+---@field idle_timeout? number        ms without a byte; no limit
+---@field connect_timeout? number     ms for name, connection and TLS; the context's
 ---@field follow? integer             redirections; 10
 ---@field propagate? boolean          send deadline, trace and baggage; true
 ---@field decompress? boolean         ask for compressed bodies, and decode them; false
@@ -54,8 +54,8 @@ local Client = {}
 ---@field max_per_host? integer       connections
 ---@field max_total? integer          connections
 ---@field headers? table<string, string|number|false|table>  besides those of a request
----@field idle? number
----@field connect? number
+---@field idle_timeout? number
+---@field connect_timeout? number
 ---@field follow? integer
 ---@field propagate? boolean
 ---@field decompress? boolean

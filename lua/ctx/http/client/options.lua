@@ -73,7 +73,7 @@ options.known = {
   end),
   length = want.whole(0),
   stream = want.flag, propagate = want.flag, verify = want.flag, decompress = want.flag,
-  idle = want.positive_ms, connect = want.positive_ms,
+  idle_timeout = want.positive_ms, connect_timeout = want.positive_ms,
   follow = want.whole(0),
   proxy = rule("the URL of a proxy (http, https, socks4, socks4a, socks5, socks5h), or false for "
     .. "none", is_proxy),
@@ -137,9 +137,9 @@ local function check_header(request, header, value, name, position)
 end
 
 --- The options that may be a client's own.
-options.defaults = { "ca", "ca_path", "cert", "connect", "decompress", "follow", "headers",
-  "http_version", "idle", "key", "key_password", "max_body", "max_head", "propagate", "proxy",
-  "resolve", "unix", "verify" }
+options.defaults = { "ca", "ca_path", "cert", "connect_timeout", "decompress", "follow", "headers",
+  "http_version", "idle_timeout", "key", "key_password", "max_body", "max_head", "propagate",
+  "proxy", "resolve", "unix", "verify" }
 
 --- Takes what a request does not say from the client's defaults; its headers become one table, with
 --- names in lower case. Raises at the line that called the public function `name`, which called
@@ -259,7 +259,7 @@ function options.for_curl(hop, headers, request, connect_ms)
     upload = type(body) == "function", length = hop.length,
     high_water = whole and math.maxinteger or request.high_water,
     max_body = limit(request.max_body, whole and options.MAX_BODY or math.huge),
-    max_head = request.max_head, watched = request.idle ~= nil or not whole,
+    max_head = request.max_head, watched = request.idle_timeout ~= nil or not whole,
     http_version = request.http_version, unix = request.unix,
     proxy = proxy, no_proxy = proxy and "", -- asked for is asked for, whatever the environment says
     unverified = request.verify == false, ca = request.ca, ca_path = request.ca_path,

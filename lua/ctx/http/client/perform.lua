@@ -49,7 +49,7 @@ end
 
 --- libcurl divides this over the addresses of a name; the context ends first.
 local function connect_ms(c, request)
-  local ms = math.min(c:remaining() + GRACE_MS, request.connect or math.huge)
+  local ms = math.min(c:remaining() + GRACE_MS, request.connect_timeout or math.huge)
   return ms < 2 ^ 31 and math.max(1, math.ceil(ms)) or 0
 end
 
@@ -94,7 +94,7 @@ end
 --- transfer is the caller's if it leads nowhere.
 local function send(self, c, traced, hop, request)
   local one = transfer.new(self._engine, what_of(hop), {
-    idle = request.idle ~= math.huge and request.idle or nil,
+    idle = request.idle_timeout ~= math.huge and request.idle_timeout or nil,
     max_body = request.max_body or options.MAX_BODY,
   })
   local kept = false
