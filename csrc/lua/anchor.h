@@ -8,7 +8,7 @@
  * A free slot holds the number of the next free one. So a value comes and goes in constant time: in a
  * table by address each new address would be a new key, which with 2^k - 1 others makes Lua build the
  * table anew. And giving a slot back allocates nothing and raises no error. */
-#include "lctx.h"
+#include "state.h"
 
 #pragma GCC visibility push(hidden)
 

@@ -2,7 +2,7 @@
 /* The door from C to Lua functions that are not ours: everything called here may raise, and none
  * of it gets further than this file. */
 #include "enter.h"
-#include "lctx.h"
+
 #include "report/traceback.h"
 
 /* Error objects keep their identity; a plain message gets the stack it came from. */

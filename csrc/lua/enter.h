@@ -3,7 +3,7 @@
 #define LCTX_ENTER_H
 
 /* The only door from C to Lua functions that are not ours. */
-#include "lctx.h"
+#include "state.h"
 
 #pragma GCC visibility push(hidden)
 

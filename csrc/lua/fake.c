@@ -5,7 +5,9 @@
 
 #include "enter.h"
 #include "report/where.h"
+#include "task/sched.h"
 #include "task/turn.h"
+#include "want.h"
 
 /* -- When it jumps --------------------------------------------------------------------------------- */
 

@@ -4,6 +4,8 @@
  * Luv's handles are the Lua side's (lua/ctx/loop.lua): this library links no libuv, since the
  * program may hold another one inside its luv. From here they are told by hooks, and only when
  * what they should do has changed. */
+#include "host.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
@@ -16,8 +18,7 @@
 #include "classes/task.h"
 #include "enter.h"
 #include "fake.h"
-#include "host.h"
-#include "report/where.h"
+#include "task/sched.h"
 #include "task/turn.h"
 
 /* -- The clock --------------------------------------------------------------------------------- */
@@ -55,8 +56,10 @@ uint64_t lctx_coarse_ns(const lctx_state* S) {
 }
 #endif
 
+enum { TURN_NS = 1000000 };
+
 bool lctx_turn_due(const lctx_state* S) {
-  return lctx_coarse_ns(S) - S->turned_ns >= LCTX_TURN_NS ||
+  return lctx_coarse_ns(S) - S->turned_ns >= TURN_NS ||
          (S->patience_ns != 0 && lctx_real_ns(S) >= S->patience_ns);
 }
 

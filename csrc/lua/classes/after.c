@@ -2,8 +2,12 @@
 #include "classes/after.h"
 
 #include "anchor.h"
+#include "context/context.h"
 #include "enter.h"
+#include "host.h"
 #include "task/record.h"
+#include "task/sched.h"
+#include "want.h"
 
 static void release(lua_State* L, lctx_after* after) {
   after->pending = false;

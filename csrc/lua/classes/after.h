@@ -5,7 +5,7 @@
 /* After-funcs: functions that run, each as a task of its own, when a context is done. Where nothing
  * may fail they only take their place in the run queue, between the coroutines that are woken: the
  * order is that of registration. They become tasks when their turn comes. */
-#include "lctx.h"
+#include "state.h"
 
 #pragma GCC visibility push(hidden)
 

@@ -1,9 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* The class of groups (errgroup), over the core's: tasks that fail and stop together. */
 #include "classes/group.h"
+
+#include "context/cancel.h"
+#include "context/derive.h"
 #include "enter.h"
+#include "host.h"
 #include "line/acquire.h"
+#include "report/live.h"
 #include "task/record.h"
+#include "task/sched.h"
+#include "task/turn.h"
+#include "task/wait.h"
+#include "want.h"
 
 static const char group_tag = 0;
 

@@ -3,7 +3,7 @@
 #define LCTX_GROUP_H
 
 /* What the files of the class of groups share. */
-#include "lctx.h"
+#include "context/context.h"
 #include "report/failure.h"
 
 #pragma GCC visibility push(hidden)
@@ -47,7 +47,11 @@ static inline void lctx_group_end(lctx_group* g, bool failed, ctx_cause_t* cause
   lctx_group_check(g);
 }
 
+void lctx_open_group(lua_State* L, lctx_state* S);
+
 /* group_errors.c: */
+/* A task of the group is over, with the values on its stack. */
+void lctx_group_task_over(lua_State* L, lctx_task* t, int nresults);
 /* Pushes the first error of the group at `index`, which has failed; true if nobody had heard it. */
 bool lctx_group_hear(lua_State* L, lctx_group* g, int index);
 /* One that waited for the group at `index` has given up. */

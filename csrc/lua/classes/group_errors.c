@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What becomes of the errors of a group's tasks. */
 #include "classes/group.h"
+
 #include "classes/task.h"
 #include "enter.h"
 #include "task/record.h"

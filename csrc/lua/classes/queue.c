@@ -1,9 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* Queues of coroutines that wait for one another: what mutexes, channels and wait groups are made
  * of, on the Lua side. The context that ends a wait, and the leaving of the queue, are done here. */
-#include "lctx.h"
+#include "classes/queue.h"
+
+#include "context/context.h"
+#include "host.h"
 #include "task/gone.h"
+#include "task/record.h"
 #include "task/results.h"
+#include "task/sched.h"
+#include "task/turn.h"
+#include "task/wait.h"
+#include "want.h"
 
 enum { WAIT_QUEUE = 1, WAIT_C, WAIT_WHAT, WAIT_TOP = WAIT_WHAT, WAIT_OUTSIDE };
 

@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The class of semaphores, over the core's. */
-#include "lctx.h"
+#include "classes/semaphore.h"
+
+#include "context/context.h"
+#include "host.h"
 #include "line/acquire.h"
 #include "task/gone.h"
+#include "task/record.h"
+#include "task/turn.h"
+#include "want.h"
 
 enum { ARG_S = 1, ARG_C, ARG_N };
 

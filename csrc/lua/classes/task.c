@@ -2,16 +2,22 @@
 /* The class of task handles. A handle is what a task leaves behind: the task itself, its record and
  * its thread, are used again as soon as it is over. */
 #include "classes/task.h"
+
 #include "classes/tasks.h"
+#include "context/context.h"
 #include "enter.h"
-#include "lctx.h"
+#include "host.h"
 #include "report/failure.h"
 #include "report/traceback.h"
 #include "report/where.h"
 #include "task/gone.h"
 #include "task/record.h"
 #include "task/results.h"
+#include "task/sched.h"
+#include "task/turn.h"
+#include "task/wait.h"
 #include "task/wrap.h"
+#include "want.h"
 
 enum { UV_RESULTS = 1 }; /* packed, or the failure */
 

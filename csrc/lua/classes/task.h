@@ -3,7 +3,7 @@
 #define LCTX_TASK_H
 
 /* The handles of tasks. */
-#include "lctx.h"
+#include "state.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -22,6 +22,8 @@ lctx_handle* lctx_checkhandle(lua_State* L, int arg);
 void lctx_task_over(lua_State* L, lctx_task* t, int nresults);
 /* Takes the traceback of a task's error out of its place; pushes it, or nil. */
 void lctx_push_trace(lua_State* L, lctx_task* t);
+/* Frees the records of parked coroutines that their owners have closed: no one else tells of it. */
+void lctx_reclaim(lua_State* L, lctx_state* S);
 void lctx_open_task(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop

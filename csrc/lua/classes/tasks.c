@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* All tasks at once: the list of them for reports, and the giving up of those that nobody waits for. */
 #include "classes/tasks.h"
+
 #include "classes/after.h"
+#include "classes/task.h"
+#include "host.h"
 #include "report/traceback.h"
 #include "task/gone.h"
+#include "task/record.h"
+#include "task/wait.h"
 
 /* Whether the task began after the serial number at stack index 1. */
 static bool is_young(lua_State* L, const lctx_task* t) {

@@ -3,7 +3,7 @@
 #define LCTX_TASKS_H
 
 /* All tasks at once, for reports and tests; the first two functions are task.c's. */
-#include "task/record.h"
+#include "state.h"
 
 #pragma GCC visibility push(hidden)
 

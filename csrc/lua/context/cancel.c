@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The class of cancels: callable, and closable, so that `local c, cancel <close> = …` is Lua's
  * `defer cancel()`. A cancel holds its context; holding a context gives nobody its cancel. */
+#include "context/cancel.h"
+
 #include "context/shelter.h"
+#include "context/why.h"
 #include "enter.h"
-#include "lctx.h"
+#include "host.h"
+#include "report/live.h"
+#include "want.h"
 
 static const char cancel_tag = 0;
 

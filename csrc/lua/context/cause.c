@@ -4,7 +4,6 @@
 
 #include "context/shelter.h"
 #include "enter.h"
-#include "task/turn.h"
 
 /* -- The way up ---------------------------------------------------------------------------------- */
 
@@ -135,11 +134,4 @@ void lctx_pushend(lua_State* L, lctx_state* S, int arg) {
     }
   }
   lua_replace(L, -2);
-}
-
-int lctx_pushended(lua_State* L, lctx_state* S, int arg) {
-  arg = lua_absindex(L, arg);
-  lua_pushnil(L);
-  lctx_pushend(L, S, arg);
-  return lctx_refused(L, S, 2);
 }

@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* The functions that make contexts. Each does all that may fail or run others before it tells the core. */
+#include "context/derive.h"
+
 #include "anchor.h"
+#include "context/cancel.h"
+#include "context/cause.h"
 #include "context/shelter.h"
-#include "lctx.h"
+#include "context/why.h"
+#include "host.h"
+#include "report/live.h"
 #include "report/where.h"
+#include "want.h"
 
 /* Pushes a context below `parent`, which is at stack index 1, its header filled in. */
 static lctx_node* push_node(lua_State* L, lctx_context* parent, enum lctx_kind kind) {

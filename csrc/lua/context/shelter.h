@@ -9,7 +9,7 @@
  * stacks or when out of memory, and frees the object all the same. So the node stands in a userdata of
  * its own behind the context, the shelter, which S->nodes keeps until the node is out of the core. A
  * lost finalizer leaks it, and what it keeps: the contexts above. */
-#include "lctx.h"
+#include "context/context.h"
 
 #pragma GCC visibility push(hidden)
 

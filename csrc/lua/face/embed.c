@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Contexts between C programs and scripts (ctx/lua.h). */
 #include "anchor.h"
-#include "context/cause.h"
+#include "context/context.h"
 #include "context/shelter.h"
-#include "lctx.h"
+#include "host.h"
 
 ctx_tree_t* ctx_lua_tree(lua_State* L) {
   lctx_state* S = lctx_state_of(L);

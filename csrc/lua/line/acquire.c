@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "line/acquire.h"
 
+#include "task/sched.h"
+
 void lctx_acquire_granted(lctx_acquire* a, int err) {
   lctx_wake(a->t, err == 0 ? LCTX_DUE : LCTX_ENDED);
 }

@@ -4,7 +4,7 @@
 
 /* A wait for units of a semaphore or for a place in a group: for what the core hands out in the order
  * of asking. */
-#include "lctx.h"
+#include "task/wait.h"
 
 #pragma GCC visibility push(hidden)
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "report/failure.h"
+
 #include "enter.h"
-#include "task/turn.h"
+#include "host.h"
 
 enum { GRACE_NS = 500000000 }; /* in which somebody may come and wait for it */
 

@@ -9,7 +9,7 @@
  * It is tempting to give the finalizer to the handle or the group itself once it has failed. But Lua
  * then looks for that object from the newest one on: 36 ms with a million younger ones, and all the
  * while nothing else runs. This one is the newest. */
-#include "lctx.h"
+#include "state.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -36,6 +36,7 @@ void lctx_hear(lua_State* L, lctx_state* S, lctx_failure* f);
 void lctx_tell_failures(lua_State* L, lctx_state* S, bool all);
 /* Replaces the failure on top by a user value of it. With NULL for it what is on top is the error. */
 void lctx_open_up(lua_State* L, const lctx_failure* failure, int value);
+void lctx_open_failure(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop
 

@@ -5,8 +5,9 @@
  * use whose context has been collected is a lost cancel: found without a finalizer on any context,
  * which would cost more than making one. Slots are looked through when none is free, and when
  * someone asks. */
+#include "report/live.h"
+
 #include "enter.h"
-#include "lctx.h"
 #include "report/where.h"
 
 enum { FIRST_SLOTS = 64 };

@@ -2,7 +2,7 @@
 #ifndef LCTX_QUIET_H
 #define LCTX_QUIET_H
 
-#include "lctx.h"
+#include "state.h"
 
 #pragma GCC visibility push(hidden)
 

@@ -8,7 +8,7 @@
  * over, and walks to its far end for the last levels; on the stack of a runaway recursion that takes
  * seconds, in which nothing else runs. Here a stack that is deeper than any that was meant is not
  * walked to its end. */
-#include "lctx.h"
+#include "state.h"
 
 #pragma GCC visibility push(hidden)
 

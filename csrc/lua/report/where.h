@@ -5,7 +5,7 @@
 /* Where the program is: for the errors of waits, and for what is noted under debug of who made a
  * context, started a task, or cancelled. That is the program's own line: those of this library,
  * between it and here, would be the same for all. */
-#include "lctx.h"
+#include "state.h"
 
 #pragma GCC visibility push(hidden)
 

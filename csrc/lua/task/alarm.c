@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "task/alarm.h"
 
+#include "task/record.h"
+#include "task/sched.h"
+
 enum { SPARES = 1024 };
 
 static void on_due(ctx_timer_t* timer) {

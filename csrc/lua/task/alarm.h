@@ -5,7 +5,7 @@
 /* Alarms: the timers of coroutines that sleep. They are apart from the records, since most of what
  * waits does not sleep, and they are no objects of Lua's: taking one runs no finalizer, which could
  * take it, too. */
-#include "lctx.h"
+#include "state.h"
 
 #pragma GCC visibility push(hidden)
 

@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* ctx.await: the wait for anything else. */
+#include "task/await.h"
+
+#include "context/context.h"
 #include "enter.h"
-#include "lctx.h"
+#include "host.h"
 #include "task/gone.h"
 #include "task/record.h"
 #include "task/results.h"
+#include "task/sched.h"
+#include "task/turn.h"
+#include "task/wait.h"
+#include "want.h"
 
 enum { AWAIT_C = 1, AWAIT_START, AWAIT_FREE, AWAIT_TOP = AWAIT_FREE };
 /* Of resolve: the block of the task's record, its ticket and its index in that, what frees a value. */

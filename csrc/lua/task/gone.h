@@ -4,7 +4,7 @@
 
 /* Coroutines that wait and will not go on, since their owners close them, or since nothing can ever
  * wake them. Lua tells nobody of a close: the code that meets such a coroutine looks. All in sched.c. */
-#include "lctx.h"
+#include "state.h"
 
 #pragma GCC visibility push(hidden)
 

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
+#include "classes/task.h"
 #include "task/alarm.h"
-#include "task/gone.h"
 
 enum { SPARES = 1024 }; /* threads kept for later tasks: a wave of a million is let go */
 enum { IDLE = SPARES / LCTX_BLOCK }; /* blocks kept for later */

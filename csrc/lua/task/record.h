@@ -15,9 +15,59 @@
  * needed is given back when it is over, and a walk over the records costs what is there, not what once
  * was. So only what keeps the block, too, and compares the ticket may keep a raw pointer to a record that is
  * not used. */
-#include "lctx.h"
+#include "state.h"
 
 #pragma GCC visibility push(hidden)
+
+/* -- One coroutine that the scheduler may resume ---------------------------------------------- */
+
+enum lctx_task_kind {
+  LCTX_FREE,
+  LCTX_TASK,    /* made by ctx.go; its thread is pooled */
+  LCTX_FOREIGN, /* a coroutine of somebody else's, while it waits */
+  LCTX_MAIN,    /* the main thread, while it waits */
+  LCTX_AFTER    /* no task yet: an after-func whose turn will come */
+};
+
+enum lctx_task_state {
+  LCTX_NEW,   /* in the run queue, never resumed */
+  LCTX_READY, /* in the run queue */
+  LCTX_RUNNING,
+  LCTX_STARTING, /* in ctx.await's start function: may be woken, but is not parked */
+  LCTX_PARKING,  /* parked, and about to yield: if it is woken first, it will not */
+  LCTX_PARKED
+};
+
+enum lctx_outcome {
+  LCTX_NOTHING, /* not woken */
+  LCTX_ENDED,   /* the context is done */
+  LCTX_DUE,     /* the time is over */
+  LCTX_VALUES   /* with results: on the coroutine's stack, or packed */
+};
+
+/* What stands in the run queue begins with a link and a kind: a task's record, or an lctx_after. */
+struct lctx_task {
+  lctx_link link; /* in the run queue, a list of waiters, or a list of records that are not used */
+  uint8_t kind, state, outcome;
+  /* Bits: the record is part of what a parked task costs. */
+  bool failed : 1, packed : 1;
+  bool anchored : 1; /* has what it waits on at LCTX_PLACE_ANCHOR */
+  bool listed : 1;   /* has something at LCTX_PLACE_LIST */
+  uint32_t slot;
+  lua_State* co;
+  ctx_watcher_t watcher;
+  lctx_alarm* alarm; /* while it sleeps; else NULL */
+  lctx_state* S;
+  const char* what;                  /* what it waits in, for reports */
+  const struct lctx_wait_kind* wait; /* how; NULL once it knows that it is over */
+  void* undo_data;
+  void* group;     /* that it belongs to, or NULL */
+  uint64_t ticket; /* rises with each wait: what was meant for an earlier one comes too late */
+  uint64_t serial; /* of this use of the record: a later one has a higher number */
+  int nargs;       /* values on the coroutine's stack for the next resume */
+};
+
+/* -- Blocks of them, and their places --------------------------------------------------------- */
 
 enum { LCTX_BLOCK = 64 }; /* bits of `used` */
 

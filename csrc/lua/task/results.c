@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* See results.h. The table is the record's, and made once: each result of a file is packed. */
 #include "task/results.h"
+
 #include "enter.h"
 #include "task/record.h"
 

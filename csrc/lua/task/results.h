@@ -4,7 +4,7 @@
 
 /* Results on their way to a coroutine that waits: on its stack, or packed in a table, where that is in
  * use, or where they must not be lost if the coroutine is closed before it runs on. */
-#include "lctx.h"
+#include "state.h"
 
 #pragma GCC visibility push(hidden)
 

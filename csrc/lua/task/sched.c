@@ -3,30 +3,26 @@
  *
  * Nothing is resumed from within a task or from within a cancel: whatever wakes a coroutine puts it
  * into the run queue, and lctx_drain, called from the bottom of the loop, takes it from there. */
+#include "task/sched.h"
+
 #include <string.h>
 
 #include "classes/after.h"
+#include "classes/group.h"
 #include "classes/task.h"
 #include "enter.h"
-#include "lctx.h"
+#include "host.h"
 #include "report/failure.h"
 #include "report/traceback.h"
 #include "report/where.h"
 #include "task/alarm.h"
 #include "task/gone.h"
-#include "task/record.h"
 #include "task/turn.h"
+#include "task/wait.h"
 
 /* A hand-moved clock stands still while tasks run: then so many rounds of the run queue, the same in
  * each run of a test, before the loop has its turn. */
 enum { FAKE_ROUNDS = 64 };
-
-void lctx_set_at(lua_State* L, lctx_state* S, enum lctx_ref ref, uint32_t slot) {
-  lctx_pushref(L, S, ref);
-  lua_pushvalue(L, -2);
-  lua_rawseti(L, -2, slot);
-  lua_pop(L, 2);
-}
 
 /* -- Tasks -------------------------------------------------------------------------------------- */
 

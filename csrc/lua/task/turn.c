@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "task/turn.h"
 
+#include "context/cause.h"
 #include "enter.h"
 #include "host.h"
 #include "report/where.h"
+#include "task/record.h"
+#include "task/sched.h"
+#include "task/wait.h"
 
 void lctx_end_soon(lctx_state* S) {
   enum { SOON_NS = 100000000 };
@@ -83,6 +87,13 @@ static int refused(lua_State* L, lctx_state* S, int nresults, const lctx_wait_ki
 int lctx_refused(lua_State* L, lctx_state* S, int nresults) {
   static const lctx_wait_kind kinds[] = {{.waited = one_result}, {.waited = two_results}};
   return refused(L, S, nresults, &kinds[nresults - 1]);
+}
+
+int lctx_pushended(lua_State* L, lctx_state* S, int arg) {
+  arg = lua_absindex(L, arg);
+  lua_pushnil(L);
+  lctx_pushend(L, S, arg);
+  return lctx_refused(L, S, 2);
 }
 
 /* core.refused(…) → …: the same, for what the Lua side makes */

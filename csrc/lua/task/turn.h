@@ -6,18 +6,12 @@
  * latest a millisecond after the last one, as soon as the coroutine that runs then waits or yields.
  * A limit that counts coroutines, rounds or pieces would bound nothing, since nobody knows how long
  * one takes. What is left in the run queue keeps its order. */
-#include "lctx.h"
+#include "state.h"
 
 #pragma GCC visibility push(hidden)
 
-enum { LCTX_TURN_NS = 1000000 };
-
-/* The time, a few ms old at most and cheap to read; exact on a hand-moved clock. */
-uint64_t lctx_coarse_ns(const lctx_state* S);
 /* What is driven is over: its driver goes on soon, also if others are always ready. */
 void lctx_end_soon(lctx_state* S);
-/* Whether the loop should have its turn. */
-bool lctx_turn_due(const lctx_state* S);
 /* The loop has had its turn: a coroutine that waited for that goes on in this drain, behind what else
  * has become ready; the drain sees to that by the second function. */
 void lctx_turned(lctx_state* S);
@@ -27,6 +21,9 @@ void lctx_wake_turn(lctx_state* S);
  * not look at such answers would never let others run: after many in a row it waits for a turn of the
  * loop. Use as `return lctx_refused(…)`. */
 int lctx_refused(lua_State* L, lctx_state* S, int nresults);
+/* What a wait returns that ended with the context at `arg`, also before it began: nil and an error, the
+ * sentinel or where there is a cause one that is both. Use as `return lctx_pushended(…)`. */
+int lctx_pushended(lua_State* L, lctx_state* S, int arg);
 void lctx_open_turn(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop

@@ -3,18 +3,20 @@
  *
  * A task and any other coroutine yield, and go on in a continuation; the main thread cannot, and
  * runs the loop instead. The way back is one: a function that turns the outcome into results. */
+#include "task/wait.h"
+
 #include <string.h>
 
 #include "enter.h"
 #include "host.h"
-#include "lctx.h"
 #include "report/where.h"
 #include "task/alarm.h"
 #include "task/gone.h"
-#include "task/record.h"
 #include "task/results.h"
+#include "task/sched.h"
 #include "task/turn.h"
 #include "task/wrap.h"
+#include "want.h"
 
 /* -- The coroutine that waits -------------------------------------------------------------- */
 

@@ -7,6 +7,9 @@
 #include "report/where.h"
 #include "task/gone.h"
 #include "task/record.h"
+#include "task/sched.h"
+#include "task/wait.h"
+#include "want.h"
 
 static const char generator_tag = 0;
 

@@ -8,7 +8,7 @@
  *
  * S->generator is the innermost one whose body runs: set before a body is resumed, put back behind
  * it, so that it is right whatever else runs meanwhile. */
-#include "lctx.h"
+#include "state.h"
 
 #pragma GCC visibility push(hidden)
 

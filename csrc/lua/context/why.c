@@ -3,9 +3,10 @@
  *
  * The sentinels stay what they are. An end belongs to the context that was cancelled, or whose
  * deadline passed; those below only have it from there. */
+#include "context/why.h"
+
 #include "context/cause.h"
 #include "enter.h"
-#include "lctx.h"
 #include "report/where.h"
 
 /* Remembers the value on top for the context at `index`; pops it. */

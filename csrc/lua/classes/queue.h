@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LCTX_QUEUE_H
+#define LCTX_QUEUE_H
+
+#include "state.h"
+
+#pragma GCC visibility push(hidden)
+
+void lctx_open_queue(lua_State* L, lctx_state* S);
+
+#pragma GCC visibility pop
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LCTX_CANCEL_H
+#define LCTX_CANCEL_H
+
+/* The class of cancels. */
+#include "context/context.h"
+
+#pragma GCC visibility push(hidden)
+
+typedef struct {
+  const void* tag;
+  lctx_context* of;
+} lctx_cancel;
+
+void lctx_pushcancel(lua_State* L, lctx_context* c); /* of the context on top */
+/* Cancels the context at `index` with the cause at `cause`, unless that is nil. */
+void lctx_cancel_context(lua_State* L, int index, int cause);
+void lctx_open_cancel(lua_State* L, lctx_state* S);
+
+#pragma GCC visibility pop
+
+#endif

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LCTX_VALUE_H
+#define LCTX_VALUE_H
+
+/* Values of contexts, and their keys. */
+#include "context/context.h"
+
+#pragma GCC visibility push(hidden)
+
+int lctx_context_value(lua_State* L); /* c:value(key) */
+/* Pushes the name of the key of a value: that of ctx.key, or its type. */
+void lctx_pushkeyname(lua_State* L, lctx_state* S, lctx_context* value);
+void lctx_open_value(lua_State* L, lctx_state* S);
+
+#pragma GCC visibility pop
+
+#endif

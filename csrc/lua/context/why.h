@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LCTX_WHY_H
+#define LCTX_WHY_H
+
+/* Who ended a context, and from where. */
+#include "context/context.h"
+
+#pragma GCC visibility push(hidden)
+
+int lctx_context_why(lua_State* L); /* c:why() */
+/* What c:why() is to know, under debug, of the context at `index`. */
+void lctx_note_cancel(lua_State* L, lctx_state* S, int index);
+void lctx_note_budget(lua_State* L, lctx_state* S, int index, uint64_t budget_ns);
+
+#pragma GCC visibility pop
+
+#endif

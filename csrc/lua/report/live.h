@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LCTX_LIVE_H
+#define LCTX_LIVE_H
+
+/* The contexts that nobody has cancelled yet. */
+#include "context/context.h"
+
+#pragma GCC visibility push(hidden)
+
+/* Enters the context, which stands at `index`; may raise, with nothing changed. */
+void lctx_live_add(lua_State* L, lctx_state* S, lctx_context* c, int index);
+void lctx_live_remove(lctx_state* S, lctx_context* c);
+/* Looks for contexts that were collected; reports each under debug. */
+void lctx_live_scan(lua_State* L, lctx_state* S);
+void lctx_open_live(lua_State* L, lctx_state* S);
+
+#pragma GCC visibility pop
+
+#endif

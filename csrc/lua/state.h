@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LCTX_STATE_H
+#define LCTX_STATE_H
+
+/* What the files of the binding share.
+ *
+ * Memory. Contexts, cancels and tasks are Lua's garbage, most without a finalizer. That is safe
+ * because a context is linked into the core's tree only while something watches it (ctx.h), and what
+ * watches anchors it: a parked coroutine in its record's places, an after-func in a slot. A context
+ * holds its parent by its first user value, so raw pointers upwards are good.
+ *
+ * The law: nothing that C links needs a finalizer to be unlinked, since Lua may lose a finalizer and
+ * frees the object all the same. What a finalizer unlinks stands in memory that something else keeps
+ * until then (shelter.h). A lost finalizer leaks; it leaves no pointer to what is gone.
+ *
+ * Order. First comes everything that may raise, allocate or run Lua, which includes every step that
+ * makes an object: finalizers run there. Then the last look, and the registration, with nothing in
+ * between.
+ *
+ * Errors. No Lua error may cross a frame of the core: its callbacks only move records from one
+ * list to another, and lctx_drain does afterwards what can fail.
+ *
+ * Upvalues. Every C function here that is registered through lctx_register has the same ones. */
+
+#define CTX_BUILD
+#include <ctx/ctx.h>
+#include <ctx/lua.h>
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "list.h"
+
+/* The binding's own names never leave the module, whatever builds it. */
+#pragma GCC visibility push(hidden)
+
+enum {
+  LCTX_UP_STATE = 1, /* light pointer to the state's record */
+  LCTX_UP_CONTEXT,   /* metatable of contexts */
+  LCTX_UP_CANCEL,    /* metatable of cancels */
+  LCTX_UP_LIVE,      /* slot -> context not cancelled yet; weak values */
+  LCTX_UP_KNOWN,     /* address -> context with a value or cause of its own; weak values */
+  LCTX_UP_GROUP,     /* metatable of groups */
+  LCTX_UP_COUNT = LCTX_UP_GROUP
+};
+
+/* Values that C needs at hand; each has a place in the registry, at S->ref[…]. */
+enum lctx_ref {
+  LCTX_REF_CONTEXT,   /* metatables */
+  LCTX_REF_SHELTERED, /* the same with a finalizer, see shelter.h */
+  LCTX_REF_CANCEL,
+  LCTX_REF_TASK,
+  LCTX_REF_FAILURE,
+  LCTX_REF_FAILURES_FIRST, /* the queue of those that nobody has heard of */
+  LCTX_REF_FAILURES_LAST,
+  LCTX_REF_GENERATOR,
+  LCTX_REF_KEY,
+  LCTX_REF_AFTER,
+  LCTX_REF_QUEUE,
+  LCTX_REF_SEMAPHORE,
+  LCTX_REF_GROUP,
+  LCTX_REF_LIVE,
+  LCTX_REF_KNOWN,
+  LCTX_REF_CHECKED,    /* node -> context that C has come by; weak values */
+  LCTX_REF_LINES,      /* slot -> where the context was made, under debug */
+  LCTX_REF_NAMES,      /* context -> its name; weak keys */
+  LCTX_REF_CANCELLERS, /* context -> where it was cancelled, under debug; weak keys */
+  LCTX_REF_BUDGETS,    /* context -> the ms its deadline was away; the same */
+  LCTX_REF_SHELF,      /* the thread whose stack holds the tables of record.h */
+  LCTX_REF_RESULTS,    /* slot -> packed results that could not go on a stack */
+  LCTX_REF_TRACES,     /* slot -> traceback of the error that ended it */
+  LCTX_REF_SPAWNS,     /* slot -> where the task was started, under debug */
+  LCTX_REF_OWNERS,     /* coroutine -> what it does for whom; weak keys */
+  LCTX_REF_TASK_BODY,
+  LCTX_REF_ON_ERROR,
+  LCTX_REF_AFTERS, /* after-funcs that are registered, by slot */
+  LCTX_REF_NODES,  /* what the core points to and a finalizer should take back, by slot */
+  LCTX_REF_SHARED, /* name -> table, one per state */
+  LCTX_REF_BACKGROUND,
+  LCTX_REF_TODO,
+  LCTX_REF_CANCELED, /* sentinels */
+  LCTX_REF_DEADLINE_EXCEEDED,
+  LCTX_REF_OWN,   /* how the names of our own chunks begin */
+  LCTX_REF_RUN,   /* luv's function that runs the loop */
+  LCTX_REF_HOOKS, /* functions of the Lua side, by name */
+  LCTX_REF_COUNT
+};
+
+typedef struct lctx_state lctx_state;
+typedef struct lctx_context lctx_context;
+typedef struct lctx_task lctx_task;
+typedef struct lctx_generator lctx_generator;
+typedef struct lctx_alarm lctx_alarm;
+
+/* See anchor.h. */
+typedef struct {
+  enum lctx_ref ref;   /* the table */
+  uint32_t size, used; /* slots that it has; of these, slots that hold a value */
+  uint32_t free;       /* the first one that holds none; 0: there is none */
+} lctx_anchors;
+
+/* What a handle of luv's was told last. Unknown, when that failed halfway. */
+enum lctx_told { LCTX_OFF, LCTX_ON, LCTX_UNKNOWN };
+
+/* -- The state: one record per Lua state ------------------------------------------------------- */
+
+struct lctx_state {
+  ctx_tree_t tree;
+  lua_State* main;
+  lua_State* shelf;     /* see record.h */
+  const void* canceled; /* the address of that sentinel */
+  int ref[LCTX_REF_COUNT];
+
+  /* sched.c */
+  lctx_task* current;        /* the record of the coroutine that the scheduler resumed */
+  lctx_task* starting;       /* the innermost that is in the start function of ctx.await */
+  lctx_generator* generator; /* the innermost whose body runs */
+  lctx_link run;             /* sentinel of the run queue */
+  lctx_link mark;            /* in the run queue: the end of this round */
+  lctx_link turn;            /* coroutines that go on after a turn of the loop */
+  uint64_t turned_ns;        /* when the loop last had its turn, on the coarse clock */
+  bool turned;               /* what stands in `turn` may go on */
+  uint32_t refusals;         /* waits in a row that ended at once with their context */
+  lctx_link spare;           /* records that are not used and have a thread */
+  lctx_link bare;            /* and those that have none */
+  uint32_t spares;
+  uint32_t records;    /* used or not */
+  uint32_t free_block; /* no block has a lower number than this to give */
+  uint32_t idle;       /* blocks of which no record is used */
+  uint32_t reclaim_at; /* so many of them: time to look for closed coroutines */
+  size_t tasks;        /* alive, made by ctx.go */
+  uint64_t serial;     /* the last that was given to a record or an after-func */
+  uint64_t since;      /* tasks with a higher one are young, */
+  size_t young;        /* and so many of them are alive */
+  lctx_alarm* alarms;  /* not in use */
+  uint32_t spare_alarms;
+  size_t parked;   /* coroutines that wait */
+  size_t external; /* of these, on something outside (await) */
+  bool draining;
+  bool starved; /* a task has failed without memory, and Lua has not been told so */
+
+  /* failure.c */
+  ctx_timer_t failures_timer;        /* for the first in the queue */
+  bool failures_timed, failures_due; /* it runs; it has rung */
+  uint64_t failures;                 /* that have been reported */
+
+  lctx_anchors afters, nodes; /* after.c, node.c */
+
+  /* live.c */
+  uintptr_t* slots; /* see live.c */
+  uint32_t slots_size, slots_top, slots_free;
+  uint64_t lost; /* contexts that were collected before anyone cancelled them */
+
+  /* host.c */
+  uint64_t alarm_ns;        /* when the core wants its turn */
+  uint64_t armed_ns;        /* what luv's timer is set to; CTX_NEVER: not running */
+  uint8_t idling;           /* luv's idle handle runs: a turn as soon as can be; an lctx_told */
+  uint8_t held;             /* the loop is kept alive, since somebody waits; the same */
+  bool watching;            /* luv's poll handle watches poll_fd */
+  uint8_t looping, driving; /* within our own uv.run; within lctx_drive */
+  int8_t driven;            /* how the main thread drove the loop for a generator; see wrap.c */
+  int wake_fd, poll_fd;     /* the writing and the reading end; -1: none */
+  bool fake;                /* the clock is moved by hand */
+  bool stirred;             /* and a task has run since somebody asked */
+  uint64_t fake_ns;
+  uint64_t jump_ns; /* until then it jumps also while something outside is waited for */
+  uint64_t end_ns;  /* it goes no further; CTX_NEVER: as far as may be */
+  /* By the system's clock, when the driver wants to go on, whatever else is ready; 0: it is none. */
+  uint64_t patience_ns;
+  const lctx_task* target; /* what core.drive waits for */
+  int64_t offset_ns;       /* of our time from the system's, after a fake clock ran ahead */
+
+  bool debug, closed, giving_up;
+  bool whole; /* everything is there: it has been opened */
+};
+
+/* Its address is where the registry keeps the record: each copy of this library has its own. */
+extern const char lctx_key;
+static inline lctx_state* lctx_stateof_tree(ctx_tree_t* tree) {
+  return (lctx_state*)((char*)tree - offsetof(lctx_state, tree));
+}
+lctx_state* lctx_state_of(lua_State* L); /* raises when ctx.core is not open */
+static inline lctx_state* lctx_upstate(lua_State* L) {
+  return (lctx_state*)lua_touserdata(L, lua_upvalueindex(LCTX_UP_STATE));
+}
+static inline void lctx_pushref(lua_State* L, lctx_state* S, enum lctx_ref ref) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, S->ref[ref]);
+}
+void lctx_setref(lua_State* L, lctx_state* S, enum lctx_ref ref); /* pops the value */
+/* Puts the value on top into the table of this reference, at the slot; pops it. May raise. */
+void lctx_set_at(lua_State* L, lctx_state* S, enum lctx_ref ref, uint32_t slot);
+/* Adds functions to the table on top, each with the common upvalues. */
+void lctx_register(lua_State* L, lctx_state* S, const luaL_Reg* functions);
+
+/* A class: its metatable, and perhaps a second one, alike but for a finalizer, for those of its
+ * objects that need one. `__index` is a table of its own, shared by both. */
+typedef struct {
+  const char* name;
+  enum lctx_ref ref, finalized;
+  const luaL_Reg *methods, *metamethods, *finalizer;
+} lctx_class;
+void lctx_open_class(lua_State* L, lctx_state* S, const lctx_class* class);
+
+#pragma GCC visibility pop
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LCTX_WANT_H
+#define LCTX_WANT_H
+
+/* What the functions of the binding accept: the checks of arguments. Each raises at the caller's line an
+ * error that calls the argument by `name`. */
+#include "state.h"
+
+#pragma GCC visibility push(hidden)
+
+int lctx_typeerror(lua_State* L, int arg, const char* name, const char* expected);
+int lctx_selferror(lua_State* L, const char* name, const char* expected); /* of a method's self */
+/* At `arg` is a function or an object that can be called, as a cancel. */
+void lctx_checkcallable(lua_State* L, int arg, const char* name);
+static inline void lctx_checkfn(lua_State* L, int arg, const char* name) {
+  if (!lua_isfunction(L, arg)) lctx_checkcallable(L, arg, name);
+}
+/* The time in ms at `arg` as ns, rounded up; CTX_NEVER for math.huge, 0 for what is negative. */
+uint64_t lctx_checkms(lua_State* L, int arg, const char* name);
+
+#pragma GCC visibility pop
+
+#endif
