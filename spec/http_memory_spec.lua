@@ -3,7 +3,7 @@
 -- themselves they pass. It spares luv for the sake of this line: require "ctx.uv"
 local bed = require "spec.support.http"
 local ctx = require "ctx"
-local exchange = require "ctx.http.exchange"
+local exchange = require "ctx.http.server.exchange"
 local luv = require "luv"
 local reports = require "spec.support.reports"
 

@@ -7,7 +7,7 @@ local ctx = require "ctx"
 local errors = require "ctx.errors"
 local http = require "ctx.http"
 local reports = require "spec.support.reports"
-local timeout = require "ctx.http.timeout"
+local timeout = require "ctx.http.server.timeout"
 
 local function with(handler, fn, fake)
   return bed.with(handler, fn, nil, fake)
@@ -91,7 +91,7 @@ describe("the id of a request", function()
     local router = http.router()
     router:get("/failure", function() return nil, http.failure(409) end)
     router:get("/defect", function() error("oops", 0) end)
-    router:get("/error", function(_, res) return http.error(res, "text", 400) end)
+    router:get("/error", function(_, res) return http.error(res, 400, "text") end)
     for _, around in ipairs { { http.request_id() }, { http.request_id(), http.timeout(60000) },
       { http.timeout(60000), http.request_id() } } do
       with(http.chain(router:handler(), table.unpack(around)), function(client)

@@ -37,8 +37,8 @@ local classes = {
   ["ctx.errors"] = { Error = methods_of(ctx.canceled) },
   ["ctx.http"] = {
     Server = require("ctx.http.server").class,
-    Req = require("ctx.http.request").class,
-    Res = require("ctx.http.response").class,
+    Req = require("ctx.http.server.request").class,
+    Res = require("ctx.http.server.response").class,
     Router = methods_of(require("ctx.http").router()),
     Client = require("ctx.http.client").class,
     Response = require("ctx.http.client.response").class,

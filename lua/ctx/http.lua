@@ -25,7 +25,7 @@ for name, needs in pairs {
   end
 end
 
-local answer = require "ctx.http.answer"
+local answer = require "ctx.http.server.answer"
 local causes = require "ctx.http.causes"
 local client = require "ctx.http.client"
 local core = require "ctx.core"
@@ -72,21 +72,25 @@ local RESPONSE = want.rule("a response", function(value)
   return type(value) == "table" and value.bytes and type(value.finish) == "function"
 end, "res")
 local STATUS = want.whole(200, 999, "a status")
-STATUS.argument = "code"
+STATUS.argument = "status"
 
 --- Answers with a text and a status, in place of whatever headers were set.
 ---@async
 ---@param res ctx.http.Response  not begun
+---@param status integer         from 200 to 999
 ---@param message string
----@param code? integer          500
 ---@return true|nil ok
 ---@return any? err
-function http.error(res, message, code)
+function http.error(res, status, message)
   RESPONSE(res, "error", 1)
-  message = want.string(message, "error", 2, "message")
-  code = code == nil and 500 or STATUS(code, "error", 3)
+  if type(status) == "string" then
+    error("bad argument #2 to 'error' (status: the status comes before the message now: "
+      .. "http.error(res, status, message))", 2)
+  end
+  status = STATUS(status, "error", 2)
+  message = want.string(message, "error", 3, "message")
   core.check_wait(nil, "http.error")
-  local ok, err = answer.plain(res, code, message)
+  local ok, err = answer.plain(res, status, message)
   if not ok then
     return core.refused(nil, err)
   end

@@ -227,11 +227,11 @@ function Res:inform(c, status, headers) end
 ---Answers with a text and a status, in place of whatever headers were set.
 ---@async
 ---@param res ctx.http.Response  not begun
+---@param status integer         from 200 to 999
 ---@param message string
----@param code? integer          500
 ---@return true? ok
 ---@return any? err
-function http.error(res, message, code) end
+function http.error(res, status, message) end
 
 ---@class ctx.http.Failure
 ---@field status integer

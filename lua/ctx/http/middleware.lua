@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
 --- Functions that wrap a handler: (next) → handler.
 local core = require "ctx.core"
-local defect = require "ctx.http.defect"
+local defect = require "ctx.http.server.defect"
 local fields = require "ctx.fields"
 local loop = require "ctx.loop"
 local want = require "ctx.want"
 local record = require "ctx.http.record"
-local timeout = require "ctx.http.timeout"
+local timeout = require "ctx.http.server.timeout"
 
 local middleware = { timeout = timeout.new }
 

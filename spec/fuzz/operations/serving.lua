@@ -15,7 +15,7 @@ local endings = {
   function(_, req, res) return res:write(req.ctx, "piece") end,
   function(play) error(play:strange_error(), 0) end,
   function(_, req) return req:body() end,
-  function(_, _, res) return http.error(res, "on purpose", 418) end,
+  function(_, _, res) return http.error(res, 418, "on purpose") end,
   function() return nil, http.failure(409) end,
   function() return nil, http.abort end,
   function(play) return play:callback()() end,
@@ -198,7 +198,7 @@ response("json", function(res, play) return res:json(play:brief(), 200, { a = 1 
 response("inform", function(res, play) return res:inform(play:brief(), 103, { Link = "</x>" }) end)
 
 operations["ctx.http.error"] = function(play)
-  return http.error(play:need("ctx.http.Response"), "text", play:pick { 400, 503 })
+  return http.error(play:need("ctx.http.Response"), play:pick { 400, 503 }, "text")
 end
 
 operations["ctx.http.failure"] = function(play)

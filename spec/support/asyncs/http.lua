@@ -101,7 +101,7 @@ end
 made["ctx.http http.error"] = function(root)
   local it = exchange(root)
   return {
-    call = function() return http.error(it.res, LARGE, 500) end, wake = it.swallow,
+    call = function() return http.error(it.res, 500, LARGE) end, wake = it.swallow,
     close = it.close,
   }
 end

@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: MIT
 --- Out of a connection's bytes, requests: each head starts a handler, or is refused; each body goes
 --- to its request; what comes behind is kept until the response is out.
-local body = require "ctx.http.body"
+local body = require "ctx.http.server.body"
 local causes = require "ctx.http.causes"
-local exchange = require "ctx.http.exchange"
+local exchange = require "ctx.http.server.exchange"
 local failure = require "ctx.http.failure"
 local fields = require "ctx.fields"
-local request = require "ctx.http.request"
-local response = require "ctx.http.response"
+local request = require "ctx.http.server.request"
+local response = require "ctx.http.server.response"
 local written = require "ctx.text"
 
 -- Bytes of further requests that are kept while one is answered.
@@ -15,7 +15,7 @@ local PENDING = 65536
 -- Bytes of a body that no handler wanted, which are read for the sake of the connection.
 local DISCARD = 262144
 
-local intake = { DISCARD = DISCARD }
+local input = { DISCARD = DISCARD }
 
 --- Keeps what belongs to later requests.
 local function keep(self, bytes)
@@ -44,7 +44,7 @@ end
 ---@param req ctx.http.Request?  nil: no head has been read
 ---@param keep_alive? boolean    the connection may go on
 ---@param retry_after? integer   seconds
-function intake.refuse(self, status, reason, req, keep_alive, retry_after)
+function input.refuse(self, status, reason, req, keep_alive, retry_after)
   self.server:_refused()
   self._broken = self._broken or not keep_alive
   local headers = { ["retry-after"] = retry_after }
@@ -72,7 +72,7 @@ local function bad(self, status, reason)
   if self._receiving then -- the answer is out already
     return self:linger()
   end
-  intake.refuse(self, status, reason)
+  input.refuse(self, status, reason)
 end
 
 --- The handler wants more of the body, or room for more of it has been made.
@@ -145,7 +145,7 @@ local function begin(self, head, done)
   local status, reason, retry_after = obstacle(self, makes_sense, unknown)
   if status then
     local go_on = done and head.keep_alive and retry_after and self:may_go_on()
-    return intake.refuse(self, status, reason, req, go_on, retry_after)
+    return input.refuse(self, status, reason, req, go_on, retry_after)
   end
   self.request, self._exchange = req, nil
   self._continue = not done and continues
@@ -232,7 +232,7 @@ end
 
 --- What has come during the last request.
 ---@param self ctx.http.Connection
-function intake.feed_pending(self)
+function input.feed_pending(self)
   local pending = self._pending
   self._pending, self._pending_size = nil, 0
   if pending and not self.closed and not self.gone and not self._lingering then
@@ -247,7 +247,7 @@ end
 ---@param self ctx.http.Connection
 ---@param err string?
 ---@param bytes string?
-function intake.on_read(self, err, bytes)
+function input.on_read(self, err, bytes)
   if self.closed or self.hijacked then
     return
   elseif not bytes then
@@ -260,4 +260,4 @@ function intake.on_read(self, err, bytes)
   return feed(self, bytes)
 end
 
-return intake
+return input

@@ -3,11 +3,11 @@
 ---
 --- To move it later costs a look at the clock: what was armed before rings in vain, looks again,
 --- and is armed for the rest.
-local ctx = require "ctx"
+local core = require "ctx.core"
 
 ---@class ctx.http.Watchdog
 ---@field _bark fun()
----@field _due number?     on ctx.now(); nil: asleep
+---@field _due number?     on core.now(); nil: asleep
 ---@field _armed number?   when it will ring
 ---@field _cancel ctx.Cancel?
 ---@field _ring fun()
@@ -22,8 +22,8 @@ local function arm(self, due)
     self._cancel()
     self._armed, self._cancel = nil, nil
   end
-  local c, cancel = ctx.with_deadline(ctx.background(), due)
-  local stop = ctx.after_func(c, self._ring)
+  local c, cancel = core.with_deadline(core.background(), due)
+  local stop = core.after_func(c, self._ring)
   self._armed, self._cancel, self._stop = due, cancel, stop
 end
 
@@ -34,12 +34,12 @@ function watchdog.new(bark)
   local self = setmetatable({ _bark = bark }, Watchdog)
   self._ring = function()
     local cancel, due = self._cancel, self._due
-    if not cancel or self._armed > ctx.now() then
+    if not cancel or self._armed > core.now() then
       return -- closed, or armed anew for an earlier time, in the meantime
     end
     cancel()
     self._armed, self._cancel = nil, nil
-    if due and due > ctx.now() then
+    if due and due > core.now() then
       arm(self, due)
     elseif due then
       self._due = nil
@@ -53,7 +53,7 @@ end
 ---@param ms number?
 ---@return number now
 function Watchdog:set(ms)
-  local now = ctx.now()
+  local now = core.now()
   local due = ms and ms ~= math.huge and now + ms or nil
   self._due = due
   if due and (not self._armed or self._armed > due) then
@@ -65,7 +65,7 @@ end
 --- Arms it again, if it should have rung and had no memory to.
 function Watchdog:look()
   local due = self._due
-  if due and (not self._armed or self._armed <= ctx.now()) then
+  if due and (not self._armed or self._armed <= core.now()) then
     arm(self, due)
   end
 end

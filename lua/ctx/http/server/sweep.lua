@@ -5,7 +5,7 @@
 --- luv hands out one or two of them in a turn of the loop. That is too few for a busy server, whose
 --- turns are long; and when the listener is about to be closed those that are left would be reset,
 --- though their clients have every reason to think that they are served.
-local admission = require "ctx.http.admission"
+local admission = require "ctx.http.server.admission"
 local host = require "ctx.uv.host"
 local wire = require "ctx.http.wire"
 

@@ -7,15 +7,14 @@
 --- too much, reading stops, and another descriptor tells of the hangup.
 local causes = require "ctx.http.causes"
 local core = require "ctx.core"
-local ctx = require "ctx"
 local errors = require "ctx.errors"
 local failure = require "ctx.http.failure"
-local hangup = require "ctx.http.hangup"
-local intake = require "ctx.http.intake"
+local hangup = require "ctx.http.server.hangup"
+local input = require "ctx.http.server.input"
 local loop = require "ctx.loop"
 local report = require "ctx.report"
 local uv_failure = require "ctx.uv.failure"
-local watchdog = require "ctx.http.watchdog"
+local watchdog = require "ctx.http.server.watchdog"
 local wire = require "ctx.http.wire"
 
 -- How long a client may take to read the last response before the connection is reset.
@@ -148,14 +147,14 @@ end
 ---@return boolean
 function Connection:may_go_on()
   if self.gone or self._broken or self._left <= 0 or self.server._ending
-    or self._old_at and ctx.now() >= self._old_at then
+    or self._old_at and core.now() >= self._old_at then
     return false
   elseif not self._receiving then
     return true
   end
   -- What the client may never send cannot be waited for, and much is not worth it.
   local length = self.request.length
-  return not self._continue and not (length and length > intake.DISCARD)
+  return not self._continue and not (length and length > input.DISCARD)
 end
 
 --- On to the next request. Also when the server has begun to shut down since the head of the
@@ -168,7 +167,7 @@ function Connection:_next()
   end
   if self._pending then
     -- Not from here: a thousand requests in one packet must not be a thousand calls deep.
-    self._exchange = ctx.go(self:_guarded(intake.feed_pending))
+    self._exchange = core.go(self:_guarded(input.feed_pending))
   else
     self:resume()
   end
@@ -326,21 +325,21 @@ function Connection:retire()
     end
     return
   end
-  self._watchdog:set(ctx.now() - self._since < RECENT_MS and GRACE_MS or 1)
+  self._watchdog:set(core.now() - self._since < RECENT_MS and GRACE_MS or 1)
 end
 
 --- Reads. The server must know the connection by now: it may end at once.
 function Connection:start()
   self:resume()
   if self._pending then
-    self._exchange = ctx.go(self:_guarded(intake.feed_pending))
+    self._exchange = core.go(self:_guarded(input.feed_pending))
   end
 end
 
 --- One connection too many, which the server has counted as turned away: says so, and closes it.
 function Connection:turn_away()
   self._broken = true
-  intake.refuse(self, 503, "too many connections", nil, false, 1)
+  input.refuse(self, 503, "too many connections", nil, false, 1)
 end
 
 -- -- Making ---------------------------------------------------------------------------------------
@@ -355,7 +354,7 @@ local function bark(self)
     self._broken = true
     req._body:fail(failure.new(408, "the body did not come in time"))
   elseif self._started and not self._lingering then
-    intake.refuse(self, 408, "the head of the request did not come in time")
+    input.refuse(self, 408, "the head of the request did not come in time")
   else
     self:close()
   end
@@ -368,18 +367,18 @@ end
 ---@return ctx.http.Connection
 function connection.new(server, stream, base)
   local limits = server.limits
-  local c, cancel = ctx.with_cancel(base)
+  local c, cancel = core.with_cancel(base)
   local self = setmetatable({
     server = server, stream = stream, ctx = c, closed = false, hijacked = false,
     _cancel = cancel, _handle = stream:handle(), _pending_size = 0, _receiving = false,
     _continue = false, _broken = false, _started = false, _reading = false, _lingering = false,
-    _since = ctx.now(), _pending = stream:_hand_over(), _left = limits.max_requests_per_connection,
-    _old_at = limits.max_connection_age and ctx.now() + limits.max_connection_age or false,
+    _since = core.now(), _pending = stream:_hand_over(), _left = limits.max_requests_per_connection,
+    _old_at = limits.max_connection_age and core.now() + limits.max_connection_age or false,
     _refusing = false, _place = false,
     _reader = wire.reader(limits.max_target, limits.max_head, limits.max_headers, limits.max_body),
   }, metatable)
   self._watchdog = watchdog.new(self:_guarded(bark))
-  self._on_read = self:_guarded(intake.on_read)
+  self._on_read = self:_guarded(input.on_read)
   self._on_hangup = self:_guarded(self.left)
   stream:set_idle(limits.write_timeout)
   if self._handle.keepalive then

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 --- What the server says by itself, in place of a handler: a plain text, or what the program's own
 --- `failure` makes of it. One place for all of these answers.
-local ctx = require "ctx"
-local defect = require "ctx.http.defect"
+local core = require "ctx.core"
+local defect = require "ctx.http.server.defect"
 local errors = require "ctx.errors"
 local fields = require "ctx.fields"
 local report = require "ctx.report"
@@ -39,7 +39,7 @@ function answer.plain(res, status, text, headers)
   headers = reset(res, status, headers)
   headers["content-type"], headers["x-content-type-options"] =
     "text/plain; charset=utf-8", "nosniff"
-  return res:finish(ctx.background(), text .. "\n")
+  return res:finish(core.background(), text .. "\n")
 end
 
 --- The program's own answer. Its context has a bound of its own, as the request's has ended by now,
@@ -47,8 +47,8 @@ end
 ---@return boolean begun
 local function by_program(server, req, res, status, message, err, headers)
   local values = req and (req._innermost or req.ctx)
-  local c, cancel <close> = ctx.with_timeout(values and ctx.without_cancel(values)
-    or ctx.background(), server.limits.failure_timeout)
+  local c, cancel <close> = core.with_timeout(values and core.without_cancel(values)
+    or core.background(), server.limits.failure_timeout)
   reset(res, status, headers)
   res.ctx = c
   local ok, said, trace = errors.call(server._failure, req, res, status, message, err)
@@ -59,7 +59,7 @@ local function by_program(server, req, res, status, message, err, headers)
     report.send(("ctx.http: failure failed: %s%s"):format(report.describe(said),
       trace and "\n" .. trace or ""), "http")
   elseif has_begun(res) and not res.finished then
-    res:finish(ctx.background())
+    res:finish(core.background())
   elseif said ~= nil and type(said) ~= "boolean" and not has_begun(res) then
     report.send("ctx.http: failure: " .. report.describe(defect.unfit(said)), "http")
   end

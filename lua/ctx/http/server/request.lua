@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- A request, as a handler sees it.
-local body = require "ctx.http.body"
+local body = require "ctx.http.server.body"
 local core = require "ctx.core"
 local fields = require "ctx.fields"
 local json = require "ctx.http.json"

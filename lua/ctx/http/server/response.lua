@@ -4,7 +4,6 @@
 --- The head goes out with the first bytes of the body. What is finished in one piece has a
 --- Content-Length; what is written in several is chunked, unless the headers name a length.
 local core = require "ctx.core"
-local ctx = require "ctx"
 local errors = require "ctx.errors"
 local fields = require "ctx.fields"
 local json = require "ctx.http.json"
@@ -276,7 +275,7 @@ function Response:write(c, data)
   frame(self, out, data)
   self.bytes = self.bytes + #data
   if #out == 0 then
-    ctx.sleep(c, 0) -- no kernel makes the program wait here; a client that leaves must be seen
+    core.sleep(c, 0) -- no kernel makes the program wait here; a client that leaves must be seen
     return true
   end
   return send(self, c, out, #data, begun)
@@ -416,7 +415,7 @@ end
 ---@param text string
 ---@param keep_alive? boolean        the connection goes on
 ---@param request ctx.http.Request?  nil: no head has been read
----@param hint integer?              seconds, see ctx.http.settings
+---@param hint integer?              seconds, see settings
 ---@return string bytes
 function response.whole(status, headers, text, keep_alive, request, hint)
   headers = fields.of(headers or {})

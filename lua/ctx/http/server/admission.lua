@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- What becomes of a stream that has come to a server: a connection, if there may be one more.
-local connection = require "ctx.http.connection"
+local connection = require "ctx.http.server.connection"
 
 local TURNED_AWAY = 256 -- connections over the limit that are told so, and not just closed
 

@@ -1,16 +1,16 @@
 -- SPDX-License-Identifier: MIT
 --- One request and its response: a task, which gives the request its context, runs the handler, and
 --- sees that there is an answer.
-local answer = require "ctx.http.answer"
+local answer = require "ctx.http.server.answer"
 local causes = require "ctx.http.causes"
-local ctx = require "ctx"
-local defect = require "ctx.http.defect"
+local core = require "ctx.core"
+local defect = require "ctx.http.server.defect"
 local errors = require "ctx.errors"
 local failure = require "ctx.http.failure"
 local propagate = require "ctx.propagate"
 local record = require "ctx.http.record"
 local report = require "ctx.report"
-local response = require "ctx.http.response"
+local response = require "ctx.http.server.response"
 local spans = require "ctx.http.spans"
 
 local exchange = {}
@@ -24,11 +24,11 @@ local function derive(server, conn, headers)
   end
   local limit = server.limits.request_timeout
   if ms and (not limit or ms < limit) then
-    return ctx.with_timeout(parent, ms)
+    return core.with_timeout(parent, ms)
   elseif limit then
-    return ctx.with_timeout(parent, limit, causes.request_timeout)
+    return core.with_timeout(parent, limit, causes.request_timeout)
   end
-  return ctx.with_cancel(parent)
+  return core.with_cancel(parent)
 end
 
 --- The failure with a status among what went wrong; made for the rest.
@@ -36,9 +36,9 @@ local function failure_of(conn, err)
   local found = errors.as(err, failure.class)
   if found then
     return found
-  elseif errors.is(err, ctx.deadline_exceeded) then
+  elseif errors.is(err, errors.deadline_exceeded) then
     return failure.new(503, "the request took too long", err)
-  elseif errors.is(err, ctx.canceled) and conn.ctx:err() then
+  elseif errors.is(err, errors.canceled) and conn.ctx:err() then
     return failure.new(503, "the server shuts down", err)
   end
   return failure.new(500, nil, err)
@@ -84,7 +84,7 @@ end
 
 local function run(conn, req)
   local server = conn.server
-  local began = server._log and ctx.now()
+  local began = server._log and core.now()
   if began then
     conn:peer() -- as long as it is there
   end
@@ -103,7 +103,7 @@ local function run(conn, req)
     err = res._missed
   end
   if err == nil and not (res.finished or conn.hijacked or conn.gone) then
-    err, trace = outcome(errors.call(res.finish, res, ctx.background()))
+    err, trace = outcome(errors.call(res.finish, res, core.background()))
   end
   if err ~= nil then
     answer_failure(conn, req, res, err, trace)
@@ -112,7 +112,7 @@ local function run(conn, req)
     spans.answered(span, req, res, err)
   end
   if began then
-    report.guard("http", "access_log", server._log, record.of(req, res, err, ctx.now() - began))
+    report.guard("http", "access_log", server._log, record.of(req, res, err, core.now() - began))
   end
   conn:answered(res._keep_alive and res.finished)
 end
@@ -156,7 +156,7 @@ end
 ---@param req ctx.http.Request
 ---@return ctx.Task
 function exchange.start(conn, req)
-  return ctx.go(run_guarded, run, conn, req)
+  return core.go(run_guarded, run, conn, req)
 end
 
 local function refuse(conn, req, shown, status, reason, headers)
@@ -175,7 +175,7 @@ end
 ---@param headers table?
 ---@return ctx.Task
 function exchange.refuse(conn, req, shown, status, reason, headers)
-  return ctx.go(run_guarded, refuse, conn, req, shown, status, reason, headers)
+  return core.go(run_guarded, refuse, conn, req, shown, status, reason, headers)
 end
 
 return exchange

@@ -1,9 +1,8 @@
 -- SPDX-License-Identifier: MIT
 --- An HTTP/1 server: listeners, the connections they brought, and how it all ends.
-local admission = require "ctx.http.admission"
+local admission = require "ctx.http.server.admission"
 local causes = require "ctx.http.causes"
 local core = require "ctx.core"
-local ctx = require "ctx"
 local errors = require "ctx.errors"
 local line = require "ctx.line"
 local listener = require "ctx.uv.listener"
@@ -13,9 +12,9 @@ local failure = require "ctx.uv.failure"
 local want = require "ctx.want"
 local report = require "ctx.report"
 local roster = require "ctx.http.roster"
-local settings = require "ctx.http.settings"
+local settings = require "ctx.http.server.settings"
 local stream_class = require "ctx.uv.stream"
-local sweep = require "ctx.http.sweep"
+local sweep = require "ctx.http.server.sweep"
 
 local check, check_context = want.argument, want.context
 
@@ -69,8 +68,8 @@ function server.new(options)
     _counts = { served = 0, refused = 0, cut = 0 }, _changed = line.gate("outside"),
     _state = "new", _ending = false, _has_served = false,
   }, metatable)
-  self._base, self._cancel_base = ctx.with_cancel(ctx.background())
-  self._draining, self._drain = ctx.with_cancel(self._base)
+  self._base, self._cancel_base = core.with_cancel(core.background())
+  self._draining, self._drain = core.with_cancel(self._base)
   loop.lookers[self] = self._look
   return self
 end
@@ -179,7 +178,7 @@ local function accept_loop(self, from, takes)
     else
       -- No descriptors, no memory: connections that end will free some.
       report.send("ctx.http: " .. tostring(err), "http")
-      ctx.sleep(self._draining, pause)
+      core.sleep(self._draining, pause)
       pause = math.min(pause * 2, 1000)
     end
   end
@@ -189,7 +188,7 @@ function Server:_accept(from)
   local place = #self._acceptors + 1
   local taking = admission.guard()
   self._takings[place], self._acceptors[place] = taking, false -- makes room
-  self._acceptors[place] = ctx.go(function()
+  self._acceptors[place] = core.go(function()
     local ok, err = pcall(accept_loop, self, from, taking)
     self._accepting = self._accepting - 1
     if not ok then
@@ -255,8 +254,8 @@ local function stop_accepting(self, from, was_serving)
   if not under_way then
     return from:close(ENDED)
   end
-  local soon, cancel = ctx.with_timeout(self._base, HANDSHAKE_MS)
-  ctx.after_func(soon, function()
+  local soon, cancel = core.with_timeout(self._base, HANDSHAKE_MS)
+  core.after_func(soon, function()
     cancel()
     local taking <close> = admission.guard()
     sweep.some(self, from, math.huge, taking)
@@ -386,7 +385,7 @@ end
 local function end_with(self, c)
   local drain = self.limits.drain_timeout
   if drain then
-    local limit, cancel <close> = ctx.with_timeout(ctx.background(), drain)
+    local limit, cancel <close> = core.with_timeout(core.background(), drain)
     return self:shutdown(limit)
   end
   local err = c:ended()
@@ -426,7 +425,7 @@ function Server:serve(c)
   self._has_served = true
   local scope <close> = self -- if the coroutine is closed, nobody would end what has begun
   local _ <close> = owner.claim(name_of(self))
-  local over, cancel <close> = ctx.any(c, self._draining)
+  local over, cancel <close> = core.any(c, self._draining)
   over:wait()
   if self._state == "serving" and self._error then
     begin_drain(self, self._error)
