@@ -35,7 +35,7 @@ local record = require "ctx.http.record"
 local paths = require "ctx.http.paths"
 local router = require "ctx.http.router"
 local server = require "ctx.http.server"
-local status = require "ctx.http.status"
+local status_names = require "ctx.http.status"
 local url = require "ctx.http.url"
 local want = require "ctx.want"
 
@@ -59,7 +59,7 @@ local http = {
   query = url.query,
   escape = url.escape,
   join = paths.join,
-  status = status,
+  status = status_names,
   client_gone = causes.client_gone,
   handler_returned = causes.handler_returned,
   server_shutdown = causes.server_shutdown,
