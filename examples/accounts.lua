@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
---- Where Lua needs a mutex: not against torn memory, one thread runs all tasks, but for what must
---- stay true across a wait. Ten withdrawals that each ask the bank first; without the lock the
---- account is overdrawn.
+--- A mutex around a wait. Tasks change places only where they wait, so memory needs no lock; what
+--- must stay true across a wait does. Ten tasks withdraw, and each asks the bank first: without
+--- the lock the account is overdrawn.
 --
--- Usage: ./dev lua examples/accounts.lua     (exits 0 only if it went as it must)
+-- Usage: ./dev lua examples/accounts.lua     (exits 0 only if all went as it should)
 
 local ctx = require "ctx"
 local mutex = require "ctx.mutex"

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
---- An audit event goes to several sinks at once. Each outcome is independent: a flaky sink must not
---- keep the event from the others, so this is a wait group, not an errgroup.
+--- One audit event for several sinks, at once. A sink that fails must not keep the event from the
+--- others: that is a wait group, not an errgroup.
 --
--- Usage: ./dev lua examples/audit.lua     (exits 0 only if it went as it must)
+-- Usage: ./dev lua examples/audit.lua     (exits 0 only if all went as it should)
 
 local ctx = require "ctx"
 local errors = require "ctx.errors"

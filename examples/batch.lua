@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
---- A loop that only computes never returns to the event loop, so no timer can end it. It asks for
---- its deadline itself, every 100 items and not each time.
+--- A loop that only computes keeps timers from firing. So it asks for its deadline itself, after
+--- every 100 items.
 --
--- Usage: ./dev lua examples/batch.lua     (exits 0 only if it went as it must)
+-- Usage: ./dev lua examples/batch.lua     (exits 0 only if all went as it should)
 
 local ctx = require "ctx"
 local errors = require "ctx.errors"

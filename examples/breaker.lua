@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
---- A service that hangs: the bulkhead sheds what it has no room for, the breaker soon asks it no
---- more, and a probe finds out that it is well again.
+--- A service that hangs. A bulkhead refuses calls beyond its limit, a breaker soon stops calling,
+--- and a probe finds out that the service has recovered.
 --
--- Usage: ./dev lua examples/breaker.lua     (exits 0 only if it went as it must)
+-- Usage: ./dev lua examples/breaker.lua     (exits 0 only if all went as it should)
 
 local breaker = require "ctx.breaker"
 local ctx = require "ctx"

@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
---- How a client's 3000 ms are divided on the way down, and that no level ever has more than the one
+--- How a client's 3000 ms are divided on the way down. No level ever has more time than the level
 --- above it has left.
 --
 --     client 3000 ── handler (all that is left) ── service 1500 ─┬─ database  800
 --                    keeps 1500 for the answer, and slack        ├─ gateway   500
 --                                                                └─ inventory 400
 --
--- Usage: ./dev lua examples/budget.lua     (exits 0 only if it went as it must)
+-- Usage: ./dev lua examples/budget.lua     (exits 0 only if all went as it should)
 
 local ctx = require("ctx")
 local testing = require("ctx.testing")

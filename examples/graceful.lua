@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
---- A server that loses nothing when it is told to stop: it answers lines on a loopback port, a
---- worker writes down what was answered, and on SIGINT or SIGTERM it goes through its phases.
+--- A server that loses nothing when it is told to stop. It answers lines on a loopback port, and
+--- a worker writes down each answer. SIGINT or SIGTERM starts a shutdown in phases.
 --
 -- Usage: ./dev lua examples/graceful.lua [--work MS] [--stuck] [--alone]
 --   --work MS  how long each answer takes (200)

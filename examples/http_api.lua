@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
---- An API in JSON whose errors are JSON, too, no matter what finds them: a handler, the router, a
---- deadline, or the server itself, when a request is not even HTTP. All come to one function.
+--- A JSON API whose errors are JSON, too. An error may come from a handler, the router, a
+--- deadline, or from the server, for a request that is not HTTP: one function writes them all.
 --
--- Usage: ./dev lua examples/http_api.lua     (exits 0 only if it went as it must)
+-- Usage: ./dev lua examples/http_api.lua     (exits 0 only if all went as it should)
 
 local ctx = require("ctx")
 local http = require("ctx.http")

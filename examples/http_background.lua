@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
---- Work that a handler starts and does not wait for, three ways. On the request's context it
---- dies as soon as the handler returns; on no context at all it outlives everything, and piles
---- up; detached and with a timeout, it gets done. Tests see the first by what is missing, and the
+--- Work that a handler starts and does not wait for, in three ways. On the request's context it
+--- ends as soon as the handler returns. Without a context it outlives everything and piles up.
+--- Detached and with a timeout it gets done. Tests find the first by its missing result, the
 --- second by the task that is left.
 --
--- Usage: ./dev lua examples/http_background.lua     (exits 0 only if it went as it must)
+-- Usage: ./dev lua examples/http_background.lua     (exits 0 only if all went as it should)
 
 local ctx = require("ctx")
 local http = require("ctx.http")

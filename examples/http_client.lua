@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
---- A client for one service: what holds for all of its requests is said once, and what a user typed
---- goes into a URL without becoming a part of it.
+--- A client for one service: its defaults hold for all requests, and text from a user goes into a
+--- URL as data, not as a part of its structure.
 --
--- Usage: ./dev lua examples/http_client.lua     (exits 0 only if it went as it must)
+-- Usage: ./dev lua examples/http_client.lua     (exits 0 only if all went as it should)
 
 local ctx = require("ctx")
 local http = require("ctx.http")

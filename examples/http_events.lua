@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
---- Server-sent events: a response that goes on until the client leaves or the server wants to end.
---- A drain would wait for it in vain; so the handler looks at req:draining(), too, says goodbye,
---- and the client knows that it may come again.
+--- Server-sent events: a response that goes on until the client leaves or the server shuts down.
+--- A shutdown would wait for it until its deadline; so the handler also looks at req:draining(),
+--- says goodbye, and lets the client connect again elsewhere.
 --
--- Usage: ./dev lua examples/http_events.lua     (exits 0 only if it went as it must)
+-- Usage: ./dev lua examples/http_events.lua     (exits 0 only if all went as it should)
 
 local ctx = require("ctx")
 local http = require("ctx.http")

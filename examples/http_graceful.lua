@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
---- The main function of an HTTP server: serves, and on SIGINT or SIGTERM takes nobody in any
---- more, answers those who are there within 30 s, and ends. That the port is taken, or that
---- somebody had to be cut off, is no secret: the program ends with 1.
+--- The main function of an HTTP server. On SIGINT or SIGTERM it accepts no new connections,
+--- answers the requests in flight within 30 s, and ends. It exits with 1 if the port is taken, or
+--- if a request had to be cut off.
 --
 -- Usage: ./dev lua examples/http_graceful.lua [PORT]
 --   Without a port it is its own visitor: two requests, and a SIGTERM in the middle of them.

@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
---- A middleware that gives each request an id, as one would write it by hand: taken from the
---- client, if it is nothing that could harm a header or a log, else made; put into the context;
---- said in the response. http.request_id() is this, and the access log knows of it.
+--- A middleware that gives each request an id, written by hand. It takes the client's id if that
+--- is harmless in headers and logs, or makes one, puts it into the context, and sends it in the
+--- response. http.request_id() does the same, and the access log shows it.
 --
--- Usage: ./dev lua examples/http_request_id.lua     (exits 0 only if it went as it must)
+-- Usage: ./dev lua examples/http_request_id.lua     (exits 0 only if all went as it should)
 
 local ctx = require("ctx")
 local http = require("ctx.http")

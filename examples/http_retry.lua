@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
---- A call that is tried again: each attempt has its own time, and the server is told what is left
---- at that attempt, not what was left at the first. All share the budget of the caller.
+--- A call that is tried again. Each attempt has its own timeout, and tells the server what is
+--- left at that attempt. All attempts share the caller's budget.
 --
--- Usage: ./dev lua examples/http_retry.lua     (exits 0 only if it went as it must)
+-- Usage: ./dev lua examples/http_retry.lua     (exits 0 only if all went as it should)
 
 local ctx = require("ctx")
 local errors = require("ctx.errors")

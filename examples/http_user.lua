@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
---- A handler with a budget of 500 ms for all that it does, the database included; a client
---- that has less brings its own, and the handler has that.
+--- A handler with a budget of 500 ms for all of its work, the database included. A client that
+--- has less time sends its deadline, and the handler obeys it.
 --
--- Usage: ./dev lua examples/http_user.lua     (exits 0 only if it went as it must)
+-- Usage: ./dev lua examples/http_user.lua     (exits 0 only if all went as it should)
 
 local cjson = require("cjson")
 local ctx = require("ctx")

@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
---- A kitchen on a loopback socket and a guest who orders three dishes on a budget of time. One is
---- served, one takes longer than its deadline, and of one the guest thinks better. The kitchen
---- never cooks on for somebody who has left.
+--- A kitchen on a loopback socket, and a guest who orders three dishes with a budget of time. One
+--- is served, one takes longer than its deadline, and one the guest cancels. The kitchen never
+--- cooks for a guest who has left.
 --
--- Usage: ./dev lua examples/kitchen.lua     (exits 0 only if each act went as it must)
+-- Usage: ./dev lua examples/kitchen.lua     (exits 0 only if each act went as it should)
 
 local ctx = require("ctx")
 local errors = require("ctx.errors")

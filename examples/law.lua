@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
---- The law of tasks that outlive their request: each must (a) have a bounded context, (b) listen
---- to it in every wait, (c) be one of a capped number. Two of three do not save you: here are all
---- eight variants of one prefetcher, beside an upstream that has become slow, while the load
---- quadruples. Two minutes each, on a clock that is moved by hand.
+--- A rule for tasks that outlive their request: each must (a) have a bounded context, (b) obey it
+--- in every wait, and (c) be one of a limited number. Two of the three are not enough. Here are
+--- all eight variants of one prefetcher, beside a service that has become slow, while the load
+--- grows fourfold. Each runs for two minutes of a clock that is moved by hand.
 --
 -- Usage: ./dev lua examples/law.lua     (exits 0 only if the counts are what arithmetic says they
 --                                       are, and the full variant is the only flat one)

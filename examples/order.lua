@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
---- Placing an order on a budget: refused when there is too little left to succeed, and each step
---- with a timeout of its own below the whole.
+--- Placing an order within a budget. It is refused when too little time is left to succeed, and
+--- each step has a shorter timeout of its own.
 --
--- Usage: ./dev lua examples/order.lua     (exits 0 only if it went as it must)
+-- Usage: ./dev lua examples/order.lua     (exits 0 only if all went as it should)
 
 local ctx = require("ctx")
 local errors = require("ctx.errors")

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
---- An order page of four parts, where a part that is missing is worse than a fast failure: the
---- first one that fails stops the others, and its error is the page's.
+--- An order page of four parts. A page without a part would mislead, so the first failure stops
+--- the other calls and becomes the error of the page.
 --
--- Usage: ./dev lua examples/page.lua     (exits 0 only if it went as it must)
+-- Usage: ./dev lua examples/page.lua     (exits 0 only if all went as it should)
 
 local ctx = require("ctx")
 local errgroup = require("ctx.errgroup")

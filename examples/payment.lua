@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
---- A payment that is accepted at once and made afterwards: detached from the request, with a
---- timeout of its own. Where Go's usual form returns silently on any end of the context, this
---- logs a deadline with its cause: the charge may have happened, and somebody has to look.
+--- A payment that is accepted at once and made later: detached from the request, with a timeout
+--- of its own. A deadline is logged with its cause: the charge may have happened, and somebody
+--- has to look.
 --
--- Usage: ./dev lua examples/payment.lua     (exits 0 only if it went as it must)
+-- Usage: ./dev lua examples/payment.lua     (exits 0 only if all went as it should)
 
 local cjson = require("cjson.safe")
 local ctx = require("ctx")

@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: MIT
---- The prefetcher that cannot pile up: 256 places and shedding beyond, 800 ms for all of it,
---- three attempts with pauses of 50 and 100 ms, and the context in every wait.
+--- A prefetcher that cannot pile up: 256 places, and what finds no place is refused; 800 ms for all
+--- of it; three attempts, with pauses of 50 and 100 ms; and the context in every wait.
 ---
---- Whose context? Bound to the request, a prefetch ends as soon as that has been answered: right
---- where its result is for this very answer. To outlive the request it must be detached, and then
---- the timeout and the places are all that bounds it: right for warming a cache. Both are here, and
---- a caller has to say which it wants.
+--- Which context? On the request's context a prefetch ends when the request has been answered. That
+--- is right if its result is for this very answer. A prefetch that warms a cache must outlive the
+--- request, so it is detached, and only the timeout and the places bound it. Here are both; the
+--- caller chooses.
 --
--- Usage: ./dev lua examples/prefetch.lua     (exits 0 only if it went as it must)
+-- Usage: ./dev lua examples/prefetch.lua     (exits 0 only if all went as it should)
 
 local ctx = require("ctx")
 local errors = require("ctx.errors")

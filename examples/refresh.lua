@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
---- Refreshing caches after a request, with all three that such work needs: a context with a
---- deadline of its own, done in every wait of the retries, and a limit that sheds.
+--- Refreshing caches after a request. Such work needs three bounds: a deadline of its own, a
+--- context in every wait of its retries, and a limit beyond which it is refused.
 --
--- Usage: ./dev lua examples/refresh.lua     (exits 0 only if it went as it must)
+-- Usage: ./dev lua examples/refresh.lua     (exits 0 only if all went as it should)
 
 local ctx = require "ctx"
 local errors = require "ctx.errors"

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
---- A cache entry has expired, and everybody wants it at once: one query answers all. Some callers
---- have no patience; the query goes on for the others, and ends when nobody is left.
+--- A cache entry has expired, and many callers want it at once: one query answers them all.
+--- Callers who give up leave the query running for the others. It ends when no caller is left.
 --
--- Usage: ./dev lua examples/stampede.lua     (exits 0 only if it went as it must)
+-- Usage: ./dev lua examples/stampede.lua     (exits 0 only if all went as it should)
 
 local ctx = require "ctx"
 local singleflight = require "ctx.singleflight"

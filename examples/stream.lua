@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
---- A long-lived stream through a few workers: the channel's buffer is the backpressure, closing it
---- is the drain. Nothing that was accepted is lost.
+--- A long stream of jobs through a few workers. The channel's buffer slows the producer down, and
+--- closing the channel drains it. No job that was accepted is lost.
 --
--- Usage: ./dev lua examples/stream.lua     (exits 0 only if it went as it must)
+-- Usage: ./dev lua examples/stream.lua     (exits 0 only if all went as it should)
 
 local channel = require "ctx.channel"
 local ctx = require "ctx"

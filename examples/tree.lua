@@ -1,14 +1,14 @@
 -- SPDX-License-Identifier: MIT
---- The tree of one request: below its context a database call with a timeout, a stream that can be
---- cancelled, an outbound call with a deadline; and beside it an audit task, detached, that
---- survives the request with a budget of its own.
+--- The contexts of one request: a database call with a timeout, a stream that can be cancelled,
+--- and an outbound call with a deadline. An audit task is detached: it survives the request, with
+--- a timeout of its own.
 --
 --     background ── request ── timeout 20 ms: database
 --                │          ├─ cancel:        stream
 --                │          └─ deadline:      outbound call
 --                └─ (detached, values kept) ── timeout: audit
 --
--- Usage: ./dev lua examples/tree.lua     (exits 0 only if it went as it must)
+-- Usage: ./dev lua examples/tree.lua     (exits 0 only if all went as it should)
 
 local ctx = require("ctx")
 
