@@ -64,7 +64,12 @@ describe("after uv.walk(close)", function()
       go("connect", uv.connect, c, "127.0.0.1", port)
       go("wait", process.wait, process, c)
       go("spawn", uv.spawn, c, "sleep", { args = { 300 }, grace = 0 })
-      ctx.sleep(c, 0) -- each has begun
+      local function programs()
+        local count = 0
+        luv.walk(function(handle) if handle:get_type() == "process" then count = count + 1 end end)
+        return count
+      end
+      repeat ctx.sleep(c, 0) until programs() == 2 -- each has begun; a busy loop turns first
       close_all()
       for _, each in ipairs(tasks) do
         tell(each[1], each[2]:wait(c))
