@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- Internal: what a request gives: status, headers, and the body whole or piece by piece.
 local core = require "ctx.core"
-local ctx = require "ctx"
 local failure = require "ctx.uv.failure"
 local fields = require "ctx.fields"
 local text = require "ctx.text"
@@ -116,7 +115,7 @@ function response.new(c, transfer, url, settings, whole)
     self.trailers, self.body = trailers_of(transfer), transfer:rest()
   else
     self.trailers = fields.new()
-    self._stop = ctx.after_func(c, function()
+    self._stop = core.after_func(c, function()
       transfer:end_with(c)
     end)
   end

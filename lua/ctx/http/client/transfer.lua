@@ -1,11 +1,13 @@
 -- SPDX-License-Identifier: MIT
 --- Internal: one request and its response, as a task sees them: begin, wait for the head, read.
-local ctx = require "ctx"
+local core = require "ctx.core"
 local failing = require "ctx.http.client.failing"
 local failure = require "ctx.uv.failure"
+local line = require "ctx.line"
 local lookups = require "ctx.http.client.lookups"
 local response = require "ctx.http.client.response"
 
+local WAIT = line.name("http.request")
 local LEAST_GZIP = 18 -- bytes, of its header and what it says at the end
 
 ---@class ctx.http.Transfer
@@ -15,9 +17,9 @@ local LEAST_GZIP = 18 -- bytes, of its header and what it says at the end
 ---@field _c ctx.Context            of the request
 ---@field _idle number?             ms
 ---@field _max_body integer
----@field _news boolean             came while nobody waited
----@field _resolve fun(...)?        of the task that waits for the response
----@field _wake_feeder fun(...)?    of the task that feeds, while it waits
+---@field _news integer             so many times something has changed
+---@field _reader ctx.Gate          where the task waits that wants the response
+---@field _writer ctx.Gate          where the task waits that feeds the body meanwhile
 ---@field _body fun(...)?           gives the request's body
 ---@field _length integer?          of that, if it was named
 ---@field _fed integer              bytes that it has given
@@ -43,7 +45,8 @@ local transfer = { class = Transfer }
 function transfer.new(engine, what, settings)
   return setmetatable({
     what = what, _engine = engine, _idle = settings.idle, _max_body = settings.max_body,
-    _news = false, _over = false, _fed = 0,
+    _news = 0, _reader = line.gate("outside"), _writer = line.gate("outside"), _over = false,
+    _fed = 0,
   }, metatable)
 end
 
@@ -51,16 +54,9 @@ end
 
 --- Wakes the tasks that wait: for the response, and to feed.
 local function wake(self)
-  local resolve, wake_feeder = self._resolve, self._wake_feeder
-  self._resolve, self._wake_feeder = nil, nil
-  if resolve then
-    resolve(true)
-  else
-    self._news = true
-  end
-  if wake_feeder then
-    wake_feeder(true)
-  end
+  self._news = self._news + 1
+  self._reader:open()
+  self._writer:open()
 end
 
 --- What its task does beside is wanted no more: the body's function need not wait for a piece.
@@ -168,30 +164,27 @@ end
 
 -- -- Waiting --------------------------------------------------------------------------------------
 
---- Waits under c for what calls self[slot].
-local function await(self, c, slot)
+--- Waits at the gate for what comes after the news number `seen`, which counts even if c ends then.
+local function await(self, c, gate, seen)
   local _ <close> = self._engine:hold()
-  return ctx.await(c, function(resolve)
-    self[slot] = resolve
-    return function()
-      if self[slot] == resolve then
-        self[slot] = nil
-      end
-    end
-  end)
+  local _, err
+  if self._news == seen then
+    _, err = gate:wait(c, WAIT)
+  end
+  if self._news ~= seen or err == nil then
+    return true
+  end
+  return nil, err
 end
 
---- Waits under c for news, and not longer than the idle time: each movement of bytes is news then.
---- What ends the wait is an error without a phase.
-local function wait(self, c, slot)
-  if self._news and slot == "_resolve" then
-    self._news = false
-    return true
-  elseif not self._idle then
-    return await(self, c, slot)
+--- The same, and not longer than the idle time: each movement of bytes is news. What ends the wait
+--- is an error without a phase.
+local function wait(self, c, gate, seen)
+  if not self._idle then
+    return await(self, c, gate, seen)
   end
-  local timed, cancel <close> = ctx.with_timeout(c, self._idle, failure.idle)
-  return await(self, timed, slot)
+  local timed, cancel <close> = core.with_timeout(c, self._idle, failure.idle)
+  return await(self, timed, gate, seen)
 end
 
 --- Whether it is done because it may not look a name up.
@@ -201,9 +194,9 @@ end
 
 --- The same under the request's context. That it ends, or the idle time, ends the transfer; but not
 --- one that was done in that turn: that is concluded.
-local function wait_on(self, slot)
+local function wait_on(self, gate, seen)
   local c = self._c
-  local ok, err = wait(self, c, slot)
+  local ok, err = wait(self, c, gate, seen)
   if ok or self._over then
     return
   elseif not c:err() then
@@ -216,7 +209,7 @@ end
 --- Whether a task waits for the response, or for more of it.
 ---@return boolean
 function Transfer:is_awaited()
-  return self._resolve ~= nil
+  return self._reader.waiting > 0
 end
 
 -- -- Names ----------------------------------------------------------------------------------------
@@ -225,7 +218,7 @@ end
 --- far.
 local function look_up(self)
   local ms = self._options.connect_ms
-  local within, cancel <close> = ctx.with_timeout(self._c, ms > 0 and ms or math.huge)
+  local within, cancel <close> = core.with_timeout(self._c, ms > 0 and ms or math.huge)
   self._stop_task = cancel
   local ok = lookups.acquire(within)
   self._stop_task = nil
@@ -272,7 +265,7 @@ local function feed(self)
   if is_refused(self) then
     return refuse(self)
   end
-  local within, cancel <close> = ctx.with_cancel(c)
+  local within, cancel <close> = core.with_cancel(c)
   self._stop_task = cancel
   local chunk, err = self._body(within)
   self._stop_task = nil
@@ -287,7 +280,7 @@ local function feed(self)
       self:finish(failing.ended(err, self.what, "sending the request"))
     end
   elseif chunk == "" then
-    ctx.sleep(c, 0) -- it would be asked again at once, and nothing else would be done
+    core.sleep(c, 0) -- it would be asked again at once, and nothing else would be done
   elseif chunk ~= nil and type(chunk) ~= "string" then
     error(("the body's function returned a %s, not a string or nil"):format(type(chunk)), 0)
   else
@@ -298,13 +291,13 @@ end
 --- Feeds it all.
 local function feed_all(self)
   while not self._over do
-    local _, done, wants, _, fed = self.curl:state()
+    local seen, _, done, wants, _, fed = self._news, self.curl:state()
     if fed or done and not wants_lookup(self) then
       return
     elseif wants then
       feed(self)
     else
-      wait_on(self, "_wake_feeder")
+      wait_on(self, self._writer, seen)
     end
   end
 end
@@ -324,7 +317,7 @@ end
 --- is sent, refused, or another task's to send.
 local function proceed(self, head)
   while not self._over do
-    local there, done, wants, _, fed = self.curl:state()
+    local seen, there, done, wants, _, fed = self._news, self.curl:state()
     if there and head and (fed or self._feeder or is_refused(self)) then
       return true
     elseif done and wants_lookup(self) then
@@ -334,7 +327,7 @@ local function proceed(self, head)
     elseif wants and not self._feeder then
       feed(self)
     else
-      wait_on(self, "_resolve")
+      wait_on(self, self._reader, seen)
     end
   end
   if self._raised then
@@ -357,7 +350,7 @@ function Transfer:run(c, options, body, meanwhile)
   self._c, self._options, self._body, self._length = c, options, body, body and options.length
   self._engine:begin(self, options)
   if body and meanwhile then
-    self._feeder = ctx.go(run_feeder, self)
+    self._feeder = core.go(run_feeder, self)
   end
   return proceed(self, true)
 end
@@ -386,7 +379,7 @@ function Transfer:read(c)
       end
       return nil, self._error
     end
-    local _, done, _, size = self.curl:state()
+    local seen, _, done, _, size = self._news, self.curl:state()
     if size > 0 and not done then
       local chunk = self.curl:take()
       self._engine:settle()
@@ -397,7 +390,7 @@ function Transfer:read(c)
       end
       conclude(self)
     else
-      local ok, err = wait(self, c, "_resolve")
+      local ok, err = wait(self, c, self._reader, seen)
       if not ok and not self._over then
         err = failing.ended(err, self.what, "reading body")
         if not c:err() then
