@@ -135,6 +135,9 @@ struct lctx_state {
   uint32_t spare_alarms;
   size_t parked;   /* coroutines that wait */
   size_t external; /* of these, on something outside (await) */
+#ifdef CTX_CHECK
+  unsigned checked; /* blocks that check.c has looked at */
+#endif
   bool draining;
   bool starved; /* a task has failed without memory, and Lua has not been told so */
 

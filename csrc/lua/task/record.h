@@ -10,11 +10,37 @@
  * the registry; and since a table is made with all its places, filling one allocates nothing and
  * raises no error, which on the shelf nobody would catch.
  *
- * Invariants. A record is used, or in one of two lists by its link: S->spare with a thread, S->bare
- * without. A block of which no record is used is idle. Few of these are kept: what a wave of tasks
- * needed is given back when it is over, and a walk over the records costs what is there, not what once
- * was. So only what keeps the block, too, and compares the ticket may keep a raw pointer to a record that is
- * not used. */
+ * Few blocks without a used record are kept: what a wave of tasks needed is given back when it is over,
+ * and a walk over the records costs what is there, not what once was. So only what keeps the block, too,
+ * and compares the ticket may keep a raw pointer to a record that is not used.
+ *
+ * Invariants. They hold whenever Lua code may run; check.c checks them after each turn.
+ *
+ *   kind     state             the link is in            places besides THREAD   counted in
+ *   -------  ----------------  ------------------------  ----------------------  ------------------
+ *   FREE     (any), with a co  S->spare                  none                    spares
+ *   FREE     (any), without    S->bare                   none; THREAD is empty   -
+ *   TASK     RUNNING           none; it is prepared,     OWNER                   tasks, if it is
+ *                              S->current, or ends                               S->current
+ *   TASK     NEW               S->run                    OWNER                   tasks
+ *   TASK     READY             S->run                    OWNER, ANCHOR, LIST     tasks
+ *   TASK     STARTING          none                      OWNER                   tasks
+ *   TASK     PARKING, PARKED   none, S->turn or a list   OWNER, ANCHOR, LIST     tasks, parked, external
+ *                              of what LIST holds
+ *   FOREIGN, MAIN              as a TASK in that state, without an OWNER; never NEW
+ *
+ * - `young` counts the `tasks` whose serial is higher than S->since; `external` the parked ones whose
+ *   wait is. A task at its end is counted until its handle, or its group, is told.
+ * - The watcher and the alarm are in use only while PARKING or PARKED; what wakes a record takes back both.
+ * - PARKING and PARKED have a wait, a `what`, no outcome yet, and something that can wake them: the watcher,
+ *   the alarm, a list, an acquire in `undo_data`, or something outside.
+ * - While the watcher is in its context's list, ANCHOR holds that context or one below it.
+ * - ANCHOR and LIST are filled exactly if `anchored` and `listed` say so. OWNER is the group, if the task
+ *   has one; else its handle, or nothing, as with an after-func.
+ * - THREAD is `co`. A spare's has ended without an error: it takes another function.
+ * - `packed` has a table at LCTX_REF_RESULTS. A NEW record has its function and `nargs` - 1 values
+ *   besides on its stack, unless somebody else has changed that.
+ * - The ticket rises whenever a wait ends, and never falls. */
 #include "state.h"
 
 #pragma GCC visibility push(hidden)

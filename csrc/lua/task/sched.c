@@ -16,6 +16,7 @@
 #include "report/traceback.h"
 #include "report/where.h"
 #include "task/alarm.h"
+#include "task/check.h"
 #include "task/gone.h"
 #include "task/turn.h"
 #include "task/wait.h"
@@ -345,6 +346,7 @@ bool lctx_drain(lua_State* L, lctx_state* S) {
   bool whole = lctx_enter(L, 1, 0) == LUA_OK;
   if (!whole) lctx_report(L, S, "scheduler");
   S->draining = false;
+  lctx_check_records(S);
   return whole;
 }
 
