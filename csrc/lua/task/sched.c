@@ -263,8 +263,8 @@ void lctx_task_abandon(lua_State* L, lctx_task* t) {
   } else {
     lctx_list_remove(&t->link); /* it was ready to run */
   }
-  lctx_undo(L, t);
   t->state = LCTX_RUNNING;
+  lctx_undo(L, t);
   (void)lctx_close_thread(L, t->co);
   lua_settop(t->co, 0);
   if (t->kind == LCTX_TASK) {

@@ -141,9 +141,9 @@ void lctx_forsake(lua_State* L, lctx_task* t) {
   bool early = t->state != LCTX_RUNNING; /* it was not the scheduler that resumed the coroutine */
   if (t->state == LCTX_PARKED) lctx_unpark(t);
   lctx_list_remove(&t->link);
+  t->state = LCTX_RUNNING;
   lctx_undo(L, t);
   t->nargs = 0;
-  t->state = LCTX_RUNNING;
   if (early && t->kind == LCTX_TASK) {
     /* The scheduler gets it back, or learns that it has ended meanwhile. */
     t->state = LCTX_READY;
