@@ -73,6 +73,7 @@ build = {
         "csrc/lua/task/alarm.c",
         "csrc/lua/task/await.c",
         "csrc/lua/task/check.c",
+        "csrc/lua/task/gone.c",
         "csrc/lua/task/record.c",
         "csrc/lua/task/results.c",
         "csrc/lua/task/sched.c",

@@ -3,18 +3,9 @@
  * of it gets further than this file. */
 #include "enter.h"
 
-#include "report/traceback.h"
-
-/* Error objects keep their identity; a plain message gets the stack it came from. */
-static int with_traceback(lua_State* L) {
-  const char* message = lua_tostring(L, 1);
-  if (lua_type(L, 1) == LUA_TSTRING) lctx_traceback(L, L, message, 1);
-  return 1;
-}
-
-int lctx_enter(lua_State* L, int nargs, int nresults) {
+int lctx_enter(lua_State* L, lctx_state* S, int nargs, int nresults) {
   int function = lua_gettop(L) - nargs;
-  lua_pushcfunction(L, with_traceback);
+  lua_pushcfunction(L, S->add_traceback);
   lua_insert(L, function);
   int status = lua_pcall(L, nargs, nresults, function);
   lua_remove(L, function);
@@ -58,7 +49,7 @@ bool lctx_hook(lua_State* L, lctx_state* S, const char* name, int nargs, int nre
   lua_insert(L, base + 2);
   lua_pushcfunction(L, call_hook);
   lua_insert(L, base + 1);
-  if (lctx_enter(L, nargs + 2, nresults) == LUA_OK) return true;
+  if (lctx_enter(L, S, nargs + 2, nresults) == LUA_OK) return true;
   lctx_report(L, S, "hook");
   return false;
 }

@@ -8,7 +8,7 @@
 #pragma GCC visibility push(hidden)
 
 /* lua_pcall with a traceback for strings: returns its status. */
-int lctx_enter(lua_State* L, int nargs, int nresults);
+int lctx_enter(lua_State* L, lctx_state* S, int nargs, int nresults);
 /* The same without the traceback: for errors that are passed on. */
 int lctx_enter_plain(lua_State* L, int nargs, int nresults);
 /* Pushes the text, or the message that there is no memory for it. Raises no error. */

@@ -18,6 +18,7 @@
 #include "classes/task.h"
 #include "enter.h"
 #include "fake.h"
+#include "task/gone.h"
 #include "task/sched.h"
 #include "task/turn.h"
 
@@ -247,7 +248,7 @@ static enum lctx_driven drive(lua_State* L, lctx_state* S, lctx_over_fn over, vo
       /* The last thing that happened may have been what we wait for. */
       if (over(S, arg)) return LCTX_OVER;
       /* Or a coroutine that its owner has closed holds what another waits for. */
-      lctx_reclaim(L, S);
+      lctx_reclaim_all(L, S);
       if (lctx_idle(S) && S->alarm_ns != 0) return LCTX_ASLEEP;
     }
     failures = drained && settled && result != LCTX_LOOP_FAILED ? 0 : failures + 1;

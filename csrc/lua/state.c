@@ -58,3 +58,10 @@ void lctx_open_class(lua_State* L, lctx_state* S, const lctx_class* class) {
   }
   lua_pop(L, 1);
 }
+
+void lctx_add_methods(lua_State* L, lctx_state* S, enum lctx_ref class, const luaL_Reg* methods) {
+  lctx_pushref(L, S, class);
+  lua_getfield(L, -1, "__index");
+  lctx_register(L, S, methods);
+  lua_pop(L, 2);
+}

@@ -172,6 +172,10 @@ struct lctx_state {
   const lctx_task* target; /* what core.drive waits for */
   int64_t offset_ns;       /* of our time from the system's, after a fake clock ran ahead */
 
+  /* What rooms that stand higher do for lower ones; set when they are opened. */
+  lua_CFunction add_traceback; /* the message handler of lctx_enter */
+  void (*start_after)(lua_State* L, lctx_state* S, lctx_link* after); /* in the run queue */
+
   bool debug, closed, giving_up;
   bool whole; /* everything is there: it has been opened */
 };
@@ -202,6 +206,8 @@ typedef struct {
   const luaL_Reg *methods, *metamethods, *finalizer;
 } lctx_class;
 void lctx_open_class(lua_State* L, lctx_state* S, const lctx_class* class);
+/* Adds methods to those of a class that is open. */
+void lctx_add_methods(lua_State* L, lctx_state* S, enum lctx_ref class, const luaL_Reg* methods);
 
 #pragma GCC visibility pop
 

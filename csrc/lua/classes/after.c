@@ -2,12 +2,15 @@
 #include "classes/after.h"
 
 #include "anchor.h"
+#include "classes/task.h"
 #include "context/context.h"
 #include "enter.h"
 #include "host.h"
 #include "task/record.h"
 #include "task/sched.h"
 #include "want.h"
+
+_Static_assert(offsetof(lctx_task, kind) == offsetof(lctx_after, kind), "one queue for both");
 
 static void release(lua_State* L, lctx_after* after) {
   after->pending = false;
@@ -22,12 +25,25 @@ static void on_done(ctx_watcher_t* w) {
   lctx_list_append(&after->S->run, &after->link);
 }
 
-void lctx_after_start(lua_State* L, lctx_state* S, lctx_after* after) {
+/* Nobody waits for it. */
+static void after_over(lua_State* L, lctx_task* t, int nresults) {
+  (void)nresults;
+  if (!t->failed) return;
+  lctx_push_task_error(L, t);
+  lctx_hook(L, t->S, "task_failed", 2, 0);
+}
+
+/* Makes a task of an after-func that is first in the run queue, in its place. May raise, with nothing
+ * changed. */
+static void start_after(lua_State* L, lctx_state* S, lctx_link* link) {
+  static const struct lctx_owner_kind kind = {.over = after_over};
+  static const lctx_owner owner = {&kind};
+  lctx_after* after = LCTX_CONTAINER(link, lctx_after, link);
   (void)lctx_push_anchored(L, S, &S->afters, after->slot);
   lctx_task* t = lctx_task_prepare(L, S, 0);
   if (after->pending) {
     lua_getiuservalue(L, -1, 1);
-    lctx_task_start(L, t, 0);
+    lctx_task_start(L, t, &owner, 0);
     release(L, after);
     lctx_list_remove(&t->link);
     lctx_list_prepend(&S->run, &t->link);
@@ -92,5 +108,6 @@ static int after_func(lua_State* L) {
 
 void lctx_open_after(lua_State* L, lctx_state* S) {
   static const luaL_Reg functions[] = {{"after_func", after_func}, {NULL, NULL}};
+  S->start_after = start_after;
   lctx_register(L, S, functions);
 }

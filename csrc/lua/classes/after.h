@@ -20,9 +20,6 @@ typedef struct {
   lctx_state* S;
 } lctx_after;
 
-/* Makes a task of an after-func that is first in the run queue, in its place. May raise, with nothing
- * changed. */
-void lctx_after_start(lua_State* L, lctx_state* S, lctx_after* after);
 /* Takes back those that were registered after this serial number was given. */
 void lctx_after_forget(lua_State* L, lctx_state* S, uint64_t since);
 void lctx_open_after(lua_State* L, lctx_state* S);

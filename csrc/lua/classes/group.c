@@ -8,17 +8,16 @@
 #include "host.h"
 #include "line/acquire.h"
 #include "report/live.h"
-#include "task/record.h"
 #include "task/sched.h"
 #include "task/turn.h"
 #include "task/wait.h"
 #include "want.h"
 
-static const char group_tag = 0;
+static const struct lctx_owner_kind group_kind = {.over = lctx_group_task_over};
 
 lctx_group* lctx_checkgroup(lua_State* L, int arg) {
   lctx_group* g = (lctx_group*)lua_touserdata(L, arg);
-  if (g == NULL || lua_rawlen(L, arg) < sizeof *g || g->tag != &group_tag) {
+  if (g == NULL || lua_rawlen(L, arg) < sizeof *g || g->owner.kind != &group_kind) {
     lctx_selferror(L, "g", "a group");
   }
   return g;
@@ -26,7 +25,7 @@ lctx_group* lctx_checkgroup(lua_State* L, int arg) {
 
 static lctx_group* push_group(lua_State* L) {
   lctx_group* g = (lctx_group*)lua_newuserdatauv(L, sizeof *g, LCTX_GROUP_VALUES);
-  *g = (lctx_group){.tag = &group_tag};
+  *g = (lctx_group){.owner = {&group_kind}};
   lctx_list_init(&g->waiters);
   lua_pushvalue(L, lua_upvalueindex(LCTX_UP_GROUP));
   lua_setmetatable(L, -2);
@@ -73,11 +72,10 @@ static lctx_task* prepare(lua_State* L, lctx_group* g, int nargs) {
 /* Starts `t`, which has been begun, with the function and arguments from stack index 2 on. */
 static void start(lua_State* L, lctx_group* g, lctx_task* t, int nargs) {
   lctx_state* S = t->S;
-  t->group = g;
   g->over = false;
   lua_pushvalue(L, 1);
   lctx_put(L, t, LCTX_PLACE_OWNER);
-  lctx_task_start(L, t, nargs);
+  lctx_task_start(L, t, &g->owner, nargs);
   if (!S->draining) lctx_rouse(L, S);
 }
 
@@ -196,7 +194,7 @@ void lctx_group_wake(lctx_group* g) {
 static void settle(lua_State* L, lctx_state* S, lctx_group* g) {
   g->over = true;
   if (g->own == NULL) return;
-  lctx_live_remove(S, &g->own->base);
+  lctx_live_remove(S, &g->own->base.slot, g->own);
   if (S->closed) return;
   ctx_cancel(lctx_group_node(g), NULL);
   if (!S->draining) lctx_settle(L, S);
@@ -290,7 +288,7 @@ static int group_close(lua_State* L) {
   if (g->over && g->g.running == 0 && !g->g.limited) return 0;
   lua_settop(L, 2);
   if (g->own != NULL && !S->closed) {
-    lctx_live_remove(S, &g->own->base); /* the wait below may be impossible here */
+    lctx_live_remove(S, &g->own->base.slot, g->own); /* the wait below may be impossible here */
     lua_getiuservalue(L, 1, LCTX_GROUP_CONTEXT);
     lctx_cancel_context(L, 3, 2);
     lua_settop(L, 2);

@@ -5,6 +5,7 @@
 /* What the files of the class of groups share. */
 #include "context/context.h"
 #include "report/failure.h"
+#include "task/record.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -13,7 +14,7 @@
 enum { LCTX_GROUP_CONTEXT = 1, LCTX_GROUP_FAILURE, LCTX_GROUP_OTHERS, LCTX_GROUP_VALUES = 3 };
 
 typedef struct {
-  const void* tag;
+  lctx_owner owner;
   ctx_group_t g;
   lctx_link waiters;     /* coroutines in g:wait(), and in the group's __close */
   lctx_node* own;        /* the group's context, or NULL */

@@ -4,7 +4,6 @@
 
 #include "classes/task.h"
 #include "enter.h"
-#include "task/record.h"
 
 /* Whether a task that is over has failed: raised, or returned nil or false and an error. */
 static bool has_failed(lctx_task* t, int nresults) {
@@ -102,8 +101,7 @@ static void fail(lua_State* L, lctx_group* g) {
 }
 
 void lctx_group_task_over(lua_State* L, lctx_task* t, int nresults) {
-  lctx_group* g = (lctx_group*)t->group;
-  t->group = NULL;
+  lctx_group* g = LCTX_CONTAINER(t->owner, lctx_group, owner);
   if (!has_failed(t, nresults)) {
     lctx_group_end(g, false, NULL);
   } else if (g->g.failed && is_canceled(t, nresults)) {

@@ -11,8 +11,6 @@
 #include "report/traceback.h"
 #include "report/where.h"
 #include "task/gone.h"
-#include "task/record.h"
-#include "task/results.h"
 #include "task/sched.h"
 #include "task/turn.h"
 #include "task/wait.h"
@@ -21,11 +19,12 @@
 
 enum { UV_RESULTS = 1 }; /* packed, or the failure */
 
-static const char handle_tag = 0;
+static void task_over(lua_State* L, lctx_task* t, int nresults);
+static const struct lctx_owner_kind handle_kind = {.over = task_over};
 
 lctx_handle* lctx_checkhandle(lua_State* L, int arg) {
   lctx_handle* h = (lctx_handle*)lua_touserdata(L, arg);
-  if (h == NULL || lua_rawlen(L, arg) < sizeof *h || h->tag != &handle_tag) {
+  if (h == NULL || lua_rawlen(L, arg) < sizeof *h || h->owner.kind != &handle_kind) {
     lctx_selferror(L, "t", "a task");
   }
   return h;
@@ -38,7 +37,7 @@ static int task_go(lua_State* L) {
   if (S->closed) return luaL_error(L, "cannot start a task: the Lua state is closing");
   int nargs = lua_gettop(L) - 1;
   lctx_handle* h = (lctx_handle*)lua_newuserdatauv(L, sizeof *h, 1);
-  *h = (lctx_handle){.tag = &handle_tag};
+  *h = (lctx_handle){.owner = {&handle_kind}};
   lctx_list_init(&h->waiters);
   lctx_pushref(L, S, LCTX_REF_TASK);
   lua_setmetatable(L, -2);
@@ -47,7 +46,7 @@ static int task_go(lua_State* L) {
   h->task = t;
   lua_pushvalue(L, 1);
   lctx_put(L, t, LCTX_PLACE_OWNER);
-  lctx_task_start(L, t, nargs);
+  lctx_task_start(L, t, &h->owner, nargs);
   if (!S->draining) lctx_rouse(L, S);
   return 1;
 }
@@ -74,7 +73,7 @@ static bool pack_results(lua_State* L, int n) {
   }
   lua_pushcfunction(L, pack);
   lua_insert(L, -n - 1);
-  return lctx_enter(L, n, 1) == LUA_OK;
+  return lctx_enter_plain(L, n, 1) == LUA_OK;
 }
 
 void lctx_push_trace(lua_State* L, lctx_task* t) {
@@ -100,9 +99,7 @@ static void fail(lua_State* L, lctx_state* S, lctx_handle* h) {
   if (!lctx_list_empty(&h->waiters)) lctx_hear(L, S, h->failure);
 }
 
-/* Pushes the error of a task that raised, and its traceback. There is always an error: the waiter
- * must be able to tell `error(nil)` from a task that returned nil. */
-static void push_error(lua_State* L, lctx_task* t) {
+void lctx_push_task_error(lua_State* L, lctx_task* t) {
   lua_xmove(t->co, L, 1);
   lctx_push_trace(L, t);
   if (!lua_isnil(L, -2)) return;
@@ -112,30 +109,23 @@ static void push_error(lua_State* L, lctx_task* t) {
   lua_replace(L, -3);
 }
 
-void lctx_task_over(lua_State* L, lctx_task* t, int nresults) {
-  lctx_state* S = t->S;
+static void task_over(lua_State* L, lctx_task* t, int nresults) {
   int base = lua_gettop(L);
   (void)lctx_pushplace(L, t, LCTX_PLACE_OWNER);
   lctx_empty(t, LCTX_PLACE_OWNER);
-  lctx_handle* h = (lctx_handle*)lua_touserdata(L, -1); /* NULL: an after-func's */
+  lctx_handle* h = (lctx_handle*)lua_touserdata(L, -1);
   if (t->failed) {
-    push_error(L, t);
-    if (h != NULL) {
-      fail(L, S, h);
-    } else {
-      lctx_hook(L, S, "task_failed", 2, 0);
-    }
-  } else if (h != NULL) {
+    lctx_push_task_error(L, t);
+    fail(L, t->S, h);
+  } else {
     bool fits = lua_checkstack(L, nresults + 8);
     if (fits) lua_xmove(t->co, L, nresults);
     if (!fits) lctx_pushtext(L, "too many results");
     if (!fits || !pack_results(L, nresults)) h->failed = true;
     lua_setiuservalue(L, base + 1, UV_RESULTS);
   }
-  if (h != NULL) {
-    h->task = NULL; /* only now: to keep the results may run finalizers, which ask for them */
-    wake_waiters(h);
-  }
+  h->task = NULL; /* only now: to keep the results may run finalizers, which ask for them */
+  wake_waiters(h);
   lua_settop(L, base);
 }
 
@@ -158,13 +148,9 @@ static int push_results(lua_State* L, lctx_state* S, lctx_handle* h, int handle)
   return n;
 }
 
-static void reclaim(lua_State* L, lctx_task* t) {
-  if (t->state == LCTX_PARKED && lctx_is_gone(t)) lctx_task_closed(L, t);
-}
-
 /* Whether the task is over, also because somebody has closed its coroutine. */
 static bool is_over(lua_State* L, const lctx_handle* h) {
-  if (h->task != NULL) reclaim(L, h->task);
+  if (h->task != NULL) lctx_reclaim(L, h->task);
   return h->task == NULL;
 }
 
@@ -245,34 +231,11 @@ static int task_tostring(lua_State* L) {
   return 1;
 }
 
-void lctx_reclaim(lua_State* L, lctx_state* S) {
-  if (S->parked > 0) lctx_each_record(L, S, reclaim);
-}
-
-static void look_again(lua_State* L, lctx_task* t) {
-  reclaim(L, t);
-  if (t->kind == LCTX_FREE || t->state != LCTX_PARKED || !t->wait->looks) return;
-  lctx_hand_over(L, t, 0);
-  lctx_wake(t, LCTX_VALUES);
-}
-
-/* core.look_again(): wakes all that wait in a queue for something outside. They look again for
- * it: luv's handle that was to bring it may have been closed by others. */
-static int core_look_again(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
-  luaL_checkstack(L, 8, "ctx");
-  lua_settop(L, 0);
-  lctx_each_record(L, S, look_again);
-  if (!S->draining) lctx_settle(L, S);
-  return 0;
-}
-
 static const luaL_Reg methods[] = {
     {"wait", task_wait}, {"status", task_status}, {"traceback", task_traceback}, {NULL, NULL}};
 
 void lctx_open_task(lua_State* L, lctx_state* S) {
-  static const luaL_Reg functions[] = {
-      {"go", task_go}, {"look_again", core_look_again}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"go", task_go}, {NULL, NULL}};
   static const luaL_Reg metamethods[] = {{"__tostring", task_tostring}, {NULL, NULL}};
   static const lctx_class class = {
       .name = "ctx.task", .ref = LCTX_REF_TASK, .methods = methods, .metamethods = metamethods};

@@ -3,7 +3,6 @@
 #include "classes/tasks.h"
 
 #include "classes/after.h"
-#include "classes/task.h"
 #include "host.h"
 #include "report/traceback.h"
 #include "task/gone.h"
@@ -55,7 +54,7 @@ static void add_task(lua_State* L, lctx_task* t) {
 static int core_tasks(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   lua_Integer since = luaL_optinteger(L, 1, 0);
-  lctx_reclaim(L, S);
+  lctx_reclaim_all(L, S);
   lua_settop(L, 0);
   lua_pushinteger(L, since);
   lua_newtable(L);

@@ -9,8 +9,6 @@
 #include "context/value.h"
 #include "context/why.h"
 #include "host.h"
-#include "task/turn.h"
-#include "task/wait.h"
 #include "want.h"
 
 const ctx_cause_ops_t lctx_context_ops = {NULL, NULL, NULL};
@@ -44,8 +42,7 @@ void lctx_pusherr(lua_State* L, lctx_state* S, int err) {
   }
 }
 
-/* ctx_err may have set off what the loop should know of. */
-static int err_of_self(lua_State* L, lctx_state* S, lctx_context* c) {
+int lctx_err_now(lua_State* L, lctx_state* S, lctx_context* c) {
   int err = lctx_err(S, c);
   if (err != 0 && S->alarm_ns < S->armed_ns) lctx_settle(L, S);
   return err;
@@ -54,32 +51,20 @@ static int err_of_self(lua_State* L, lctx_state* S, lctx_context* c) {
 static int context_err(lua_State* L) {
   lctx_context* c = self(L, "err");
   lctx_state* S = lctx_stateof(c);
-  lctx_pusherr(L, S, err_of_self(L, S, c));
+  lctx_pusherr(L, S, lctx_err_now(L, S, c));
   return 1;
 }
 
 static int context_done(lua_State* L) {
   lctx_context* c = self(L, "done");
-  lua_pushboolean(L, err_of_self(L, lctx_stateof(c), c) != 0);
+  lua_pushboolean(L, lctx_err_now(L, lctx_stateof(c), c) != 0);
   return 1;
-}
-
-/* c:ended() → the error of a wait that ends with c; nil while it lives */
-static int context_ended(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
-  lctx_context* c = self(L, "ended");
-  if (err_of_self(L, S, c) == 0) {
-    lua_pushnil(L);
-    return 1;
-  }
-  lctx_pushend(L, S, 1);
-  return lctx_refused(L, S, 1);
 }
 
 static int context_cause(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   lctx_context* c = self(L, "cause");
-  (void)err_of_self(L, S, c);
+  (void)lctx_err_now(L, S, c);
   lctx_pushcause(L, S, 1, c);
   return 1;
 }
@@ -176,17 +161,10 @@ static int context_tostring(lua_State* L) {
   return 1;
 }
 
-static const luaL_Reg methods[] = {{"err", context_err},
-                                   {"cause", context_cause},
-                                   {"done", context_done},
-                                   {"ended", context_ended},
-                                   {"deadline", context_deadline},
-                                   {"remaining", context_remaining},
-                                   {"value", lctx_context_value},
-                                   {"name", context_name},
-                                   {"wait", lctx_context_wait},
-                                   {"why", lctx_context_why},
-                                   {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"err", context_err},           {"cause", context_cause},         {"done", context_done},
+    {"deadline", context_deadline}, {"remaining", context_remaining}, {"value", lctx_context_value},
+    {"name", context_name},         {"why", lctx_context_why},        {NULL, NULL}};
 
 void lctx_open_context(lua_State* L, lctx_state* S) {
   static const luaL_Reg metamethods[] = {{"__tostring", context_tostring}, {NULL, NULL}};

@@ -27,13 +27,13 @@ static lctx_node* push_node(lua_State* L, lctx_context* parent, enum lctx_kind k
 /* Pushes the cancel of the context on top, and enters that among the live ones. */
 static int finish(lua_State* L, lctx_context* parent, lctx_node* n) {
   lctx_pushcancel(L, &n->base);
-  lctx_live_add(L, lctx_stateof(parent), &n->base, -2);
+  lctx_live_add(L, lctx_stateof(parent), &n->base.slot, -2);
   return 2;
 }
 
 lctx_node* lctx_push_derived(lua_State* L, lctx_context* parent) {
   lctx_node* n = push_node(L, parent, LCTX_CANCEL);
-  lctx_live_add(L, lctx_stateof(parent), &n->base, -1);
+  lctx_live_add(L, lctx_stateof(parent), &n->base.slot, -1);
   ctx_with_cancel(&n->node, parent->c);
   ctx_borrow_cause(&n->node);
   return n;
@@ -130,13 +130,13 @@ static int derive_any(lua_State* L) {
   s->slot = lctx_anchor(L, S, &S->nodes, -1);
   lua_pushvalue(L, index);
   lctx_pushcancel(L, c);
-  lctx_live_add(L, S, c, index);
+  lctx_live_add(L, S, &c->slot, index);
   /* From here on nothing can run but this. */
   int err = ctx_any(&s->relay.c, s->arms, sources, (size_t)count);
   c->c = &s->relay.c;
   if (err != 0) {
     s->relay.c = (ctx_t){.tree = &S->tree};
-    lctx_live_remove(S, c);
+    lctx_live_remove(S, &c->slot, c);
     lctx_leave_shelter(L, S, c);
     return lctx_error(L, S, "ctx.any: %s", ctx_strerror(err));
   }

@@ -21,6 +21,7 @@
 #include "report/where.h"
 #include "task/alarm.h"
 #include "task/await.h"
+#include "task/gone.h"
 #include "task/record.h"
 #include "task/sched.h"
 #include "task/turn.h"
@@ -219,7 +220,7 @@ static int core_counters(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   ctx_counters_t counters;
   lctx_live_scan(L, S);
-  lctx_reclaim(L, S);
+  lctx_reclaim_all(L, S);
   ctx_counters(&S->tree, &counters);
   const struct {
     const char* name;
@@ -288,6 +289,7 @@ static void open_state(lua_State* L) {
   lctx_open_quiet(L, S);
   lctx_open_tasks(L, S);
   lctx_open_wait(L, S);
+  lctx_open_gone(L, S);
   lctx_open_await(L, S);
   lctx_open_queue(L, S);
   lctx_open_semaphore(L, S);

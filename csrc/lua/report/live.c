@@ -117,7 +117,7 @@ static void remember_line(lua_State* L, lctx_state* S, uint32_t slot) {
   lua_pop(L, 1);
 }
 
-void lctx_live_add(lua_State* L, lctx_state* S, lctx_context* c, int index) {
+void lctx_live_add(lua_State* L, lctx_state* S, uint32_t* place, int index) {
   bool debug = S->debug;
   /* The line that made the context. First, as it may run finalizers, which take slots, too. */
   if (debug) lctx_pushwhere(L, S);
@@ -131,18 +131,19 @@ void lctx_live_add(lua_State* L, lctx_state* S, lctx_context* c, int index) {
   lua_pushvalue(L, index);
   lua_rawseti(L, lua_upvalueindex(LCTX_UP_LIVE), slot);
   take(S, slot);
-  S->slots[slot] = (uintptr_t)c;
-  c->slot = slot;
+  S->slots[slot] = (uintptr_t)lua_touserdata(L, index);
+  *place = slot;
 }
 
-void lctx_live_remove(lctx_state* S, lctx_context* c) {
-  if (c->slot == 0) return;
+void lctx_live_remove(lctx_state* S, uint32_t* place, const void* context) {
+  uint32_t slot = *place;
+  if (slot == 0) return;
   /* A context that only a finalizer brought back may have lost its slot to another meanwhile. */
-  if (c->slot < S->slots_top && S->slots[c->slot] == (uintptr_t)c) set_free(S, c->slot);
-  c->slot = 0;
+  if (slot < S->slots_top && S->slots[slot] == (uintptr_t)context) set_free(S, slot);
+  *place = 0;
 }
 
-/* core.contexts() → list of {context =, made =}: what nobody has cancelled, and what is not done. */
+/* core.contexts() → list of {context =, made =}: those that nobody has cancelled, and some are done. */
 static int core_contexts(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   lctx_live_scan(L, S);
@@ -151,8 +152,7 @@ static int core_contexts(lua_State* L) {
   lua_Integer n = 0;
   for (uint32_t i = 1; i < S->slots_top; i++) {
     if (is_free(S->slots[i])) continue;
-    if (lua_rawgeti(L, lua_upvalueindex(LCTX_UP_LIVE), i) == LUA_TNIL ||
-        ctx_err(((lctx_context*)lua_touserdata(L, -1))->c) != 0) {
+    if (lua_rawgeti(L, lua_upvalueindex(LCTX_UP_LIVE), i) == LUA_TNIL) {
       lua_pop(L, 1);
       continue;
     }

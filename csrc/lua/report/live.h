@@ -3,13 +3,13 @@
 #define LCTX_LIVE_H
 
 /* The contexts that nobody has cancelled yet. */
-#include "context/context.h"
+#include "state.h"
 
 #pragma GCC visibility push(hidden)
 
-/* Enters the context, which stands at `index`; may raise, with nothing changed. */
-void lctx_live_add(lua_State* L, lctx_state* S, lctx_context* c, int index);
-void lctx_live_remove(lctx_state* S, lctx_context* c);
+/* Enters the context at `index`, whose place in the table is kept there, 0 for none; may raise, with nothing changed. */
+void lctx_live_add(lua_State* L, lctx_state* S, uint32_t* place, int index);
+void lctx_live_remove(lctx_state* S, uint32_t* place, const void* context);
 /* Looks for contexts that were collected; reports each under debug. */
 void lctx_live_scan(lua_State* L, lctx_state* S);
 void lctx_open_live(lua_State* L, lctx_state* S);

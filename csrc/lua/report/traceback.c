@@ -65,6 +65,13 @@ void lctx_owned_traceback(lua_State* co, lctx_state* S, int level) {
   lua_pop(co, 2);
 }
 
+/* Error objects keep their identity; a plain message gets the stack it came from. */
+static int add_traceback(lua_State* L) {
+  const char* message = lua_tostring(L, 1);
+  if (lua_type(L, 1) == LUA_TSTRING) lctx_traceback(L, L, message, 1);
+  return 1;
+}
+
 static void mix(uint64_t* hash, uint64_t value) {
   *hash = (*hash ^ value) * UINT64_C(0x9E3779B97F4A7C15);
   *hash ^= *hash >> 29;
@@ -123,6 +130,7 @@ static int core_traceback(lua_State* L) {
 
 void lctx_open_traceback(lua_State* L, lctx_state* S) {
   static const luaL_Reg functions[] = {{"traceback", core_traceback}, {NULL, NULL}};
+  S->add_traceback = add_traceback;
   lctx_register(L, S, functions);
   lctx_pushref(L, S, LCTX_REF_OWNERS);
   lua_setfield(L, -2, "owners");

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-#include "classes/task.h"
 #include "task/alarm.h"
+#include "task/gone.h"
 
 enum { SPARES = 1024 }; /* threads kept for later tasks: a wave of a million is let go */
 enum { IDLE = SPARES / LCTX_BLOCK }; /* blocks kept for later */
@@ -117,7 +117,7 @@ static lctx_task* take_bare(lua_State* L, lctx_state* S) {
   if (lctx_list_empty(&S->bare) && S->records >= S->reclaim_at) {
     /* Rarer than the records are many, so that it costs each of them next to nothing. */
     S->reclaim_at = S->records * 2;
-    lctx_reclaim(L, S);
+    lctx_reclaim_all(L, S);
   }
   if (lctx_list_empty(&S->bare)) grow(L, S);
   lctx_task* t = LCTX_CONTAINER(S->bare.next, lctx_task, link);
@@ -142,7 +142,7 @@ static lctx_task* ready_made(lctx_task* t, enum lctx_task_kind kind) {
   t->nargs = 0;
   t->failed = t->packed = false;
   t->what = NULL;
-  t->group = NULL;
+  t->owner = NULL;
   return t;
 }
 

@@ -71,6 +71,13 @@ enum lctx_outcome {
   LCTX_VALUES   /* with results: on the coroutine's stack, or packed */
 };
 
+/* What a task belongs to, and leaves its results or its error to: begins with its kind. */
+typedef struct {
+  const struct lctx_owner_kind {
+    void (*over)(lua_State* L, lctx_task* t, int nresults); /* they are on its stack */
+  } * kind;
+} lctx_owner;
+
 /* What stands in the run queue begins with a link and a kind: a task's record, or an lctx_after. */
 struct lctx_task {
   lctx_link link; /* in the run queue, a list of waiters, or a list of records that are not used */
@@ -87,7 +94,7 @@ struct lctx_task {
   const char* what;                  /* what it waits in, for reports */
   const struct lctx_wait_kind* wait; /* how; NULL once it knows that it is over */
   void* undo_data;
-  void* group;     /* that it belongs to, or NULL */
+  const lctx_owner* owner; /* hears of its end */
   uint64_t ticket; /* rises with each wait: what was meant for an earlier one comes too late */
   uint64_t serial; /* of this use of the record: a later one has a higher number */
   int nargs;       /* values on the coroutine's stack for the next resume */

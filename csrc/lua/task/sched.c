@@ -7,9 +7,6 @@
 
 #include <string.h>
 
-#include "classes/after.h"
-#include "classes/group.h"
-#include "classes/task.h"
 #include "enter.h"
 #include "host.h"
 #include "report/failure.h"
@@ -102,8 +99,9 @@ lctx_task* lctx_task_prepare_here(lua_State* L, lctx_state* S, int nargs) {
   return t;
 }
 
-void lctx_task_start(lua_State* L, lctx_task* t, int nargs) {
+void lctx_task_start(lua_State* L, lctx_task* t, const lctx_owner* owner, int nargs) {
   lctx_state* S = t->S;
+  t->owner = owner;
   lctx_pushref(t->co, S, LCTX_REF_TASK_BODY);
   lctx_pushref(t->co, S, LCTX_REF_ON_ERROR);
   lua_xmove(L, t->co, nargs + 1);
@@ -132,11 +130,7 @@ static void finish(lua_State* L, lctx_task* t, int nresults) {
   S->tasks--;
   if (t->serial > S->since) S->young--;
   if (t == S->target) lctx_end_soon(S);
-  if (t->group != NULL) {
-    lctx_group_task_over(L, t, nresults);
-  } else {
-    lctx_task_over(L, t, nresults);
-  }
+  t->owner->kind->over(L, t, nresults);
   lua_settop(t->co, 0);
   lctx_task_free(t);
   tell_starved(L, S);
@@ -295,8 +289,6 @@ static void run_one(lua_State* L, lctx_task* t) {
   }
 }
 
-_Static_assert(offsetof(lctx_task, kind) == offsetof(lctx_after, kind), "one queue for both");
-
 /* Runs what is in the queue now, up to a mark at its end: what becomes ready meanwhile waits for
  * the next round. Should an error end the round, the rest is still in the queue; and so it is when
  * the loop should have its turn: then false. */
@@ -307,7 +299,7 @@ static bool run_round(lua_State* L, lctx_state* S) {
   while (S->run.next != &S->mark && !turn_due) {
     lctx_task* t = LCTX_CONTAINER(S->run.next, lctx_task, link);
     if (t->kind == LCTX_AFTER) {
-      lctx_after_start(L, S, (lctx_after*)(void*)t);
+      S->start_after(L, S, &t->link);
     } else {
       lctx_list_remove(&t->link);
       run_one(L, t);
@@ -343,7 +335,7 @@ bool lctx_drain(lua_State* L, lctx_state* S) {
   S->draining = true;
   lua_pushcfunction(L, drain);
   lua_pushlightuserdata(L, S);
-  bool whole = lctx_enter(L, 1, 0) == LUA_OK;
+  bool whole = lctx_enter(L, S, 1, 0) == LUA_OK;
   if (!whole) lctx_report(L, S, "scheduler");
   S->draining = false;
   lctx_check_records(S);

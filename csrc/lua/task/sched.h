@@ -12,7 +12,7 @@
 lctx_task* lctx_task_prepare(lua_State* L, lctx_state* S, int nargs);
 /* The same for one that the running function starts: under debug its line is noted. */
 lctx_task* lctx_task_prepare_here(lua_State* L, lctx_state* S, int nargs);
-void lctx_task_start(lua_State* L, lctx_task* t, int nargs);
+void lctx_task_start(lua_State* L, lctx_task* t, const lctx_owner* owner, int nargs);
 /* Gives a new coroutine the debug hook of the running one, which has one. */
 void lctx_inherit_hook(lua_State* L, lctx_state* S, lua_State* co);
 /* Puts a parked coroutine into the run queue; the first call counts, until it parks again. */

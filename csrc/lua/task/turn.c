@@ -2,6 +2,7 @@
 #include "task/turn.h"
 
 #include "context/cause.h"
+#include "context/context.h"
 #include "enter.h"
 #include "host.h"
 #include "report/where.h"
@@ -96,6 +97,18 @@ int lctx_pushended(lua_State* L, lctx_state* S, int arg) {
   return lctx_refused(L, S, 2);
 }
 
+/* c:ended() → the error of a wait that ends with c; nil while it lives */
+static int context_ended(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lctx_context* c = lctx_checkcontext(L, 1, "c (call it as c:ended())");
+  if (lctx_err_now(L, S, c) == 0) {
+    lua_pushnil(L);
+    return 1;
+  }
+  lctx_pushend(L, S, 1);
+  return lctx_refused(L, S, 1);
+}
+
 /* core.refused(…) → …: the same, for what the Lua side makes */
 static int core_refused(lua_State* L) {
   static const lctx_wait_kind kind = {.waited = all_results};
@@ -105,5 +118,7 @@ static int core_refused(lua_State* L) {
 void lctx_open_turn(lua_State* L, lctx_state* S) {
   static const luaL_Reg functions[] = {
       {"breathe", core_breathe}, {"refused", core_refused}, {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"ended", context_ended}, {NULL, NULL}};
   lctx_register(L, S, functions);
+  lctx_add_methods(L, S, LCTX_REF_CONTEXT, methods);
 }

@@ -289,7 +289,7 @@ static int context_ended(lua_State* L, lctx_state* S, enum lctx_outcome outcome)
 }
 
 /* c:wait() → c:err(), once c is done */
-int lctx_context_wait(lua_State* L) {
+static int context_wait(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   lctx_context* c = lctx_checkcontext(L, 1, "c (call it as c:wait())");
   lua_settop(L, 1);
@@ -330,5 +330,7 @@ static int wait_sleep(lua_State* L) {
 void lctx_open_wait(lua_State* L, lctx_state* S) {
   static const luaL_Reg functions[] = {
       {"sleep", wait_sleep}, {"check_wait", core_check_wait}, {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"wait", context_wait}, {NULL, NULL}};
   lctx_register(L, S, functions);
+  lctx_add_methods(L, S, LCTX_REF_CONTEXT, methods);
 }

@@ -48,7 +48,6 @@ int lctx_park_task(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* w
 void lctx_leave(lctx_task* t);
 bool lctx_is_woken(lctx_state* S, void* arg); /* whether the record is */
 int lctx_leave_error(lua_State* L, lctx_task* t, const char* what, int err);
-int lctx_context_wait(lua_State* L); /* c:wait() */
 void lctx_open_wait(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop

@@ -71,7 +71,7 @@ end
 local function add_contexts(self, texts)
   local count = 0
   for _, live in ipairs(core.contexts()) do
-    if not self._contexts[live.context] then
+    if not self._contexts[live.context] and not live.context:done() then
       count = count + 1
       texts[#texts + 1] = ("a context that was never cancelled: %s%s"):format(
         tostring(live.context), live.made and " made at " .. tasks.place(live.made) or "")
