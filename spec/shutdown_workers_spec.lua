@@ -1,4 +1,5 @@
 -- SPDX-License-Identifier: MIT
+local core = require "ctx.core"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local no_error = require "spec.support.no_error"
@@ -231,11 +232,11 @@ describe("a shutdown without memory", function()
   local real = {}
 
   before_each(function()
-    real.run, real.with_timeout, real.go = phases.run, ctx.with_timeout, ctx.go
+    real.run, real.with_timeout, real.go = phases.run, core.with_timeout, core.go
   end)
 
   after_each(function()
-    phases.run, ctx.with_timeout, ctx.go = real.run, real.with_timeout, real.go
+    phases.run, core.with_timeout, core.go = real.run, real.with_timeout, real.go
   end)
 
   it("for its phases still ends the contexts, and says why there is no report", function()
@@ -264,10 +265,10 @@ describe("a shutdown without memory", function()
     local previous = ctx.set_report(function(message) reports[#reports + 1] = message end)
     testing.run(function(root, clock)
       local s = make(root, clock)
-      ctx.go = out_of_memory
+      core.go = out_of_memory
       s:stop()
       ctx.sleep(root, 10)
-      ctx.go = real.go
+      core.go = real.go
       assert.equal("readiness", s:phase())
       assert.is_true(s:wait().clean)
     end)
@@ -283,8 +284,8 @@ describe("a shutdown without memory", function()
       s:on("drain", "requests", function() note "drained" end)
       s:on("force", "files", function() note "forced" end)
       s:on("stop", "http", function()
-        ctx.with_timeout = function()
-          ctx.with_timeout = real.with_timeout
+        core.with_timeout = function()
+          core.with_timeout = real.with_timeout
           out_of_memory()
         end
       end)
@@ -302,8 +303,8 @@ describe("a shutdown without memory", function()
       local s = make(root, clock, { timeouts = { drain = math.huge } })
       s:on("drain", "requests", function() end)
       s:on("stop", "http", function()
-        ctx.go = function()
-          ctx.go = real.go
+        core.go = function()
+          core.go = real.go
           return real.go(out_of_memory)
         end
       end)

@@ -94,7 +94,7 @@ function propagate.inject(c, headers, given)
   end
   local of_trace, members, left = c:value(TRACE), c:value(BAGGAGE), to and deadline.left(to, c)
   if of_trace or members or left then
-    set_missing(headers, of_trace, members, left, to and to._header)
+    set_missing(headers, of_trace, members, left, deadline.header(to))
   end
   return headers
 end

@@ -26,6 +26,7 @@ local WAIT = line.name("shutdown:wait")
 local shutdown = {}
 
 ---@class ctx.Shutdown
+---@field _softened_at number  when the workers were told to stop
 local Shutdown = {}
 local metatable = { __name = "ctx.shutdown", __index = Shutdown }
 

@@ -115,6 +115,13 @@ function Deadline:decode(value)
   return ms
 end
 
+--- The name of the header that it reads; nil if it is no codec.
+---@param codec any
+---@return string?
+function deadline.header(codec)
+  return getmetatable(codec) == metatable and codec._header or nil
+end
+
 --- The ms that these headers leave; nil if they do not say.
 ---@param codec ctx.propagate.Deadline
 ---@param headers table

@@ -129,10 +129,10 @@ function Listener:accept(c)
   return made
 end
 
---- Internal: what accept would return without a wait, or nil. Also what an accept is about to
+--- What accept would return without a wait, or nil. Also what an accept is about to
 --- return: a close would drop that.
 ---@return ctx.uv.Stream?
-function Listener:_held()
+function listener.held(self)
   if not self:is_closed() then
     take_pending(self)
   end
@@ -141,11 +141,11 @@ function Listener:_held()
   return scope.handle and stream_of(self, scope) or nil
 end
 
---- Internal: a stream for a connection that was taken from this socket behind luv's back. The
+--- A stream for a connection that was taken from this socket behind luv's back. The
 --- descriptor that the scope holds becomes the stream's.
 ---@param scope { handle: userdata|false, fd: integer|false }  from host.owned
 ---@return ctx.uv.Stream
-function Listener:_adopt(scope)
+function listener.adopt(self, scope)
   scope.handle = assert(self._new())
   assert(scope.handle:open(scope.fd))
   scope.fd = false

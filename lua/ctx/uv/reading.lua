@@ -19,7 +19,9 @@ local Stream = metatable.__index
 local whole = want.whole(0)
 local reading = {}
 
---- Adds what was read.
+--- Adds bytes behind those that were read and not taken.
+---@param self ctx.uv.Stream
+---@param bytes string
 local function append(self, bytes)
   local last = self._last + 1
   self._last, self._parts[last] = last, bytes
@@ -227,11 +229,6 @@ function Stream:read_line(c, max)
   return nil, err
 end
 
---- Adds bytes behind those that were read and not taken.
----@private
----@param bytes string
-function Stream:_unread(bytes)
-  append(self, bytes)
-end
+reading.unread = append
 
 return reading

@@ -10,7 +10,7 @@ local line = require "ctx.line"
 local want = require "ctx.want"
 local metatable = require "ctx.uv.stream_class"
 local reading = require "ctx.uv.reading"
-require "ctx.uv.writing"
+local writing = require "ctx.uv.writing"
 
 ---@class ctx.uv.Stream
 ---@field _handle userdata        luv's stream
@@ -34,7 +34,7 @@ require "ctx.uv.writing"
 ---@field _high_water integer
 local Stream = metatable.__index
 
-local stream = { class = Stream }
+local stream = { class = Stream, unread = reading.unread, write = writing.write }
 
 -- -- Making ---------------------------------------------------------------------------------------
 
@@ -129,9 +129,9 @@ end
 
 --- Hands the raw stream over: stops reading, and returns what was read and not taken. From now on a
 --- write waits until the kernel has all of it, as a queue would be lost at the close.
----@private
+---@param self ctx.uv.Stream
 ---@return string[]? parts
-function Stream:_hand_over()
+function stream.hand_over(self)
   if self._reading then
     self._reading = false
     self._handle:read_stop()

@@ -19,6 +19,8 @@ local STREAK = 1024 * 1024
 ---@class ctx.uv.Stream
 local Stream = metatable.__index
 
+local writing = {}
+
 local function cannot_write(self, what)
   if self._closed then
     return failure.closed(what or "write", self._closed)
@@ -171,37 +173,15 @@ local function length(data)
   return n
 end
 
---- Writes all of it, a string or a list of strings: true when the kernel has it (or, with
---- high_water, when no more than that is left in the queue). If the context ends before that, the
---- stream is closed: half a message has been sent.
+--- What Stream:write does, for a caller that has checked all that this asks.
 ---@async
----@param c ctx.Context
----@param data string|string[]
----@return true|nil ok
----@return any? err
-function Stream:write(c, data)
-  want.self(self, metatable, "write")
-  want.context(c, "write")
-  local bytes = length(data)
-  local err = c:ended()
-  if err then
-    return nil, err
-  end
-  -- Also where the kernel will take it all: when that is known, half a message may be out.
-  core.check_wait(c, WRITE)
-  local ok
-  ok, err = self:_write(c, data, bytes)
-  return ok, err
-end
-
---- Internal: the same, for a caller that has checked all of that.
----@async
+---@param self ctx.uv.Stream
 ---@param c ctx.Context    alive
 ---@param data string|string[]
 ---@param bytes integer    of the data
 ---@return true|nil ok
 ---@return any? err
-function Stream:_write(c, data, bytes)
+function writing.write(self, c, data, bytes)
   local err = cannot_write(self)
   if err then
     return core.refused(nil, err)
@@ -228,6 +208,29 @@ function Stream:_write(c, data, bytes)
     data = data:sub(sent + 1)
   end
   return write_queued(self, c, data, sent > 0)
+end
+
+--- Writes all of it, a string or a list of strings: true when the kernel has it (or, with
+--- high_water, when no more than that is left in the queue). If the context ends before that, the
+--- stream is closed: half a message has been sent.
+---@async
+---@param c ctx.Context
+---@param data string|string[]
+---@return true|nil ok
+---@return any? err
+function Stream:write(c, data)
+  want.self(self, metatable, "write")
+  want.context(c, "write")
+  local bytes = length(data)
+  local err = c:ended()
+  if err then
+    return nil, err
+  end
+  -- Also where the kernel will take it all: when that is known, half a message may be out.
+  core.check_wait(c, WRITE)
+  local ok
+  ok, err = writing.write(self, c, data, bytes)
+  return ok, err
 end
 
 --- Ends the writing side: the peer reads what was written, and then the end. Reading goes on.
@@ -274,3 +277,5 @@ function Stream:shutdown()
   want.self(self, metatable, "shutdown")
   error("stream:shutdown: it is stream:finish now", 2)
 end
+
+return writing

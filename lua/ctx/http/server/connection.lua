@@ -13,6 +13,7 @@ local hangup = require "ctx.http.server.hangup"
 local input = require "ctx.http.server.input"
 local loop = require "ctx.loop"
 local report = require "ctx.report"
+local streams = require "ctx.uv.stream"
 local uv_failure = require "ctx.uv.failure"
 local watchdog = require "ctx.http.server.watchdog"
 local wire = require "ctx.http.wire"
@@ -265,7 +266,7 @@ end
 ---@return boolean? cut
 function Connection:write(c, data, bytes)
   local stream = self.stream
-  local ok, err = stream:_write(c, data, bytes)
+  local ok, err = streams.write(stream, c, data, bytes)
   if ok then
     return true
   elseif c:err() and not stream:is_closed() and errors.is(err, c:err()) then
@@ -305,7 +306,7 @@ function Connection:hijack(req)
   end
   self._handle:unref()
   for _, bytes in ipairs(self._pending or {}) do
-    self.stream:_unread(bytes)
+    streams.unread(self.stream, bytes)
   end
   self._pending = nil
   self.stream:set_idle(nil)
@@ -372,7 +373,8 @@ function connection.new(server, stream, base)
     server = server, stream = stream, ctx = c, closed = false, hijacked = false,
     _cancel = cancel, _handle = stream:handle(), _pending_size = 0, _receiving = false,
     _continue = false, _broken = false, _started = false, _reading = false, _lingering = false,
-    _since = core.now(), _pending = stream:_hand_over(), _left = limits.max_requests_per_connection,
+    _since = core.now(), _pending = streams.hand_over(stream),
+    _left = limits.max_requests_per_connection,
     _old_at = limits.max_connection_age and core.now() + limits.max_connection_age or false,
     _refusing = false, _place = false,
     _reader = wire.reader(limits.max_target, limits.max_head, limits.max_headers, limits.max_body),

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --- What a server can be told, and what holds when it is not.
 local want = require "ctx.want"
+local deadlines = require "ctx.propagate.deadline"
 local propagate = require "ctx.propagate"
 
 local settings = {}
@@ -47,7 +48,7 @@ settings.known = {
   access_log = want.fn, on_error = want.fn, failure = want.fn,
   propagate = want.flag,
   deadline = want.rule("what propagate.deadline gives, or false", function(value)
-    return value == false or type(value) == "table" and value._header
+    return value == false or deadlines.header(value) ~= nil
   end),
 }
 
@@ -100,7 +101,7 @@ function settings.extractor(options)
     return nil
   end
   local deadline = options.deadline
-  local name = deadline and deadline._header or "grpc-timeout"
+  local name = deadlines.header(deadline) or "grpc-timeout"
   return function(parent, headers)
     if headers.traceparent or headers.baggage or headers[name] then
       return propagate.extract(parent, headers, deadline)

@@ -7,18 +7,19 @@
 --- though their clients have every reason to think that they are served.
 local admission = require "ctx.http.server.admission"
 local host = require "ctx.uv.host"
+local listener = require "ctx.uv.listener"
 local wire = require "ctx.http.wire"
 
 local sweep = {}
 
 local function take(from, fd)
-  local stream = from:_held()
+  local stream = listener.held(from)
   if stream then
     return stream
   end
   local scope <close> = host.owned()
   scope.fd = wire.accept(fd) or false
-  return scope.fd and from:_adopt(scope)
+  return scope.fd and listener.adopt(from, scope)
 end
 
 --- Does not wait for any.
