@@ -69,7 +69,7 @@ static void sift_down(ctx_tree_t* tree, uint32_t i, entry_t e) {
   place(tree, i, e);
 }
 
-static bool grow(ctx_tree_t* tree) {
+static bool grow_heap(ctx_tree_t* tree) {
   uint32_t old = tree->heap_capacity;
   if (old > UINT32_MAX / 8) return false;
   uint32_t capacity = old == 0 ? 16 : old + old / 2;
@@ -82,7 +82,7 @@ static bool grow(ctx_tree_t* tree) {
 }
 
 int ctx__heap_push(ctx_tree_t* tree, ctx_due_t* due) {
-  if (tree->heap_size + 1 >= tree->heap_capacity && !grow(tree)) return CTX_ENOMEM;
+  if (tree->heap_size + 1 >= tree->heap_capacity && !grow_heap(tree)) return CTX_ENOMEM;
   tree->heap_size++;
   sift_up(tree, tree->heap_size, (entry_t){due->at_ns, due});
   ctx__wake(tree, tree->heap[1].at_ns);

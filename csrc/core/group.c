@@ -12,12 +12,12 @@ bool ctx_group_is_over(const ctx_group_t* g) {
 }
 
 /* Whether a task waits to begin. With a limit of 0 that is among the oversized. */
-static bool is_awaited(const ctx_group_t* g) {
+static bool place_is_awaited(const ctx_group_t* g) {
   return g->limited && (g->slots.queue.first != NULL || g->slots.oversized.first != NULL);
 }
 
 int ctx_group_set_limit(ctx_group_t* g, int64_t n) {
-  if (!ctx_group_is_over(g) || is_awaited(g)) return CTX_EBUSY;
+  if (!ctx_group_is_over(g) || place_is_awaited(g)) return CTX_EBUSY;
   g->limited = n >= 0;
   if (g->limited) ctx_semaphore_init(&g->slots, g->tree, (uint64_t)n);
   return 0;
@@ -31,7 +31,7 @@ bool ctx_group_try_begin(ctx_group_t* g) {
 
 /* -- The end of all ------------------------------------------------------------------------- */
 
-static void append(ctx_group_t* g, ctx_join_t* join) {
+static void append_join(ctx_group_t* g, ctx_join_t* join) {
   join->next = NULL;
   join->prev = g->last;
   if (g->last != NULL) {
@@ -47,7 +47,7 @@ static void call_join(ctx_watcher_t* w) {
   ctx_join_t* join = CTX__CONTAINER(w, ctx_join_t, watcher);
   ctx_group_t* g = join->g;
   if (!ctx_group_is_over(g)) {
-    append(g, join);
+    append_join(g, join);
     return;
   }
   join->g = NULL;
@@ -75,7 +75,7 @@ int ctx_group_wait(ctx_group_t* g, ctx_join_t* join, ctx_join_fn fn) {
   join->watcher.tree = NULL;
   join->g = g;
   join->fn = fn;
-  append(g, join);
+  append_join(g, join);
   return CTX_PENDING;
 }
 

@@ -25,7 +25,7 @@ static const ctx_t* next(const ctx_t* c, const ctx_t* first, unsigned* depth) {
   return c->next;
 }
 
-static bool walk(const ctx_t* first, ctx_walk_fn fn, void* arg) {
+static bool walk_below(const ctx_t* first, ctx_walk_fn fn, void* arg) {
   unsigned depth = 0;
   for (const ctx_t* c = first; c != NULL; c = next(c, first, &depth)) {
     if (c->due.kind < CTX__ARM && !fn(c, depth, arg)) return false;
@@ -34,7 +34,7 @@ static bool walk(const ctx_t* first, ctx_walk_fn fn, void* arg) {
 }
 
 void ctx_walk(const ctx_tree_t* tree, ctx_walk_fn fn, void* arg) {
-  if (walk(&tree->background, fn, arg) && walk(&tree->todo, fn, arg)) {
-    (void)walk(tree->roots, fn, arg);
+  if (walk_below(&tree->background, fn, arg) && walk_below(&tree->todo, fn, arg)) {
+    (void)walk_below(tree->roots, fn, arg);
   }
 }

@@ -21,7 +21,7 @@ static bool fits(const ctx_semaphore_t* s, uint64_t n) {
   return s->held <= s->size && n <= s->size - s->held;
 }
 
-static void append(ctx_acquires_t* list, ctx_acquire_t* a) {
+static void append_acquire(ctx_acquires_t* list, ctx_acquire_t* a) {
   a->next = NULL;
   a->prev = list->last;
   if (list->last != NULL) {
@@ -32,15 +32,15 @@ static void append(ctx_acquires_t* list, ctx_acquire_t* a) {
   list->last = a;
 }
 
-static void enqueue(ctx_semaphore_t* s, ctx_acquire_t* a) {
+static void enqueue_acquire(ctx_semaphore_t* s, ctx_acquire_t* a) {
   a->state = a->n > s->size ? OVERSIZED : QUEUED;
   if (s->queue.first == NULL) s->largest = 0;
   if (a->state == QUEUED && a->n > s->largest) s->largest = a->n;
-  append(a->state == OVERSIZED ? &s->oversized : &s->queue, a);
+  append_acquire(a->state == OVERSIZED ? &s->oversized : &s->queue, a);
 }
 
 /* Of one that is in a list: out of that. */
-static void dequeue(ctx_acquire_t* a) {
+static void dequeue_acquire(ctx_acquire_t* a) {
   if (a->state == IDLE) return;
   ctx_acquires_t* list = a->state == OVERSIZED ? &a->s->oversized : &a->s->queue;
   if (a->next != NULL) {
@@ -67,7 +67,7 @@ static void hand_out(ctx_semaphore_t* s) {
   for (ctx_acquire_t* a; (a = s->queue.first) != NULL;) {
     bool live = ctx_err(a->c) == 0;
     if (live && !fits(s, a->n)) return;
-    dequeue(a);
+    dequeue_acquire(a);
     if (!live) continue;
     s->held += a->n;
     a->state = GRANTED;
@@ -85,7 +85,7 @@ static void call(ctx_watcher_t* w) {
     a->state = IDLE;
     if (err != 0) s->held -= a->n;
   } else {
-    dequeue(a);
+    dequeue_acquire(a);
   }
   a->s = NULL;
   if (err != 0) hand_out(s);
@@ -104,7 +104,7 @@ int ctx_semaphore_acquire(ctx_semaphore_t* s, ctx_t* c, ctx_acquire_t* a, uint64
   a->n = n;
   a->order = s->asked++;
   a->fn = fn;
-  enqueue(s, a);
+  enqueue_acquire(s, a);
   return CTX_PENDING;
 }
 
@@ -121,7 +121,7 @@ int ctx_semaphore_release(ctx_semaphore_t* s, uint64_t n) {
   return 0;
 }
 
-static ctx_acquire_t* take(ctx_acquires_t* list) {
+static ctx_acquire_t* take_first(ctx_acquires_t* list) {
   ctx_acquire_t* a = list->first;
   list->first = a->next;
   return a;
@@ -135,7 +135,7 @@ static void sort(ctx_semaphore_t* s) {
   while (queue.first != NULL || oversized.first != NULL) {
     bool from_queue = oversized.first == NULL ||
                       (queue.first != NULL && queue.first->order < oversized.first->order);
-    enqueue(s, take(from_queue ? &queue : &oversized));
+    enqueue_acquire(s, take_first(from_queue ? &queue : &oversized));
   }
 }
 
@@ -153,7 +153,7 @@ bool ctx_acquire_stop(ctx_acquire_t* a) {
     a->state = IDLE;
     s->held -= a->n;
   } else {
-    dequeue(a);
+    dequeue_acquire(a);
   }
   a->s = NULL;
   hand_out(s);

@@ -55,7 +55,7 @@ static void leave_flag(ctx_flag_t* flag) {
   leave(inbox, dead ? 1 : 0);
 }
 
-static void enqueue(inbox_t* inbox, ctx_flag_t* flag) {
+static void post_flag(inbox_t* inbox, ctx_flag_t* flag) {
   if (flag->queued) return;
   flag->queued = true;
   flag->queue = NULL;
@@ -81,7 +81,7 @@ static inbox_t* open_inbox(ctx_tree_t* tree) {
 }
 
 /* Links the ear of a new flag into the live `c`. */
-static int listen(ctx_flag_t* flag) {
+static int listen_on(ctx_flag_t* flag) {
   if (ctx__link(&flag->ear) != 0) return CTX_ENOMEM;
   inbox_t* inbox = flag->inbox;
   flag->hears = true;
@@ -123,7 +123,7 @@ ctx_flag_t* ctx_share(ctx_t* c) {
   atomic_init(&flag->err, ctx_err(c));
   ctx__init(&flag->ear, tree, c, CTX__FLAG);
   flag->ear.due.flags |= CTX__BORROWS;
-  if (ctx_flag_err(flag) == 0 && listen(flag) != 0) {
+  if (ctx_flag_err(flag) == 0 && listen_on(flag) != 0) {
     tree->host->alloc(NULL, flag, sizeof *flag, 0);
     return NULL;
   }
@@ -150,7 +150,7 @@ bool ctx_cancel_async(ctx_flag_t* flag, ctx_cause_t* cause) {
   if (taken) {
     flag->asked = true;
     flag->cause = cause;
-    enqueue(inbox, flag);
+    post_flag(inbox, flag);
     /* Under the mutex, so that the tree and its host cannot go meanwhile. */
     inbox->host->wake_soon(inbox->tree->data);
   }
@@ -169,7 +169,7 @@ void ctx_flag_release(ctx_flag_t* flag) {
   pthread_mutex_lock(&inbox->mutex);
   flag->references--;
   /* Its ear is the loop's to unlink, at the next turn, whenever that is. */
-  if (flag->references == 0 && flag->hears && inbox->tree != NULL) enqueue(inbox, flag);
+  if (flag->references == 0 && flag->hears && inbox->tree != NULL) post_flag(inbox, flag);
   leave_flag(flag);
 }
 

@@ -12,7 +12,7 @@
 
 _Static_assert(offsetof(lctx_task, kind) == offsetof(lctx_after, kind), "one queue for both");
 
-static void release(lua_State* L, lctx_after* after) {
+static void drop_after(lua_State* L, lctx_after* after) {
   after->pending = false;
   lctx_list_remove(&after->link);
   lctx_unanchor(L, after->S, &after->S->afters, after->slot);
@@ -20,7 +20,7 @@ static void release(lua_State* L, lctx_after* after) {
 }
 
 /* Called by the core, where nothing may fail. */
-static void on_done(ctx_watcher_t* w) {
+static void on_after_due(ctx_watcher_t* w) {
   lctx_after* after = LCTX_CONTAINER(w, lctx_after, watcher);
   lctx_list_append(&after->S->run, &after->link);
 }
@@ -44,7 +44,7 @@ static void start_after(lua_State* L, lctx_state* S, lctx_link* link) {
   if (after->pending) {
     lua_getiuservalue(L, -1, 1);
     lctx_task_start(L, t, &owner, 0);
-    release(L, after);
+    drop_after(L, after);
     lctx_list_remove(&t->link);
     lctx_list_prepend(&S->run, &t->link);
   } else { /* a finalizer has taken it back meanwhile */
@@ -59,7 +59,7 @@ void lctx_after_forget(lua_State* L, lctx_state* S, uint64_t since) {
       lctx_after* after = (lctx_after*)lua_touserdata(L, -1);
       if (after->serial > since) {
         (void)ctx_unwatch(&after->watcher);
-        release(L, after);
+        drop_after(L, after);
       }
     }
     lua_pop(L, 1);
@@ -72,7 +72,7 @@ static int after_stop(lua_State* L) {
   bool kept = after->pending && !after->S->closed;
   if (kept) {
     (void)ctx_unwatch(&after->watcher);
-    release(L, after);
+    drop_after(L, after);
   }
   lua_pushboolean(L, kept);
   return 1;
@@ -96,9 +96,9 @@ static int after_func(lua_State* L) {
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, 3, 2);
   after->slot = lctx_anchor(L, S, &S->afters, 3);
-  int err = lctx_can_settle(L, S) ? ctx_watch(c->c, &after->watcher, on_done) : CTX_ENOMEM;
+  int err = lctx_can_settle(L, S) ? ctx_watch(c->c, &after->watcher, on_after_due) : CTX_ENOMEM;
   if (err != 0) {
-    release(L, after);
+    drop_after(L, after);
     return luaL_error(L, "cannot register fn: %s", ctx_strerror(err));
   }
   after->pending = true;

@@ -2,6 +2,7 @@
 /* The class of groups (errgroup), over the core's: tasks that fail and stop together. */
 #include "classes/group.h"
 
+#include "classes/group_errors.h"
 #include "context/cancel.h"
 #include "context/derive.h"
 #include "enter.h"
@@ -65,12 +66,12 @@ static lctx_group* check_start(lua_State* L) {
 
 /* The record for a task with so many arguments. All that may fail or run others is done here, before
  * the group is asked for a place. */
-static lctx_task* prepare(lua_State* L, lctx_group* g, int nargs) {
+static lctx_task* prepare_task(lua_State* L, lctx_group* g, int nargs) {
   return lctx_task_prepare_here(L, lctx_stateof_group(g), nargs);
 }
 
 /* Starts `t`, which has been begun, with the function and arguments from stack index 2 on. */
-static void start(lua_State* L, lctx_group* g, lctx_task* t, int nargs) {
+static void start_task(lua_State* L, lctx_group* g, lctx_task* t, int nargs) {
   lctx_state* S = t->S;
   g->over = false;
   lua_pushvalue(L, 1);
@@ -83,10 +84,10 @@ static void start(lua_State* L, lctx_group* g, lctx_task* t, int nargs) {
 static int group_try_go(lua_State* L) {
   lctx_group* g = check_start(L);
   int nargs = lua_gettop(L) - 2;
-  lctx_task* t = prepare(L, g, nargs);
+  lctx_task* t = prepare_task(L, g, nargs);
   bool begun = ctx_group_try_begin(&g->g);
   if (begun) {
-    start(L, g, t, nargs);
+    start_task(L, g, t, nargs);
   } else {
     lctx_task_free(t);
   }
@@ -99,11 +100,11 @@ static int group_try_go(lua_State* L) {
 static int start_granted(lua_State* L) {
   lctx_group* g = (lctx_group*)lua_touserdata(L, 1);
   int nargs = lua_gettop(L) - 2;
-  start(L, g, prepare(L, g, nargs), nargs);
+  start_task(L, g, prepare_task(L, g, nargs), nargs);
   return 0;
 }
 
-static int went(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
+static int group_went(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   lctx_group* g = lctx_checkgroup(L, 1);
   lua_pop(L, 1); /* the acquire */
   if (outcome == LCTX_ENDED) {
@@ -124,45 +125,46 @@ static int went(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   return 1;
 }
 
-static void granted(ctx_begin_t* place, int err) {
+static void place_granted(ctx_begin_t* place, int err) {
   lctx_acquire* a = LCTX_CONTAINER(place, lctx_acquire, place);
   lctx_acquire_granted(a, err);
   lctx_group_check((lctx_group*)a->owner);
 }
 
-static int ask(lctx_acquire* a) {
+static int ask_place(lctx_acquire* a) {
   lctx_group* g = (lctx_group*)a->owner;
   (void)lctx_group_node(g);
-  return ctx_group_begin(&g->g, &a->place, granted);
+  return ctx_group_begin(&g->g, &a->place, place_granted);
 }
 
-static bool stop(lctx_acquire* a) {
+static bool stop_place(lctx_acquire* a) {
   bool stopped = ctx_begin_stop(&a->place);
   lctx_group_check((lctx_group*)a->owner);
   return stopped;
 }
 
-static void give_back(lctx_acquire* a) {
+static void free_place(lctx_acquire* a) {
   lctx_group_end((lctx_group*)a->owner, false, NULL);
 }
 
-static const lctx_acquire_kind place_kind = {.wait = {.waited = went, .undo = lctx_acquire_undo},
-                                             .what = "group:go",
-                                             .ask = ask,
-                                             .stop = stop,
-                                             .give_back = give_back};
+static const lctx_acquire_kind place_kind = {
+    .wait = {.waited = group_went, .undo = lctx_acquire_undo},
+    .what = "group:go",
+    .ask = ask_place,
+    .stop = stop_place,
+    .give_back = free_place};
 
 /* g:go(fn, …) → true; at the limit it waits for a place: nil and an error, if the group's context
  * is done before there is one */
 static int group_go(lua_State* L) {
   lctx_group* g = check_start(L);
   int nargs = lua_gettop(L) - 2;
-  lctx_task* t = prepare(L, g, nargs);
+  lctx_task* t = prepare_task(L, g, nargs);
   if (!ctx_group_try_begin(&g->g)) {
     lctx_task_free(t);
     return lctx_acquire_wait(L, lctx_stateof_group(g), &place_kind, g, NULL, 1);
   }
-  start(L, g, t, nargs);
+  start_task(L, g, t, nargs);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -191,7 +193,7 @@ void lctx_group_wake(lctx_group* g) {
 }
 
 /* The tasks' context is over with them: nobody needs to cancel it any more. */
-static void settle(lua_State* L, lctx_state* S, lctx_group* g) {
+static void end_context(lua_State* L, lctx_state* S, lctx_group* g) {
   g->over = true;
   if (g->own == NULL) return;
   lctx_live_remove(S, &g->own->base.slot, g->own);
@@ -202,7 +204,7 @@ static void settle(lua_State* L, lctx_state* S, lctx_group* g) {
 
 /* Parks until the group is over. Before it looks at the group for the last time, all that may run
  * finalizers is done. */
-static int park(lua_State* L, lctx_state* S, lctx_group* g, const lctx_wait* wait) {
+static int park_for_group(lua_State* L, lctx_state* S, lctx_group* g, const lctx_wait* wait) {
   lctx_task* t = lctx_waiter(L, S, wait->what);
   if (ctx_group_is_over(&g->g) || (wait->c != NULL && ctx_err(wait->c->c) != 0)) {
     lctx_leave(t);
@@ -211,8 +213,8 @@ static int park(lua_State* L, lctx_state* S, lctx_group* g, const lctx_wait* wai
   return lctx_park_task(L, S, t, wait);
 }
 
-static int result(lua_State* L, lctx_state* S, lctx_group* g) {
-  settle(L, S, g);
+static int group_result(lua_State* L, lctx_state* S, lctx_group* g) {
+  end_context(L, S, g);
   if (!g->g.failed) {
     lua_pushboolean(L, 1);
     return 1;
@@ -224,22 +226,22 @@ static int result(lua_State* L, lctx_state* S, lctx_group* g) {
 
 /* Another task may have begun since the last one's end: that is waited for, too. When all are over
  * that is the result, also if the last of them has ended the context of the wait. */
-static int waited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
+static int group_waited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   lctx_group* g = lctx_checkgroup(L, 1);
   lctx_context* c = lctx_tocontext(L, 2);
-  if (ctx_group_is_over(&g->g)) return result(L, S, g);
+  if (ctx_group_is_over(&g->g)) return group_result(L, S, g);
   if (outcome != LCTX_DUE || (c != NULL && ctx_err(c->c) != 0)) {
     lctx_group_unawaited(L, S, g, 1);
     return lctx_pushended(L, S, 2);
   }
-  static const lctx_wait_kind kind = {.waited = waited, .joins = true};
+  static const lctx_wait_kind kind = {.waited = group_waited, .joins = true};
   lctx_wait wait = {.kind = &kind,
                     .what = "group:wait",
                     .c = c,
                     .context = c != NULL ? 2 : 1,
                     .due_ns = CTX_NEVER,
                     .list = &g->waiters};
-  return park(L, S, g, &wait);
+  return park_for_group(L, S, g, &wait);
 }
 
 /* g:wait([c]) → true, or nil and the first error; or nil and c's, if that is done before */
@@ -254,24 +256,24 @@ static int group_wait(lua_State* L) {
     lua_replace(L, 2);
     lua_settop(L, 2);
   }
-  return waited(L, lctx_stateof_group(g), LCTX_DUE);
+  return group_waited(L, lctx_stateof_group(g), LCTX_DUE);
 }
 
 /* Until no task is running, also none that another coroutine has started since. If nobody asked for
  * the first error, it is reported, beside the error with which the scope is left. */
-static int closed(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
+static int group_closed(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   (void)outcome;
   lctx_group* g = lctx_checkgroup(L, 1);
   if (!S->closed && !ctx_group_is_over(&g->g)) {
-    static const lctx_wait_kind kind = {.waited = closed, .joins = true};
+    static const lctx_wait_kind kind = {.waited = group_closed, .joins = true};
     lctx_wait wait = {.kind = &kind,
                       .what = "group:__close",
                       .context = 1,
                       .due_ns = CTX_NEVER,
                       .list = &g->waiters};
-    return park(L, S, g, &wait);
+    return park_for_group(L, S, g, &wait);
   }
-  settle(L, S, g);
+  end_context(L, S, g);
   if (g->g.failed && lctx_group_hear(L, g, 1)) {
     lua_pushvalue(L, 2);
     lctx_hook(L, S, "group_failed", 2, 0);
@@ -293,7 +295,7 @@ static int group_close(lua_State* L) {
     lctx_cancel_context(L, 3, 2);
     lua_settop(L, 2);
   }
-  return closed(L, S, LCTX_DUE);
+  return group_closed(L, S, LCTX_DUE);
 }
 
 void lctx_open_group(lua_State* L, lctx_state* S) {

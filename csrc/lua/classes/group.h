@@ -2,7 +2,7 @@
 #ifndef LCTX_GROUP_H
 #define LCTX_GROUP_H
 
-/* What the files of the class of groups share. */
+/* The class of groups (errgroup): what its two files share. */
 #include "context/context.h"
 #include "report/failure.h"
 #include "task/record.h"
@@ -49,16 +49,6 @@ static inline void lctx_group_end(lctx_group* g, bool failed, ctx_cause_t* cause
 }
 
 void lctx_open_group(lua_State* L, lctx_state* S);
-
-/* group_errors.c: */
-/* A task of the group is over, with the values on its stack. */
-void lctx_group_task_over(lua_State* L, lctx_task* t, int nresults);
-/* Pushes the first error of the group at `index`, which has failed; true if nobody had heard it. */
-bool lctx_group_hear(lua_State* L, lctx_group* g, int index);
-/* One that waited for the group at `index` has given up. */
-void lctx_group_unawaited(lua_State* L, lctx_state* S, lctx_group* g, int index);
-/* g:errors() → a list of all errors, by time */
-int lctx_group_errors(lua_State* L);
 
 #pragma GCC visibility pop
 

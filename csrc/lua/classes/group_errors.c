@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What becomes of the errors of a group's tasks. */
-#include "classes/group.h"
+#include "classes/group_errors.h"
 
 #include "classes/task.h"
 #include "enter.h"
@@ -19,7 +18,7 @@ static bool is_canceled(const lctx_task* t, int nresults) {
 }
 
 /* Pushes the error of a task that has. */
-static void push_error(lua_State* L, lctx_task* t, int nresults) {
+static void push_group_error(lua_State* L, lctx_task* t, int nresults) {
   lua_State* co = t->co;
   if (t->failed) {
     lua_xmove(co, L, 1);
@@ -33,7 +32,7 @@ static void push_error(lua_State* L, lctx_task* t, int nresults) {
 
 /* Arguments: the error, the group. The list of the errors after the first is made of pairs: how often
  * ctx.canceled came before it, an error. */
-static int append(lua_State* L) {
+static int append_other(lua_State* L) {
   lctx_group* g = (lctx_group*)lua_touserdata(L, 2);
   if (lua_getiuservalue(L, 2, LCTX_GROUP_OTHERS) == LUA_TNIL) {
     lua_createtable(L, 4, 0);
@@ -58,7 +57,7 @@ static int append(lua_State* L) {
 /* Stack: the group, the error. Pops the error. The list of the others may lack one when
  * out of memory. */
 static void fail_too(lua_State* L, lctx_group* g, int group) {
-  lua_pushcfunction(L, append);
+  lua_pushcfunction(L, append_other);
   lua_insert(L, -2);
   lua_pushvalue(L, group);
   if (lctx_enter_plain(L, 2, 0) != LUA_OK) lua_pop(L, 1);
@@ -83,7 +82,7 @@ static void fail_first(lua_State* L, lctx_group* g, int group, lctx_failure* fai
 }
 
 /* Stack: the group, the error, which it pops. */
-static void fail(lua_State* L, lctx_group* g) {
+static void fail_group(lua_State* L, lctx_group* g) {
   int group = lua_gettop(L) - 1;
   lctx_state* S = lctx_stateof_group(g);
   if (!g->g.failed) {
@@ -109,8 +108,8 @@ void lctx_group_task_over(lua_State* L, lctx_task* t, int nresults) {
     lctx_group_end(g, true, NULL);
   } else {
     (void)lctx_pushplace(L, t, LCTX_PLACE_OWNER);
-    push_error(L, t, nresults);
-    fail(L, g);
+    push_group_error(L, t, nresults);
+    fail_group(L, g);
     lua_pop(L, 1);
   }
   lctx_empty(t, LCTX_PLACE_OWNER);

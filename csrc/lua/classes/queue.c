@@ -24,7 +24,7 @@ typedef struct {
 
 static const char queue_tag = 0;
 
-static queue_t* check(lua_State* L) {
+static queue_t* check_queue(lua_State* L) {
   queue_t* q = (queue_t*)lua_touserdata(L, 1);
   if (q == NULL || lua_rawlen(L, 1) < sizeof *q || q->tag != &queue_tag) {
     lctx_selferror(L, "queue", "a queue");
@@ -43,7 +43,7 @@ static int queue_new(lua_State* L) {
   return 1;
 }
 
-static int waited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
+static int queue_waited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   (void)S;
   if (outcome == LCTX_VALUES) return lua_gettop(L) - WAIT_TOP;
   return lctx_pushended(L, S, WAIT_C);
@@ -54,7 +54,7 @@ static int waited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
  * wakes it, and core.look_again() may, too, with no values. */
 static int queue_wait(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
-  queue_t* q = check(L);
+  queue_t* q = check_queue(L);
   lctx_context* c = lua_isnil(L, WAIT_C) ? NULL : lctx_checkcontext(L, WAIT_C, "c");
   const char* what = luaL_checkstring(L, WAIT_WHAT);
   bool outside = lua_toboolean(L, WAIT_OUTSIDE);
@@ -68,8 +68,8 @@ static int queue_wait(lua_State* L) {
     lctx_leave(t);
     return 0;
   }
-  static const lctx_wait_kind kinds[] = {{.waited = waited},
-                                         {.waited = waited, .external = true, .looks = true}};
+  static const lctx_wait_kind kinds[] = {{.waited = queue_waited},
+                                         {.waited = queue_waited, .external = true, .looks = true}};
   lctx_wait wait = {.kind = &kinds[outside],
                     .what = what,
                     .c = c,
@@ -94,7 +94,7 @@ static lctx_task* first_of(lua_State* L, queue_t* q) {
  * about to wait only */
 static int queue_wake(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
-  queue_t* q = check(L);
+  queue_t* q = check_queue(L);
   lctx_task* t = first_of(L, q);
   /* To make room may run finalizers, which wake, too, or end the wait. */
   int n = lua_gettop(L) - 1;
@@ -112,7 +112,7 @@ static int queue_wake(lua_State* L) {
 
 /* q:empty() → whether nobody waits; nor will one that could not */
 static int queue_empty(lua_State* L) {
-  queue_t* q = check(L);
+  queue_t* q = check_queue(L);
   q->entered = q->called = 0;
   lua_pushboolean(L, first_of(L, q) == NULL);
   return 1;

@@ -19,7 +19,7 @@ typedef struct {
 
 static const char semaphore_tag = 0;
 
-static semaphore_t* check(lua_State* L) {
+static semaphore_t* check_semaphore(lua_State* L) {
   semaphore_t* s = (semaphore_t*)lua_touserdata(L, 1);
   if (s == NULL || lua_rawlen(L, 1) < sizeof *s || s->tag != &semaphore_tag) {
     lctx_selferror(L, "s", "a semaphore");
@@ -76,39 +76,39 @@ static int acquired(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   }
   /* Both in one turn: the context's end counts, and the units go back. */
   if (outcome == LCTX_DUE) {
-    (void)ctx_semaphore_release(&check(L)->s, (uint64_t)lua_tointeger(L, ARG_N));
+    (void)ctx_semaphore_release(&check_semaphore(L)->s, (uint64_t)lua_tointeger(L, ARG_N));
     lctx_settle(L, S);
   }
   return lctx_pushended(L, S, ARG_C);
 }
 
-static void granted(ctx_acquire_t* units, int err) {
+static void units_granted(ctx_acquire_t* units, int err) {
   lctx_acquire_granted(LCTX_CONTAINER(units, lctx_acquire, units), err);
 }
 
-static int ask(lctx_acquire* a) {
-  return ctx_semaphore_acquire((ctx_semaphore_t*)a->owner, a->c, &a->units, a->n, granted);
+static int ask_units(lctx_acquire* a) {
+  return ctx_semaphore_acquire((ctx_semaphore_t*)a->owner, a->c, &a->units, a->n, units_granted);
 }
 
-static bool stop(lctx_acquire* a) {
+static bool stop_units(lctx_acquire* a) {
   return ctx_acquire_stop(&a->units);
 }
 
-static void give_back(lctx_acquire* a) {
+static void release_units(lctx_acquire* a) {
   (void)ctx_semaphore_release((ctx_semaphore_t*)a->owner, a->n);
 }
 
 static const lctx_acquire_kind acquire_kind = {
     .wait = {.waited = acquired, .undo = lctx_acquire_undo},
     .what = "semaphore:acquire",
-    .ask = ask,
-    .stop = stop,
-    .give_back = give_back};
+    .ask = ask_units,
+    .stop = stop_units,
+    .give_back = release_units};
 
 /* s:acquire(c [, k]) → true, or nil and an error */
 static int semaphore_acquire(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
-  semaphore_t* s = check(L);
+  semaphore_t* s = check_semaphore(L);
   lctx_context* c = lctx_checkcontext(L, ARG_C, "c");
   uint64_t n = opt_units(L, ARG_N);
   if (n > s->s.size && !ctx_can_end(c->c)) {
@@ -129,7 +129,7 @@ static int semaphore_acquire(lua_State* L) {
 
 /* s:try_acquire([k]) → true, or false: not enough is free, or others are waiting */
 static int semaphore_try_acquire(lua_State* L) {
-  semaphore_t* s = check(L);
+  semaphore_t* s = check_semaphore(L);
   uint64_t n = opt_units(L, 2);
   bury(L, s);
   lua_pushboolean(L, ctx_semaphore_try_acquire(&s->s, n));
@@ -139,7 +139,7 @@ static int semaphore_try_acquire(lua_State* L) {
 /* s:release([k]) */
 static int semaphore_release(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
-  semaphore_t* s = check(L);
+  semaphore_t* s = check_semaphore(L);
   uint64_t n = opt_units(L, 2);
   if (ctx_semaphore_release(&s->s, n) != 0) {
     return luaL_error(L, "semaphore:release: %I released, but only %I held", (LUAI_UACINT)n,
@@ -153,7 +153,7 @@ static int semaphore_release(lua_State* L) {
 /* s:resize(n): with fewer than are held, nobody gets any until enough has come back */
 static int semaphore_resize(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
-  semaphore_t* s = check(L);
+  semaphore_t* s = check_semaphore(L);
   ctx_semaphore_resize(&s->s, check_units(L, 2, "n", 0));
   bury(L, s);
   if (!S->draining) lctx_settle(L, S);
@@ -162,7 +162,7 @@ static int semaphore_resize(lua_State* L) {
 
 /* s:held() → units held, size */
 static int semaphore_held(lua_State* L) {
-  const semaphore_t* s = check(L);
+  const semaphore_t* s = check_semaphore(L);
   lua_pushinteger(L, (lua_Integer)s->s.held);
   lua_pushinteger(L, (lua_Integer)s->s.size);
   return 2;

@@ -54,7 +54,7 @@ static int task_go(lua_State* L) {
 /* -- The end ------------------------------------------------------------------------------- */
 
 /* Stack: the values; then the state as a light pointer. Packs them into a table. */
-static int pack(lua_State* L) {
+static int pack_values(lua_State* L) {
   int n = lua_gettop(L);
   lua_createtable(L, n, 1);
   lua_insert(L, 1);
@@ -71,7 +71,7 @@ static bool pack_results(lua_State* L, int n) {
     lua_pushnil(L);
     return true;
   }
-  lua_pushcfunction(L, pack);
+  lua_pushcfunction(L, pack_values);
   lua_insert(L, -n - 1);
   return lctx_enter_plain(L, n, 1) == LUA_OK;
 }
@@ -92,7 +92,7 @@ static void wake_waiters(lctx_handle* h) {
 }
 
 /* Stack: the handle, the error, the traceback; pops the last two. */
-static void fail(lua_State* L, lctx_state* S, lctx_handle* h) {
+static void fail_task(lua_State* L, lctx_state* S, lctx_handle* h) {
   h->failure = lctx_push_failure(L, S, "task_failed", -3, &h->waiters);
   lua_setiuservalue(L, -2, UV_RESULTS);
   h->failed = true;
@@ -116,7 +116,7 @@ static void task_over(lua_State* L, lctx_task* t, int nresults) {
   lctx_handle* h = (lctx_handle*)lua_touserdata(L, -1);
   if (t->failed) {
     lctx_push_task_error(L, t);
-    fail(L, t->S, h);
+    fail_task(L, t->S, h);
   } else {
     bool fits = lua_checkstack(L, nresults + 8);
     if (fits) lua_xmove(t->co, L, nresults);

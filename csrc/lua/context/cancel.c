@@ -27,7 +27,7 @@ static bool is_cancel(lua_State* L, int arg) {
   return cancel != NULL && lua_rawlen(L, arg) >= sizeof *cancel && cancel->tag == &cancel_tag;
 }
 
-static lctx_cancel* check(lua_State* L) {
+static lctx_cancel* check_cancel(lua_State* L) {
   if (!is_cancel(L, 1)) lctx_typeerror(L, 1, "cancel", "a cancel");
   return (lctx_cancel*)lua_touserdata(L, 1);
 }
@@ -78,7 +78,7 @@ static void cancel_plainly(lua_State* L, lctx_state* S, lctx_context* c) {
 
 /* cancel([cause]): again does nothing; so does a cancel after the context has ended. */
 static int cancel_call(lua_State* L) {
-  lctx_context* c = check(L)->of;
+  lctx_context* c = check_cancel(L)->of;
   lctx_state* S = lctx_stateof(c);
   lctx_live_remove(S, &c->slot, c);
   if (lua_isnoneornil(L, 2) && !S->debug) {
@@ -92,7 +92,7 @@ static int cancel_call(lua_State* L) {
 }
 
 static int cancel_tostring(lua_State* L) {
-  lua_pushfstring(L, "ctx.cancel: %p", (void*)check(L)->of);
+  lua_pushfstring(L, "ctx.cancel: %p", (void*)check_cancel(L)->of);
   return 1;
 }
 

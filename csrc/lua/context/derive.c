@@ -25,7 +25,7 @@ static lctx_node* push_node(lua_State* L, lctx_context* parent, enum lctx_kind k
 }
 
 /* Pushes the cancel of the context on top, and enters that among the live ones. */
-static int finish(lua_State* L, lctx_context* parent, lctx_node* n) {
+static int push_its_cancel(lua_State* L, lctx_context* parent, lctx_node* n) {
   lctx_pushcancel(L, &n->base);
   lctx_live_add(L, lctx_stateof(parent), &n->base.slot, -2);
   return 2;
@@ -43,7 +43,7 @@ lctx_node* lctx_push_derived(lua_State* L, lctx_context* parent) {
 static int derive_with_cancel(lua_State* L) {
   lctx_context* parent = lctx_checkcontext(L, 1, "parent");
   lctx_node* n = push_node(L, parent, LCTX_CANCEL);
-  int results = finish(L, parent, n);
+  int results = push_its_cancel(L, parent, n);
   ctx_with_cancel(&n->node, parent->c);
   ctx_borrow_cause(&n->node);
   return results;
@@ -62,7 +62,7 @@ static int with_deadline(lua_State* L, lctx_context* parent, enum lctx_kind kind
     uint64_t now_ns = ctx_now(&S->tree);
     lctx_note_budget(L, S, -1, at_ns > now_ns ? at_ns - now_ns : 0);
   }
-  int results = finish(L, parent, n);
+  int results = push_its_cancel(L, parent, n);
   ctx_with_deadline(&n->node, parent->c, at_ns, cause ? &n->base.token : NULL);
   ctx_borrow_cause(&n->node);
   return results;

@@ -8,7 +8,7 @@ enum { GRACE_NS = 500000000 }; /* in which somebody may come and wait for it */
 
 /* -- Those that nobody has heard of yet: a queue, by time ------------------------------------- */
 
-static void on_due(ctx_timer_t* timer) {
+static void on_failures_due(ctx_timer_t* timer) {
   lctx_state* S = LCTX_CONTAINER(timer, lctx_state, failures_timer);
   S->failures_timed = false;
   S->failures_due = true;
@@ -27,13 +27,13 @@ static void set_timer(lua_State* L, lctx_state* S) {
     (void)ctx_timer_stop(&S->failures_timer);
     S->failures_timed = false;
   } else if (first != NULL && !S->failures_timed) {
-    int err = ctx_timer_start(&S->tree, &S->failures_timer, first->due_ns, on_due);
+    int err = ctx_timer_start(&S->tree, &S->failures_timer, first->due_ns, on_failures_due);
     S->failures_timed = err == 0;
   }
 }
 
 /* Puts the failure on top at the end of the queue; allocates nothing. */
-static void enqueue(lua_State* L, lctx_state* S, lctx_failure* f) {
+static void queue_failure(lua_State* L, lctx_state* S, lctx_failure* f) {
   f->due_ns = ctx_time_add(ctx_now(&S->tree), GRACE_NS);
   f->queued = true;
   bool first = push_first(L, S) == NULL;
@@ -52,7 +52,7 @@ static void enqueue(lua_State* L, lctx_state* S, lctx_failure* f) {
 }
 
 /* Takes the failure on top, which is the first, out of the queue. */
-static void dequeue(lua_State* L, lctx_state* S) {
+static void unqueue_first(lua_State* L, lctx_state* S) {
   if (lua_getiuservalue(L, -1, LCTX_FAILURE_NEXT) == LUA_TNIL) {
     lua_pushboolean(L, 0);
     lctx_setref(L, S, LCTX_REF_FAILURES_LAST);
@@ -70,25 +70,25 @@ void lctx_hear(lua_State* L, lctx_state* S, lctx_failure* f) {
   if (!f->queued) return;
   const lctx_failure* first;
   while ((first = push_first(L, S)) != NULL && first->heard) {
-    dequeue(L, S);
+    unqueue_first(L, S);
     lua_pop(L, 1);
   }
   lua_pop(L, 1);
   set_timer(L, S);
 }
 
-static bool is_awaited(const lctx_failure* f) {
+static bool failure_is_awaited(const lctx_failure* f) {
   return f->waiters != NULL && !lctx_list_empty(f->waiters);
 }
 
 void lctx_unawaited(lua_State* L, lctx_state* S, lctx_failure* f) {
-  if (f->heard || f->queued || is_awaited(f)) return;
-  enqueue(L, S, f);
+  if (f->heard || f->queued || failure_is_awaited(f)) return;
+  queue_failure(L, S, f);
   set_timer(L, S);
 }
 
 /* Reports the failure on top, unless it has been heard. */
-static void tell(lua_State* L, lctx_state* S, lctx_failure* f) {
+static void tell_failure(lua_State* L, lctx_state* S, lctx_failure* f) {
   if (f->heard) return;
   f->heard = true;
   S->failures++;
@@ -107,11 +107,11 @@ void lctx_tell_failures(lua_State* L, lctx_state* S, bool all) {
   S->failures_due = false;
   while (told != last && (f = push_first(L, S)) != NULL && (all || f->due_ns <= now_ns)) {
     told = f;
-    dequeue(L, S);
-    if (is_awaited(f) && !f->heard) {
-      enqueue(L, S, f);
+    unqueue_first(L, S);
+    if (failure_is_awaited(f) && !f->heard) {
+      queue_failure(L, S, f);
     } else {
-      tell(L, S, f);
+      tell_failure(L, S, f);
     }
     lua_pop(L, 1);
     if (!all && lctx_turn_due(S)) break;
@@ -121,7 +121,7 @@ void lctx_tell_failures(lua_State* L, lctx_state* S, bool all) {
 }
 
 /* Arguments: the error, its traceback, the state and the hook as light pointers, the owner. */
-static int make(lua_State* L) {
+static int make_failure(lua_State* L) {
   lctx_state* S = (lctx_state*)lua_touserdata(L, 3);
   lctx_failure* f = (lctx_failure*)lua_newuserdatauv(L, sizeof *f, 4);
   *f = (lctx_failure){.hook = (const char*)lua_touserdata(L, 4)};
@@ -140,7 +140,7 @@ lctx_failure* lctx_push_failure(lua_State* L, lctx_state* S, const char* hook, i
                                 const lctx_link* waiters) {
   int error = lua_gettop(L) - 1;
   owner = lua_absindex(L, owner);
-  lua_pushcfunction(L, make);
+  lua_pushcfunction(L, make_failure);
   lua_pushvalue(L, error);
   lua_pushvalue(L, error + 1);
   lua_pushlightuserdata(L, S);
@@ -170,7 +170,7 @@ void lctx_open_up(lua_State* L, const lctx_failure* failure, int value) {
 /* Nobody will ever ask for the error now. */
 static int failure_gc(lua_State* L) {
   lua_settop(L, 1);
-  tell(L, lctx_upstate(L), (lctx_failure*)lua_touserdata(L, 1));
+  tell_failure(L, lctx_upstate(L), (lctx_failure*)lua_touserdata(L, 1));
   return 0;
 }
 

@@ -36,7 +36,7 @@ static void report_lost(lua_State* L, lctx_state* S, uint32_t slot) {
   }
 }
 
-static bool resize(lua_State* L, lctx_state* S, uint32_t size) {
+static bool resize_slots(lua_State* L, lctx_state* S, uint32_t size) {
   void* data;
   lua_Alloc alloc = lua_getallocf(L, &data);
   void* slots = alloc(data, S->slots, S->slots_size * sizeof *S->slots, size * sizeof *S->slots);
@@ -58,11 +58,11 @@ static void lower_top(lua_State* L, lctx_state* S) {
   }
   uint32_t size = S->slots_size;
   while (size > FIRST_SLOTS && S->slots_top < size / 4) size /= 2;
-  if (size < S->slots_size) (void)resize(L, S, size);
+  if (size < S->slots_size) (void)resize_slots(L, S, size);
 }
 
 /* Answers how many slots are in use. */
-static uint32_t scan(lua_State* L, lctx_state* S) {
+static uint32_t scan_slots(lua_State* L, lctx_state* S) {
   uint32_t used = 0;
   lctx_pushref(L, S, LCTX_REF_LIVE);
   /* Backwards, so that the slots that come free are handed out from the front. The size is read
@@ -85,23 +85,23 @@ static uint32_t scan(lua_State* L, lctx_state* S) {
 }
 
 void lctx_live_scan(lua_State* L, lctx_state* S) {
-  if (S->slots_top > 1 && lua_checkstack(L, 10)) (void)scan(L, S);
+  if (S->slots_top > 1 && lua_checkstack(L, 10)) (void)scan_slots(L, S);
 }
 
-static void grow(lua_State* L, lctx_state* S) {
-  if (!resize(L, S, S->slots_size == 0 ? FIRST_SLOTS : S->slots_size * 2)) {
+static void grow_slots(lua_State* L, lctx_state* S) {
+  if (!resize_slots(L, S, S->slots_size == 0 ? FIRST_SLOTS : S->slots_size * 2)) {
     luaL_error(L, "not enough memory");
   }
   if (S->slots_top == 0) S->slots_top = 1;
 }
 
 /* The slot to take next; 0 if there is none. */
-static uint32_t next(const lctx_state* S) {
+static uint32_t next_slot(const lctx_state* S) {
   if (S->slots_free != 0) return S->slots_free;
   return S->slots_top < S->slots_size ? S->slots_top : 0;
 }
 
-static void take(lctx_state* S, uint32_t slot) {
+static void take_slot(lctx_state* S, uint32_t slot) {
   if (slot == S->slots_free) {
     S->slots_free = (uint32_t)(S->slots[slot] / 2);
   } else {
@@ -123,14 +123,14 @@ void lctx_live_add(lua_State* L, lctx_state* S, uint32_t* place, int index) {
   if (debug) lctx_pushwhere(L, S);
   if (S->slots_free == 0 && S->slots_top == S->slots_size && !S->closed) {
     /* Growing by a half-empty table at the latest keeps scans as rare as doublings. */
-    if (S->slots_size == 0 || scan(L, S) > S->slots_size / 2) grow(L, S);
+    if (S->slots_size == 0 || scan_slots(L, S) > S->slots_size / 2) grow_slots(L, S);
   }
-  uint32_t slot = next(S); /* 0 has no place among the live ones, but its line may be kept */
+  uint32_t slot = next_slot(S); /* 0 has no place among the live ones, but its line may be kept */
   if (debug) remember_line(L, S, slot);
   if (slot == 0) return;
   lua_pushvalue(L, index);
   lua_rawseti(L, lua_upvalueindex(LCTX_UP_LIVE), slot);
-  take(S, slot);
+  take_slot(S, slot);
   S->slots[slot] = (uintptr_t)lua_touserdata(L, index);
   *place = slot;
 }

@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "task/alarm.h"
+#include "context/context.h"
+#include "task/record.h"
 #include "task/wait.h"
 
 enum { MOST = 256 }; /* records that one call looks at */

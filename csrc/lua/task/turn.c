@@ -98,7 +98,7 @@ int lctx_pushended(lua_State* L, lctx_state* S, int arg) {
 }
 
 /* c:ended() → the error of a wait that ends with c; nil while it lives */
-static int context_ended(lua_State* L) {
+static int method_ended(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   lctx_context* c = lctx_checkcontext(L, 1, "c (call it as c:ended())");
   if (lctx_err_now(L, S, c) == 0) {
@@ -118,7 +118,7 @@ static int core_refused(lua_State* L) {
 void lctx_open_turn(lua_State* L, lctx_state* S) {
   static const luaL_Reg functions[] = {
       {"breathe", core_breathe}, {"refused", core_refused}, {NULL, NULL}};
-  static const luaL_Reg methods[] = {{"ended", context_ended}, {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"ended", method_ended}, {NULL, NULL}};
   lctx_register(L, S, functions);
   lctx_add_methods(L, S, LCTX_REF_CONTEXT, methods);
 }
