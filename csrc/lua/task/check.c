@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "context/context.h"
+#include "task/alarm.h"
 #include "task/record.h"
 #include "task/wait.h"
 
@@ -66,7 +67,8 @@ static void check_places(lctx_task* t) {
   HOLDS(t, t->co == NULL ? thread == LUA_TNIL : held == t->co);
   int owner = look(t, LCTX_PLACE_OWNER, &held);
   HOLDS(t, owner == LUA_TNIL || (t->kind == LCTX_TASK && owner == LUA_TUSERDATA));
-  if (t->kind != LCTX_FREE && t->group != NULL) HOLDS(t, held == t->group);
+  if (t->kind != LCTX_FREE && owner == LUA_TUSERDATA && t->owner != NULL)
+    HOLDS(t, held == t->owner);
 }
 
 static void check_parked(lctx_task* t, tally_t* tally) {
