@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 # cmake --install: headers, libraries, a CMake package (ctx::ctx, ctx::lua, ctx::uv, and the shared
-# ones of these) and pkg-config files.
+# ones of these), pkg-config files and man 3 ctx.
 set(cmake_folder ${CMAKE_INSTALL_LIBDIR}/cmake/ctx)
 
 install(DIRECTORY csrc/include/ctx DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN *.h)
+install(FILES docs/man/ctx.3 DESTINATION ${CMAKE_INSTALL_MANDIR}/man3)
 set(libraries ctx ctx_shared)
 set(pc_files ctx)
 if(TARGET ctx_lua)

@@ -2,30 +2,11 @@
 -- Cause: luv before 1.45 keeps the thread that loads it. Where that was a coroutine, which programs
 -- for luv begin with, its callbacks ran on a stack that had been collected. Cure: luv is loaded on
 -- the main thread's stack, wherever the library is required.
+local annotations = require "spec.docs.annotations"
 local program = require "spec.support.program"
-local uv = require "luv"
 
-local types = (debug.getinfo(1, "S").source:match("^@(.*)[/\\][^/\\]+$") or ".") .. "/../types/"
-
---- The public modules: those that have a stub.
-local function modules()
-  local names = {}
-  local function walk(folder, prefix)
-    local found = assert(uv.fs_scandir(folder))
-    for name, kind in function() return uv.fs_scandir_next(found) end do
-      if kind == "directory" then
-        walk(folder .. "/" .. name, prefix .. name .. ".")
-      elseif name == "init.lua" then
-        names[#names + 1] = prefix:sub(1, -2)
-      else
-        names[#names + 1] = prefix .. name:match("^(.*)%.lua$")
-      end
-    end
-  end
-  walk(types, "")
-  table.sort(names)
-  return names
-end
+local top = (debug.getinfo(1, "S").source:match("^@(.*)[/\\][^/\\]+$") or ".") .. "/.."
+local _, _, tree = annotations.all(top)
 
 local PROGRAM = [[
   coroutine.wrap(function() require %q end)()
@@ -54,7 +35,7 @@ local PROGRAM = [[
 ]]
 
 describe("The first require of a module inside a coroutine that is collected", function()
-  for _, name in ipairs(modules()) do
+  for _, name in ipairs(tree.public) do
     it("works: " .. name, function()
       local output, noise, code = program.run(PROGRAM:format(name))
       assert.equal("", noise)

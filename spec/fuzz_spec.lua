@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --- The fuzzer of the API knows every public function: one without an operation would never be
 --- tried, and says so here before the fuzzer runs.
-local annotations = require "spec.fuzz.annotations"
+local annotations = require "spec.docs.annotations"
 local catalogue = require "spec.fuzz.catalogue"
 
 local root = (debug.getinfo(1, "S").source:match("^@(.*)[/\\][^/\\]+$") or ".") .. "/.."

@@ -5,6 +5,7 @@
 --
 -- Cause: each module checked by its own predicates, and what these let pass was raised deep inside,
 -- or later. Cure: ctx.want.
+local annotations = require "spec.docs.annotations"
 local ctx = require "ctx"
 local luv = require "luv"
 local randoms = require "spec.support.random"
@@ -13,11 +14,8 @@ local reports = require "spec.support.reports"
 local ROUNDS = 120
 local seed = os.time()
 
-local MODULES = {
-  "ctx", "ctx.breaker", "ctx.channel", "ctx.errgroup", "ctx.errors", "ctx.http", "ctx.mutex",
-  "ctx.pool", "ctx.propagate", "ctx.propagate.otlp", "ctx.retry", "ctx.semaphore", "ctx.shutdown",
-  "ctx.signal", "ctx.singleflight", "ctx.testing", "ctx.uv", "ctx.waitgroup",
-}
+local top = (debug.getinfo(1, "S").source:match("^@(.*)[/\\][^/\\]+$") or ".") .. "/.."
+local _, _, tree = annotations.all(top)
 
 local CLASSES = {
   "Context", "Task", "Breaker", "Permit", "Channel", "Group", "Mutex", "Held", "Pool", "Semaphore",
@@ -130,7 +128,7 @@ local function aside(fn)
 end
 
 describe(("misuse is told at the caller's line (seed %d)"):format(seed), function()
-  for _, module in ipairs(MODULES) do
+  for _, module in ipairs(tree.modules) do
     it("by each function of " .. module, function()
       local wrong = {}
       aside(function(draw, given)

@@ -1,259 +1,282 @@
 -- SPDX-License-Identifier: MIT
---- What the modules have, what types/ declares and what docs/reference describes is the same: no
---- function more, none less, with the same parameters in stubs and documents.
+--- What the modules have, what the annotations in lua/ and types/ declare and what docs/reference
+--- describes is the same: no function more, none less, with the same parameters; and each function
+--- has a complete annotation.
 ---
---- A stub declares by `function name.…` and `---@field name`; what is @private or @package, for the
---- library only. A page describes by a heading, or a table's first cell, that begins with code, but
---- not under "Beside Go".
+--- A page describes by a heading, or a table's first cell, that begins with code, but not under
+--- "Beside Go". It writes `req:body([c])` for a method; spec/docs/overview.lua has the names of the
+--- objects.
+local annotations = require "spec.docs.annotations"
 local ctx = require "ctx"
+local overview = require "spec.docs.overview"
 local raises = require("spec.support.misuse").raises
 local testing = require "ctx.testing"
 
-local top = (debug.getinfo(1, "S").source:match("^@(.*)[/\\][^/\\]+$") or ".") .. "/../"
+local top = (debug.getinfo(1, "S").source:match("^@(.*)[/\\][^/\\]+$") or ".") .. "/.."
+local found, order, tree = annotations.all(top)
 
 --- An object's methods, without those that are nobody's business.
 local function methods_of(object)
   return getmetatable(object).__index
 end
 
--- Modules for the library's own use.
-local internal = {
-  loop = true, report = true, line = true, owner = true, fifo = true, registry = true,
-  want = true, fields = true, floor = true, tasks = true, text = true, why = true,
-}
+--- The methods of an object that is to be closed.
+local function methods_within(object)
+  local scope <close> = object
+  return methods_of(scope)
+end
 
---- What there is of the classes of a module, by the name of their variable in the stub.
+local background = ctx.background()
+
+--- What there is of each class.
 local classes = {
-  ["ctx"] = {
-    Context = methods_of(ctx.background()),
-    Task = methods_of(ctx.go(function() end)),
-  },
-  ["ctx.breaker"] = {
-    Breaker = methods_of(require("ctx.breaker").new()),
-    Permit = methods_of(require("ctx.breaker").new():allow()),
-  },
-  ["ctx.channel"] = { Channel = methods_of(require("ctx.channel").new()) },
-  ["ctx.errgroup"] = { Group = methods_of(require("ctx.errgroup").new()) },
-  ["ctx.errors"] = { Error = methods_of(ctx.canceled) },
-  ["ctx.http"] = {
-    Server = require("ctx.http.server").class,
-    Req = require("ctx.http.server.request").class,
-    Res = require("ctx.http.server.response").class,
-    Router = methods_of(require("ctx.http").router()),
-    Client = require("ctx.http.client").class,
-    Response = require("ctx.http.client.response").class,
-  },
-  ["ctx.mutex"] = {
-    Mutex = methods_of(require("ctx.mutex").new()),
-    Held = methods_of(require("ctx.mutex").new():hold(ctx.background())),
-  },
-  ["ctx.pool"] = {
-    P = (function()
-      local p <close> = require("ctx.pool").new(ctx.background(), { workers = 1 }, print)
-      return methods_of(p)
-    end)(),
-  },
-  ["ctx.propagate"] = {
-    Deadline = methods_of(require("ctx.propagate").deadline { header = "timeout" }),
-    Span = require("ctx.propagate.span").class,
-  },
-  ["ctx.shutdown"] = {
-    S = (function()
-      local s <close> = require("ctx.shutdown").new(ctx.background(), { signals = {} })
-      return methods_of(s)
-    end)(),
-  },
-  ["ctx.semaphore"] = { Semaphore = methods_of(require("ctx.semaphore").new(1)) },
-  ["ctx.singleflight"] = { Singleflight = methods_of(require("ctx.singleflight").new()) },
-  ["ctx.testing"] = {
-    Clock = (function()
-      local clock <close> = testing.clock()
-      return methods_of(clock)
-    end)(),
-    Snapshot = methods_of(testing.snapshot()),
-  },
-  ["ctx.uv"] = {
-    Stream = require("ctx.uv.stream").class,
-    Listener = require("ctx.uv.listener").class,
-    Udp = require("ctx.uv.udp").class,
-    Process = require("ctx.uv.process").class,
-    Watcher = require("ctx.uv.watch").class,
-  },
-  ["ctx.waitgroup"] = { WaitGroup = methods_of(require("ctx.waitgroup").new()) },
+  ["ctx.Context"] = methods_of(background),
+  ["ctx.Task"] = methods_of(ctx.go(function() end)),
+  ["ctx.Breaker"] = methods_of(require("ctx.breaker").new()),
+  ["ctx.breaker.Permit"] = methods_of(require("ctx.breaker").new():allow()),
+  ["ctx.Channel"] = methods_of(require("ctx.channel").new()),
+  ["ctx.Group"] = methods_of(require("ctx.errgroup").new()),
+  ["ctx.Error"] = methods_of(ctx.canceled),
+  ["ctx.http.Server"] = require("ctx.http.server").class,
+  ["ctx.http.Request"] = require("ctx.http.server.request").class,
+  ["ctx.http.Response"] = require("ctx.http.server.response").class,
+  ["ctx.http.Router"] = methods_of(require("ctx.http").router()),
+  ["ctx.http.Client"] = require("ctx.http.client").class,
+  ["ctx.http.ClientResponse"] = require("ctx.http.client.response").class,
+  ["ctx.Mutex"] = methods_of(require("ctx.mutex").new()),
+  ["ctx.Mutex.Held"] = methods_of(require("ctx.mutex").new():hold(background)),
+  ["ctx.Pool"] = methods_within(require("ctx.pool").new(background, { workers = 1 }, print)),
+  ["ctx.propagate.Deadline"] = methods_of(require("ctx.propagate").deadline { header = "timeout" }),
+  ["ctx.propagate.Span"] = require("ctx.propagate.span").class,
+  ["ctx.propagate.Otlp"] = methods_of(require("ctx.propagate.otlp").new()),
+  ["ctx.Shutdown"] = methods_within(require("ctx.shutdown").new(background, { signals = {} })),
+  ["ctx.Semaphore"] = methods_of(require("ctx.semaphore").new(1)),
+  ["ctx.Singleflight"] = methods_of(require("ctx.singleflight").new()),
+  ["ctx.testing.Clock"] = methods_within(testing.clock()),
+  ["ctx.testing.Snapshot"] = methods_of(testing.snapshot()),
+  ["ctx.uv.Error"] = methods_of(require("ctx.uv").ECLOSED),
+  ["ctx.uv.Stream"] = require("ctx.uv.stream").class,
+  ["ctx.uv.Listener"] = require("ctx.uv.listener").class,
+  ["ctx.uv.Udp"] = require("ctx.uv.udp").class,
+  ["ctx.uv.Process"] = require("ctx.uv.process").class,
+  ["ctx.uv.Watcher"] = require("ctx.uv.watch").class,
+  ["ctx.WaitGroup"] = methods_of(require("ctx.waitgroup").new()),
 }
 
--- Modules whose stub has several files.
-local parts = { ["ctx.http"] = { "http", "http/client" } }
+local function text_of(path)
+  local file <close> = assert(io.open(top .. "/" .. path))
+  return file:read("a")
+end
 
---- What pages call an object of a class, where that is not the class's name in small letters.
-local page_names = {
-  b = "Breaker", c = "Context", ch = "Channel", err = "Error", g = "Group", m = "Mutex",
-  sem = "Semaphore", sf = "Singleflight", wg = "WaitGroup",
-}
+local function sorted(list)
+  table.sort(list)
+  return table.concat(list, ", ")
+end
 
-local function lines_of(...)
-  local lines = {}
-  for _, path in ipairs { ... } do
-    for line in io.lines(top .. path) do
-      lines[#lines + 1] = line
+-- ---- what there is, and what is declared --------------------------------------------------------
+
+local function is_public(key)
+  return type(key) == "string" and (key == "_VERSION" or not key:find("^_"))
+end
+
+--- The names of what a module or a class has and nothing declares.
+local function undeclared(name, object, mark)
+  local missing = {}
+  for key in pairs(object) do
+    local full = name .. mark .. tostring(key)
+    if is_public(key) and not found[full] and not tree.hidden[full] then
+      missing[#missing + 1] = full
     end
   end
-  return lines
+  return sorted(missing)
 end
 
--- ---- what is declared ---------------------------------------------------------------------------
-
---- "parent, ms [, cause]" and "parent, ms, cause" → "parent ms cause"
-local function parameters(text)
-  text = text:gsub("[%[%],]", " "):gsub("…", "..."):gsub("%s+", " ")
-  return (text:gsub("^ ", ""):gsub(" $", ""))
-end
-
---- Of a stub: "variable.function" → its parameters; the same of what is private; class → its
---- fields, each "" for a function, or false.
-local function declared_in(stubs)
-  local found, private, fields = {}, {}, {}
-  local class, hidden
-  for _, line in ipairs(lines_of(table.unpack(stubs))) do
-    class = line:match("^%-%-%-@class ([%w_.]+)") or class
-    hidden = hidden or line:find("^%-%-%-@package") or line:find("^%-%-%-@private")
-    local field, kind = line:gsub("%sasync fun%(", " fun(")
-      :match("^%-%-%-@field ([%w_]+)%??%s+(%S+)")
-    if field then
-      fields[class] = fields[class] or {}
-      fields[class][field] = kind:find("^fun%(") and "" or false
-    end
-    local owner, name, arguments = line:match("^function ([%w_]+)[.:]([%w_]+)%((.-)%)")
-    if owner then
-      local list = hidden and private or found
-      list[owner .. "." .. name] = parameters(arguments)
-      hidden = nil
-    end
+describe("the annotations declare", function()
+  for _, module in ipairs(tree.modules) do
+    it("all that the module has: " .. module, function()
+      assert.equal("", undeclared(module, require(module), "."))
+    end)
   end
-  return found, private, fields
-end
 
---- Adds the fields of the classes that stand for values at run time.
-local function add_fields(found, fields, live)
-  for variable in pairs(live) do
-    local list = fields[variable] or fields["ctx." .. variable] or {}
-    for field, kind in pairs(list) do
-      found[variable .. "." .. field] = kind
-    end
+  for class, methods in pairs(classes) do
+    it("all methods of the class " .. class, function()
+      assert.equal("", undeclared(class, methods, ":"))
+    end)
   end
-end
+
+  it("no more than there is", function()
+    local wrong = {}
+    for name, entry in pairs(found) do
+      local object = entry.class == entry.module and require(entry.module) or classes[entry.class]
+      if entry.key and (not object or object[entry.key] == nil) then
+        wrong[#wrong + 1] = name
+      end
+    end
+    assert.equal("", sorted(wrong))
+  end)
+
+  it("no hidden name that is not there", function()
+    local wrong = {}
+    for name in pairs(tree.hidden) do
+      local class, key = name:match("^(.*)[.:]([%w_]+)$")
+      local object = classes[class] or tree.files[class] and require(class)
+      if object and object[key] == nil then
+        wrong[#wrong + 1] = name
+      end
+    end
+    assert.equal("", sorted(wrong))
+  end)
+
+  it("each file of lua/ctx as a public module, or as one of these", function()
+    local internal = " core fields fifo floor line loop owner registry report tasks text want why "
+    local public = {}
+    for _, module in ipairs(tree.modules) do public[module] = true end
+    local wrong = {}
+    for module in pairs(tree.files) do
+      local short = module:match("^ctx%.([%w_]+)$")
+      if short and not public[module] and not internal:find(" " .. short .. " ", 1, true) then
+        wrong[#wrong + 1] = module
+      end
+    end
+    assert.equal("", sorted(wrong))
+  end)
+end)
+
+describe("each annotation", function()
+  it("is complete: a sentence, all parameters in their order, a name for each result", function()
+    local wrong = {}
+    for name, entry in pairs(found) do
+      local what, documented = entry.definition, {}
+      for i, part in ipairs(what.params) do documented[i] = part.name end
+      local list = table.concat(documented, ", ")
+      if what.text == "" then
+        wrong[#wrong + 1] = name .. ": no text"
+      elseif not what.type and entry.parameters and entry.parameters ~= list then
+        wrong[#wrong + 1] = ("%s(%s): ---@param for %s"):format(name, entry.parameters, list)
+      elseif not entry.parameters and not what.type then
+        wrong[#wrong + 1] = name .. ": a value without ---@type"
+      end
+      for _, part in ipairs(what.type and {} or what.returns) do
+        if part.name == "" then
+          wrong[#wrong + 1] = name .. ": a result without a name"
+        end
+      end
+    end
+    assert.equal("", sorted(wrong))
+  end)
+
+  it("that begins with Waits is of a function that may wait", function()
+    for name, entry in pairs(found) do
+      assert.is_true(entry.definition.async or not entry.definition.text:find("^Waits "), name)
+    end
+  end)
+end)
+
+describe("types/", function()
+  it("is Lua, and short: it holds only what C makes", function()
+    local lines = 0
+    for module, file in pairs(tree.files) do
+      if file.path:find("/types/", 1, true) then
+        assert.truthy(loadfile(file.path))
+        for _ in io.lines(file.path) do lines = lines + 1 end
+        for name, what in pairs(file.members[file.returned]) do
+          local fn = name ~= "order" and what.parameters and require(module)[name]
+          assert.equal("C", fn and debug.getinfo(fn, "S").what or "C", name)
+        end
+      end
+    end
+    assert.is_true(lines > 0 and lines < 400, lines)
+  end)
+end)
 
 -- ---- what is described --------------------------------------------------------------------------
 
---- Adds each `name.function(…)` of this text to `found`.
-local function add_described(found, text, live)
+--- "parent, ms [, cause]" → "parent, ms, cause?"
+local function parameters_in(text)
+  local list, depth = {}, 0
+  for mark in text:gsub("…", "..."):gmatch("[%[%]]?[%w_.]*") do
+    local bracket, name = mark:match("^([%[%]]?)([%w_.]*)$")
+    depth = depth + (bracket == "[" and 1 or bracket == "]" and -1 or 0)
+    if name ~= "" then
+      list[#list + 1] = name .. (depth > 0 and "?" or "")
+    end
+  end
+  return table.concat(list, ", ")
+end
+
+local function parameters_of(entry)
+  local list = {}
+  for i, part in ipairs(overview.parameters(entry)) do
+    list[i] = part.name .. (part.optional and "?" or "")
+  end
+  return table.concat(list, ", ")
+end
+
+--- Adds each `name.function(…)` of this text to `described`: its parameters, or false.
+local function add_described(described, text, owners)
   for code in text:gmatch("`(.-)`") do
-    local owner, name, rest = code:match("^([%w_]+)[.:]([%w_]+)(.*)$")
-    local variable = owner and (page_names[owner] or live[owner] and owner
-      or owner:gsub("^%l", string.upper))
-    if variable and live[variable] then
+    local owner, mark, name, rest = code:match("^([%w_]+)([.:])([%w_]+)(.*)$")
+    if owner and owners[owner] then
       local arguments = rest:match("^%((.*)%)$")
-      found[variable .. "." .. name] = arguments and parameters(arguments) or false
+      described[owner .. mark .. name] = arguments and parameters_in(arguments) or false
     end
   end
 end
 
-local function described_in(page, live)
-  local found = {}
-  for _, line in ipairs(lines_of(page)) do
+local function described_in(page, owners)
+  local described = {}
+  for line in text_of(page):gmatch("[^\n]+") do
     local place = line:match("^###+ (`.*)$") or line:match("^| (`.-) |") or line:match("^| | .*$")
     if line == "## Beside Go" then
       break
     elseif place then
-      add_described(found, place, live)
+      add_described(described, place, owners)
     end
   end
-  return found
+  return described
 end
 
--- ---- comparing ----------------------------------------------------------------------------------
-
-local function missing(from, what, among)
-  local names = {}
-  for name in pairs(from) do
-    if what[name] == nil and not (among and among[name] ~= nil) then
-      names[#names + 1] = name
+--- The pages with what they should describe: page → "uv.connect" → its entry.
+local function pages()
+  local list = {}
+  for _, entry in ipairs(order) do
+    local page = overview.page(entry.module)
+    list[page] = list[page] or {}
+    if entry.key then
+      list[page][overview.owner(entry) .. (entry.method and ":" or ".") .. entry.key] = entry
     end
   end
-  table.sort(names)
-  return table.concat(names, ", ")
+  return list
 end
 
-local function check_module(name, file)
-  local short = name:match("[^.]+$")
-  local page, stubs = "docs/reference/" .. short .. ".md", {}
-  for i, part in ipairs(parts[name] or { file }) do
-    stubs[i] = "types/ctx/" .. part .. ".lua"
-  end
-  local objects = { [short] = require(name) }
-  for variable, methods in pairs(classes[name] or {}) do
-    objects[variable] = methods
-  end
-  local declared, private, fields = declared_in(stubs)
-  add_fields(declared, fields, objects)
-  local described = described_in(page, objects)
-  local live = {}
-  for variable, object in pairs(objects) do
-    for field in pairs(object) do
-      if type(field) == "string" and (field == "_VERSION" or not field:find("^_")) then
-        live[variable .. "." .. field] = true
+for page, declared in pairs(pages()) do
+  describe("docs/reference/" .. page, function()
+    local owners = {}
+    for name in pairs(declared) do owners[name:match("^[%w_]+")] = true end
+    local described = described_in("docs/reference/" .. page, owners)
+
+    it("describes all that is declared, and no more", function()
+      local missing, wrong = {}, {}
+      for name in pairs(declared) do
+        if described[name] == nil then missing[#missing + 1] = name end
       end
-    end
-  end
-
-  it("the stub declares all that there is, and no more", function()
-    assert.equal("", missing(live, declared, private), "not declared")
-    assert.equal("", missing(declared, live, { ["Error.traceback"] = true }), "not there")
-    assert.equal("", missing(private, live), "private, and not there")
-  end)
-
-  it("the reference describes all that is declared, and no more", function()
-    assert.equal("", missing(declared, described, { ["Error.traceback"] = true }), "not described")
-    assert.equal("", missing(described, declared), "described, but not declared")
-  end)
-
-  it("stub and reference agree about the parameters", function()
-    for function_name, arguments in pairs(described) do
-      local wanted = declared[function_name]
-      if arguments and wanted and wanted ~= "" then
-        assert.equal(wanted, arguments, function_name)
+      for name in pairs(described) do
+        if not declared[name] then wrong[#wrong + 1] = name end
       end
-    end
-  end)
+      assert.equal("", sorted(missing), "not described")
+      assert.equal("", sorted(wrong), "described, but not declared")
+    end)
 
-  it("the stub is Lua, and names its module", function()
-    for _, stub in ipairs(stubs) do
-      assert.truthy(loadfile(top .. stub))
-      assert.equal("---@meta " .. name, lines_of(stub)[2])
-    end
-  end)
-end
-
-local function exists(path)
-  local file = io.open(top .. path)
-  return file ~= nil and file:close()
-end
-
-local modules = assert(io.popen(("cd '%s' && ls lua/ctx"):format(top)))
-for path in modules:lines() do
-  local file = path:match("^(.*)%.lua$")
-  if file and not internal[file] then
-    local name = file == "init" and "ctx" or "ctx." .. file
-    describe("the module " .. name, function()
-      if exists("types/ctx/" .. path) then
-        check_module(name, file)
-      else
-        it("has a stub and a reference page", function() error("types/ctx/" .. path) end)
+    it("has the parameters of the annotations, in brackets where they may be left out", function()
+      for name, arguments in pairs(described) do
+        local entry = declared[name]
+        if arguments and entry and entry.parameters then
+          assert.equal(parameters_of(entry), arguments, name)
+        end
       end
     end)
-  end
+  end)
 end
-modules:close()
 
 -- Cause: a method that did not look at its self failed deep inside, with an index of nil, when it
 -- was called with a dot. Cure: each begins with want.self, or C's check.
@@ -268,35 +291,33 @@ describe("a method that is called on something else than an object of its class"
     assert(about, name .. ": " .. message)
   end
 
-  for name, variables in pairs(classes) do
-    for variable, methods in pairs(variables) do
-      -- Errors are what their methods are given: any value may be one.
-      if variable ~= "Error" then
-        it(("raises at the caller's line: %s, %s"):format(name, variable), function()
-          for method, fn in pairs(methods) do
-            if type(fn) == "function" and not method:find("^_") then
-              check(variable .. ":" .. method, fn, nil)
-              for _, stranger in ipairs(strangers) do
-                check(variable .. ":" .. method, fn, stranger)
-              end
+  for class, methods in pairs(classes) do
+    -- Errors are what their methods are given: any value may be one.
+    if not class:find("Error$") then
+      it("raises at the caller's line: " .. class, function()
+        for method, fn in pairs(methods) do
+          if type(fn) == "function" and not method:find("^_") then
+            check(class .. ":" .. method, fn, nil)
+            for _, stranger in ipairs(strangers) do
+              check(class .. ":" .. method, fn, stranger)
             end
           end
-        end)
-      end
+        end
+      end)
     end
   end
 end)
 
 describe("the numbers of ctx.counters()", function()
   it("are all declared and described", function()
-    local _, _, fields = declared_in { "types/ctx/init.lua" }
-    local page = table.concat(lines_of("docs/reference/ctx.md"), "\n")
-    for name in pairs(ctx.counters()) do
-      assert.equal(false, fields["ctx.Counters"][name], name)
-      assert.truthy(page:find("`" .. name .. "`", 1, true), name)
+    local page, declared = text_of("docs/reference/ctx.md"), {}
+    for _, field in ipairs(tree.classes["ctx.Counters"].fields) do
+      declared[field.name] = true
+      assert.truthy(ctx.counters()[field.name], field.name)
     end
-    for name in pairs(fields["ctx.Counters"]) do
-      assert.truthy(ctx.counters()[name], name)
+    for name in pairs(ctx.counters()) do
+      assert.truthy(declared[name], name)
+      assert.truthy(page:find("`" .. name .. "`", 1, true), name)
     end
   end)
 end)

@@ -3,17 +3,34 @@
 -- was not what was used: a descriptor given as 2.0 became /dev/null, a variable was cut at its zero
 -- byte, and 2^32 + 1 became descriptor 1. Cure: one set of rules, which hand back the value to use.
 -- What does not fit raises at the caller's line; what only the system can judge is an outcome.
+local annotations = require "spec.docs.annotations"
 local ctx = require "ctx"
 local loopback = require "spec.support.loopback"
 local luv = require "luv"
 local misuse = require "spec.support.misuse"
+local overview = require "spec.docs.overview"
 local uv = require "ctx.uv"
 
-local types = (debug.getinfo(1, "S").source:match("^@(.*)[/\\][^/\\]+$") or ".")
-  .. "/../types/ctx/uv.lua"
+local top = (debug.getinfo(1, "S").source:match("^@(.*)[/\\][^/\\]+$") or ".") .. "/.."
+local _, order = annotations.all(top)
 
 local run, raises = loopback.run, misuse.raises
 local NAN, BIG, HUGE = 0 / 0, 2 ^ 32 + 1, 1e15
+
+--- Each function of a class whose name fits, and the names of its parameters; of a function of the
+--- module, without the context, which comes first.
+local function functions_of(class, pattern)
+  return coroutine.wrap(function()
+    for _, entry in ipairs(order) do
+      if entry.class == class and entry.parameters and entry.key:find(pattern) then
+        local names = {}
+        for i, part in ipairs(overview.parameters(entry)) do names[i] = part.name end
+        if not entry.method then table.remove(names, 1) end
+        coroutine.yield(entry.key, names)
+      end
+    end
+  end)
+end
 
 --- The name of an option: of several cases of one, the keys differ behind it.
 local function option(key)
@@ -144,7 +161,8 @@ describe("ctx.uv refuses at the caller's line", function()
 
   -- Cause: only numbers that luv would cut were checked. A directory could be called "-nan", an
   -- invalid mode was "may be accessed", and an empty list an "Unknown system error 0". Cure: each
-  -- parameter has a rule; this reads them from the stubs, and tries each with what never fits.
+  -- parameter has a rule; this reads them from the annotations, and tries each with what never
+  -- fits.
   it("each argument of the functions for files", function()
     local good = { flags = { fs_open = "r" }, mode = 0, size = 0, offset = 0, entries = 1, uid = 0,
       gid = 0, atime = 0, mtime = 0, fd = 0, in_fd = 0, out_fd = 0, data = "x" }
@@ -153,12 +171,7 @@ describe("ctx.uv refuses at the caller's line", function()
     run(function(root)
       local done, cancel = ctx.with_cancel(root)
       cancel()
-      for line in io.lines(types) do
-        local name, list = line:match("^%-%-%-@field (fs_%w+) async fun%(c: ctx.Context, (.-)%):")
-        local given = {}
-        for parameter in (list or ""):gmatch("([%w_]+)%??:?[^,]*") do
-          given[#given + 1] = parameter
-        end
+      for name, given in functions_of("ctx.uv", "^fs_") do
         for position, parameter in ipairs(given) do
           local arguments = {}
           for i, each in ipairs(given) do
@@ -193,18 +206,12 @@ describe("ctx.uv refuses at the caller's line", function()
     end)
   end
 
-  -- The stubs list the methods, and their parameters.
   it("each argument of the methods", function()
     local tried = 0
     with_objects(function(objects, root)
       local good = { c = root, data = "x", name = "127.0.0.1", port = 9, ip = "127.0.0.1", max = 1,
         n = 1, ms = 1 }
-      for line in io.lines(types) do
-        local class, name, list = line:match("^function (%u%l+):([%w_]+)%((.-)%)")
-        local object, given = objects[class], {}
-        for parameter in (name ~= "close" and list or ""):gmatch("[%w_]+") do
-          given[#given + 1] = parameter
-        end
+      local function try(object, name, given)
         for position in ipairs(given) do
           for _, wrong in ipairs { print, true, { 5 }, coroutine.create(print) } do
             local arguments = {}
@@ -214,6 +221,11 @@ describe("ctx.uv refuses at the caller's line", function()
               ("bad argument #%d to '%s' ("):format(position, name))
             tried = tried + 1
           end
+        end
+      end
+      for class, object in pairs(objects) do
+        for name, given in functions_of("ctx.uv." .. class, "") do
+          try(object, name, name ~= "close" and given or {})
         end
       end
     end)

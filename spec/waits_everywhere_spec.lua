@@ -49,9 +49,9 @@ end)
 -- What ends something for good: a second call raises, or has the result of the first. And what
 -- writes megabytes of JSON before it comes to what Res:finish does.
 local apart = {
-  ["ctx.http Server:serve"] = true, ["ctx.http Server:shutdown"] = true,
-  ["ctx.uv uv.fs_close"] = true, ["ctx.uv uv.fs_closedir"] = true, ["ctx.http Res:json"] = true,
-  ["ctx.uv Process:close"] = true,
+  ["ctx.http.Server:serve"] = true, ["ctx.http.Server:shutdown"] = true,
+  ["ctx.uv.fs_close"] = true, ["ctx.uv.fs_closedir"] = true, ["ctx.http.Response:json"] = true,
+  ["ctx.uv.Process:close"] = true,
 }
 
 describe("A loop that calls it with a context that has ended", function()
@@ -90,9 +90,9 @@ end)
 -- or what work that is over returned is a result.
 describe("A loop that calls it once that has been closed", function()
   for _, name in ipairs(asyncs.annotated()) do
-    local closes = name:find("^ctx%.http") or name:find("^ctx%.uv %u")
-      or name == "ctx.pool P:submit"
-    local left_out = apart[name] or name == "ctx.uv Process:wait"
+    local closes = name:find("^ctx%.http") or name:find("^ctx%.uv%.%u")
+      or name == "ctx.Pool:submit"
+    local left_out = apart[name] or name == "ctx.uv.Process:wait"
     local test = closes and not left_out and it or function() end
     test("lets others run, or raises: " .. name, function()
       local others, calls, raised = 0, 0, false

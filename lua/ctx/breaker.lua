@@ -11,13 +11,14 @@ local fifo = require "ctx.fifo"
 local report = require "ctx.report"
 local want = require "ctx.want"
 
+---@class ctx.breaker
+---@field open ctx.Error  The error of a call that was not made.
 local breaker = {}
 
 local shared = core.shared("ctx.breaker")
 shared.open = shared.open or errors.new("circuit breaker open")
 
---- The error of a call that was not made.
-breaker.open = shared.open ---@type ctx.Error
+breaker.open = shared.open
 
 local BUCKETS = 10 -- the window of a rate moves on in steps of a tenth
 
@@ -60,9 +61,10 @@ local OPTIONS = {
 local Breaker = {}
 local metatable = { __name = "ctx.breaker", __index = Breaker }
 
---- A breaker, closed.
+--- Makes a breaker, which is closed at first.
 ---@param options? ctx.breaker.Options
----@return ctx.Breaker
+---@return ctx.Breaker b
+---@nodiscard
 function breaker.new(options)
   options = want.options(options, "new", 1, OPTIONS)
   local failures = options.failures or (options.rate and math.huge or 5)
@@ -167,13 +169,13 @@ local function settle(permit, is_failure)
   end
 end
 
---- The call has succeeded. Only the first word about a permit counts.
+--- Tells that the call has succeeded. Only the first call of a method of a permit counts.
 function Permit:succeed()
   want.self(self, permit_metatable, "succeed")
   settle(self, false)
 end
 
---- The call has failed.
+--- Tells that the call has failed.
 function Permit:fail()
   want.self(self, permit_metatable, "fail")
   settle(self, true)
@@ -226,11 +228,12 @@ local function allow(self, c)
   return permit
 end
 
---- A permit to make one call, to be closed: `local permit <close>, err = b:allow()`. Say
---- permit:succeed() or permit:fail(); without either it says nothing, as when the caller gave up. A
---- probe that has said nothing after the cooldown's time lets another one through.
+--- Returns a permit to make one call, to be closed: `local permit <close>, err = b:allow()`. Call
+--- permit:succeed() or permit:fail(); without either, the call does not count, as when the caller
+--- gave up. When a probe has told nothing after the cooldown's time, another one is let through.
 ---@return ctx.breaker.Permit? permit
 ---@return ctx.Error? err  is breaker.open
+---@nodiscard
 function Breaker:allow()
   want.self(self, metatable, "allow")
   local permit, err = allow(self)
@@ -274,14 +277,15 @@ function Breaker:call(c, fn, ...)
   return judge(self, scope, c, fn(c, ...))
 end
 
----@return "closed"|"open"|"half-open"
+--- Returns the state of the breaker. Time alone ends the open state.
+---@return "closed"|"open"|"half-open" state
 function Breaker:state()
   want.self(self, metatable, "state")
   return (current(self))
 end
 
---- The ms until it will let a probe through; 0 when it is not open.
----@return number
+--- Returns the ms until the breaker lets a probe through; 0 when it is not open.
+---@return number ms
 function Breaker:retry_after()
   want.self(self, metatable, "retry_after")
   return current(self) == "open" and self._until - core.now() or 0

@@ -14,10 +14,11 @@ local returned = require "ctx.channel.returned"
 local select = require "ctx.channel.select"
 local want = require "ctx.want"
 
+---@class ctx.channel
+---@field closed ctx.Error  The error of `recv` when there will be no more values.
 local channel = { select = select.select }
 
---- What recv returns when the channel is closed and nothing is left in it.
-channel.closed = select.closed ---@type ctx.Error
+channel.closed = select.closed
 
 local SEND, RECV = line.name("channel:send"), line.name("channel:recv")
 local CLOSED = select.CLOSED
@@ -36,9 +37,9 @@ local metatable = { __name = select.CHANNEL, __index = Channel }
 
 local CAPACITY = want.whole(0)
 
---- A channel that buffers `capacity` values. With none, the default, a send and a recv meet.
----@param capacity? integer
----@return ctx.Channel
+--- Makes a channel that buffers `capacity` values. Without a buffer, a send and a recv meet.
+---@param capacity? integer  0
+---@return ctx.Channel ch
 function channel.new(capacity)
   capacity = CAPACITY(capacity == nil and 0 or capacity, "new", 1, "capacity")
   return setmetatable({
@@ -118,13 +119,14 @@ end
 
 -- -- Methods -------------------------------------------------------------------------------------
 
---- Waits until the value is in the buffer, or with its receiver. A value that was taken is sent:
---- true, even if c ended in that turn. Raises when the channel is closed, also while it waits.
+--- Waits until the value is in the buffer, or with its receiver. When the value was taken, the
+--- result is true, even if c ended in that turn. Raises when the channel is closed, also while it
+--- waits.
 ---@async
 ---@param c ctx.Context
----@param value any not nil
+---@param value any  not nil
 ---@return true? ok
----@return any? err
+---@return any? err  when c ended first
 function Channel:send(c, value)
   want.self(self, metatable, "send")
   want.context(c, "send")
@@ -156,13 +158,13 @@ function Channel:send(c, value)
   return ok, err
 end
 
---- Waits for a value. Nil and `channel.closed` when there will be none; nil and an error when c
---- ends, which counts more than a value that comes in the same turn: that goes to the next who
---- waits, or back to the front.
+--- Waits for a value. Returns nil and `channel.closed` when there will be none. When c ends in the
+--- turn in which a value comes, the result is nil and an error, and the value goes to the next
+--- waiter, or back to the front.
 ---@async
 ---@param c ctx.Context
 ---@return any value
----@return any? err
+---@return any? err  `channel.closed`, or that of c
 function Channel:recv(c)
   want.self(self, metatable, "recv")
   want.context(c, "recv")
@@ -193,8 +195,9 @@ function Channel:recv(c)
   return waiter.value
 end
 
---- True if the value could be sent at once. Raises when the channel is closed.
----@param value any not nil
+--- Sends the value if that needs no wait; returns whether it did. Raises when the channel is
+--- closed.
+---@param value any  not nil
 ---@return boolean sent
 function Channel:try_send(value)
   want.self(self, metatable, "try_send")
@@ -205,9 +208,10 @@ function Channel:try_send(value)
   return self:_offer(value)
 end
 
---- A value, if there is one now; else nil, and `channel.closed` when there will be none.
+--- Receives a value if there is one now; else returns nil, and `channel.closed` when there will be
+--- none.
 ---@return any value
----@return ctx.Error? err
+---@return ctx.Error? err  `channel.closed`
 function Channel:try_recv()
   want.self(self, metatable, "try_recv")
   local value = self:_receive()
@@ -217,9 +221,9 @@ function Channel:try_recv()
   return value
 end
 
---- No more values: receivers get what is left, then `channel.closed`. A task that waits to send
---- raises, so let the only sender close, or one task that waits for all senders. Closing twice
---- raises.
+--- Closes the channel: receivers get what is left, then `channel.closed`. A task that waits to send
+--- raises an error, so let the only sender close, or one task that waits for all senders. Closing a
+--- channel twice raises.
 function Channel:close()
   want.self(self, metatable, "close")
   if self._closed then
@@ -230,10 +234,10 @@ function Channel:close()
   while line.grant(self._senders, CLOSED) do end
 end
 
---- For loops: a value each time, until the channel is closed and empty, or c ends; `c:err()` says
---- which.
+--- Returns an iterator over the values, until the channel is closed and empty, or c ends; `c:err()`
+--- tells which.
 ---@param c ctx.Context
----@return fun(): any
+---@return fun(): any next
 function Channel:iter(c)
   want.self(self, metatable, "iter")
   want.context(c, "iter")
@@ -242,7 +246,7 @@ function Channel:iter(c)
   end
 end
 
---- The values in the buffer, and the room for them.
+--- Returns the number of values in the buffer, and the room for them.
 ---@return integer count
 ---@return integer capacity
 function Channel:len()
@@ -250,7 +254,8 @@ function Channel:len()
   return self._count, self._capacity
 end
 
----@return boolean
+--- Returns whether the channel is closed.
+---@return boolean closed
 function Channel:is_closed()
   want.self(self, metatable, "is_closed")
   return self._closed

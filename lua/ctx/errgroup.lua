@@ -13,17 +13,11 @@ local core = require "ctx.core"
 local errors = require "ctx.errors"
 local want = require "ctx.want"
 
+---@class ctx.errgroup
 local errgroup = {}
 
---- A group with a context of its own, derived from c: done with the first failure, and when a wait
---- is over, so do not use it after that.
----@param c ctx.Context
----@return ctx.Group g
----@return ctx.Context gctx
 errgroup.with_context = core.group_with_context
 
---- A group without a context: a failure is kept for wait, and stops nobody.
----@return ctx.Group g
 errgroup.new = core.group
 
 --- One task of collect: what it returns is stored, what it fails with begins with its name.
@@ -41,8 +35,9 @@ local function run(results, name, fn, gctx)
 end
 
 --- Runs all functions at once, each as fn(gctx), and collects what they return under their names.
---- The first that fails cancels the rest; its error says its name. On a context that is done none
---- is started.
+--- The first that fails cancels the rest, and its error begins with its name. On a context that is
+--- done no function is started.
+---@async
 ---@param c ctx.Context
 ---@param functions table<any, fun(gctx: ctx.Context): any>
 ---@return table? results

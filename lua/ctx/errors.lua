@@ -10,10 +10,17 @@ local want = require "ctx.want"
 -- must hand out the same sentinels and know the first one's errors.
 local shared = core.shared("ctx.errors")
 
+---@class ctx.errors
+---@field canceled ctx.Error           The sentinel that prints "context canceled".
+---@field deadline_exceeded ctx.Error  The sentinel that prints "context deadline exceeded".
 local errors = {}
 
 ---@class ctx.Error
 ---@field traceback? string  where it was made; only with `ctx.debug(true)`
+--- Returns whether the error is `deadline_exceeded` or wraps it.
+---@field timeout fun(self: ctx.Error): boolean
+--- Returns the same: another attempt may have more time.
+---@field temporary fun(self: ctx.Error): boolean
 ---@operator concat(any): string
 local Error = shared.metatable or { __name = "ctx.error" }
 shared.metatable = Error
@@ -95,20 +102,21 @@ local function has_metatable(err, metatable)
   return rawequal(getmetatable(err), metatable)
 end
 
---- An error that prints as `message`.
+--- Makes an error that prints as `message`.
 ---@param message string
----@return ctx.Error
+---@return ctx.Error err
 function errors.new(message)
   want.string(message, "new", 1, "message")
   local err = make({ _message = message }, 3)
   return err
 end
 
---- An error that prints as `message: err` and is whatever `err` is. Wrapping nil gives nil, so that
---- the result of a call can be passed on unseen.
+--- Makes an error that prints as `message: err` and is whatever `err` is. Wrapping nil gives nil,
+--- so that the result of a call can be passed on unseen.
 ---@param err any  an error object, or any other value that was raised or returned as an error
 ---@param message string
----@return ctx.Error?
+---@return ctx.Error? wrapped
+---@overload fun(err: nil, message: string): nil
 function errors.wrap(err, message)
   want.string(message, "wrap", 2, "message")
   if err == nil then
@@ -118,10 +126,10 @@ function errors.wrap(err, message)
   return wrapper
 end
 
---- One error for several: prints each on a line of its own and is each of them. Nil arguments are
---- left out; when none is left the result is nil.
+--- Makes one error of several: it prints each on a line of its own and is each of them. Nil
+--- arguments are left out; when all are nil, so is the result.
 ---@param ... any
----@return ctx.Error?
+---@return ctx.Error? joined
 function errors.join(...)
   local joined, n = { _separator = "\n" }, 0
   for i = 1, select("#", ...) do
@@ -138,12 +146,12 @@ function errors.join(...)
   return joined
 end
 
---- Whether `err`, or an error that it wraps, is `target`: the same object (strings: the same text),
---- or one for which the metatable of either has a function `is(err, target)` that says so.
---- A nil `target` raises, since it is a misspelt sentinel more often than not.
+--- Returns whether `err`, or an error that it wraps, is `target`: the same object (strings: the
+--- same text), or one for which the metatable of either has a function `is(err, target)` that says
+--- so. A nil `target` raises, since it is usually a misspelt sentinel.
 ---@param err any
----@param target any
----@return boolean
+---@param target any  not nil
+---@return boolean is
 function errors.is(err, target)
   want.argument(target ~= nil, "is", 2, "target", "an error", target)
   if err == nil then
@@ -152,10 +160,11 @@ function errors.is(err, target)
   return rawequal(err, target) or (search(err, is_match, target))
 end
 
---- The first of `err` and the errors that it wraps that has this metatable.
+--- Returns the first of `err` and the errors that it wraps that has this metatable.
+---@generic T : table
 ---@param err any
----@param metatable table
----@return any?
+---@param metatable T
+---@return T? found
 function errors.as(err, metatable)
   want.table(metatable, "as", 2, "metatable")
   if err == nil then
@@ -165,7 +174,7 @@ function errors.as(err, metatable)
   return found
 end
 
---- What `err` wraps: one error, several from a join, or nil.
+--- Returns what `err` wraps: one error, several of a join, or nil.
 ---@param err any
 ---@return any? ...
 function errors.unwrap(err)
@@ -178,6 +187,7 @@ end
 
 --- Internal: what a wait returns when its context ends. It is the sentinel and the cause too, so
 --- that asking for either works; with no cause of its own, it is the sentinel itself.
+---@package
 ---@param sentinel ctx.Error
 ---@param cause any
 ---@return ctx.Error
@@ -194,6 +204,7 @@ local NOTHING = "an error without a value"
 
 --- Internal: an error that a task raised, with the traceback of where it did. It prints as `err`,
 --- and is `err`.
+---@package
 ---@param err any
 ---@param traceback? string
 ---@return ctx.Error
@@ -227,6 +238,7 @@ local function settle(ok, ...)
 end
 
 --- Internal: the one place that runs a caller's function under a message handler.
+---@package
 ---@param fn function
 ---@param ... any
 ---@return boolean ok
@@ -236,7 +248,8 @@ function errors.call(fn, ...)
   return settle(xpcall(fn, catch, ...))
 end
 
---- The text of an error, also of one that cannot be printed.
+--- Internal: the text of an error, also of one that cannot be printed.
+---@package
 ---@param err any
 ---@return string
 function errors.describe(err)
@@ -245,6 +258,7 @@ function errors.describe(err)
 end
 
 --- Internal: where a caller's function stands, "my.lua:5".
+---@package
 ---@param fn any  a function, or an object that can be called
 ---@return string
 function errors.place(fn)
@@ -313,8 +327,8 @@ if not shared.deadline_exceeded then
   shared.deadline_exceeded = setmetatable({ _message = "context deadline exceeded" }, Error)
 end
 
-errors.canceled = shared.canceled ---@type ctx.Error
-errors.deadline_exceeded = shared.deadline_exceeded ---@type ctx.Error
+errors.canceled = shared.canceled
+errors.deadline_exceeded = shared.deadline_exceeded
 
 core.sentinels(errors.canceled, errors.deadline_exceeded)
 core.hook("foreign_cause", errors.new)

@@ -17,6 +17,9 @@ local report = require "ctx.report"
 local want = require "ctx.want"
 
 ---@class ctx
+---@field _VERSION string             The version of the C module, such as "ctx 0.1.0".
+---@field canceled ctx.Error           The sentinel that prints "context canceled".
+---@field deadline_exceeded ctx.Error  The sentinel that prints "context deadline exceeded".
 local ctx = {
   _VERSION = core._VERSION,
   canceled = errors.canceled,

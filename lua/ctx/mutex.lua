@@ -10,6 +10,7 @@
 local line = require "ctx.line"
 local want = require "ctx.want"
 
+---@class ctx.mutex
 local mutex = {}
 
 ---@class ctx.Mutex
@@ -20,8 +21,8 @@ local metatable = { __name = "ctx.mutex", __index = Mutex }
 
 local LOCK, HOLD = line.name("mutex:lock"), line.name("mutex:hold")
 
---- A mutex that nobody has locked.
----@return ctx.Mutex
+--- Makes a mutex, which is unlocked at first.
+---@return ctx.Mutex m
 function mutex.new()
   return setmetatable({ _locked = false, _waiters = line.new() }, metatable)
 end
@@ -53,12 +54,12 @@ local function acquire(self, c, what)
 end
 
 --- Waits for the lock as long as c lives. On a context that is done it fails also if the lock is
---- free; when the lock comes in the turn in which c ends, it goes on to the next. It is no
---- recursive lock.
+--- free; when the lock comes in the turn in which c ends, it goes on to the next. The lock is not
+--- recursive.
 ---@async
 ---@param c ctx.Context
 ---@return true? ok
----@return any? err
+---@return any? err  when c ended first
 function Mutex:lock(c)
   want.self(self, metatable, "lock")
   want.context(c, "lock")
@@ -66,7 +67,7 @@ function Mutex:lock(c)
   return ok, err
 end
 
---- Locks it if it is free.
+--- Locks the mutex if it is free; returns whether it did.
 ---@return boolean locked
 function Mutex:try_lock()
   want.self(self, metatable, "try_lock")
@@ -75,8 +76,8 @@ function Mutex:try_lock()
   return free
 end
 
---- Hands the lock to the first that waits. Any task may unlock it, not only the one that locked
---- it. Raises when it is not locked.
+--- Unlocks the mutex, which goes to the first waiter. Any task may do so, not only the one that
+--- locked it. Raises when it is not locked.
 function Mutex:unlock()
   want.self(self, metatable, "unlock")
   if not self._locked then
@@ -104,12 +105,13 @@ end
 
 held_metatable.__close = Held.unlock
 
---- Locks it for a scope: `local held <close>, err = m:hold(c)`. On every way out of the scope it is
---- unlocked; nil, which <close> takes as well, when c ends first.
+--- Locks the mutex for a scope: `local held <close>, err = m:hold(c)`. It is unlocked on every way
+--- out of the scope. When c ends first the result is nil, which <close> takes as well.
 ---@async
 ---@param c ctx.Context
----@return ctx.Mutex.Held? held
----@return any? err
+---@return ctx.Mutex.Held? held  to be closed
+---@return any? err  when c ended first
+---@nodiscard
 function Mutex:hold(c)
   want.self(self, metatable, "hold")
   want.context(c, "hold")

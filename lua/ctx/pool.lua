@@ -21,6 +21,8 @@ local want = require "ctx.want"
 
 local DRAIN, CLOSE = line.name("pool:drain"), line.name("pool:close")
 
+---@class ctx.pool
+---@field closed ctx.Error  The error of `submit` after a drain.
 local pool = {}
 
 --- What submit answers once the pool has been drained.
@@ -41,14 +43,20 @@ local OPTIONS = { workers = want.count, queue = want.whole(0), on_error = want.f
 ---@field queue? integer    items that may wait for a worker: 0
 ---@field on_error? fun(err: any, item: any, traceback?: string)  instead of the list of errors
 
---- A pool that calls fn(c, item) for each item, with a context below c.
+---@class ctx.Pool.Failure
+---@field item any
+---@field err any
+---@field traceback string?  where it raised
+
+--- Makes a pool that calls fn(c, item) for each item, with a context below c.
 ---
 --- An item fails when fn raises, or returns nil or false and an error. That ends neither the worker
 --- nor the pool: the failure goes to on_error, or else into p:errors(), and the next item comes.
+---@generic T
 ---@param c ctx.Context
 ---@param options ctx.Pool.Options
----@param fn fun(c: ctx.Context, item: any): any, any
----@return ctx.Pool
+---@param fn fun(c: ctx.Context, item: T): any, any
+---@return ctx.Pool p  to be closed
 function pool.new(c, options, fn)
   want.context(c, "new")
   options = want.options(options, "new", 2, OPTIONS)
@@ -204,9 +212,9 @@ local function refuse_nil(item, name, position)
   want.argument(item ~= nil, name, position, "item", "anything but nil", item, 1)
 end
 
---- Hands over an item, and waits for a place when all are taken: true; or nil and an error, and the
---- item was not taken: c is done, or the pool is. After a drain the error is pool.closed, after a
---- cancel it wraps the cause.
+--- Hands over an item, and waits for a place when all are taken. When c or the pool ends first, the
+--- result is nil and an error, and the item was not taken: after a drain the error is pool.closed,
+--- after a cancel it wraps the cause.
 ---@async
 ---@param c ctx.Context
 ---@param item any  not nil
@@ -234,7 +242,8 @@ function Pool:submit(c, item)
   return true
 end
 
---- Hands over an item if there is a place for it at once, and nobody waits for that.
+--- Hands over an item if there is a place for it at once, and no other waits; returns whether it
+--- did.
 ---@param item any  not nil
 ---@return boolean taken
 function Pool:try_submit(item)
@@ -249,9 +258,8 @@ end
 
 -- -- The end --------------------------------------------------------------------------------------
 
---- Takes no more items, and waits until all that were taken are done with: true; or nil and an
---- error when c is done before, and the work goes on. Those that wait in submit are turned away.
---- Calling it again waits again.
+--- Takes no more items, and waits until all that were taken are done. When c ends first, the work
+--- goes on. Tasks that wait in submit are turned away. Calling it again waits again.
 ---@async
 ---@param c? ctx.Context
 ---@return true? ok
@@ -276,7 +284,8 @@ function Pool:drain(c)
   return true
 end
 
---- Ends the context of all workers, and takes no more. Queued items are not begun: see dropped().
+--- Cancels the context of all workers, and takes no more items. Queued items are not begun: see
+--- dropped().
 ---@param cause? any
 function Pool:cancel(cause)
   want.self(self, metatable, "cancel")
@@ -292,17 +301,17 @@ function metatable:__close(err)
   end
 end
 
---- The first failures, at most 100: { item =, err =, traceback = }; and how many there were.
----@return table[] failures
+--- Returns the first failures, at most 100, and how many there were.
+---@return ctx.Pool.Failure[] failures
 ---@return integer count
 function Pool:errors()
   want.self(self, metatable, "errors")
   return self._errors, self._failed
 end
 
---- The items that were taken, and never begun, since the pool was cancelled before. It is complete
---- as soon as the pool's context is done.
----@return any[]
+--- Returns the items that were taken and never begun, since the pool was cancelled. The list is
+--- complete as soon as the pool's context is done.
+---@return any[] items
 function Pool:dropped()
   want.self(self, metatable, "dropped")
   if self._c:done() then -- of which no worker may have heard yet
@@ -311,8 +320,8 @@ function Pool:dropped()
   return self._dropped
 end
 
---- How it stands: items worked on, queued, done without failure, failed.
----@return { working: integer, queued: integer, done: integer, failed: integer }
+--- Returns the numbers of items that are worked on, queued, done without failure, and failed.
+---@return { working: integer, queued: integer, done: integer, failed: integer } stats
 function Pool:stats()
   want.self(self, metatable, "stats")
   return {

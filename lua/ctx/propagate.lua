@@ -9,13 +9,14 @@
 --- and nothing is invented in its place.
 local core = require "ctx.core"
 local baggage = require "ctx.propagate.baggage"
-local deadline = require "ctx.propagate.deadline"
+local deadlines = require "ctx.propagate.deadline"
 local fields = require "ctx.fields"
 local ids = require "ctx.propagate.ids"
 local want = require "ctx.want"
 local span = require "ctx.propagate.span"
 local trace = require "ctx.propagate.trace"
 
+---@class ctx.propagate
 local propagate = {}
 
 -- One per Lua state: what one instance of this module puts into a context, another one finds.
@@ -26,26 +27,27 @@ local TRACE, BAGGAGE = shared.trace, shared.baggage
 
 -- -- Deadlines -----------------------------------------------------------------------------------
 
-local GRPC = deadline.new("grpc-timeout", "grpc")
+local GRPC = deadlines.new("grpc-timeout", "grpc")
 
 local DEADLINE_OPTIONS = {
   header = { "the name of a header that HTTP does not use itself", function(value)
     return fields.is_token(value) and not fields.is_control(value)
   end },
-  unit = { "'ms', 's', 'us', 'ns' or 'grpc'", deadline.is_unit },
+  unit = { "'ms', 's', 'us', 'ns' or 'grpc'", deadlines.is_unit },
 }
 
 ---@class ctx.propagate.Deadline.Options
 ---@field header string
 ---@field unit? "ms"|"s"|"us"|"ns"|"grpc"  "ms" by default
 
---- Another header for the time that is left, to be given to inject and extract.
+--- Describes another header for the time that is left, to be given to inject and extract.
 ---@param options ctx.propagate.Deadline.Options
----@return ctx.propagate.Deadline
+---@return ctx.propagate.Deadline deadline
+---@nodiscard
 function propagate.deadline(options)
   options = want.options(options, "deadline", 1, DEADLINE_OPTIONS)
   want.argument(options.header, "deadline", 1, "options.header", "the name of a header", nil)
-  return deadline.new(fields.fold(options.header), options.unit or "ms")
+  return deadlines.new(fields.fold(options.header), options.unit or "ms")
 end
 
 --- The codec that is meant: nil is grpc-timeout, false is none.
@@ -53,7 +55,7 @@ local function codec(given, name)
   if given == nil then
     return GRPC
   end
-  want.argument(given == false or getmetatable(given) == deadline.metatable, name, 3, "deadline",
+  want.argument(given == false or getmetatable(given) == deadlines.metatable, name, 3, "deadline",
     "a deadline, or false", given, 1)
   return given
 end
@@ -83,34 +85,34 @@ end
 --- context that is done writes nothing.
 ---@param c ctx.Context
 ---@param headers table
----@param given? ctx.propagate.Deadline|false  grpc-timeout by default; false: no deadline
+---@param deadline? ctx.propagate.Deadline|false  grpc-timeout by default; false: no deadline
 ---@return table headers
-function propagate.inject(c, headers, given)
+function propagate.inject(c, headers, deadline)
   want.context(c, "inject")
   want.argument(type(headers) == "table", "inject", 2, "headers", "a table", headers)
-  local to = codec(given, "inject")
+  local to = codec(deadline, "inject")
   if c:done() then
     return headers
   end
-  local of_trace, members, left = c:value(TRACE), c:value(BAGGAGE), to and deadline.left(to, c)
+  local of_trace, members, left = c:value(TRACE), c:value(BAGGAGE), to and deadlines.left(to, c)
   if of_trace or members or left then
-    set_missing(headers, of_trace, members, left, deadline.header(to))
+    set_missing(headers, of_trace, members, left, deadlines.header(to))
   end
   return headers
 end
 
---- Reads what the caller sent: a context below parent with its trace and baggage, or parent itself
---- if there is none or none that is valid; and the ms that the caller has left, or nil, for
+--- Reads what the caller sent. Returns a context below parent with the caller's trace and baggage,
+--- or parent itself if there is nothing valid; and the ms that the caller has left, for
 --- ctx.with_timeout.
 ---@param parent ctx.Context
 ---@param headers table  names in lower case; values are strings, or lists of them
----@param given? ctx.propagate.Deadline|false  grpc-timeout by default; false: no deadline
+---@param deadline? ctx.propagate.Deadline|false  grpc-timeout by default; false: no deadline
 ---@return ctx.Context c
 ---@return number? ms
-function propagate.extract(parent, headers, given)
+function propagate.extract(parent, headers, deadline)
   want.context(parent, "extract")
   want.argument(type(headers) == "table", "extract", 2, "headers", "a table", headers)
-  local from = codec(given, "extract")
+  local from = codec(deadline, "extract")
   local c = parent
   if headers.traceparent ~= nil then
     local of_trace = trace.parse(headers.traceparent, headers.tracestate)
@@ -120,22 +122,22 @@ function propagate.extract(parent, headers, given)
     local members = baggage.parse(headers.baggage)
     c = members and core.with_value(c, BAGGAGE, members) or c
   end
-  return c, from and deadline.extract(from, headers) or nil
+  return c, from and deadlines.extract(from, headers) or nil
 end
 
 -- -- What a context has --------------------------------------------------------------------------
 
---- Where the trace stands: what the caller sent, or the current span; nil without a trace. For
---- logs. Not to be changed.
+--- Returns where the trace stands, for logs: what the caller sent, or the current span; nil without
+--- a trace. Do not change the table.
 ---@param c ctx.Context
----@return ctx.propagate.Trace?
+---@return ctx.propagate.Trace? trace
 function propagate.trace(c)
   want.context(c, "trace")
   return (c:value(TRACE))
 end
 
---- The value that goes with every call under this name, and its properties as they came; without a
---- name, a new table of all values.
+--- Returns the value that goes with every call under this name, and its properties as they came;
+--- without a name, a new table of all values.
 ---@param c ctx.Context
 ---@param name? string
 ---@return string|table<string, string>|nil value
@@ -155,13 +157,14 @@ function propagate.baggage(c, name)
   return values
 end
 
---- A context in which this name has this value, in place of others; nil takes it out. Every service
---- that is called can read it: no secrets. There is room for 64 members and 8192 bytes: beyond
---- that, the oldest members are left out. A value that does not fit alone raises.
+--- Makes a context in which this name has this value; nil takes it out. Every service that is
+--- called can read it: no secrets. There is room for 64 members and 8192 bytes: beyond that, the
+--- oldest members are left out. A value that does not fit alone raises.
 ---@param c ctx.Context
 ---@param name string    letters, digits and !#$%&'*+-.^_`|~
 ---@param value string?  UTF-8; other bytes become U+FFFD
----@return ctx.Context
+---@return ctx.Context c
+---@nodiscard
 function propagate.with_baggage(c, name, value)
   want.context(c, "with_baggage")
   want.argument(baggage.is_name(name), "with_baggage", 2, "name", "a token", name)
@@ -188,7 +191,7 @@ local TRACER_OPTIONS = {
 ---@field exporter { export: fun(self: table, span: ctx.propagate.Span) }  gets each finished span
 ---@field ratio? number  so large a part of the traces that begin here is recorded: 1
 
---- From now on spans are recorded, for this Lua state; nil ends it.
+--- Records spans from now on, in this Lua state; nil ends that.
 ---@param options ctx.propagate.Tracer?
 ---@return ctx.propagate.Tracer? previous
 function propagate.set_tracer(options)
@@ -202,8 +205,8 @@ function propagate.set_tracer(options)
   return previous
 end
 
---- Whether there is a tracer: where there is none, nobody needs a span's attributes.
----@return boolean
+--- Returns whether spans are recorded: without a tracer, nobody needs a span's attributes.
+---@return boolean tracing
 function propagate.is_tracing()
   return shared.tracer ~= nil
 end
@@ -242,8 +245,8 @@ end
 ---@field kind? "internal"|"server"|"client"|"producer"|"consumer"  internal
 ---@field attributes? table<string, string|number|boolean>
 
---- A context for one piece of work, and the span that says what became of it, which is a <close>
---- variable: `local c, span <close> = propagate.start_span(c, "charge")`. It is recorded if the
+--- Makes a context for one piece of work, and the span that tells what became of it, which is to be
+--- closed: `local c, span <close> = propagate.start_span(c, "charge")`. It is recorded if the
 --- trace is. Without a tracer, it is c itself and a span that does nothing.
 ---@param c ctx.Context
 ---@param name string

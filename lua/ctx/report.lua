@@ -24,7 +24,8 @@ shared.told = shared.told or setmetatable({}, { __mode = "k" })
 shared.losses = shared.losses or {}
 shared.lines = shared.lines or 0
 
---- Replaces the function that reports go to; nil brings back the one that writes to stderr.
+--- Sends reports to `fn` instead of stderr, and returns the previous function; nil brings that
+--- back.
 ---@param fn? fun(message: string, kind: string)
 ---@return fun(message: string, kind: string) previous
 function report.set(fn)

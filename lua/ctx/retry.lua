@@ -10,6 +10,9 @@ local errors = require "ctx.errors"
 local report = require "ctx.report"
 local want = require "ctx.want"
 
+---@class ctx.retry
+--- The class of errors that tell why there were no more attempts, for `errors.as`.
+---@field Stopped table
 local retry = {}
 
 -- -- Errors --------------------------------------------------------------------------------------
@@ -27,7 +30,6 @@ local Stopped = shared.stopped or { __name = "ctx.retry.Stopped" }
 local Permanent = shared.permanent or { __name = "ctx.retry.Permanent" }
 shared.stopped, shared.permanent = Stopped, Permanent
 
---- The class of errors that say why there were no more attempts, for `errors.as`.
 retry.Stopped = Stopped
 
 function Stopped.unwrap(err)
@@ -58,7 +60,7 @@ function Permanent.__tostring(err)
   return errors.describe(err.err)
 end
 
---- Marks an error: another attempt will not help. `retry.call` returns it as it was, at once.
+--- Marks an error as permanent: `retry.call` returns it as it was, at once.
 ---@param err any
 ---@return any marked
 function retry.permanent(err)
@@ -199,7 +201,7 @@ end
 ---@param options ctx.retry.Options?
 ---@param fn fun(c: ctx.Context, ...): ...
 ---@param ... any
----@return any ...
+---@return any ...  what fn returned; or nil and an error
 function retry.call(c, options, fn, ...)
   want.context(c, "call")
   options = want.options(options, "call", 2, OPTIONS)

@@ -23,6 +23,7 @@ local workers = require "ctx.shutdown.workers"
 
 local WAIT = line.name("shutdown:wait")
 
+---@class ctx.shutdown
 local shutdown = {}
 
 ---@class ctx.Shutdown
@@ -121,19 +122,21 @@ local function arm(self, parent, signals)
   end)
 end
 
+---@alias ctx.Shutdown.Name "readiness"|"delay"|"stop"|"drain"|"cancel"|"wait"|"force"
+
 ---@class ctx.Shutdown.Options
 ---@field delay? number   ms between readiness off and the end of accepting: 0
 ---@field grace? number   ms that workers have from the soft cancel to the hard one: 0
----@field timeouts? table<string, number>  ms by phase
+---@field timeouts? table<ctx.Shutdown.Name, number>  ms by phase
 ---@field signals? string[]  that begin it: { "sigint", "sigterm" }; may be empty
 ---@field ready? boolean  whether it is ready from the start: true
 
---- A shutdown that has not begun. It does when a signal comes, when parent is done, or by stop().
+--- Prepares a shutdown. It begins when a signal comes, when parent is done, or by stop().
 --- Contexts of workers and hooks have parent's values, and do not end with it: that is for the
 --- phases to say.
 ---@param parent ctx.Context
 ---@param options? ctx.Shutdown.Options
----@return ctx.Shutdown
+---@return ctx.Shutdown s  to be closed
 function shutdown.new(parent, options)
   want.context(parent, "new", 1, "parent")
   options = want.options(options, "new", 2, OPTIONS)
@@ -165,37 +168,37 @@ end
 
 -- -- Before the end -----------------------------------------------------------------------------
 
---- The context that workers derive theirs from. It is cancelled after the drain: the hard cancel.
----@return ctx.Context
+--- Returns the context of the workers, which is cancelled after the drain: the hard cancel.
+---@return ctx.Context c
 function Shutdown:context()
   want.self(self, metatable, "context")
   return self._root
 end
 
---- Done when nothing new should be taken on, with the time of the drain and the grace still to
---- come: the soft cancel.
----@return ctx.Context
+--- Returns the context that is done when nothing new should be taken on, before the drain and the
+--- grace: the soft cancel.
+---@return ctx.Context c
 function Shutdown:stopping()
   want.self(self, metatable, "stopping")
   return self._stopping
 end
 
---- What a readiness probe should say. False for good once the shutdown has begun.
----@return boolean
+--- Returns what a readiness probe should answer. It is false for good once the shutdown has begun.
+---@return boolean ready
 function Shutdown:ready()
   want.self(self, metatable, "ready")
   return self._ready and not self._beginning:done()
 end
 
---- Says whether the server is ready, for those that are not from the start.
+--- Tells whether the server is ready, for servers that are not ready from the start.
 ---@param ready boolean
 function Shutdown:set_ready(ready)
   want.self(self, metatable, "set_ready")
   self._ready = want.flag(ready, "set_ready", 1, "ready")
 end
 
---- The phase it is in: nil before the first, "over" after the last.
----@return string?
+--- Returns the current phase: nil before the first, "over" after the last.
+---@return ctx.Shutdown.Name|"over"|nil phase
 function Shutdown:phase()
   want.self(self, metatable, "phase")
   return self._phase or self._beginning:done() and "readiness" or nil
@@ -203,7 +206,7 @@ end
 
 --- Adds a hook: fn(c) runs in the phase, beside the others of that phase, and should end with c,
 --- whose deadline is the phase's. It fails by raising, or by returning nil or false and an error.
----@param phase string  "readiness", "stop", "drain", "cancel", "wait" or "force"
+---@param phase ctx.Shutdown.Name  not "delay"
 ---@param name string   what the report calls it
 ---@param fn fun(c: ctx.Context): any, any
 function Shutdown:on(phase, name, fn)
@@ -219,8 +222,8 @@ function Shutdown:on(phase, name, fn)
   hooks[#hooks + 1] = { name = name, fn = fn }
 end
 
---- Starts a worker: fn(c, …) as a task, with c = s:context(), that the shutdown waits for. From
---- the soft cancel on it starts none: nil and the reason.
+--- Starts a worker that the shutdown waits for: fn(c, …) as a task, with c = s:context(). From the
+--- soft cancel on it starts none, and returns nil and the reason.
 ---@param fn fun(c: ctx.Context, ...): ...
 ---@param ... any
 ---@return ctx.Task? task
@@ -239,7 +242,7 @@ end
 
 --- Begins the shutdown, and returns at once. Once it has begun, this does nothing, and the first
 --- cause stays. May be called from anywhere, a luv callback included.
----@param cause? any  of the contexts' end
+---@param cause? any  why the contexts end
 function Shutdown:stop(cause)
   want.self(self, metatable, "stop")
   if cause == nil then
@@ -259,9 +262,10 @@ local function wait_for_beginning(self, c)
   return not self._beginning:done() and err or nil
 end
 
---- Waits for the end of the last phase: the report; or nil and an error, when c is done before, or
---- when there is no memory for a report. Does not begin anything. Once it is over, it answers at
---- once and always the same.
+--- Waits for the end of the last phase, and returns the report; it does not begin the shutdown. The
+--- result is nil and an error when c ends first, or when there is no memory for a report. Once the
+--- shutdown is over, each call returns the same at once.
+---@async
 ---@param c? ctx.Context
 ---@return ctx.Shutdown.Report? report
 ---@return any? err
@@ -277,7 +281,8 @@ function Shutdown:wait(c)
   return attend(self, c)
 end
 
---- What main ends with: waits for the beginning, by a signal or otherwise, and for all phases.
+--- Waits for the beginning, by a signal or otherwise, and for all phases: the end of a main
+--- function.
 ---@async
 ---@return ctx.Shutdown.Report? report
 ---@return any? err  there was no memory for a report

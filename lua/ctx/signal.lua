@@ -29,6 +29,7 @@ local uv = loop.uv
 local shared = core.shared("ctx.signal")
 shared.entries = shared.entries or {}
 
+---@class ctx.signal
 local signal = {}
 
 -- -- One handle a signal --------------------------------------------------------------------------
@@ -93,6 +94,7 @@ end
 
 -- -- Contexts -------------------------------------------------------------------------------------
 
+--- Ends the context and brings the default actions back, by a call or by <close>.
 ---@class ctx.signal.Stop
 ---@field cancel ctx.Cancel
 ---@field causes table<string, ctx.Error>
@@ -174,16 +176,17 @@ end
 
 --- Derives a context from parent that is done when one of these signals arrives, when parent is,
 --- or by stop. Its cause then prints as "interrupt signal received", and `cause.signal` is
---- "sigint". A signal ends all contexts that wait for it.
+--- "sigint". A signal ends all contexts that wait for it. The second signal kills.
 ---
 --- The handles keep luv's loop alive only while some task waits. A done parent registers nothing.
 ---@param parent ctx.Context
----@param ... string  names as in luv: "sigint", "sigterm", …
+---@param name string  as in luv: "sigint", "sigterm", …
+---@param ... string   more of them
 ---@return ctx.Context c
----@return ctx.signal.Stop stop  call it or close it, as a cancel
-function signal.notify(parent, ...)
+---@return ctx.signal.Stop stop  to be called or closed, as a cancel
+function signal.notify(parent, name, ...)
   want.context(parent, "notify", 1, "parent")
-  local names = names_of(...)
+  local names = names_of(name, ...)
   local c, cancel = core.with_cancel(parent)
   c:name("signal.notify(" .. table.concat(names, ", ") .. ")")
   local stop = setmetatable({ cancel = cancel, causes = {}, entries = {}, places = {} }, Stop)
@@ -191,10 +194,10 @@ function signal.notify(parent, ...)
     local ok, err = pcall(listen, stop, names, c)
     if not ok then -- no memory: signals must not go where nobody hears them
       stop(err)
-      for _, name in ipairs(names) do
-        local entry = shared.entries[name]
+      for _, each in ipairs(names) do
+        local entry = shared.entries[each]
         if entry and not next(entry.listeners) then
-          close(name)
+          close(each)
         end
       end
       error(err, 0)

@@ -11,6 +11,7 @@ local owner = require "ctx.owner"
 local registry = require "ctx.registry"
 local want = require "ctx.want"
 
+---@class ctx.singleflight
 local singleflight = {}
 
 ---@class ctx.Singleflight
@@ -18,7 +19,8 @@ local singleflight = {}
 local Singleflight = {}
 local metatable = { __name = "ctx.singleflight", __index = Singleflight }
 
----@return ctx.Singleflight
+--- Makes a set of flights, which is empty at first.
+---@return ctx.Singleflight sf
 function singleflight.new()
   return setmetatable({ _flights = registry.new() }, metatable)
 end
@@ -109,7 +111,7 @@ end
 --- error of c. The third tells whether others wait, or waited, for the same flight.
 ---@async
 ---@param c ctx.Context
----@param key any  not nil
+---@param key any  neither nil nor NaN
 ---@param fn fun(c: ctx.Context, ...): any, any
 ---@param ... any
 ---@return any value
@@ -135,7 +137,8 @@ function Singleflight:call(c, key, fn, ...)
   return nil, err, flight.joined > 1
 end
 
---- The next caller of this key starts a new flight; those that wait for the old one go on waiting.
+--- Forgets the flight of this key: the next caller starts a new one, and waiters of the old one go
+--- on waiting.
 ---@param key any
 function Singleflight:forget(key)
   want.self(self, metatable, "forget")

@@ -25,6 +25,7 @@ local report = require "ctx.report"
 local still = require "ctx.testing.still"
 local want = require "ctx.want"
 
+---@class ctx.testing
 local testing = { clock = clocks.new, snapshot = leaks.snapshot }
 
 local GRACE = 10000   -- ms of the hand-moved clock
@@ -197,7 +198,7 @@ local OPTIONS = { name = want.text, real = want.flag, grace = want.duration,
 --- list of what leaked.
 ---@param fn fun(root: ctx.Context, clock: ctx.testing.Clock): ...
 ---@param options? ctx.testing.Options
----@return any ... what fn returned
+---@return any ...  what fn returned
 function testing.run(fn, options)
   want.fn(fn, "run", 1)
   options = want.options(options or {}, "run", 2, OPTIONS)

@@ -26,7 +26,10 @@ local want = require "ctx.want"
 local watch = require "ctx.uv.watch"
 local work = require "ctx.uv.work"
 
----@class ctx.uv
+---@class ctx.uv: ctx.uv.Files
+---@field Error table       The metatable of the system's errors, for `errors.as`.
+---@field idle ctx.Error    The cause when nothing moved for the idle time of a stream.
+---@field [string] ctx.uv.Error  The sentinel of each code: uv.ECONNREFUSED.
 local uv = {
   connect = dial.connect,
   connect_pipe = dial.connect_pipe,
@@ -62,7 +65,7 @@ end, "handle")
 --- Takes over one of luv's streams, connected or open.
 ---@param handle userdata
 ---@param options? ctx.uv.StreamOptions
----@return ctx.uv.Stream
+---@return ctx.uv.Stream stream
 function uv.stream(handle, options)
   LUV_STREAM(handle, "stream", 1)
   options = want.options(options, "stream", 2, STREAM_OPTIONS)
@@ -70,10 +73,10 @@ function uv.stream(handle, options)
   return made
 end
 
---- A stream for a descriptor that is a terminal, a pipe or a socket; it becomes the stream's.
+--- Makes a stream of a descriptor that is a terminal, a pipe or a socket; the stream owns it then.
 ---@param fd integer
 ---@param options? ctx.uv.StreamOptions
----@return ctx.uv.Stream|nil
+---@return ctx.uv.Stream|nil stream
 ---@return any? err
 function uv.open(fd, options)
   fd = want.descriptor(fd, "open", 1)

@@ -11,6 +11,7 @@ local core = require "ctx.core"
 local line = require "ctx.line"
 local want = require "ctx.want"
 
+---@class ctx.waitgroup
 local waitgroup = {}
 
 ---@class ctx.WaitGroup
@@ -23,8 +24,8 @@ local metatable = { __name = "ctx.waitgroup", __index = WaitGroup }
 local WAIT = line.name("waitgroup:wait")
 local N = want.whole()
 
---- A wait group with nothing to wait for.
----@return ctx.WaitGroup
+--- Makes a wait group, which has nothing to wait for at first.
+---@return ctx.WaitGroup wg
 function waitgroup.new()
   return setmetatable({ _count = 0, _leaving = 0, _waiters = line.new() }, metatable)
 end
@@ -56,10 +57,10 @@ local function count(self, n)
   end
 end
 
---- Counts n more that must be done (fewer, if n is negative). Add before you start the task, not in
---- it; better, use go. Raises when the counter would be negative, and when the last wait is over
---- but has not returned.
----@param n? integer 1 by default
+--- Counts n more things that must be done (fewer, if n is negative). Add before you start the task,
+--- not in it; better, use go. Raises when the counter would be negative, and when the last wait is
+--- over but has not returned.
+---@param n? integer  1
 function WaitGroup:add(n)
   want.self(self, metatable, "add")
   n = N(n == nil and 1 or n, "add", 1)
@@ -70,7 +71,7 @@ function WaitGroup:add(n)
   count(self, n)
 end
 
---- One is done. Raises when none is left.
+--- Counts one thing as done. Raises when none is left.
 function WaitGroup:done()
   want.self(self, metatable, "done")
   local why = refusal(self, -1)
@@ -119,7 +120,7 @@ local function left(self)
   self._leaving = self._leaving - 1
 end
 
---- Waits until all is done, or c ends. When both come in one turn, all is done.
+--- Waits until everything is done, or c ends. When both happen in one turn, everything is done.
 ---@async
 ---@param c? ctx.Context
 ---@return true? ok

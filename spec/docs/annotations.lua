@@ -27,7 +27,9 @@ local annotations = {}
 ---@field files table<string, table>  by module
 ---@field classes table<string, table>
 ---@field aliases table<string, string>
----@field modules string[]            the public ones, in order
+---@field modules string[]            the public ones, in order, with functions of their own
+---@field public string[]             these, and those that only have what others have
+---@field hidden table<string, true>  names of what is there and not public
 
 local function merge_class(into, class)
   local known = into[class.name]
@@ -42,7 +44,7 @@ local function merge_class(into, class)
 end
 
 local function read_files(root)
-  local tree, list = { files = {}, classes = {}, aliases = {}, modules = {} }, {}
+  local tree, list = { files = {}, classes = {}, aliases = {}, modules = {}, hidden = {} }, {}
   local found = assert(io.popen(("cd '%s' && find types lua -name '*.lua' | LC_ALL=C sort")
     :format(root)))
   for path in found:lines() do
@@ -76,10 +78,9 @@ local resolve
 local function field_of(tree, class, key)
   for _, field in ipairs(class and class.fields or {}) do
     if field.name == key then
-      local parameters = field.type:match("^fun(%b())") or field.type:match("^async fun(%b())")
-      return { file = class.file, line = class.line, text = field.text, type = field.type,
-        parameters = parameters and parameters:sub(2, -2), params = {}, returns = {},
-        async = field.type:find("^async fun") ~= nil, hidden = false, field = field }
+      local what = source.of_field(field)
+      what.file, what.line = class.file, class.line
+      return what
     end
   end
   for _, parent in ipairs(class and class.parents or {}) do
@@ -90,14 +91,14 @@ local function field_of(tree, class, key)
   end
 end
 
---- What stands behind `variable.key` in a file.
+--- What stands behind `variable.key` in a file: the field of its class, if that declares one.
 local function member(tree, file, variable, key)
+  local field = field_of(tree, tree.classes[file.class_of[variable]], key)
   local what = file.members[variable] and file.members[variable][key]
-  if what and what.alias then
-    what = resolve(tree, file, what.alias) or what
+  if field or not (what and what.alias) then
+    return field or what
   end
-  local class = file.class_of[variable]
-  return (not what or what.alias) and field_of(tree, tree.classes[class], key) or what
+  return resolve(tree, file, what.alias) or what
 end
 
 --- What an expression stands for: "dial.connect", or a local function, or a module.
@@ -163,12 +164,16 @@ end
 --- Adds the functions and values of the public modules.
 local function add_modules(tree, found, order)
   local seen = {}
-  for _, name in ipairs(public_modules(tree)) do
+  tree.public = public_modules(tree)
+  for _, name in ipairs(tree.public) do
     local file, own = tree.files[name], false
     for _, key in ipairs(keys_of(tree, file)) do
       local what = member(tree, file, file.returned, key)
-      if what and not what.hidden and not seen[what] then
-        seen[what], own = true, true
+      local place = what and (what.field or what)
+      if what and what.hidden then
+        tree.hidden[name .. "." .. key] = true
+      elseif what and not seen[place] then
+        seen[place], own = true, true
         local entry = { name = name .. "." .. key, module = name, class = name, key = key,
           parameters = what.parameters, definition = what }
         found[entry.name] = entry
@@ -216,12 +221,14 @@ end
 local function functions_of(tree, class)
   local list = {}
   for key, what in pairs(class.methods) do
-    if what.parameters and is_public(key) and not what.hidden and not key:find("^__") then
+    if what.hidden then
+      tree.hidden[class.name .. ":" .. key] = true
+    elseif what.parameters and is_public(key) then
       list[#list + 1] = { key = key, what = what, mark = what.method and ":" or "." }
     end
   end
   for _, field in ipairs(class.fields) do
-    if field.type:find("^a?s?y?n?c? ?fun%(self:") and is_public(field.name)
+    if field.type:find("^a?s?y?n?c?%s*fun%(self:") and is_public(field.name)
       and not class.methods[field.name] then
       list[#list + 1] = { key = field.name, what = field_of(tree, class, field.name), mark = ":" }
     end

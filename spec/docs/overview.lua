@@ -19,24 +19,18 @@ local OBJECTS = {
   ["ctx.Semaphore"] = "sem", ["ctx.Singleflight"] = "sf", ["ctx.Channel"] = "ch",
   ["ctx.Mutex"] = "m", ["ctx.Breaker"] = "b", ["ctx.Pool"] = "p", ["ctx.Shutdown"] = "s",
   ["ctx.uv.Error"] = "err", ["ctx.http.Request"] = "req", ["ctx.http.Response"] = "res",
-  ["ctx.http.ClientResponse"] = "response", ["ctx.Cancel"] = "cancel", ["ctx.signal.Stop"] = "stop",
+  ["ctx.http.ClientResponse"] = "response", ["ctx.propagate.Otlp"] = "exporter",
+  ["ctx.Cancel"] = "cancel", ["ctx.signal.Stop"] = "stop",
 }
 
---- The name of an object of this class in signatures.
----@param class string
----@return string
-function overview.object(class)
-  return OBJECTS[class] or class:match("[^.]+$"):lower()
-end
-
---- The first sentence of a text, on one line. A dot that ends one has a blank and a capital behind.
+--- The first sentence of a text, on one line.
 ---@param text string
 ---@return string
 function overview.sentence(text)
   local line = text:match("^(.-)\n%s*\n") or text
   line = line:gsub("%s+", " ")
-  local first = line:match("^(.-[%.:]) [%u`\"(]") or line
-  return (first:gsub(":$", "."):gsub("^%l", string.upper):gsub("([^.!?])$", "%1."))
+  local first = line:match("^(.-%.) ") or line
+  return (first:gsub("^%l", string.upper):gsub("([^.!?])$", "%1."))
 end
 
 --- The parameters as { name, optional }; what stands before one that must be given is not optional.
@@ -69,9 +63,23 @@ local function written(list)
   return out .. ("]"):rep(open)
 end
 
+--- The page of the reference about a module.
+---@param module string
+---@return string
+function overview.page(module)
+  return (module:match("^ctx%.([%w_]+)") or "ctx") .. ".md"
+end
+
+--- What stands before the function's name: "uv", or how an object of the class is called.
+---@param entry docs.Entry
+---@return string
+function overview.owner(entry)
+  return entry.class == entry.module and entry.module:match("[^.]+$") or OBJECTS[entry.class]
+    or entry.class:match("[^.]+$"):lower()
+end
+
 local function signature(entry)
-  local owner = entry.class == entry.module and entry.module:match("[^.]+$")
-    or overview.object(entry.class)
+  local owner = overview.owner(entry)
   if not entry.parameters then
     return owner .. "." .. entry.key
   end
@@ -79,10 +87,17 @@ local function signature(entry)
   return ("%s(%s)"):format(name, written(overview.parameters(entry)))
 end
 
+--- A result without a name, by its type.
+local function name_by_type(part, i)
+  local kind = part.type:gsub("%?$", ""):gsub("|nil$", "")
+  return kind == "true" and "ok" or kind == "any" and i > 1 and "err"
+    or kind == "ctx.http.ClientResponse" and "response" or kind
+end
+
 local function results(definition)
   local names = {}
-  for _, part in ipairs(definition.returns) do
-    local name = part.name ~= "" and part.name or part.type:gsub("%?$", "")
+  for i, part in ipairs(definition.returns) do
+    local name = part.name ~= "" and part.name or name_by_type(part, i)
     names[#names + 1] = name == "..." and "…" or (name:gsub("%?$", ""))
   end
   return table.concat(names, ", ")

@@ -1,5 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --- The overview as a page in Markdown: docs/reference/api.md.
+local overview = require "spec.docs.overview"
+
 local HEAD = [[
 <!-- SPDX-License-Identifier: MIT -->
 <!-- Written by ./dev docs from the annotations in lua/ and types/: change those, not this page. -->
@@ -9,11 +11,6 @@ What stands in brackets may be left out. A function marked with ◷ may wait, an
 when its context ends. A link leads to the reference, which has the whole contract. `man 3 ctx`
 shows the same list.
 ]]
-
---- The page of the reference about a module.
-local function page_of(module)
-  return (module:match("^ctx%.([%w_]+)") or "ctx") .. ".md"
-end
 
 local function cell(text)
   return (text:gsub("|", "\\|"))
@@ -25,7 +22,7 @@ return function(sections)
   local out = { HEAD }
   for _, section in ipairs(sections) do
     out[#out + 1] = ("## [`%s`](%s)\n\n%s\n\n| | |\n|---|---|"):format(section.module,
-      page_of(section.module), section.sentence)
+      overview.page(section.module), section.sentence)
     for _, line in ipairs(section.lines) do
       local results = line.results ~= "" and (" → `%s`"):format(cell(line.results)) or ""
       out[#out + 1] = ("| `%s`%s%s | %s |"):format(cell(line.signature), results,

@@ -94,8 +94,28 @@ local function results(text, list)
   end
 end
 
+--- What a field's type tells, as a definition: of a function, its parameters and results.
+---@param field docs.Part
+---@return docs.Definition
+function source.of_field(field)
+  local what = { text = field.text, type = field.type, params = {}, returns = {}, hidden = false,
+    async = field.type:find("^async fun") ~= nil, field = field }
+  local parameters, behind = field.type:match("^a?s?y?n?c?%s*fun(%b())%s*:?%s*(.*)$")
+  what.parameters = parameters and parameters:sub(2, -2)
+  while behind and behind ~= "" do
+    local kind, rest = split_type(behind)
+    table.insert(what.returns, { name = "", type = kind, optional = is_optional(kind), text = "" })
+    behind = rest:match("^%s*,%s*(.*)$")
+  end
+  return what
+end
+
 local TAGS = {
-  param = function(block, text) table.insert(block.params, named(text)) end,
+  param = function(block, text)
+    local part = named(text)
+    part.optional = text:find("^[%w_]+%?") ~= nil -- of `name type?` the name has to be written
+    table.insert(block.params, part)
+  end,
   field = function(block, text) table.insert(block.fields, named(text)) end,
   ["return"] = function(block, text) results(text, block.returns) end,
   class = function(block, text) block.class = text end,
@@ -108,26 +128,49 @@ local TAGS = {
   meta = function(block, text) block.meta = text end,
 }
 
---- A block of lines that begin with "---", joined: what is indented below a tag belongs to it.
-local function read_block(lines)
-  local block = { params = {}, returns = {}, fields = {}, async = false, hidden = false }
-  local text, tags = {}, {}
-  for _, line in ipairs(lines) do
-    if line:find("^%s*@") then
-      tags[#tags + 1] = trim(line)
-    elseif #tags > 0 then
-      tags[#tags] = tags[#tags] .. " " .. trim(line)
-    else
-      text[#text + 1] = line:gsub("^ ", "")
+--- The text and the tags of a block. Text between two tags belongs to the first of them if it is
+--- indented, or no field follows; else to that field.
+local function split_block(lines)
+  local text, tags, above, described = {}, {}, {}, {}
+  local function give_back()
+    if above[1] then
+      tags[#tags] = tags[#tags] .. " " .. trim(table.concat(above, " "))
     end
   end
-  for _, tag in ipairs(tags) do
+  for _, line in ipairs(lines) do
+    if line:find("^%s*@") then
+      if above[1] and line:find("^%s*@field") then
+        described[#tags + 1] = trim(table.concat(above, " "))
+      else
+        give_back()
+      end
+      tags[#tags + 1], above = trim(line), {}
+    elseif #tags == 0 then
+      text[#text + 1] = line:gsub("^ ", "")
+    elseif line:find("^  ") and not above[1] then
+      tags[#tags] = tags[#tags] .. " " .. trim(line)
+    else
+      above[#above + 1] = line
+    end
+  end
+  give_back()
+  return trim(table.concat(text, "\n")), tags, described
+end
+
+--- A block of lines that begin with "---".
+local function read_block(lines)
+  local block = { params = {}, returns = {}, fields = {}, async = false, hidden = false }
+  local tags, described
+  block.text, tags, described = split_block(lines)
+  for i, tag in ipairs(tags) do
     local name, rest = tag:match("^@(%w+)%s*(.*)$")
     if TAGS[name] then
       TAGS[name](block, rest)
     end
+    if described[i] then
+      block.fields[#block.fields].text = described[i]
+    end
   end
-  block.text = trim(table.concat(text, "\n"))
   return block
 end
 
@@ -173,18 +216,27 @@ local function add_member(file, variable, key, what)
   list[key] = what
 end
 
+local NOTHING = { text = "", params = {}, returns = {}, async = false, hidden = false }
+
+local function add_alias(file, variable, key, value, number)
+  local what = definition(file, number, NOTHING)
+  what.alias = value
+  add_member(file, variable, key, what)
+end
+
 --- The entries of a table: each names something of this file or of another module.
 local function read_table(file, variable, lines, number)
-  local last = number
-  if not lines[number]:find("}%s*$") then
-    repeat last = last + 1 until last == #lines or lines[last]:find("^}")
+  local entry = "%f[%w_]([%w_]+) = ([%a_][%w_.]*)%f[^%w_.]"
+  for key, value in lines[number]:match("{(.*)$"):gmatch(entry) do
+    add_alias(file, variable, key, value, number)
   end
-  for at = number, last do
-    local line = at == number and lines[at]:match("{(.*)$") or lines[at]
-    local indent = at > number and "^  " or ""
-    for key, value in line:gmatch(indent .. "%f[%w_]([%w_]+) = ([%a_][%w_.]*)%f[^%w_.]") do
-      add_member(file, variable, key, { alias = value, line = at })
+  local at = lines[number]:find("}%s*$") and #lines or number + 1
+  while at <= #lines and not lines[at]:find("^}") do
+    local key, value = lines[at]:match("^  " .. entry)
+    if key then
+      add_alias(file, variable, key, value, at)
     end
+    at = at + 1
   end
 end
 

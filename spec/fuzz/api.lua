@@ -9,7 +9,7 @@
 --- crashed, did not end, or says what is wrong; its last operations are shown, and all that it
 --- printed stays in build/fuzz/SEED. At the end the calls of each function are told; one that never
 --- returned, in all the rounds, fails the run.
-local annotations = require "spec.fuzz.annotations"
+local annotations = require "spec.docs.annotations"
 local uv = require "luv"
 
 local PATIENCE_MS = 90000 -- of one round

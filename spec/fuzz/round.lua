@@ -14,7 +14,7 @@ local trouble = require "spec.fuzz.trouble"
 -- Before anybody keeps a function of luv's for himself.
 local memory = trouble.memory(arg[2])
 
-local annotations = require "spec.fuzz.annotations"
+local annotations = require "spec.docs.annotations"
 local ctx = require "ctx"
 local http = require "ctx.http"
 local luv = require "luv"

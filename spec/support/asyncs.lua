@@ -1,36 +1,23 @@
 -- SPDX-License-Identifier: MIT
 --- Every function that may wait, and a way to make each of them wait: for specs of what holds for
---- all of them. The annotations are the list, `---@async` before a function of a stub in types/, or
---- `async fun(` in a field; a function that is not made to wait here fails those specs.
+--- all of them. The annotations are the list, `---@async` before a function, or `async fun(` in a
+--- field; a function that is not made to wait here fails those specs.
+local annotations = require "spec.docs.annotations"
+
 local asyncs = {}
 
-local top = (debug.getinfo(1, "S").source:match("^@(.*)[/\\][^/\\]+$") or ".") .. "/../../"
+local top = (debug.getinfo(1, "S").source:match("^@(.*)[/\\][^/\\]+$") or ".") .. "/../.."
 
---- Adds "module Class:method" for each function of one stub that may wait.
-local function add(names, module, path)
-  local marked = false
-  for line in io.lines(path) do
-    local field = line:match("^%-%-%-@field ([%w_]+)%??%s+async fun%(")
-    local name = line:match("^function ([%w_.:]+)%(")
-    if field then
-      names[#names + 1] = module .. " " .. module:match("[%w_]+$") .. "." .. field
-    elseif name and marked then
-      names[#names + 1] = module .. " " .. name
-    end
-    marked = line:find("^%-%-%-@async") ~= nil or marked and line:find("^%-%-%-") ~= nil
-  end
-end
-
---- The names of all, such as "ctx.uv Stream:read".
+--- The names of all, such as "ctx.uv.Stream:read".
 ---@return string[]
 function asyncs.annotated()
   local names = {}
-  local found = assert(io.popen(("cd '%s' && find types -name '*.lua' | sort"):format(top)))
-  for path in found:lines() do
-    local module = path:gsub("^types/", ""):gsub("%.lua$", ""):gsub("/init$", ""):gsub("/", ".")
-    add(names, module, top .. path)
+  for name, entry in pairs(annotations.read(top)) do
+    if entry.definition.async then
+      names[#names + 1] = name
+    end
   end
-  found:close()
+  table.sort(names)
   return names
 end
 

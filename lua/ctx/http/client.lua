@@ -15,13 +15,22 @@ local core = require "ctx.core"
 local engine = require "ctx.http.client.engine"
 local failing = require "ctx.http.client.failing"
 local failure = require "ctx.uv.failure"
-local options = require "ctx.http.client.options"
+local known = require "ctx.http.client.options"
 local perform = require "ctx.http.client.perform"
 local want = require "ctx.want"
 
 local check, check_context = want.argument, want.context
 
 ---@class ctx.http.client
+--- Sends a request and waits for the response: for all of it, or with `stream` for its head.
+---@field request async fun(c: ctx.Context, options: ctx.http.RequestOptions):
+---          ctx.http.ClientResponse?, any
+--- Sends a GET request and waits for the response.
+---@field get async fun(c: ctx.Context, url: string, options?: ctx.http.RequestOptions):
+---          ctx.http.ClientResponse?, any
+--- Sends a POST request and waits for the response.
+---@field post async fun(c: ctx.Context, url: string, body?: any, options?:
+---          ctx.http.RequestOptions): ctx.http.ClientResponse?, any
 local client = { ECERT = failing.ECERT, ETLS = failing.ETLS }
 
 -- -- Clients --------------------------------------------------------------------------------------
@@ -32,64 +41,67 @@ local client = { ECERT = failing.ECERT, ETLS = failing.ETLS }
 ---@field _closed? string
 local Client = {}
 local metatable = { __name = "ctx.http.Client", __index = Client }
+---@private
 client.class = Client
 
 --- Sends a request and waits for the response: for all of it, or with `stream` for its head.
 ---@async
 ---@param c ctx.Context
----@param request table
----@return ctx.http.Response|nil response
+---@param options ctx.http.RequestOptions
+---@return ctx.http.ClientResponse|nil response
 ---@return any? err
-function Client:request(c, request)
+function Client:request(c, options)
   want.self(self, metatable, "request")
   check_context(c, "request")
   core.check_wait(c, "http.request")
-  request = want.options(request, "request", 2, options.known)
+  local request = want.options(options, "request", 2, known.known)
   check(request.url ~= nil, "request", 2, "options.url", "a URL", request.url)
-  options.complete(request, self._defaults, "request", 2)
+  known.complete(request, self._defaults, "request", 2)
   local got, err = perform(self, c, request)
   return got, err
 end
 
+--- Sends a GET request and waits for the response.
 ---@async
 ---@param c ctx.Context
 ---@param url string
----@param given? table  options as for request
----@return ctx.http.Response|nil response
+---@param options? ctx.http.RequestOptions
+---@return ctx.http.ClientResponse|nil response
 ---@return any? err
-function Client:get(c, url, given)
+function Client:get(c, url, options)
   want.self(self, metatable, "get")
   check_context(c, "get")
   core.check_wait(c, "http.get")
-  options.known.url(url, "get", 2, "url")
-  local request = want.options(given, "get", 3, options.known)
+  known.known.url(url, "get", 2, "url")
+  local request = want.options(options, "get", 3, known.known)
   request.method, request.url = request.method or "GET", url
-  options.complete(request, self._defaults, "get", 3)
+  known.complete(request, self._defaults, "get", 3)
   local got, err = perform(self, c, request)
   return got, err
 end
 
+--- Sends a POST request and waits for the response.
 ---@async
 ---@param c ctx.Context
 ---@param url string
----@param body string|fun(c: ctx.Context): string?, any
----@param given? table  options as for request
----@return ctx.http.Response|nil response
+---@param body? string|fun(c: ctx.Context): string?, any
+---@param options? ctx.http.RequestOptions
+---@return ctx.http.ClientResponse|nil response
 ---@return any? err
-function Client:post(c, url, body, given)
+function Client:post(c, url, body, options)
   want.self(self, metatable, "post")
   check_context(c, "post")
   core.check_wait(c, "http.post")
-  options.known.url(url, "post", 2, "url")
+  known.known.url(url, "post", 2, "url")
   if body ~= nil then
-    body = options.known.body(body, "post", 3, "body")
+    body = known.known.body(body, "post", 3, "body")
   end
-  local request = want.options(given, "post", 4, options.known)
+  local request = want.options(options, "post", 4, known.known)
   request.method, request.url = request.method or "POST", url
   if body ~= nil then
     request.body = body
   end
-  options.complete(request, self._defaults, "post", 4)
+  known.complete(request, self._defaults, "post", 4)
   local got, err = perform(self, c, request)
   return got, err
 end
@@ -116,21 +128,22 @@ local KNOWN = {}
 for _, name in ipairs(POOL) do
   KNOWN[name] = want.count
 end
-for _, name in ipairs(options.defaults) do
-  KNOWN[name] = options.known[name]
+for _, name in ipairs(known.defaults) do
+  KNOWN[name] = known.known[name]
 end
 
---- A client with connections of its own. `max_idle`, `max_per_host` and `max_total` limit these;
---- what else is given holds for each of its requests that does not say something else, and its
---- headers are added to those of a request.
----@param given? table
----@return ctx.http.Client
-function client.new(given)
-  local defaults, pool = want.options(given, "new", 1, KNOWN), {}
+--- Makes a client with connections of its own. `max_idle`, `max_per_host` and `max_total` limit
+--- these; what else is given holds for each of its requests that does not say something else, and
+--- its headers are added to those of a request.
+---@param options? ctx.http.ClientOptions
+---@return ctx.http.Client client  to be closed
+---@nodiscard
+function client.new(options)
+  local defaults, pool = want.options(options, "new", 1, KNOWN), {}
   for _, name in ipairs(POOL) do
     pool[name], defaults[name] = defaults[name], nil
   end
-  options.complete(defaults, {}, "new", 1)
+  known.complete(defaults, {}, "new", 1)
   return setmetatable({ _engine = engine.new(pool), _defaults = defaults }, metatable)
 end
 

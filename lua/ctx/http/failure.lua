@@ -35,11 +35,13 @@ local failure = { class = Failure }
 
 local STATUS = want.whole(200, 999, "a status")
 
---- The client is told the status and the message; the error behind it is for the log.
+--- Makes an error with a status, for a handler to return or raise. The client is told the status
+--- and the message; the error behind it is for the log.
 ---@param status integer
 ---@param message? string  what the status means
 ---@param cause? any
----@return ctx.http.Failure
+---@return ctx.http.Failure err
+---@nodiscard
 function failure.new(status, message, cause)
   status = STATUS(status, "failure", 1, "status")
   check(message == nil or type(message) == "string", "failure", 2, "message", "a string", message)

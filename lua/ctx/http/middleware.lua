@@ -18,10 +18,10 @@ record.values.request_id = function(c)
   return c:value(REQUEST_ID)
 end
 
---- The handler with these around it, the first outermost.
----@param handler fun(req: ctx.http.Request, res: ctx.http.Response): any, any
----@param ... fun(next: function): function
----@return fun(req: ctx.http.Request, res: ctx.http.Response): any, any
+--- Wraps a handler in middleware, the first outermost.
+---@param handler ctx.http.Handler
+---@param ... ctx.http.Middleware
+---@return ctx.http.Handler wrapped
 function middleware.chain(handler, ...)
   want.fn(handler, "chain", 1)
   for i = select("#", ...), 1, -1 do

@@ -28,8 +28,8 @@ local FOLDER = want.rule("the path of a folder", function(value)
   return type(value) == "string" and value ~= "" and not value:find("\0", 1, true)
 end, "folder")
 
---- The path of something below a folder. An empty path is the folder itself, and a slash at the end
---- stays. Looks at the text alone.
+--- Joins a folder and a path below it; refuses a path that leads out of the folder. An empty path
+--- is the folder itself, and a slash at the end stays. Looks at the text alone.
 ---@param folder string
 ---@param path string  decoded, as req.params has it
 ---@return string|nil joined

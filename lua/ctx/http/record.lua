@@ -6,7 +6,7 @@ local report = require "ctx.report"
 local text = require "ctx.text"
 local want = require "ctx.want"
 
-local record = {}
+local records = {}
 
 ---@class ctx.http.Record
 ---@field time integer         seconds since 1970, when the response was out
@@ -28,7 +28,7 @@ local FIELDS = { "time", "method", "path", "status", "bytes", "ms", "remote", "r
 
 --- The fields that the values of a context give; the modules that know the keys add theirs.
 ---@type table<string, fun(c: ctx.Context): string?>
-record.values = {
+records.values = {
   trace_id = function(c)
     local trace = propagate.trace(c)
     return trace and trace.trace_id
@@ -40,7 +40,7 @@ record.values = {
 ---@param err any
 ---@param ms number
 ---@return ctx.http.Record
-function record.of(req, res, err, ms)
+function records.of(req, res, err, ms)
   local c = req.ctx
   local left, cause = c:remaining(), c:cause()
   local of = {
@@ -50,7 +50,7 @@ function record.of(req, res, err, ms)
     cause = not rawequal(cause, causes.handler_returned) and report.describe(cause) or nil,
     error = err ~= nil and report.describe(err) or nil,
   }
-  for name, value in pairs(record.values) do
+  for name, value in pairs(records.values) do
     of[name] = value(req._innermost or c)
   end
   return of
@@ -76,13 +76,13 @@ local function fields(of)
   end
 end
 
---- key=value, with blanks in between; values with blanks, quotes or nothing in quotes.
----@param of ctx.http.Record
----@return string
-function record.logfmt(of)
-  want.table(of, "logfmt", 1, "record")
+--- Writes a record as key=value pairs with blanks between them; a value is quoted if it needs that.
+---@param record ctx.http.Record
+---@return string line
+function records.logfmt(record)
+  want.table(record, "logfmt", 1, "record")
   local out = {}
-  for name, value in fields(of) do
+  for name, value in fields(record) do
     local shown = text.utf8(text_of(value))
     if shown == "" or shown:find('[\0- "=\\\x7F]') then
       shown = text.quote(shown)
@@ -92,17 +92,17 @@ function record.logfmt(of)
   return table.concat(out, " ")
 end
 
---- One JSON object.
----@param of ctx.http.Record
----@return string
-function record.json(of)
-  want.table(of, "json", 1, "record")
+--- Writes a record as a JSON object.
+---@param record ctx.http.Record
+---@return string line
+function records.json(record)
+  want.table(record, "json", 1, "record")
   local out = {}
-  for name, value in fields(of) do
+  for name, value in fields(record) do
     out[#out + 1] = ('"%s":%s'):format(name,
       math.type(value) and value - value == 0 and text_of(value) or text.quote(tostring(value)))
   end
   return "{" .. table.concat(out, ",") .. "}"
 end
 
-return record
+return records

@@ -16,6 +16,20 @@ local check = want.argument
 local METHODS = wire.methods()
 
 ---@class ctx.http.Router
+--- Adds a handler for GET.
+---@field get fun(self: ctx.http.Router, pattern: string, handler: ctx.http.Handler)
+--- Adds a handler for POST.
+---@field post fun(self: ctx.http.Router, pattern: string, handler: ctx.http.Handler)
+--- Adds a handler for PUT.
+---@field put fun(self: ctx.http.Router, pattern: string, handler: ctx.http.Handler)
+--- Adds a handler for PATCH.
+---@field patch fun(self: ctx.http.Router, pattern: string, handler: ctx.http.Handler)
+--- Adds a handler for DELETE.
+---@field delete fun(self: ctx.http.Router, pattern: string, handler: ctx.http.Handler)
+--- Adds a handler for HEAD.
+---@field head fun(self: ctx.http.Router, pattern: string, handler: ctx.http.Handler)
+--- Adds a handler for OPTIONS.
+---@field options fun(self: ctx.http.Router, pattern: string, handler: ctx.http.Handler)
 ---@field _root table             of nodes: { clear =, named =, rest =, routes = method → route }
 ---@field _raw boolean           parameters are handed out whatever they hold
 ---@field _not_found? fun(req: ctx.http.Request, res: ctx.http.Response): any, any
@@ -29,8 +43,10 @@ local router = {}
 
 local OPTIONS = { raw_parameters = want.flag }
 
+--- Makes a router without routes.
 ---@param options? ctx.http.RouterOptions
----@return ctx.http.Router
+---@return ctx.http.Router router
+---@nodiscard
 function router.new(options)
   options = want.options(options, "router", 1, OPTIONS)
   return setmetatable({ _root = { clear = {} }, _raw = options.raw_parameters or false }, metatable)
@@ -91,9 +107,9 @@ local function add(self, method, pattern, handler, name)
 end
 
 --- Adds a handler; "*" is any method that has no handler of its own there.
----@param method string
----@param pattern string
----@param handler fun(req: ctx.http.Request, res: ctx.http.Response): any, any
+---@param method string   "GET", or "*"
+---@param pattern string  "/users/{id}", "/files/{path...}"
+---@param handler ctx.http.Handler
 function Router:handle(method, pattern, handler)
   want.self(self, metatable, "handle")
   check(method == "*" or METHODS[method], "handle", 1, "method",
@@ -109,8 +125,8 @@ for _, method in ipairs { "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTI
   end
 end
 
---- The handler for what none fits; by default it answers 404.
----@param handler fun(req: ctx.http.Request, res: ctx.http.Response): any, any
+--- Sets the handler for requests that no pattern fits; by default it answers 404.
+---@param handler ctx.http.Handler
 function Router:not_found(handler)
   want.self(self, metatable, "not_found")
   self._not_found = want.fn(handler, "not_found", 1, "handler")
@@ -210,6 +226,8 @@ end
 ---@async
 ---@param req ctx.http.Request
 ---@param res ctx.http.Response
+---@return any result
+---@return any? err
 function Router:dispatch(req, res)
   want.self(self, metatable, "dispatch")
   check(type(req) == "table" and type(req.raw_path) == "string", "dispatch", 1, "req",
@@ -232,8 +250,8 @@ function Router:dispatch(req, res)
   return route.handler(req, res)
 end
 
---- All of it as one handler, for http.server or a middleware.
----@return fun(req: ctx.http.Request, res: ctx.http.Response): any, any
+--- Returns the router as one handler, for http.server or a middleware.
+---@return ctx.http.Handler handler
 function Router:handler()
   want.self(self, metatable, "handler")
   return defect.wraps(function(req, res)

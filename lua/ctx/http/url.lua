@@ -28,10 +28,10 @@ function url.percent(byte)
   return ("%%%02X"):format(byte:byte())
 end
 
---- Every byte outside of RFC 3986's unreserved set as %XX: a value for a path's segment, or a name
---- or value of a query. Not for a whole URL.
+--- Writes every byte but letters, digits and "-._~" as %XX (RFC 3986): for a segment of a path, or
+--- a name or value of a query. Not for a whole URL.
 ---@param text string
----@return string
+---@return string escaped
 function url.escape(text)
   want.argument(type(text) == "string", "escape", 1, "text", "a string", text)
   return (text:gsub("[^A-Za-z0-9._~-]", url.percent))
@@ -131,9 +131,9 @@ function url.pairs(query)
   end
 end
 
---- name → its first value.
+--- Reads a query or a form: each name with its first value.
 ---@param query string?
----@return table<string, string>
+---@return table<string, string> values
 function url.query(query)
   if query ~= nil then
     want.string(query, "query", 1, "query")

@@ -85,9 +85,9 @@ local function encode(self, ms)
   end
 end
 
---- The value of the header for so many ms; nil when no time is left, or for math.huge, no limit.
+--- Returns the value of the header for so many ms; nil when no time is left, and for math.huge.
 ---@param ms number
----@return string?
+---@return string? value
 function Deadline:encode(ms)
   want.self(self, metatable, "encode")
   want.argument(type(ms) == "number" and ms == ms, "encode", 1, "ms", "a number", ms)
@@ -106,9 +106,10 @@ local function decode(self, value)
   return ms and ms < LONGEST and ms or nil
 end
 
---- The ms that the value of a header means; nil if it is malformed, or more than a clock can show.
+--- Returns the ms that the value of a header means; nil if it is malformed, or more than a clock
+--- can show.
 ---@param value any
----@return number?
+---@return number? ms
 function Deadline:decode(value)
   want.self(self, metatable, "decode")
   local ms = decode(self, value)

@@ -18,6 +18,7 @@ local propagate = require "ctx.propagate"
 local report = require "ctx.report"
 local retry = require "ctx.retry"
 
+---@class ctx.propagate.otlp
 local otlp = {}
 
 local MAX_BODY = 4 * 1024 * 1024 -- bytes, after which a batch takes no more
@@ -82,7 +83,7 @@ local function post_by_http(c, url, headers, body)
 end
 
 ---@class ctx.propagate.Otlp
----@field _queue table<integer, ctx.propagate.FinishedSpan>
+---@field _queue table<integer, ctx.propagate.Span>
 ---@field _first integer   the number of the first span in the queue
 ---@field _last integer    of the last: how many have ever been queued
 ---@field _over integer    of the last that is sent, or given up
@@ -104,9 +105,10 @@ local function resource_of(options)
   return resource
 end
 
---- An exporter for propagate.set_tracer.
+--- Makes an exporter for propagate.set_tracer.
 ---@param options? ctx.propagate.otlp.Options
----@return ctx.propagate.Otlp
+---@return ctx.propagate.Otlp exporter
+---@nodiscard
 function otlp.new(options)
   options = want.options(options, "new", 1, OPTIONS)
   local headers, wrong = fields.of(options.headers or {})
@@ -327,7 +329,7 @@ end
 -- -- The face ------------------------------------------------------------------------------------
 
 --- Queues a span, or drops it when the queue is full. Never waits.
----@param span ctx.propagate.FinishedSpan
+---@param span ctx.propagate.Span
 function Otlp:export(span)
   want.self(self, metatable, "export")
   if self._closed or queued(self) >= self._max_queue then
@@ -359,8 +361,7 @@ local function flush(self, c)
   return true
 end
 
---- Sends now what is queued, and waits until it is sent or given up: true; or nil and an error when
---- c ends before.
+--- Sends now what is queued, and waits until it is sent or given up.
 ---@async
 ---@param c ctx.Context
 ---@return true? ok
@@ -401,8 +402,9 @@ function Otlp:shutdown(c)
   return ok, err
 end
 
---- How many spans wait, and what became of the others.
+--- Returns how many spans wait, and what became of the others.
 ---@return { queued: integer, sent: integer, dropped: integer, failed: integer, rejected: integer }
+---          stats
 function Otlp:stats()
   want.self(self, metatable, "stats")
   return {

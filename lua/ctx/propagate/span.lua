@@ -82,8 +82,8 @@ local function put(self, key, value)
   self.attributes[key] = value
 end
 
---- Notes an attribute; on one that is finished, or not recorded, nothing. Beyond 128 they are
---- counted only.
+--- Notes an attribute. On a span that is finished or not recorded it does nothing; attributes
+--- beyond 128 are only counted.
 ---@param key string
 ---@param value string|number|boolean
 function Span:set(key, value)
@@ -126,7 +126,7 @@ local function finish(self, err)
   report.guard("propagate", "the exporter", exporter.export, exporter, self)
 end
 
---- The work is over: well, or with an error. Only the first word counts.
+--- Tells that the work is over, with an error if one is given. Only the first call counts.
 ---@param err? any
 function Span:finish(err)
   want.self(self, metatable, "finish")

@@ -12,13 +12,17 @@ local clock = {}
 local Clock = {}
 local metatable = { __name = "ctx.testing.Clock", __index = Clock }
 
---- The time now, in ms, as ctx.now() tells it.
+--- Returns the time in ms, as ctx.now() does.
+---@return number ms
+---@nodiscard
 function Clock:now()
   want.self(self, metatable, "now")
   return core.now()
 end
 
---- The ms that have passed since the clock was installed.
+--- Returns the ms that have passed since the clock was installed.
+---@return number ms
+---@nodiscard
 function Clock:elapsed()
   want.self(self, metatable, "elapsed")
   return core.now() - self._began
@@ -26,6 +30,7 @@ end
 
 --- Lets `ms` pass: every deadline, sleep and ready task due until then runs, in order. In a task
 --- this is a sleep that nothing ends early.
+---@async
 ---@param ms number
 function Clock:advance(ms)
   want.self(self, metatable, "advance")
@@ -39,12 +44,13 @@ function Clock:advance(ms)
 end
 
 --- Runs everything that is ready, without moving time.
+---@async
 function Clock:settle()
   want.self(self, metatable, "settle")
   self:advance(0)
 end
 
---- Brings the real clock back. Calling it again does nothing.
+--- Closes the clock: brings the real one back. Calling it again does nothing.
 function Clock:close()
   want.self(self, metatable, "close")
   if not self._real then
@@ -58,7 +64,8 @@ metatable.__close = Clock.close
 
 --- Installs a clock that is moved by hand, until it is closed: `local clock <close> = …`. Within
 --- the scope of another it is a second face of that, which goes on when this one is closed.
----@return ctx.testing.Clock
+---@return ctx.testing.Clock clock
+---@nodiscard
 function clock.new()
   local nested = core.fake_clock(true)
   return setmetatable({ _began = core.now(), _real = nested }, metatable)

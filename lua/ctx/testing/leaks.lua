@@ -27,8 +27,9 @@ local function set(list)
   return found
 end
 
---- What there is now, to compare with later.
----@return ctx.testing.Snapshot
+--- Notes what there is now, to compare with later.
+---@return ctx.testing.Snapshot snapshot
+---@nodiscard
 function leaks.snapshot()
   collectgarbage()
   local contexts, coroutines = {}, {}
@@ -157,8 +158,10 @@ function Snapshot:_leave()
   end
 end
 
---- Everything that came since and is still there. Tasks that are alike share a text.
----@return string[]
+--- Returns a text for each thing that came since and is still there. Tasks that are alike share
+--- one.
+---@return string[] texts
+---@nodiscard
 function Snapshot:leaks()
   want.self(self, metatable, "leaks")
   -- Twice: what a finalizer lets go of in the first round is collected in the second.
@@ -168,7 +171,7 @@ function Snapshot:leaks()
 end
 
 --- Raises an error that names the spec and each leak, if there is any.
----@param name string what leaked
+---@param name string
 function Snapshot:check(name)
   want.self(self, metatable, "check")
   collectgarbage()

@@ -162,8 +162,8 @@ local PIPE_OPTIONS = stream.options()
 ---@field resolve? fun(c: ctx.Context, host: string): (string|ctx.uv.AddressInfo)[]|nil, any
 ---                          instead of getaddrinfo
 
---- Connects to a host, trying each of its addresses until one answers. All is done by the deadline
---- of c, of which each address gets its fair share.
+--- Connects to a host: tries each of its addresses until one answers, by the deadline of c, of
+--- which each address gets its fair share.
 ---@async
 ---@param c ctx.Context
 ---@param name string   a name or a numeric address

@@ -91,11 +91,11 @@ local SERVICE = want.either("the name or the number of a service", want.port, wa
 ---@field protocol string
 ---@field canonname? string
 
---- The addresses of a name, in the resolver's order of preference.
+--- Looks up the addresses of a name, in the resolver's order of preference.
 ---@async
 ---@param c ctx.Context
 ---@param name string?           nil, and a service: this machine
----@param service string|integer|nil
+---@param service? string|integer
 ---@param hints? ctx.uv.AddressHints
 ---@return ctx.uv.AddressInfo[]|nil addresses
 ---@return any? err
@@ -122,7 +122,7 @@ local IP = want.rule("a numeric address", function(value)
   return type(value) == "string" and dns.is_numeric(value)
 end)
 
---- The name of an address, and that of its port.
+--- Looks up the name of an address, and that of its port.
 ---@async
 ---@param c ctx.Context
 ---@param address { ip: string?, port: integer? }  other fields do not matter

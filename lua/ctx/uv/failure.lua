@@ -13,10 +13,12 @@ local shared = core.shared("ctx.uv.failure")
 local failure = {}
 
 ---@class ctx.uv.Error
----@field code string    libuv's name for it, or ECLOSED or EOF
+---@field code string    libuv's name of the error, or ECLOSED or EOF
 ---@field text string    what the code means, with the details that came along
 ---@field what? string   the operation that failed; nil in a sentinel
 ---@field [integer] any  the errors that it sums up
+---@field timeout fun(self: ctx.uv.Error): boolean    Returns whether the code is ETIMEDOUT.
+---@field temporary fun(self: ctx.uv.Error): boolean  Returns whether another attempt may succeed.
 local Error = shared.metatable or { __name = "ctx.uv.error" }
 shared.metatable = Error
 

@@ -203,6 +203,80 @@ local function wrap(name, n, deeper)
   end
 end
 
+--- The functions for files. Each is luv's, with a context first and without a callback.
+---@class ctx.uv.Files
+--- Opens a file.
+---@field fs_open async fun(c: ctx.Context, path, flags?, mode?): integer?, any
+--- Closes a descriptor, also when c has ended.
+---@field fs_close async fun(c: ctx.Context, fd: integer): true?, any
+--- Reads at most `size` bytes.
+---@field fs_read async fun(c: ctx.Context, fd, size, offset?): string?, any
+--- Writes a string or a list of strings.
+---@field fs_write async fun(c: ctx.Context, fd, data, offset?): integer?, any
+--- Returns the attributes of a file.
+---@field fs_stat async fun(c: ctx.Context, path: string): table?, any
+--- Returns the attributes of an open file.
+---@field fs_fstat async fun(c: ctx.Context, fd: integer): table?, any
+--- Returns the attributes of a file, or of a symbolic link itself.
+---@field fs_lstat async fun(c: ctx.Context, path: string): table?, any
+--- Returns the attributes of a file system.
+---@field fs_statfs async fun(c: ctx.Context, path: string): table?, any
+--- Lists a directory, unsorted.
+---@field fs_scandir async fun(c: ctx.Context, path: string): table?, any
+--- Opens a directory.
+---@field fs_opendir async fun(c: ctx.Context, path: string, entries?: integer): userdata?, any
+--- Reads the next entries of a directory.
+---@field fs_readdir async fun(c: ctx.Context, dir: userdata): table?, any
+--- Closes a directory, also when c has ended.
+---@field fs_closedir async fun(c: ctx.Context, dir: userdata): true?, any
+--- Returns whether a file may be accessed.
+---@field fs_access async fun(c: ctx.Context, path: string, mode?: string|integer): boolean?, any
+--- Makes a directory.
+---@field fs_mkdir async fun(c: ctx.Context, path: string, mode?: string|integer): true?, any
+--- Removes an empty directory.
+---@field fs_rmdir async fun(c: ctx.Context, path: string): true?, any
+--- Makes a directory with a name of its own.
+---@field fs_mkdtemp async fun(c: ctx.Context, template: string): string?, any
+--- Makes and opens a file with a name of its own.
+---@field fs_mkstemp async fun(c: ctx.Context, template: string): integer?, any
+--- Removes a file.
+---@field fs_unlink async fun(c: ctx.Context, path: string): true?, any
+--- Renames a file.
+---@field fs_rename async fun(c: ctx.Context, path: string, new_path: string): true?, any
+--- Makes a hard link.
+---@field fs_link async fun(c: ctx.Context, path: string, new_path: string): true?, any
+--- Makes a symbolic link.
+---@field fs_symlink async fun(c: ctx.Context, path, new_path, flags?): true?, any
+--- Copies a file.
+---@field fs_copyfile async fun(c: ctx.Context, path, new_path, flags?): true?, any
+--- Reads a symbolic link.
+---@field fs_readlink async fun(c: ctx.Context, path: string): string?, any
+--- Returns a path without links and dots.
+---@field fs_realpath async fun(c: ctx.Context, path: string): string?, any
+--- Changes the mode of a file.
+---@field fs_chmod async fun(c: ctx.Context, path: string, mode: string|integer): true?, any
+--- Changes the mode of an open file.
+---@field fs_fchmod async fun(c: ctx.Context, fd: integer, mode: string|integer): true?, any
+--- Changes the owner of a file.
+---@field fs_chown async fun(c: ctx.Context, path: string, uid: integer, gid: integer): true?, any
+--- Changes the owner of an open file.
+---@field fs_fchown async fun(c: ctx.Context, fd: integer, uid: integer, gid: integer): true?, any
+--- Changes the owner of a symbolic link itself.
+---@field fs_lchown async fun(c: ctx.Context, path: string, uid: integer, gid: integer): true?, any
+--- Sets the times of a file, in seconds.
+---@field fs_utime async fun(c: ctx.Context, path: string, atime: number, mtime: number): true?, any
+--- Sets the times of an open file.
+---@field fs_futime async fun(c: ctx.Context, fd: integer, atime: number, mtime: number): true?, any
+--- Sets the times of a symbolic link itself.
+---@field fs_lutime async fun(c: ctx.Context, path, atime, mtime): true?, any
+--- Flushes a file to the disk.
+---@field fs_fsync async fun(c: ctx.Context, fd: integer): true?, any
+--- Flushes the data of a file to the disk.
+---@field fs_fdatasync async fun(c: ctx.Context, fd: integer): true?, any
+--- Sets the size of an open file.
+---@field fs_ftruncate async fun(c: ctx.Context, fd: integer, size: integer): true?, any
+--- Copies bytes from one descriptor to another.
+---@field fs_sendfile async fun(c: ctx.Context, out_fd, in_fd, offset, size): integer?, any
 local fs = {}
 
 for name, n in pairs(ARGUMENTS) do

@@ -110,8 +110,8 @@ local function stream_of(self, scope)
   return made
 end
 
---- The next connection. When descriptors have run out, the peer's connection is closed at once, as
---- libuv does, and accept goes on waiting.
+--- Waits for the next connection. When descriptors have run out, the peer's connection is closed at
+--- once, as libuv does, and accept goes on waiting.
 ---@async
 ---@param c ctx.Context
 ---@return ctx.uv.Stream|nil connection  close it
@@ -153,8 +153,8 @@ function listener.adopt(self, scope)
   return made
 end
 
---- Stops listening; connections that nobody has accepted are closed, and tasks that wait in accept
---- are woken with an error of code ECLOSED. Calling it again does nothing.
+--- Stops listening: closes connections that were not accepted, and wakes tasks that wait in accept
+--- with an error of code ECLOSED. Calling it again does nothing.
 ---@param why? string
 function Listener:close(why)
   want.self(self, metatable, "close")
@@ -165,7 +165,9 @@ function Listener:close(why)
   end
 end
 
---- Where it listens: `{ ip, port, family }`, or the path of a pipe.
+--- Returns where it listens: `{ ip, port, family }`, or the path of a pipe.
+---@return ctx.uv.Address|string|nil address
+---@return any? err
 function Listener:address()
   want.self(self, metatable, "address")
   if self:is_closed() then
@@ -174,14 +176,16 @@ function Listener:address()
   return host.address(self._handle, "getsockname", "address")
 end
 
----@return boolean
+--- Returns whether it is closed, by whomever.
+---@return boolean closed
 function Listener:is_closed()
   want.self(self, metatable, "is_closed")
   self._inbox:check()
   return self._inbox.closed ~= false
 end
 
---- luv's own handle.
+--- Returns luv's own handle.
+---@return userdata handle
 function Listener:handle()
   want.self(self, metatable, "handle")
   return self._handle
@@ -255,7 +259,7 @@ end
 ---@param address string  numeric; or "localhost", 127.0.0.1; or "*", all of both families
 ---@param port integer
 ---@param options? ctx.uv.ListenOptions  the rest is for the accepted streams
----@return ctx.uv.Listener|nil
+---@return ctx.uv.Listener|nil listener
 ---@return any? err
 function listener.listen(address, port, options)
   want.string(address, "listen", 1, "address")
@@ -287,7 +291,7 @@ end
 --- listener removes it.
 ---@param path string
 ---@param options? ctx.uv.ListenOptions
----@return ctx.uv.Listener|nil
+---@return ctx.uv.Listener|nil listener
 ---@return any? err
 function listener.listen_pipe(path, options)
   want.string(path, "listen_pipe", 1, "path")
@@ -307,11 +311,11 @@ function listener.listen_pipe(path, options)
   return self, err
 end
 
---- Listens on a socket that is bound, and may listen, already: one that was inherited, as systemd
---- passes them from descriptor 3 on. It becomes the listener's.
+--- Listens on a socket that is bound already, and may listen: one that was inherited, as systemd
+--- passes them from descriptor 3 on. The listener owns it then.
 ---@param fd integer
 ---@param options? ctx.uv.ListenOptions
----@return ctx.uv.Listener|nil
+---@return ctx.uv.Listener|nil listener
 ---@return any? err
 function listener.listen_fd(fd, options)
   fd = want.descriptor(fd, "listen_fd", 1)

@@ -154,7 +154,7 @@ end
 ---@param c ctx.Context
 ---@param file string  looked for in PATH
 ---@param options? ctx.uv.ProcessOptions
----@return ctx.uv.Process|nil
+---@return ctx.uv.Process|nil process  to be closed
 ---@return any? err
 function process.start(c, file, options)
   want.context(c, "start")
@@ -189,11 +189,11 @@ end
 ---@field code integer
 ---@field signal integer  0 unless a signal ended it
 
---- Waits for its end, and while its group is being ended, for the end of that. c ends the waiting
---- only.
+--- Waits for its end, and while its group is being ended, for the end of that. The end of c ends
+--- only the wait.
 ---@async
 ---@param c ctx.Context
----@return ctx.uv.Exit|nil
+---@return ctx.uv.Exit|nil exit
 ---@return any? err
 function Process:wait(c)
   want.self(self, metatable, "wait")
@@ -219,7 +219,7 @@ local SIGNAL = want.rule('the name of a signal, such as "sigterm",', function(na
   return false
 end, "name")
 
---- Sends a signal to its whole group, which may be there when it has ended.
+--- Sends a signal to its whole group, which may outlive it.
 ---@param name? string|integer  as for ctx.signal; "sigterm" unless told otherwise
 ---@return true|nil ok
 ---@return any? err  code ESRCH when none of its group is left

@@ -141,8 +141,8 @@ local function any(self)
   return part and take(self, #part - self._taken)
 end
 
---- The next bytes, as many as have come. nil alone is the end of the stream; it comes again when
---- asked again. After an error from the context the stream is as it was.
+--- Reads the next bytes, as many as have come. nil alone is the end of the stream, and each later
+--- call returns it again. After an error of the context the stream is as it was.
 ---@async
 ---@param c ctx.Context
 ---@return string|nil chunk
@@ -161,8 +161,8 @@ local function exactly(self, n)
   return n == 0 and "" or take(self, n)
 end
 
---- n bytes. nil alone: the stream ended before the first; with an error of code EOF: in between.
---- What has come stays for the next read when it was not enough.
+--- Reads n bytes. nil alone: the stream ended before the first of them; with an error of code EOF:
+--- in between. What has come stays for the next read when it was not enough.
 ---@async
 ---@param c ctx.Context
 ---@param n integer
@@ -208,9 +208,9 @@ local function line_of(self, max)
   end
 end
 
---- The next line, without its "\n" or "\r\n". nil alone: the stream ended after a whole line; with
---- an error of code EOF: in the middle of one: that is not a line, and stays for `read`. A line of
---- more than `max` bytes is an error of code EMSGSIZE.
+--- Reads the next line, without its "\n" or "\r\n". nil alone: the stream ended after a whole line;
+--- with an error of code EOF: in the middle of one, which stays for `read`. A line of more than
+--- `max` bytes is an error of code EMSGSIZE.
 ---@async
 ---@param c ctx.Context
 ---@param max? integer  65536

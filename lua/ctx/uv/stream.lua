@@ -58,7 +58,7 @@ end
 --- Takes over one of luv's streams, connected or open.
 ---@param handle userdata
 ---@param options? ctx.uv.StreamOptions
----@return ctx.uv.Stream
+---@return ctx.uv.Stream stream
 function stream.new(handle, options)
   host.ignore_sigpipe()
   local self = setmetatable({
@@ -81,8 +81,8 @@ function stream.new(handle, options)
 end
 
 --- Lets a read or a write wait no longer than `ms` without any progress, whatever time its context
---- still has: then it ends with an error that is ctx.deadline_exceeded and uv.idle. nil: as long as
---- the context.
+--- still has. Then it ends with an error that is ctx.deadline_exceeded and uv.idle. nil: no such
+--- limit.
 ---@param ms? number
 function Stream:set_idle(ms)
   want.self(self, metatable, "set_idle")
@@ -112,7 +112,7 @@ local function empty(self)
   self._searched, self._unmatched = 0, 0
 end
 
---- Closes it at once, with whatever is still queued; tasks that wait on it are woken with an error
+--- Closes it at once, with whatever is still queued, and wakes tasks that wait on it with an error
 --- of code ECLOSED. Calling it again does nothing.
 ---@param why? string  for the errors of later calls
 function Stream:close(why)
@@ -146,7 +146,8 @@ function stream.hand_over(self)
   return parts
 end
 
----@return boolean
+--- Returns whether it is closed, by whomever.
+---@return boolean closed
 function Stream:is_closed()
   want.self(self, metatable, "is_closed")
   if not self._closed and self._handle:is_closing() then
@@ -155,7 +156,8 @@ function Stream:is_closed()
   return self._closed ~= nil
 end
 
---- luv's own stream, for what this class does not offer.
+--- Returns luv's own stream, for what this class does not offer.
+---@return userdata handle
 function Stream:handle()
   want.self(self, metatable, "handle")
   return self._handle
@@ -168,13 +170,22 @@ local function address(self, method, what)
   return host.address(self._handle, method, what)
 end
 
---- Where it is on this side: `{ ip, port, family }`, or the path of a pipe.
+---@class ctx.uv.Address
+---@field ip string
+---@field port integer
+---@field family string
+
+--- Returns where it is on this side: `{ ip, port, family }`, or the path of a pipe.
+---@return ctx.uv.Address|string|nil address
+---@return any? err
 function Stream:address()
   want.self(self, metatable, "address")
   return address(self, "getsockname", "address")
 end
 
---- Where it is on the other side.
+--- Returns where it is on the other side.
+---@return ctx.uv.Address|string|nil address
+---@return any? err
 function Stream:peer()
   want.self(self, metatable, "peer")
   return address(self, "getpeername", "peer")

@@ -44,11 +44,11 @@ local OPTIONS = { reuseaddr = want.flag, ipv6only = want.flag }
 ---@field reuseaddr? boolean
 ---@field ipv6only? boolean
 
---- A socket for datagrams, bound to an address of this machine; nothing here waits.
+--- Makes a socket for datagrams, bound to an address of this machine; nothing here waits.
 ---@param address? string  numeric; nil or "*": all
 ---@param port? integer    0: any that is free
 ---@param options? ctx.uv.UdpOptions
----@return ctx.uv.Udp|nil
+---@return ctx.uv.Udp|nil socket
 ---@return any? err
 function udp.udp(address, port, options)
   if address ~= nil then
@@ -95,8 +95,8 @@ local function receive(self)
   return true
 end
 
---- The next datagram and where it came from: `{ ip, port, family }`, with `partial = true` there if
---- its end did not fit.
+--- Waits for the next datagram, and returns it and where it came from: `{ ip, port, family }`, with
+--- `partial = true` there if its end did not fit.
 ---@async
 ---@param c ctx.Context
 ---@return string|nil data
@@ -185,7 +185,7 @@ function Udp:send(c, data, name, port)
   return ok, err
 end
 
---- Fixes the other side: send needs no address then, and only its datagrams are received.
+--- Fixes the other side: `send` needs no address then, and only its datagrams are received.
 ---@param ip string  numeric
 ---@param port integer
 ---@return true|nil ok
@@ -207,8 +207,8 @@ function Udp:connect(ip, port)
   return true
 end
 
---- Where it is: `{ ip, port, family }`.
----@return { ip: string, port: integer, family: string }|nil
+--- Returns where it is: `{ ip, port, family }`.
+---@return ctx.uv.Address|nil address
 ---@return any? err
 function Udp:address()
   want.self(self, metatable, "address")
@@ -219,7 +219,7 @@ function Udp:address()
   return host.address(self._handle, "getsockname", "address")
 end
 
---- Closes it; tasks that wait are woken with an error of code ECLOSED. Calling it again does
+--- Closes it, and wakes tasks that wait with an error of code ECLOSED. Calling it again does
 --- nothing.
 function Udp:close()
   want.self(self, metatable, "close")
@@ -228,7 +228,8 @@ end
 
 metatable.__close = Udp.close
 
---- luv's own handle.
+--- Returns luv's own handle.
+---@return userdata handle
 function Udp:handle()
   want.self(self, metatable, "handle")
   return self._handle

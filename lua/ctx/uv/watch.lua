@@ -49,12 +49,12 @@ local function refusal(c, fd, said)
   return failure.of(c, said, "poll")
 end
 
---- Waits until one of the events is there.
+--- Waits until a socket or a pipe is ready for one of the events, and returns those.
 ---@async
 ---@param c ctx.Context
 ---@param fd integer       of a socket, a pipe or the like; it stays the caller's
 ---@param events? string   "r", "w" or "rw"; with "d" for the end of the peer; "r"
----@return string|nil events  those that are
+---@return string|nil ready
 ---@return any? err
 function watch.poll(c, fd, events)
   want.context(c, "poll")
@@ -122,10 +122,10 @@ end
 
 local OPTIONS = { recursive = want.flag }
 
---- Begins to watch a file or a directory; changes from now on are kept until `next` asks for them.
+--- Watches a file or a directory; changes from now on are kept until `next` asks for them.
 ---@param path string
 ---@param options? { recursive: boolean? }  where the system can
----@return ctx.uv.Watcher|nil
+---@return ctx.uv.Watcher|nil watcher
 ---@return any? err
 function watch.watch(path, options)
   want.string(path, "watch", 1, "path")
@@ -148,7 +148,7 @@ function watch.watch(path, options)
   return self
 end
 
---- The next change.
+--- Waits for the next change, and returns it.
 ---@async
 ---@param c ctx.Context
 ---@return ctx.uv.Change|nil change
@@ -160,7 +160,7 @@ function Watcher:next(c)
   return change, err
 end
 
---- Stops watching; tasks that wait are woken with an error of code ECLOSED. Calling it again does
+--- Stops watching, and wakes tasks that wait with an error of code ECLOSED. Calling it again does
 --- nothing.
 function Watcher:close()
   want.self(self, metatable, "close")

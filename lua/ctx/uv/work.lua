@@ -128,7 +128,7 @@ end
 ---@param c ctx.Context
 ---@param fn fun(...): ...
 ---@param ... any
----@return any ... what fn returned, or nil, err
+---@return any ...  what fn returned; or nil and an error
 function work.work(c, fn, ...)
   want.context(c, "work")
   check_fn(fn)

@@ -210,8 +210,8 @@ function writing.write(self, c, data, bytes)
   return write_queued(self, c, data, sent > 0)
 end
 
---- Writes all of it, a string or a list of strings: true when the kernel has it (or, with
---- high_water, when no more than that is left in the queue). If the context ends before that, the
+--- Writes a string or a list of strings, and waits until the kernel has all of it, or, with
+--- high_water, until no more than that is left in the queue. If the context ends before that, the
 --- stream is closed: half a message has been sent.
 ---@async
 ---@param c ctx.Context

@@ -23,16 +23,16 @@ end
 
 local made = {}
 
-made["ctx Context:wait"] = function(root)
+made["ctx.Context:wait"] = function(root)
   local done, open = gate(root)
   return { call = function() return done:wait() end, wake = open, close = open }
 end
 
-made["ctx ctx.sleep"] = function()
+made["ctx.sleep"] = function()
   return { call = function(c) return ctx.sleep(c, 5) end, wake = function() end }
 end
 
-made["ctx ctx.await"] = function()
+made["ctx.await"] = function()
   local resolve
   return {
     call = function(c) return ctx.await(c, function(fn) resolve = fn end) end,
@@ -40,13 +40,13 @@ made["ctx ctx.await"] = function()
   }
 end
 
-made["ctx Task:wait"] = function(root)
+made["ctx.Task:wait"] = function(root)
   local done, open = gate(root)
   local task = ctx.go(function() return done:wait() end)
   return { call = function(c) return task:wait(c) end, wake = open, close = open }
 end
 
-made["ctx.breaker Breaker:call"] = function(root)
+made["ctx.Breaker:call"] = function(root)
   local guarded, done, open = breaker.new(), gate(root)
   return {
     call = function(c) return guarded:call(c, function() return done:wait() end) end,
@@ -54,17 +54,17 @@ made["ctx.breaker Breaker:call"] = function(root)
   }
 end
 
-made["ctx.channel Channel:send"] = function(root)
+made["ctx.Channel:send"] = function(root)
   local ch = channel.new()
   return { call = function(c) return ch:send(c, 1) end, wake = function() ch:recv(root) end }
 end
 
-made["ctx.channel Channel:recv"] = function(root)
+made["ctx.Channel:recv"] = function(root)
   local ch = channel.new()
   return { call = function(c) return ch:recv(c) end, wake = function() ch:send(root, 1) end }
 end
 
-made["ctx.channel channel.select"] = function(root)
+made["ctx.channel.select"] = function(root)
   local ch = channel.new()
   return {
     call = function(c) return channel.select(c, { { recv = ch } }) end,
@@ -85,7 +85,7 @@ local function slow_work()
   end
 end
 
-made["ctx.errgroup errgroup.collect"] = function()
+made["ctx.errgroup.collect"] = function()
   local work, open = slow_work()
   return { call = function(c) return errgroup.collect(c, { one = work }) end, wake = open }
 end
@@ -97,7 +97,7 @@ local function group_with(root, limit)
   return g, open
 end
 
-made["ctx.errgroup Group:go"] = function(root)
+made["ctx.Group:go"] = function(root)
   local g, open = group_with(root, 1)
   return {
     call = function() g:go(function() end) return true end, wake = open,
@@ -105,13 +105,13 @@ made["ctx.errgroup Group:go"] = function(root)
   }
 end
 
-made["ctx.errgroup Group:wait"] = function(root)
+made["ctx.Group:wait"] = function(root)
   local g, open = group_with(root, 1)
   return { call = function(c) return g:wait(c) end, wake = open, close = open }
 end
 
 for _, method in ipairs { "lock", "hold" } do
-  made["ctx.mutex Mutex:" .. method] = function(root)
+  made["ctx.Mutex:" .. method] = function(root)
     local m = mutex.new()
     m:lock(root)
     return {
@@ -131,12 +131,12 @@ local function busy_pool(root)
   end
 end
 
-made["ctx.pool P:submit"] = function(root)
+made["ctx.Pool:submit"] = function(root)
   local p, open, close = busy_pool(root)
   return { call = function(c) return p:submit(c, 2) end, wake = open, close = close }
 end
 
-made["ctx.pool P:drain"] = function(root)
+made["ctx.Pool:drain"] = function(root)
   local p, open, close = busy_pool(root)
   return { call = function(c) return p:drain(c) end, wake = open, close = close }
 end
@@ -150,7 +150,7 @@ local function busy_exporter(root)
 end
 
 for _, method in ipairs { "flush", "shutdown" } do
-  made["ctx.propagate.otlp Otlp:" .. method] = function(root)
+  made["ctx.propagate.Otlp:" .. method] = function(root)
     local exporter, open, close = busy_exporter(root)
     return {
       call = function(c) return exporter[method](exporter, c) end, wake = open, close = close,
@@ -159,7 +159,7 @@ for _, method in ipairs { "flush", "shutdown" } do
   end
 end
 
-made["ctx.retry retry.call"] = function()
+made["ctx.retry.call"] = function()
   local calls = 0
   return {
     call = function(c)
@@ -172,7 +172,7 @@ made["ctx.retry retry.call"] = function()
   }
 end
 
-made["ctx.semaphore Semaphore:acquire"] = function(root)
+made["ctx.Semaphore:acquire"] = function(root)
   local permits = semaphore.new(1)
   permits:acquire(root)
   return {
@@ -182,7 +182,7 @@ made["ctx.semaphore Semaphore:acquire"] = function(root)
 end
 
 for _, method in ipairs { "run", "wait" } do
-  made["ctx.shutdown S:" .. method] = function(root)
+  made["ctx.Shutdown:" .. method] = function(root)
     local s = shutdown.new(root, { signals = {} })
     local function stop() s:stop() end
     return {
@@ -192,13 +192,13 @@ for _, method in ipairs { "run", "wait" } do
   end
 end
 
-made["ctx.singleflight Singleflight:call"] = function()
+made["ctx.Singleflight:call"] = function()
   local flights, work, open = singleflight.new(), slow_work()
   return { call = function(c) return flights:call(c, "key", work) end, wake = open }
 end
 
 for _, method in ipairs { "advance", "settle" } do
-  made["ctx.testing Clock:" .. method] = function()
+  made["ctx.testing.Clock:" .. method] = function()
     local clock = testing.clock()
     return {
       call = function() clock[method](clock, 0) return true end, wake = function() end,
@@ -207,7 +207,7 @@ for _, method in ipairs { "advance", "settle" } do
   end
 end
 
-made["ctx.waitgroup WaitGroup:wait"] = function()
+made["ctx.WaitGroup:wait"] = function()
   local wg = waitgroup.new()
   wg:add(1)
   local added = true

@@ -52,7 +52,7 @@ end
 local made = {}
 
 for name, given in pairs(ARGUMENTS) do
-  made["ctx.uv uv." .. name] = function()
+  made["ctx.uv." .. name] = function()
     local thing, result = things(), nil
     local arguments = {}
     for i, each in ipairs(given) do

@@ -39,7 +39,7 @@ local function exchange(root, head)
   return self
 end
 
-made["ctx.http Server:serve"] = function(root)
+made["ctx.http.Server:serve"] = function(root)
   local server = http.server { handler = function() end }
   assert(server:listen("127.0.0.1", 0))
   return {
@@ -48,7 +48,7 @@ made["ctx.http Server:serve"] = function(root)
   }
 end
 
-made["ctx.http Server:shutdown"] = function(root)
+made["ctx.http.Server:shutdown"] = function(root)
   local it = exchange(root)
   return {
     call = function(c) return it.server:shutdown(c) end, wake = it.finish, close = it.close,
@@ -60,7 +60,7 @@ local WITH_BODY = "POST / HTTP/1.1\r\nHost: spec\r\nContent-Type: application/js
   .. "Content-Length: 7\r\n\r\n"
 
 for _, method in ipairs { "body", "read", "json" } do
-  made["ctx.http Req:" .. method] = function(root)
+  made["ctx.http.Request:" .. method] = function(root)
     local it = exchange(root, WITH_BODY)
     return {
       call = function(c) return it.req[method](it.req, c) end,
@@ -69,28 +69,28 @@ for _, method in ipairs { "body", "read", "json" } do
   end
 end
 
-made["ctx.http Res:write"] = function(root)
+made["ctx.http.Response:write"] = function(root)
   local it = exchange(root)
   return {
     call = function(c) return it.res:write(c, LARGE) end, wake = it.swallow, close = it.close,
   }
 end
 
-made["ctx.http Res:finish"] = function(root)
+made["ctx.http.Response:finish"] = function(root)
   local it = exchange(root)
   return {
     call = function(c) return it.res:finish(c, LARGE) end, wake = it.swallow, close = it.close,
   }
 end
 
-made["ctx.http Res:json"] = function(root)
+made["ctx.http.Response:json"] = function(root)
   local it = exchange(root)
   return {
     call = function(c) return it.res:json(c, 200, LARGE) end, wake = it.swallow, close = it.close,
   }
 end
 
-made["ctx.http Res:inform"] = function(root)
+made["ctx.http.Response:inform"] = function(root)
   local it = exchange(root)
   return {
     call = function(c) return it.res:inform(c, 103, { link = "</x>" }) end, wake = it.swallow,
@@ -98,7 +98,7 @@ made["ctx.http Res:inform"] = function(root)
   }
 end
 
-made["ctx.http http.error"] = function(root)
+made["ctx.http.error"] = function(root)
   local it = exchange(root)
   return {
     call = function() return http.error(it.res, 500, LARGE) end, wake = it.swallow,
@@ -106,7 +106,7 @@ made["ctx.http http.error"] = function(root)
   }
 end
 
-made["ctx.http Router:dispatch"] = function(root)
+made["ctx.http.Router:dispatch"] = function(root)
   local it = exchange(root)
   local router = http.router()
   router:get("/", function(req, res) return res:finish(req.ctx, LARGE) end)
@@ -128,10 +128,9 @@ local function slow_server(root)
   return server, open
 end
 
-for _, module in ipairs { "http", "Client" } do
+for module, class in pairs { http = "ctx.http.", Client = "ctx.http.Client:" } do
   for _, method in ipairs { "request", "get", "post" } do
-    local separator = module == "http" and "." or ":"
-    made[("ctx.http.client %s%s%s"):format(module, separator, method)] = function(root)
+    made[class .. method] = function(root)
       local server, open = slow_server(root)
       local client = http.client()
       local function ask(c)
@@ -156,7 +155,7 @@ for _, module in ipairs { "http", "Client" } do
   end
 end
 
-made["ctx.http.client Response:read"] = function(root)
+made["ctx.http.ClientResponse:read"] = function(root)
   local done, open = ctx.with_cancel(root)
   local server = raw_server.start(root, function(peer)
     peer:request()

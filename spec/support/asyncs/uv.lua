@@ -29,18 +29,18 @@ local function connecting(listener, call, wake)
   }
 end
 
-made["ctx.uv uv.connect"] = function()
+made["ctx.uv.connect"] = function()
   local listener, port = listening()
   return connecting(listener, function(c) return uv.connect(c, "127.0.0.1", port) end)
 end
 
-made["ctx.uv uv.connect_pipe"] = function()
+made["ctx.uv.connect_pipe"] = function()
   local path = os.tmpname()
   os.remove(path)
   return connecting(assert(uv.listen_pipe(path)), function(c) return uv.connect_pipe(c, path) end)
 end
 
-made["ctx.uv Listener:accept"] = function(root)
+made["ctx.uv.Listener:accept"] = function(root)
   local listener, port = listening()
   local accepting = connecting(listener, function(c) return listener:accept(c) end,
     function() return assert(uv.connect(root, "127.0.0.1", port)) end)
@@ -57,17 +57,17 @@ local function pair(root, call, wake)
   }
 end
 
-made["ctx.uv Stream:read"] = function(root)
+made["ctx.uv.Stream:read"] = function(root)
   return pair(root, function(stream, c) return stream:read(c) end,
     function(other) other:write(root, "x") end)
 end
 
-made["ctx.uv Stream:read_line"] = function(root)
+made["ctx.uv.Stream:read_line"] = function(root)
   return pair(root, function(stream, c) return stream:read_line(c) end,
     function(other) other:write(root, "x\n") end)
 end
 
-made["ctx.uv Stream:read_exactly"] = function(root)
+made["ctx.uv.Stream:read_exactly"] = function(root)
   return pair(root, function(stream, c) return stream:read_exactly(c, 2) end,
     function(other) other:write(root, "xy") end)
 end
@@ -79,27 +79,27 @@ local function swallow(root, stream)
   ctx.go(function() while stream:read(root) do end end)
 end
 
-made["ctx.uv Stream:write"] = function(root)
+made["ctx.uv.Stream:write"] = function(root)
   return pair(root, function(stream, c) return stream:write(c, LARGE) end,
     function(other) swallow(root, other) end)
 end
 
-made["ctx.uv Stream:finish"] = function(root)
+made["ctx.uv.Stream:finish"] = function(root)
   return pair(root, function(stream, c) return stream:finish(c) end, function() end)
 end
 
-made["ctx.uv uv.getaddrinfo"] = function()
+made["ctx.uv.getaddrinfo"] = function()
   return { call = function(c) return uv.getaddrinfo(c, "localhost") end, wake = function() end }
 end
 
-made["ctx.uv uv.getnameinfo"] = function()
+made["ctx.uv.getnameinfo"] = function()
   return {
     call = function(c) return uv.getnameinfo(c, { ip = "127.0.0.1", port = 80 }) end,
     wake = function() end,
   }
 end
 
-made["ctx.uv Udp:send"] = function()
+made["ctx.uv.Udp:send"] = function()
   local socket = assert(uv.udp("127.0.0.1"))
   return {
     call = function(c) return socket:send(c, "x", "localhost", 9) end, wake = function() end,
@@ -107,7 +107,7 @@ made["ctx.uv Udp:send"] = function()
   }
 end
 
-made["ctx.uv Udp:recv"] = function(root)
+made["ctx.uv.Udp:recv"] = function(root)
   local socket = assert(uv.udp("127.0.0.1"))
   return {
     call = function(c) return socket:recv(c) end,
@@ -116,7 +116,7 @@ made["ctx.uv Udp:recv"] = function(root)
   }
 end
 
-made["ctx.uv uv.spawn"] = function()
+made["ctx.uv.spawn"] = function()
   return {
     call = function(c) return uv.spawn(c, "sleep", { args = { 0.05 }, grace = 100 }) end,
     wake = function() end,
@@ -124,7 +124,7 @@ made["ctx.uv uv.spawn"] = function()
 end
 
 for _, method in ipairs { "wait", "close" } do
-  made["ctx.uv Process:" .. method] = function(root)
+  made["ctx.uv.Process:" .. method] = function(root)
     local process = assert(uv.start(root, "sleep", { args = { 300 } }))
     return {
       call = function(c) process[method](process, c) return true end,
@@ -134,13 +134,13 @@ for _, method in ipairs { "wait", "close" } do
   end
 end
 
-made["ctx.uv uv.work"] = function()
+made["ctx.uv.work"] = function()
   return {
     call = function(c) return uv.work(c, function() return 1 end) end, wake = function() end,
   }
 end
 
-made["ctx.uv uv.poll"] = function()
+made["ctx.uv.poll"] = function()
   local fds = assert(luv.pipe())
   return {
     call = function(c) return uv.poll(c, fds.read, "r") end,
@@ -152,7 +152,7 @@ made["ctx.uv uv.poll"] = function()
   }
 end
 
-made["ctx.uv Watcher:next"] = function()
+made["ctx.uv.Watcher:next"] = function()
   local path = os.tmpname()
   local watcher = assert(uv.watch(path))
   return {

@@ -18,7 +18,10 @@ if not shared.ETLS then
   shared.ECERT = sentinel("ECERT", "the peer's certificate was refused")
   shared.ETLS = sentinel("ETLS", "no TLS with this peer")
 end
+--- The error of the client when a certificate was refused.
 failing.ECERT = shared.ECERT ---@type ctx.uv.Error
+
+--- The error of the client when there can be no TLS with this peer.
 failing.ETLS = shared.ETLS ---@type ctx.uv.Error
 
 -- libcurl's numbers, which never change.

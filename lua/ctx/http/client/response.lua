@@ -6,15 +6,16 @@ local fields = require "ctx.fields"
 local text = require "ctx.text"
 local want = require "ctx.want"
 
----@class ctx.http.Response
+--- The response of a server. It is to be closed if it is a stream that is not read to its end.
+---@class ctx.http.ClientResponse
 ---@field status integer
 ---@field reason string
 ---@field version string
----@field headers table<string, string>
+---@field headers table<string, string>   names in lower case; several of one name are joined
 ---@field header_list [string, string][]
 ---@field trailers table<string, string>
----@field url string
----@field body string?
+---@field url string                      after redirections, without a password
+---@field body string?                    unless it is a stream
 ---@field _transfer ctx.http.Transfer
 ---@field _closed? boolean
 ---@field _stop? fun(): boolean   of the after-func that ends it with its context
@@ -101,7 +102,7 @@ end
 ---@param url string
 ---@param settings { decompress?: boolean }
 ---@param whole boolean
----@return ctx.http.Response
+---@return ctx.http.ClientResponse
 function response.new(c, transfer, url, settings, whole)
   local status, list, reason, version = response.head(transfer)
   local self = setmetatable({
@@ -124,9 +125,9 @@ end
 
 -- -- Methods --------------------------------------------------------------------------------------
 
---- All values of a header, one by one: for set-cookie, whose values cannot be joined.
+--- Returns all values of a header, one by one: for set-cookie, whose values cannot be joined.
 ---@param name string
----@return string[]
+---@return string[] values
 function Response:values(name)
   want.self(self, metatable, "values")
   want.argument(type(name) == "string", "values", 1, "name", "a string", name)
@@ -147,8 +148,8 @@ local function forget(self)
   end
 end
 
---- The next bytes of the body; nil alone is its end. Only so much is taken from the network as is
---- read. `c` ends the wait; the context of the request ends the response.
+--- Reads the next bytes of the body; nil alone is its end. Only so much is taken from the network
+--- as is read. `c` ends the wait; the context of the request ends the response.
 ---@async
 ---@param c ctx.Context
 ---@return string|nil chunk
@@ -177,8 +178,8 @@ function Response:read(c)
   return core.refused(nil, err)
 end
 
---- Gives up what has not been read: its connection is closed, or its stream is reset. Again, or
---- after the end: nothing.
+--- Gives up what has not been read: its connection is closed, or its stream is reset. Calling it
+--- again, or after the end, does nothing.
 function Response:close()
   want.self(self, metatable, "close")
   if not self._closed then

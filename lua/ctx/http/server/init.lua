@@ -53,9 +53,10 @@ local metatable = { __name = "ctx.http.Server", __index = Server }
 
 local server = { class = Server }
 
---- A server that does not listen yet.
+--- Makes a server, which does not listen yet.
 ---@param options ctx.http.ServerOptions
----@return ctx.http.Server
+---@return ctx.http.Server server  to be closed
+---@nodiscard
 function server.new(options)
   options = want.options(options, "server", 1, settings.known)
   check(options.handler, "server", 1, "options.handler", "a function", options.handler)
@@ -80,7 +81,7 @@ end
 --- }`, `{ pipe = path }`, `{ fd = }` for a socket that was inherited; with `backlog`, `ipv6only`,
 --- `nodelay` and, where libuv has it, `reuseport`. May be called for several. Connections wait in
 --- the kernel until `serve`.
----@param where string|table
+---@param where string|ctx.http.Where
 ---@param port? integer  0: any that is free
 ---@return ctx.uv.Listener|nil listener
 ---@return any? err
@@ -108,8 +109,9 @@ function Server:listen(where, port)
   return found
 end
 
---- Where it listens: `{ ip, port, family }`, or the path of a pipe; of the first, if there are
---- more.
+--- Returns where the first listener listens: `{ ip, port, family }`, or the path of a pipe.
+---@return ctx.uv.Address|string|nil address
+---@return any? err
 function Server:address()
   want.self(self, metatable, "address")
   local first = self._listeners[1]
@@ -221,9 +223,8 @@ function Server:_refused()
   self._counts.refused = self._counts.refused + 1
 end
 
---- What it has to do, and what it has done: `connections`, `requests` in flight, `served`,
---- `refused` without a handler, `cut` by a shutdown.
----@return table<string, integer>
+--- Returns the numbers of connections and of requests: in flight, served, refused, cut.
+---@return ctx.http.Stats stats
 function Server:stats()
   want.self(self, metatable, "stats")
   self:_look()
@@ -234,14 +235,15 @@ end
 
 -- -- The end --------------------------------------------------------------------------------------
 
---- A context that is done from the begin of the shutdown on.
----@return ctx.Context
+--- Returns a context that is done once the shutdown has begun.
+---@return ctx.Context c
 function Server:draining()
   want.self(self, metatable, "draining")
   return self._draining
 end
 
----@return boolean
+--- Returns whether the shutdown has begun.
+---@return boolean draining
 function Server:is_draining()
   want.self(self, metatable, "is_draining")
   return self._state == "draining" or self._state == "closed"
@@ -336,10 +338,11 @@ local function cut(self, err)
   end
 end
 
---- Ends it and loses nothing: no more connections, the last response of each says so, idle ones are
---- closed, and when all have ended it returns true. When `c` ends before that, the rest is cut:
---- their contexts end with http.server_shutdown, their connections are closed, and the error tells
---- how many. Handlers learn of the begin by req:draining(). Another call waits for the same result.
+--- Shuts the server down and loses nothing: it takes no more connections, the last response of each
+--- says so, idle ones are closed, and when all have ended it returns true. When `c` ends first, the
+--- rest is cut: their contexts end with http.server_shutdown, their connections are closed, and the
+--- error tells how many. Handlers learn of the begin by req:draining(). Another call waits for the
+--- same result.
 ---@async
 ---@param c ctx.Context
 ---@return true|nil ok
@@ -362,8 +365,8 @@ function Server:shutdown(c)
   return true
 end
 
---- Ends it at once: every request's context is cancelled with http.server_shutdown, every
---- connection closed. Handlers that still run are not waited for.
+--- Closes the server at once: cancels every request's context with http.server_shutdown, and closes
+--- every connection. It does not wait for handlers that still run.
 function Server:close()
   want.self(self, metatable, "close")
   if self._state == "closed" then

@@ -18,6 +18,7 @@ local check_context = want.context
 ---@field query table<string, string>  name → its first value; made on first use
 ---@field headers ctx.Fields         any spelling of a name; several of one name are joined
 ---@field params table<string, string>   what the router found in the path
+---@field pattern string?           that the router has matched
 ---@field minor integer              of HTTP/1.minor
 ---@field server ctx.http.Server
 ---@field trailers ctx.Fields?  what came after a chunked body, once that is read
@@ -98,9 +99,9 @@ function request.none(connection)
     server = connection.server }, metatable)
 end
 
---- The values of a name in the query, in order.
+--- Returns all values of a name in the query, in order.
 ---@param name string
----@return string[]
+---@return string[] values
 function Request:values(name)
   want.self(self, metatable, "values")
   name = want.string(name, "values", 1, "name")
@@ -113,8 +114,8 @@ function Request:values(name)
   return values
 end
 
---- The whole body, or what is left of it. An error of a client that left, of the context, or with
---- status 413 when it is longer than the server takes.
+--- Reads the whole body, or what is left of it. An error of a client that left, of the context, or
+--- with status 413 when it is longer than the server takes.
 ---@async
 ---@param c? ctx.Context  the request's own
 ---@return string|nil body
@@ -127,8 +128,8 @@ function Request:body(c)
   return self._body:read_all(c)
 end
 
---- The body, decoded by lua-cjson. An error has status 400 when it is not JSON, and 413 when it is
---- longer than the server takes.
+--- Reads the body as JSON, decoded by lua-cjson. An error has status 400 when it is not JSON, and
+--- 413 when it is longer than the server takes.
 ---@async
 ---@param c? ctx.Context  the request's own
 ---@return any value  lua-cjson's null for null
@@ -146,8 +147,8 @@ function Request:json(c)
   return json.decode(text)
 end
 
---- The next piece of the body, as it comes; nil alone at the end. A body that nobody reads makes
---- the client wait.
+--- Reads the next piece of the body, as it comes; nil alone at the end. A body that is not read
+--- makes the client wait.
 ---@async
 ---@param c? ctx.Context  the request's own
 ---@return string|nil chunk
@@ -160,10 +161,11 @@ function Request:read(c)
   return self._body:read(c)
 end
 
---- The same request under another context, for the handlers further in: a child of this one's, as
---- a rule.
+--- Returns the same request under another context, usually a child of its own, for the handlers
+--- further in.
 ---@param c ctx.Context
----@return ctx.http.Request
+---@return ctx.http.Request request
+---@nodiscard
 function Request:with_context(c)
   want.self(self, metatable, "with_context")
   check_context(c, "with_context")
@@ -177,14 +179,17 @@ function Request:with_context(c)
   return setmetatable(copy, metatable)
 end
 
---- Where it came from: `{ ip, port, family }`; the path of a pipe, which may be empty; or nil.
+--- Returns where it came from: `{ ip, port, family }`; the path of a pipe, which may be empty; or
+--- nil.
+---@return ctx.uv.Address|string|nil peer
 function Request:peer()
   want.self(self, metatable, "peer")
   return self._connection:peer()
 end
 
---- The name of the other side, for logs; "unknown" when it had gone before anybody asked.
----@return string
+--- Returns the address of the other side as a text for logs; "unknown" when the client had gone
+--- before.
+---@return string remote
 function Request:remote()
   want.self(self, metatable, "remote")
   local peer = self:peer()
@@ -194,9 +199,9 @@ function Request:remote()
   return peer and "unix" or "unknown"
 end
 
---- A context that is done when the server has begun to shut down, for handlers that go on for long:
---- they should come to an end then.
----@return ctx.Context
+--- Returns a context that is done once the server has begun to shut down: handlers that go on for
+--- long should come to an end then.
+---@return ctx.Context c
 function Request:draining()
   want.self(self, metatable, "draining")
   return self.server:draining()

@@ -30,6 +30,23 @@ local settings = {}
 ---@field propagate? boolean       take over the caller's deadline and trace; true
 ---@field deadline? ctx.propagate.Deadline|false  where the caller's deadline stands; grpc-timeout
 
+---@class ctx.http.Stats
+---@field connections integer
+---@field requests integer  in flight
+---@field served integer
+---@field refused integer   without a handler
+---@field cut integer       by a shutdown
+
+---@class ctx.http.Where
+---@field host? string
+---@field port? integer
+---@field pipe? string     a path, instead of these two
+---@field fd? integer      a socket that was inherited
+---@field backlog? integer
+---@field reuseport? boolean  several processes on one port
+---@field ipv6only? boolean
+---@field nodelay? boolean
+
 -- In memory, all at once, for each connection.
 local SIZE = want.rule("a whole number from 1 to 2^30", want.whole(1, 1 << 30)[2])
 local MS = want.positive_ms

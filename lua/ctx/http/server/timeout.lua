@@ -144,7 +144,7 @@ end
 --- the client gets a 503 with the message.
 ---@param ms number
 ---@param message? string
----@return fun(next: function): function
+---@return ctx.http.Middleware middleware
 function timeout.new(ms, message)
   ms = want.ms(ms, "timeout", 1)
   message = message ~= nil and want.string(message, "timeout", 2, "message") or nil

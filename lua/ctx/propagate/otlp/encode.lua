@@ -63,7 +63,7 @@ local function status_of(span)
 end
 
 --- One span.
----@param span ctx.propagate.FinishedSpan
+---@param span ctx.propagate.Span
 ---@return string
 function encode.span(span)
   local attributes = attributes_of(span.attributes)
