@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: ground. */
 #ifndef LCTX_ANCHOR_H
 #define LCTX_ANCHOR_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: ground, task, classes. */
 #ifndef LCTX_HOST_H
 #define LCTX_HOST_H
 

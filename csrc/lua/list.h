@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: nothing. */
 #ifndef LCTX_LIST_H
 #define LCTX_LIST_H
 

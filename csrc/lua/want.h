@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: ground. */
 #ifndef LCTX_WANT_H
 #define LCTX_WANT_H
 

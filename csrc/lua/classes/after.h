@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: ground, context, task, classes. */
 #ifndef LCTX_AFTER_H
 #define LCTX_AFTER_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: ground, report, context, task, line, classes. */
 #ifndef LCTX_GROUP_H
 #define LCTX_GROUP_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: ground, classes. */
 #ifndef LCTX_GROUP_ERRORS_H
 #define LCTX_GROUP_ERRORS_H
 

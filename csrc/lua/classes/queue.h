@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: ground, context, task. */
 #ifndef LCTX_QUEUE_H
 #define LCTX_QUEUE_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: ground, context, task, line. */
 #ifndef LCTX_SEMAPHORE_H
 #define LCTX_SEMAPHORE_H
 

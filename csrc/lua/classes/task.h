@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: ground, report, context, task, classes. */
 #ifndef LCTX_TASK_H
 #define LCTX_TASK_H
 

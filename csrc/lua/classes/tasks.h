@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: ground, report, task, classes. */
 #ifndef LCTX_TASKS_H
 #define LCTX_TASKS_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: ground, report, context. */
 #ifndef LCTX_CANCEL_H
 #define LCTX_CANCEL_H
 

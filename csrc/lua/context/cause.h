@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: ground, context. */
 #ifndef LCTX_CAUSE_H
 #define LCTX_CAUSE_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: ground, context. */
 #ifndef LCTX_CONTEXT_H
 #define LCTX_CONTEXT_H
 

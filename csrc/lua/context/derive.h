@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: ground, report, context. */
 #ifndef LCTX_DERIVE_H
 #define LCTX_DERIVE_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: ground, context. */
 #ifndef LCTX_SHELTER_H
 #define LCTX_SHELTER_H
 

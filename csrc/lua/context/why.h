@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: ground, report, context. */
 #ifndef LCTX_WHY_H
 #define LCTX_WHY_H
 

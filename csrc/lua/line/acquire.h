@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: task. */
 #ifndef LCTX_ACQUIRE_H
 #define LCTX_ACQUIRE_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: ground. */
 #ifndef LCTX_FAILURE_H
 #define LCTX_FAILURE_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: ground, report. */
 #ifndef LCTX_LIVE_H
 #define LCTX_LIVE_H
 

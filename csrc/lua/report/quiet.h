@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: ground. */
 #ifndef LCTX_QUIET_H
 #define LCTX_QUIET_H
 

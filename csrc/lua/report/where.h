@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: ground. */
 #ifndef LCTX_WHERE_H
 #define LCTX_WHERE_H
 

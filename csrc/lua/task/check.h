@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: ground, context, task. */
 #ifndef LCTX_CHECK_H
 #define LCTX_CHECK_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: ground, task. */
 #ifndef LCTX_RECORD_H
 #define LCTX_RECORD_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: ground, report, task. */
 #ifndef LCTX_SCHED_H
 #define LCTX_SCHED_H
 

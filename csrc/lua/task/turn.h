@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: ground, report, context, task. */
 #ifndef LCTX_TURN_H
 #define LCTX_TURN_H
 

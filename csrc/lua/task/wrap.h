@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: ground, report, task. */
 #ifndef LCTX_WRAP_H
 #define LCTX_WRAP_H
 
