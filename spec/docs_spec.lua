@@ -2,7 +2,7 @@
 --- Runs every ```lua block of README.md and docs/, each as a program of its own.
 ---
 --- A block finds `ctx`, `errors`, `testing`, `uv`, `describe`, `it` and busted's `assert`, as if it
---- had required them, and what an HTML comment `<!-- given … -->` right above it sets up. It runs
+--- had required them, and what the block in a fold called Given right above it sets up. It runs
 --- as a task, with `root` and `clock` of testing.run, which also looks for leaks; a block with
 --- ctx.run, testing.run, it( or uv.run in it runs on the main thread, with the clock moved by hand;
 --- one that requires ctx.http, in real time: a clock that jumps does not wait for sockets.
@@ -36,33 +36,32 @@ end
 
 -- ---- reading ------------------------------------------------------------------------------------
 
---- What ends a fence, or a comment with what is given, that begins on `line`; and its indentation.
-local function opening(line)
-  local indent = line:match("^(%s*)```lua%s*$")
-  if indent then
-    return "```", indent
-  elseif line:find("^%s*<!%-%- given%s*$") then
-    return "-->", line:match("^%s*")
-  end
+--- Reads the block that begins at lines[at]: its code, and the place of its end.
+local function read_block(lines, at, indent, path)
+  local text = {}
+  repeat
+    at = at + 1
+    assert(lines[at], path .. ": a block without an end")
+    text[#text + 1] = (lines[at]:gsub("^" .. indent, ""))
+  until text[#text] == "```"
+  text[#text] = ""
+  return table.concat(text, "\n"), at
 end
 
 --- The blocks of a file: { line = of the first line of code, code =, given = }.
 local function blocks_of(path)
-  local lines, blocks, given, at = lines_of(path), {}, nil, 1
+  local lines, blocks, given, folded, at = lines_of(path), {}, nil, false, 1
   while at <= #lines do
-    local ending, indent = opening(lines[at])
-    if ending then
-      local first, text = at + 1, {}
-      repeat
-        at = at + 1
-        assert(lines[at], path .. ": a block without an end")
-        text[#text + 1] = (lines[at]:gsub("^" .. indent, ""))
-      until text[#text] == ending
-      text[#text] = ""
-      if ending == "-->" then
-        given = table.concat(text, "\n")
+    local indent = lines[at]:match("^(%s*)```lua%s*$")
+    if lines[at]:find("^%s*</?details>") then
+      folded = lines[at]:find("<summary>Given</summary>", 1, true) ~= nil
+    elseif indent then
+      local first, code = at + 1, nil
+      code, at = read_block(lines, at, indent, path)
+      if folded then
+        given = code
       else
-        blocks[#blocks + 1] = { line = first, code = table.concat(text, "\n"), given = given }
+        blocks[#blocks + 1] = { line = first, code = code, given = given }
         given = nil
       end
     elseif lines[at]:find("%S") then
