@@ -56,14 +56,14 @@ local function blocks_of(path)
     if lines[at]:find("^%s*</?details>") then
       folded = lines[at]:find("<summary>Given</summary>", 1, true) ~= nil
     elseif indent then
-      local first, code = at + 1, nil
-      code, at = read_block(lines, at, indent, path)
+      local code, last = read_block(lines, at, indent, path)
       if folded then
         given = code
       else
-        blocks[#blocks + 1] = { line = first, code = code, given = given }
+        blocks[#blocks + 1] = { line = at + 1, code = code, given = given }
         given = nil
       end
+      at = last
     elseif lines[at]:find("%S") then
       given = nil
     end
