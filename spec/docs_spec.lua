@@ -179,6 +179,12 @@ end
 
 for _, path in ipairs(markdown_files()) do
   describe(path, function()
+    if path ~= "README.md" and path ~= "docs/README.md" and #blocks_of(path) > 0 then
+      it("says how its code is run", function()
+        assert.truthy(table.concat(lines_of(path), "\n"):find("README.md#run-the-code)", 1, true))
+      end)
+    end
+
     for _, block in ipairs(blocks_of(path)) do
       local name = ("%s:%d"):format(path, block.line)
       it("line " .. block.line .. " runs, and prints what it says", function()
