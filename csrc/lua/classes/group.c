@@ -196,7 +196,7 @@ void lctx_group_wake(lctx_group* g) {
 static void end_context(lua_State* L, lctx_state* S, lctx_group* g) {
   g->over = true;
   if (g->own == NULL) return;
-  lctx_live_remove(S, &g->own->base.slot, g->own);
+  lctx_live_remove(S, &g->own->base.slot);
   if (S->closed) return;
   ctx_cancel(lctx_group_node(g), NULL);
   if (!S->draining) lctx_settle(L, S);
@@ -290,7 +290,7 @@ static int group_close(lua_State* L) {
   if (g->over && g->g.running == 0 && !g->g.limited) return 0;
   lua_settop(L, 2);
   if (g->own != NULL && !S->closed) {
-    lctx_live_remove(S, &g->own->base.slot, g->own); /* the wait below may be impossible here */
+    lctx_live_remove(S, &g->own->base.slot); /* the wait below may be impossible here */
     lua_getiuservalue(L, 1, LCTX_GROUP_CONTEXT);
     lctx_cancel_context(L, 3, 2);
     lua_settop(L, 2);

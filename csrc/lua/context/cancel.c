@@ -80,7 +80,7 @@ static void cancel_plainly(lua_State* L, lctx_state* S, lctx_context* c) {
 static int cancel_call(lua_State* L) {
   lctx_context* c = check_cancel(L)->of;
   lctx_state* S = lctx_stateof(c);
-  lctx_live_remove(S, &c->slot, c);
+  lctx_live_remove(S, &c->slot);
   if (lua_isnoneornil(L, 2) && !S->debug) {
     cancel_plainly(L, S, c);
   } else {

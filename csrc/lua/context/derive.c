@@ -136,7 +136,7 @@ static int derive_any(lua_State* L) {
   c->c = &s->relay.c;
   if (err != 0) {
     s->relay.c = (ctx_t){.tree = &S->tree};
-    lctx_live_remove(S, &c->slot, c);
+    lctx_live_remove(S, &c->slot);
     lctx_leave_shelter(L, S, c);
     return lctx_error(L, S, "ctx.any: %s", ctx_strerror(err));
   }

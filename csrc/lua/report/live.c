@@ -12,9 +12,9 @@
 
 enum { FIRST_SLOTS = 64 };
 
-/* A slot in use holds the address of its context, to be compared, never followed. A free one holds
- * the number of the next free one, doubled, plus one: no address is odd. Number 0 ends the list;
- * slot 0 is never used. From slots_top on none is in use, nor in the list: what a wave of contexts
+/* A slot in use holds the address of its number in the context, to be compared, never followed. A free
+ * one holds the number of the next free one, doubled, plus one: no address is odd. Number 0 ends the
+ * list; slot 0 is never used. From slots_top on none is in use, nor in the list: what a wave of contexts
  * needed is not looked through when it is over. */
 static bool is_free(uintptr_t slot) {
   return (slot & 1) != 0;
@@ -131,15 +131,15 @@ void lctx_live_add(lua_State* L, lctx_state* S, uint32_t* place, int index) {
   lua_pushvalue(L, index);
   lua_rawseti(L, lua_upvalueindex(LCTX_UP_LIVE), slot);
   take_slot(S, slot);
-  S->slots[slot] = (uintptr_t)lua_touserdata(L, index);
+  S->slots[slot] = (uintptr_t)place;
   *place = slot;
 }
 
-void lctx_live_remove(lctx_state* S, uint32_t* place, const void* context) {
+void lctx_live_remove(lctx_state* S, uint32_t* place) {
   uint32_t slot = *place;
   if (slot == 0) return;
   /* A context that only a finalizer brought back may have lost its slot to another meanwhile. */
-  if (slot < S->slots_top && S->slots[slot] == (uintptr_t)context) set_free(S, slot);
+  if (slot < S->slots_top && S->slots[slot] == (uintptr_t)place) set_free(S, slot);
   *place = 0;
 }
 

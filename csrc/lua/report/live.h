@@ -8,9 +8,10 @@
 
 #pragma GCC visibility push(hidden)
 
-/* Enters the context at `index`, whose place in the table is kept there, 0 for none; may raise, with nothing changed. */
-void lctx_live_add(lua_State* L, lctx_state* S, uint32_t* place, int index);
-void lctx_live_remove(lctx_state* S, uint32_t* place, const void* context);
+/* Enters the context at `index`, whose slot is kept at `slot`, 0 for none; may raise, with nothing
+ * changed. */
+void lctx_live_add(lua_State* L, lctx_state* S, uint32_t* slot, int index);
+void lctx_live_remove(lctx_state* S, uint32_t* slot);
 /* Looks for contexts that were collected; reports each under debug. */
 void lctx_live_scan(lua_State* L, lctx_state* S);
 void lctx_open_live(lua_State* L, lctx_state* S);
