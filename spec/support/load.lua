@@ -7,10 +7,15 @@ local web = require "spec.support.web"
 
 local load = {}
 
+-- A server that stops waits a tenth of a second for the next request on a connection. Clients that
+-- the system lets wait for half of that may be too late.
+local LATE_MS = 50
+
 ---@class spec.Load
 ---@field answered integer
 ---@field refused integer
 ---@field lost string[]     why each request that was accepted got no answer
+---@field late boolean      this process was kept from running, so that clients were too late
 ---@field _tasks ctx.Task[]
 local Load = {}
 Load.__index = Load
@@ -46,13 +51,25 @@ local function client(self, c, port, path, keep_alive)
   end
 end
 
+--- Watches how late this process is.
+local function watch(self, c)
+  repeat
+    local due = ctx.now() + 1
+    local ok = ctx.sleep(c, 1)
+    self.late = self.late or ctx.now() - due > LATE_MS
+  until not ok
+end
+
 --- Starts clients that ask, one request after the other, until they are refused.
 ---@param c ctx.Context
 ---@param port integer
 ---@param clients { n: integer, path: string, keep_alive: boolean }[]
 ---@return spec.Load
 function load.start(c, port, clients)
-  local self = setmetatable({ answered = 0, refused = 0, lost = {}, _tasks = {} }, Load)
+  local self = setmetatable({ answered = 0, refused = 0, lost = {}, late = false, _tasks = {} }, Load)
+  local watched, stop = ctx.with_cancel(c)
+  self._stop = stop
+  ctx.go(watch, self, watched)
   for _, kind in ipairs(clients) do
     for _ = 1, kind.n do
       self._tasks[#self._tasks + 1] = ctx.go(client, self, c, port, kind.path, kind.keep_alive)
@@ -72,6 +89,7 @@ function Load:wait(c)
   for _, task in ipairs(self._tasks) do
     assert(task:wait(c) == nil)
   end
+  self._stop()
 end
 
 return load
