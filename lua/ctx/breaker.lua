@@ -169,13 +169,14 @@ local function settle(permit, is_failure)
   end
 end
 
---- Tells that the call has succeeded. Only the first call of a method of a permit counts.
+--- Tells the breaker that the call has succeeded. Only the first call of a method of a permit
+--- counts.
 function Permit:succeed()
   want.self(self, permit_metatable, "succeed")
   settle(self, false)
 end
 
---- Tells that the call has failed.
+--- Tells the breaker that the call has failed.
 function Permit:fail()
   want.self(self, permit_metatable, "fail")
   settle(self, true)

@@ -19,7 +19,7 @@ local errors = {}
 ---@field traceback? string  where it was made; only with `ctx.debug(true)`
 --- Returns whether the error is `deadline_exceeded` or wraps it.
 ---@field timeout fun(self: ctx.Error): boolean
---- Returns the same: another attempt may have more time.
+--- Returns the same as `timeout`: another attempt may have more time.
 ---@field temporary fun(self: ctx.Error): boolean
 ---@operator concat(any): string
 local Error = shared.metatable or { __name = "ctx.error" }
@@ -146,9 +146,9 @@ function errors.join(...)
   return joined
 end
 
---- Returns whether `err`, or an error that it wraps, is `target`: the same object (strings: the
---- same text), or one for which the metatable of either has a function `is(err, target)` that says
---- so. A nil `target` raises, since it is usually a misspelt sentinel.
+--- Returns whether `err`, or an error that it wraps, is `target`. That is the same object (of
+--- strings, the same text), or one for which the metatable of either has a function `is(err,
+--- target)` that says so. A nil `target` raises, since it is usually a misspelt sentinel.
 ---@param err any
 ---@param target any  not nil
 ---@return boolean is

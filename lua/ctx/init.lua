@@ -44,12 +44,12 @@ local ctx = {
   set_report = report.set,
 }
 
---- Calls fn(c) and then cancel, also when fn raises: the idiom for Lua without <close>. The error
+--- Calls fn(c) and then cancel, also when fn raises: the idiom for Lua without `<close>`. The error
 --- becomes the cause, and goes on to the caller.
 ---@param c ctx.Context
 ---@param cancel ctx.Cancel
 ---@param fn fun(c: ctx.Context): ...
----@return any ... what fn returned
+---@return any ...  what fn returned
 function ctx.with(c, cancel, fn)
   want.context(c, "with")
   want.argument(core.kind(cancel) == "cancel", "with", 2, "cancel", "a cancel", cancel)

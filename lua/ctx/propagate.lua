@@ -101,8 +101,8 @@ function propagate.inject(c, headers, deadline)
   return headers
 end
 
---- Reads what the caller sent. Returns a context below parent with the caller's trace and baggage,
---- or parent itself if there is nothing valid; and the ms that the caller has left, for
+--- Reads what the caller sent, and returns a context below parent with the caller's trace and
+--- baggage, or parent itself if there is nothing valid; and the ms that the caller has left, for
 --- ctx.with_timeout.
 ---@param parent ctx.Context
 ---@param headers table  names in lower case; values are strings, or lists of them
@@ -205,7 +205,7 @@ function propagate.set_tracer(options)
   return previous
 end
 
---- Returns whether spans are recorded: without a tracer, nobody needs a span's attributes.
+--- Returns whether spans are recorded. Without a tracer, nobody needs a span's attributes.
 ---@return boolean tracing
 function propagate.is_tracing()
   return shared.tracer ~= nil

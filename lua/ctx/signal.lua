@@ -94,7 +94,7 @@ end
 
 -- -- Contexts -------------------------------------------------------------------------------------
 
---- Ends the context and brings the default actions back, by a call or by <close>.
+--- Ends the context and brings the default actions back, by a call or by `<close>`.
 ---@class ctx.signal.Stop
 ---@field cancel ctx.Cancel
 ---@field causes table<string, ctx.Error>
@@ -128,7 +128,7 @@ end
 --- Leaving the scope does the same; an error that leaves it is the cause.
 Stop.__close = Stop.__call
 
---- The name in luv's spelling, if it is that of a signal that can be caught.
+--- Returns the name in luv's spelling, if it is that of a signal that can be caught; else nil.
 ---@param name any
 ---@return string? name
 function signal.known(name)

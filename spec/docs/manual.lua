@@ -26,9 +26,9 @@ Every other outcome is returned as
 .IR "nil, err" .
 .PP
 What stands in brackets may be left out.
-A function marked \(lqwaits\(rq parks its coroutine and returns
+A function marked \(lqwaits\(rq may park its coroutine; if it takes a context, it returns
 .I nil, err
-when its context ends.]]
+when that ends.]]
 
 local FOOT = [[
 .SH SEE ALSO

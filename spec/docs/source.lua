@@ -150,7 +150,7 @@ local function split_block(lines)
     elseif line:find("^  ") and not above[1] then
       tags[#tags] = tags[#tags] .. " " .. trim(line)
     else
-      above[#above + 1] = line
+      above[#above + 1] = trim(line)
     end
   end
   give_back()

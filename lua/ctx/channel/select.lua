@@ -152,14 +152,13 @@ local function wait_for_any(c, limit, entries)
   return entry.index, waiter.value
 end
 
---- Waits until one of the cases can go on, and lets that one: a list of `{ recv = channel }` and
---- `{ send = channel, value = … }`, a `false` channel being never ready. Of several that are ready
---- any may be chosen, at random. With `default = true` it does not wait, with `timeout = ms` only
---- for so long.
----
---- Returns the index of the case, and what was received (nil and `channel.closed` from a closed
---- one); "default" or "timeout"; or nil and an error, when c has ended, which comes before
---- everything else. The cases that lost leave nothing behind.
+--- Waits until one of several sends and receives can happen, and does that one. The cases are a
+--- list of `{ recv = channel }` and `{ send = channel, value = … }`; a `false` channel is never
+--- ready. Of several that are ready any may be chosen, at random. With `default = true` it does not
+--- wait, with `timeout = ms` only for so long.  Returns the index of the case, and what was
+--- received (nil and `channel.closed` from a closed one); "default" or "timeout"; or nil and an
+--- error, when c has ended, which comes before everything else. The cases that lost leave nothing
+--- behind.
 ---@async
 ---@param c ctx.Context
 ---@param cases ctx.channel.Cases|ctx.channel.Case[]

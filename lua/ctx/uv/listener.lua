@@ -176,7 +176,7 @@ function Listener:address()
   return host.address(self._handle, "getsockname", "address")
 end
 
---- Returns whether it is closed, by whomever.
+--- Returns whether the listener is closed.
 ---@return boolean closed
 function Listener:is_closed()
   want.self(self, metatable, "is_closed")

@@ -189,8 +189,8 @@ end
 ---@field code integer
 ---@field signal integer  0 unless a signal ended it
 
---- Waits for its end, and while its group is being ended, for the end of that. The end of c ends
---- only the wait.
+--- Waits for the end of the process, and while its group is being ended, for the end of that. The
+--- end of c ends only the wait.
 ---@async
 ---@param c ctx.Context
 ---@return ctx.uv.Exit|nil exit
@@ -219,7 +219,7 @@ local SIGNAL = want.rule('the name of a signal, such as "sigterm",', function(na
   return false
 end, "name")
 
---- Sends a signal to its whole group, which may outlive it.
+--- Sends a signal to the whole group of the process, which may outlive it.
 ---@param name? string|integer  as for ctx.signal; "sigterm" unless told otherwise
 ---@return true|nil ok
 ---@return any? err  code ESRCH when none of its group is left
@@ -259,7 +259,8 @@ function Process:_end()
   outwait(self, nil, CLOSE)
 end
 
---- Ends its group as the end of its context would, waits for that, and closes the pipes.
+--- Ends the group of the process as the end of its context would, waits for that, and closes the
+--- pipes.
 ---@async
 function Process:close()
   want.self(self, metatable, "close")

@@ -112,8 +112,8 @@ local function empty(self)
   self._searched, self._unmatched = 0, 0
 end
 
---- Closes it at once, with whatever is still queued, and wakes tasks that wait on it with an error
---- of code ECLOSED. Calling it again does nothing.
+--- Closes the stream at once, with all that is still queued, and wakes tasks that wait on it with
+--- an error of code ECLOSED. Calling it again does nothing.
 ---@param why? string  for the errors of later calls
 function Stream:close(why)
   want.self(self, metatable, "close")
@@ -146,7 +146,7 @@ function stream.hand_over(self)
   return parts
 end
 
---- Returns whether it is closed, by whomever.
+--- Returns whether the stream is closed.
 ---@return boolean closed
 function Stream:is_closed()
   want.self(self, metatable, "is_closed")
@@ -175,7 +175,7 @@ end
 ---@field port integer
 ---@field family string
 
---- Returns where it is on this side: `{ ip, port, family }`, or the path of a pipe.
+--- Returns the address of this side: `{ ip, port, family }`, or the path of a pipe.
 ---@return ctx.uv.Address|string|nil address
 ---@return any? err
 function Stream:address()
@@ -183,7 +183,7 @@ function Stream:address()
   return address(self, "getsockname", "address")
 end
 
---- Returns where it is on the other side.
+--- Returns the address of the other side.
 ---@return ctx.uv.Address|string|nil address
 ---@return any? err
 function Stream:peer()

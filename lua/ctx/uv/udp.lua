@@ -207,7 +207,7 @@ function Udp:connect(ip, port)
   return true
 end
 
---- Returns where it is: `{ ip, port, family }`.
+--- Returns the address of the socket: `{ ip, port, family }`.
 ---@return ctx.uv.Address|nil address
 ---@return any? err
 function Udp:address()
@@ -219,8 +219,8 @@ function Udp:address()
   return host.address(self._handle, "getsockname", "address")
 end
 
---- Closes it, and wakes tasks that wait with an error of code ECLOSED. Calling it again does
---- nothing.
+--- Closes the socket, and wakes tasks that wait with an error of code ECLOSED. Calling it again
+--- does nothing.
 function Udp:close()
   want.self(self, metatable, "close")
   self._inbox:close("by its owner")

@@ -119,7 +119,7 @@ local function finish(c, ok, ...)
   return nil, ok == false and failure.of(c, tostring(err), "work") or err
 end
 
---- Runs fn(…) on another thread, in a Lua state of its own: it sees its arguments, eight at most,
+--- Runs fn(…) on another thread, in a Lua state of its own. It sees its arguments, eight at most,
 --- which are strings, numbers, booleans or nil, and the standard library; it returns such values,
 --- eight at most. Globals that it sets may be there for the next, or not. An error there comes back
 --- as an error here. It cannot be stopped: when c ends the caller goes on, and the result is

@@ -77,8 +77,8 @@ end
 
 -- -- Listening ------------------------------------------------------------------------------------
 
---- Listens on an address, `listen("127.0.0.1", 8080)`, or on what a table tells: `{ host =, port =
---- }`, `{ pipe = path }`, `{ fd = }` for a socket that was inherited; with `backlog`, `ipv6only`,
+--- Listens on an address and a port, or where a table tells. The table is `{ host =, port = }`,
+--- `{ pipe = path }`, or `{ fd = }` for a socket that was inherited; with `backlog`, `ipv6only`,
 --- `nodelay` and, where libuv has it, `reuseport`. May be called for several. Connections wait in
 --- the kernel until `serve`.
 ---@param where string|ctx.http.Where
@@ -338,11 +338,11 @@ local function cut(self, err)
   end
 end
 
---- Shuts the server down and loses nothing: it takes no more connections, the last response of each
---- says so, idle ones are closed, and when all have ended it returns true. When `c` ends first, the
---- rest is cut: their contexts end with http.server_shutdown, their connections are closed, and the
---- error tells how many. Handlers learn of the begin by req:draining(). Another call waits for the
---- same result.
+--- Shuts the server down and loses no request. It takes no more connections, the last response of
+--- each says so, idle ones are closed, and when all have ended it returns true. When `c` ends
+--- first, the rest is cut: their contexts end with http.server_shutdown, their connections are
+--- closed, and the error tells how many. Handlers learn of the begin by req:draining(). Another
+--- call waits for the same result.
 ---@async
 ---@param c ctx.Context
 ---@return true|nil ok
@@ -402,10 +402,10 @@ local function end_with(self, c)
   return nil, err
 end
 
---- Serves until the server is shut down or closed, and all has ended: true; at once, if that was
---- before. When `c` ends, so do the contexts of all requests, with its cause; serve waits for their
---- handlers and returns its error. With `drain_timeout` it shuts down instead, as under a context
---- of that time. A listener that fails ends it with that error.
+--- Serves until the server is shut down or closed, and all has ended. It returns true, at once if
+--- that was before. When `c` ends, so do the contexts of all requests, with its cause; serve waits
+--- for their handlers and returns its error. With `drain_timeout` it shuts down instead, as under a
+--- context of that time. A listener that fails ends it with that error.
 ---@async
 ---@param c ctx.Context
 ---@return true|nil ok

@@ -372,7 +372,7 @@ function Response:json(c, status, value)
   return ok, err
 end
 
---- An informational response before the real one: 103 with its Link headers, say.
+--- Sends an informational response before the real one, such as 103 with its Link headers.
 ---@async
 ---@param c ctx.Context
 ---@param status integer     from 100 to 199, and not 101

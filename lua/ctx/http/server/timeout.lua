@@ -140,8 +140,8 @@ local function run(next, req, res, c, message)
   return send(req, res, buffer)
 end
 
---- A middleware: the handler inside has `ms`, its context ends then with http.request_timeout, and
---- the client gets a 503 with the message.
+--- Makes a middleware that gives the handler inside `ms`. Then its context ends with
+--- http.request_timeout, and the client gets a 503 with the message.
 ---@param ms number
 ---@param message? string
 ---@return ctx.http.Middleware middleware
