@@ -66,7 +66,8 @@ end
 ---@param clients { n: integer, path: string, keep_alive: boolean }[]
 ---@return spec.Load
 function load.start(c, port, clients)
-  local self = setmetatable({ answered = 0, refused = 0, lost = {}, late = false, _tasks = {} }, Load)
+  local self = setmetatable({ answered = 0, refused = 0, lost = {}, late = false, _tasks = {} },
+    Load)
   local watched, stop = ctx.with_cancel(c)
   self._stop = stop
   ctx.go(watch, self, watched)
