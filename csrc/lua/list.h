@@ -34,13 +34,6 @@ static inline void lctx_list_remove(lctx_link* link) {
   link->prev->next = link->next;
   link->next = link->prev = NULL;
 }
-static inline lctx_link* lctx_list_pop(lctx_link* list) {
-  lctx_link* first = list->next;
-  if (first == list) return NULL;
-  lctx_list_remove(first);
-  return first;
-}
-
 #define LCTX_CONTAINER(pointer, type, member)                                                      \
   ((type*)(void*)(&((char*)(pointer))[-(ptrdiff_t)offsetof(type, member)]))
 

@@ -11,6 +11,15 @@
 
 int lctx_typeerror(lua_State* L, int arg, const char* name, const char* expected);
 int lctx_selferror(lua_State* L, const char* name, const char* expected); /* of a method's self */
+/* The object at `arg`, which begins with the address that tells its class; at 1 the self of a method. */
+static inline void* lctx_checkobject(lua_State* L, int arg, size_t size, const void* tag,
+                                     const char* name, const char* expected) {
+  void* object = lua_touserdata(L, arg);
+  if (object == NULL || lua_rawlen(L, arg) < size || *(const void**)object != tag) {
+    lctx_selferror(L, name, expected);
+  }
+  return object;
+}
 /* At `arg` is a function or an object that can be called, as a cancel. */
 void lctx_checkcallable(lua_State* L, int arg, const char* name);
 static inline void lctx_checkfn(lua_State* L, int arg, const char* name) {

@@ -17,11 +17,7 @@
 static const struct lctx_owner_kind group_kind = {.over = lctx_group_task_over};
 
 lctx_group* lctx_checkgroup(lua_State* L, int arg) {
-  lctx_group* g = (lctx_group*)lua_touserdata(L, arg);
-  if (g == NULL || lua_rawlen(L, arg) < sizeof *g || g->owner.kind != &group_kind) {
-    lctx_selferror(L, "g", "a group");
-  }
-  return g;
+  return (lctx_group*)lctx_checkobject(L, arg, sizeof(lctx_group), &group_kind, "g", "a group");
 }
 
 static lctx_group* push_group(lua_State* L) {

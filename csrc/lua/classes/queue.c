@@ -25,11 +25,7 @@ typedef struct {
 static const char queue_tag = 0;
 
 static queue_t* check_queue(lua_State* L) {
-  queue_t* q = (queue_t*)lua_touserdata(L, 1);
-  if (q == NULL || lua_rawlen(L, 1) < sizeof *q || q->tag != &queue_tag) {
-    lctx_selferror(L, "queue", "a queue");
-  }
-  return q;
+  return (queue_t*)lctx_checkobject(L, 1, sizeof(queue_t), &queue_tag, "queue", "a queue");
 }
 
 /* core.queue() → an empty one */

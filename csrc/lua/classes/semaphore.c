@@ -20,11 +20,8 @@ typedef struct {
 static const char semaphore_tag = 0;
 
 static semaphore_t* check_semaphore(lua_State* L) {
-  semaphore_t* s = (semaphore_t*)lua_touserdata(L, 1);
-  if (s == NULL || lua_rawlen(L, 1) < sizeof *s || s->tag != &semaphore_tag) {
-    lctx_selferror(L, "s", "a semaphore");
-  }
-  return s;
+  return (semaphore_t*)lctx_checkobject(L, 1, sizeof(semaphore_t), &semaphore_tag, "s",
+                                        "a semaphore");
 }
 
 /* Coroutines at the front that their owners have closed go: until somebody looks, they would hold up

@@ -23,11 +23,7 @@ static void task_over(lua_State* L, lctx_task* t, int nresults);
 static const struct lctx_owner_kind handle_kind = {.over = task_over};
 
 lctx_handle* lctx_checkhandle(lua_State* L, int arg) {
-  lctx_handle* h = (lctx_handle*)lua_touserdata(L, arg);
-  if (h == NULL || lua_rawlen(L, arg) < sizeof *h || h->owner.kind != &handle_kind) {
-    lctx_selferror(L, "t", "a task");
-  }
-  return h;
+  return (lctx_handle*)lctx_checkobject(L, arg, sizeof(lctx_handle), &handle_kind, "t", "a task");
 }
 
 /* ctx.go(fn, …) → the task's handle */
