@@ -65,8 +65,8 @@ describe("a server that may run out of memory", function()
 
   -- Its connection waited for the task for ever, and the request counted as one in flight.
   it("forgets a request whose task could not begin", function()
-    local run = exchange.run
-    exchange.run = function() error("not enough memory", 0) end
+    local start = exchange.start
+    exchange.start = function() error("not enough memory", 0) end
     local ok, err = pcall(reports, function()
       bed.run({ handler = echo }, function(b)
         for _, leave in ipairs { "client", "server" } do
@@ -83,7 +83,7 @@ describe("a server that may run out of memory", function()
         end
       end)
     end)
-    exchange.run = run
+    exchange.start = start
     assert(ok, err)
   end)
 end)

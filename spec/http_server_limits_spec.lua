@@ -238,6 +238,24 @@ describe("a server that waits for a body", function()
     end, true)
   end)
 
+  -- The head had promised to go on, so the connection stayed for another read_timeout, in which
+  -- nothing that came could be answered.
+  it("ends the connection after the answer, also when that had begun", function()
+    bed.run({ read_timeout = 100, handler = function(req, res)
+      assert(res:write(req.ctx, "half"))
+      local _, err = req:body()
+      return res:finish(req.ctx, tostring(err.status))
+    end }, function(b)
+      local client <close> = b:connect()
+      client:send(POST .. "\r\nab")
+      client:settle()
+      b.clock:advance(100)
+      local answer = client:answer()
+      assert.same({ 200, "half408" }, { answer.status, answer.body })
+      assert_silent_end(client)
+    end, true)
+  end)
+
   -- The wait for the body began with our 100, and no time was set for it.
   it("answers 408 when the client says that it would continue, and does not", function()
     bed.run({ handler = echo, read_timeout = 100 }, function(b)
@@ -383,7 +401,7 @@ describe("a client that sends ahead", function()
         gate:wait()
       end
       local conn = req._connection
-      held = math.max(held, conn._pending_size)
+      held = math.max(held, conn._kept_size)
       res:finish(req.ctx, "")
     end }, function(b)
       gate, open = ctx.with_cancel(b.root)

@@ -90,7 +90,7 @@ local places = {
     work = function(_, c)
       return ctx.sleep(c, math.huge)
     end,
-    parked = function(_, _, conn) return not conn._reading end,
+    parked = function(_, _, conn) return not conn.transport.reading end,
   },
   {
     name = "with more of the body unread than is kept",
@@ -98,7 +98,7 @@ local places = {
     work = function(_, c)
       return ctx.sleep(c, math.huge)
     end,
-    parked = function(_, _, conn) return not conn._reading end,
+    parked = function(_, _, conn) return not conn.transport.reading end,
   },
 }
 
@@ -205,7 +205,7 @@ describe("a handler whose client stays", function()
       local writing = ctx.go(stream.write, stream, c, table.concat(texts))
       web.wait_for(c, function()
         local conn = server._connections[1]
-        return go_on and not conn._reading
+        return go_on and not conn.transport.reading
       end)
       assert.equal(1, n)
       go_on(true)
@@ -228,7 +228,7 @@ describe("a handler whose client stays", function()
       local writing = ctx.go(stream.write, stream, c, ("x"):rep(1000000))
       web.wait_for(c, function()
         local conn = server._connections[1]
-        return go_on and not conn._reading
+        return go_on and not conn.transport.reading
       end)
       go_on(true)
       local status, body = web.response(c, stream)

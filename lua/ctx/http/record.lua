@@ -39,8 +39,9 @@ records.values = {
 ---@param res ctx.http.Response
 ---@param err any
 ---@param ms number
+---@param innermost ctx.Context?  where a middleware has put values; the request's own by default
 ---@return ctx.http.Record
-function records.of(req, res, err, ms)
+function records.of(req, res, err, ms, innermost)
   local c = req.ctx
   local left, cause = c:remaining(), c:cause()
   local of = {
@@ -51,7 +52,7 @@ function records.of(req, res, err, ms)
     error = err ~= nil and report.describe(err) or nil,
   }
   for name, value in pairs(records.values) do
-    of[name] = value(req._innermost or c)
+    of[name] = value(innermost or c)
   end
   return of
 end

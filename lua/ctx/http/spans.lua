@@ -24,12 +24,11 @@ function spans.received(c, req)
   return below, span
 end
 
---- The response is out, or will never be. That a client was at fault, or has left, is no error of
---- the server; what came of a connection that was hijacked, its handler knows.
+--- The response is out, or will never be.
 ---@param span ctx.propagate.Span
 ---@param req ctx.http.Request
 ---@param res ctx.http.Response
----@param err any  the handler's
+---@param err any  what went wrong on the server's side
 function spans.answered(span, req, res, err)
   if not span.recording then
     return
@@ -41,14 +40,7 @@ function spans.answered(span, req, res, err)
   if res.sent then
     span:set("http.response.status_code", res.status)
   end
-  local conn = res._connection
-  if conn.hijacked then
-    span:finish(err)
-  elseif res.sent and res.status < 500 or conn.gone then
-    span:finish()
-  else
-    span:finish(err or res.failed or res.status)
-  end
+  span:finish(err)
 end
 
 --- The span of a request that goes out, before its headers are made: they name it.

@@ -1,19 +1,20 @@
 -- SPDX-License-Identifier: MIT
---- One connection of a server: bytes in, one request after the other out to its handler.
+--- One connection of a server: what comes in, times what goes out.
 ---
 --- It is driven by what luv reads, not by a task, so that an idle one holds no coroutine. One
 --- request is answered at a time. Reading goes on meanwhile, which is how a client that leaves is
---- noticed: the body goes to the handler, and what comes after it is kept for later. When that is
---- too much, reading stops, and another descriptor tells of the hangup.
+--- noticed: the body goes to the handler, and what comes behind it is kept for later. When that is
+--- too much, reading stops, and the transport watches for the hang-up.
 local causes = require "ctx.http.causes"
 local core = require "ctx.core"
 local errors = require "ctx.errors"
+local exchange = require "ctx.http.server.exchange"
 local failure = require "ctx.http.failure"
-local hangup = require "ctx.http.server.hangup"
 local input = require "ctx.http.server.input"
 local loop = require "ctx.loop"
 local report = require "ctx.report"
 local streams = require "ctx.uv.stream"
+local transport = require "ctx.http.server.transport"
 local uv_failure = require "ctx.uv.failure"
 local watchdog = require "ctx.http.server.watchdog"
 local wire = require "ctx.http.wire"
@@ -23,47 +24,92 @@ local LINGER_MS = 1000
 -- A connection that has had something to do so recently may have its next request on the way:
 -- it gets some time for that when the server shuts down.
 local RECENT_MS, GRACE_MS = 1000, 100
--- How long a TCP peer may say nothing before the kernel asks whether it is still there.
-local KEEPALIVE_S = 15
+
+---@alias ctx.http.Input
+---| "idle"    # nothing of a request has come
+---| "head"    # the first bytes of a head have come
+---| "expect"  # a head has come, and the client waits for our 100 before it sends the body
+---| "body"    # a head has come, and not all of the body
+---| "behind"  # a request has come; bytes behind it are kept until it is answered
+---| "over"    # nothing that comes is a request any more
+---| "gone"    # the client has gone
+---| "closed"  # the server has closed the connection
+
+---@alias ctx.http.Output
+---| "none"      # no request is being answered
+---| "handler"   # a handler has the request
+---| "refusal"   # the program's `failure` answers, and no handler
+---| "linger"    # the last response is out; what comes is read and thrown away
+---| "hijacked"  # the handler has the stream
+
+-- The legal pairs. Each is reached by spec/http_states_spec.lua.
+local PAIRS = {
+  idle = { none = true },
+  head = { none = true },
+  expect = { handler = true },
+  -- `failure` may read the body of the request that it refuses. Beside "none" the response was there
+  -- first, and the rest of the body is read and thrown away for the next request's sake.
+  body = { handler = true, refusal = true, none = true },
+  -- Beside "none", what was kept waits for the task that reads it; so does what was read of the
+  -- stream before the server got it.
+  behind = { handler = true, refusal = true, none = true },
+  -- A handler whose request's body makes no sense, or did not come in time, is told and may still
+  -- answer. What is refused here has no head, or its answer is the last.
+  over = { handler = true, refusal = true, linger = true, hijacked = true },
+  -- The answer has no reader. The request's context has ended, but its handler has not.
+  gone = { handler = true, refusal = true },
+  -- The connection is the server's until the handler ends, too. Of a hijacked one it has ended: the
+  -- stream lives for as long as the program likes.
+  closed = { none = true, handler = true, refusal = true, hijacked = true },
+}
+-- Over, gone, closed: from there it never goes back.
+local RANK = { idle = 0, head = 0, expect = 0, body = 0, behind = 0,
+  over = 1, gone = 2, closed = 3 }
 
 ---@class ctx.http.Connection
 ---@field server ctx.http.Server
 ---@field stream ctx.uv.Stream
 ---@field ctx ctx.Context
+---@field input ctx.http.Input        `become` alone changes it,
+---@field output ctx.http.Output      and this
 ---@field request ctx.http.Request?   the one that is being answered
 ---@field response ctx.http.Response?  the answer
+---@field why any?                    why the client has gone
+---@field roster ctx.http.Roster      of the server, which it is in
+---@field transport ctx.http.Transport
 ---@field _exchange ctx.Task?         sees to the last request, or to what came behind it
----@field gone any?                   why the client is not there any more
----@field closed boolean
----@field hijacked boolean
----@field turned_away boolean?        one too many: the server does not count it
 ---@field _cancel ctx.Cancel
----@field _handle userdata
 ---@field _reader userdata            of ctx.http.wire
 ---@field _watchdog ctx.http.Watchdog
----@field _pending string[]?          came after the message that is being answered
----@field _pending_size integer
----@field _receiving boolean          the body of the request is not over
----@field _continue boolean           the client waits for our 100 before it sends the body
----@field _broken boolean             what comes cannot be understood, or did not come in time
----@field _discarded integer?         bytes of a body that nobody reads
+---@field _kept string[]?             came behind the request that is being answered
+---@field _kept_size integer
+---@field _discarded integer          bytes of a body that nobody reads
 ---@field _since number               when it began to have nothing to do
----@field _peer any                   where the other side is, once that was asked
----@field _started boolean            bytes of the next head have come
----@field _reading boolean
----@field _refusing boolean           the request is answered without a handler
 ---@field _left number                requests that it may still bring
----@field _old_at number|false            from then on its next response is its last
----@field _place integer|false        in the server's roster
----@field _lingering boolean
----@field _hangup ctx.http.Hangup?    watches for the hangup while nothing is read
+---@field _old_at number|false        from then on its next response is its last
+---@field _place integer|false        in the roster
 local Connection = {}
 local metatable = { __name = "ctx.http.Connection", __index = Connection }
 
-local connection = {}
+local connection = { class = Connection, pairs = PAIRS }
+
+metatable.__tostring = function(self)
+  return ("ctx.http.Connection (%s, %s)"):format(self.input, self.output)
+end
+
+--- The only change of the state. An illegal one raises: then luv's callback or the task that did it
+--- closes the connection and reports it.
+---@param into ctx.http.Input
+---@param out ctx.http.Output
+function Connection:become(into, out)
+  if not PAIRS[into][out] or RANK[into] < RANK[self.input] then
+    error(("%s cannot become (%s, %s)"):format(tostring(self), into, out), 2)
+  end
+  self.input, self.output = into, out
+end
 
 --- For luv or a task to call: nothing leaves it, and a connection whose state is in doubt ends.
-function Connection:_guarded(fn)
+local function guarded(self, fn)
   return function(...)
     if loop.over then
       return
@@ -84,51 +130,38 @@ local function has_exchange(self)
   return status and status ~= "done" and status ~= "failed"
 end
 
--- -- Reading, and noticing that the client has gone -----------------------------------------------
-
-local function unwatch(self)
-  if self._hangup then
-    self._hangup:close()
-    self._hangup = nil
-  end
-end
-
---- Reads no more for now.
-function Connection:pause()
-  if self._reading then
-    self._reading = false
-    self._handle:read_stop()
-    self._hangup = hangup.watch(self._handle, self._on_hangup)
-  end
-end
+-- -- Reading --------------------------------------------------------------------------------------
 
 --- Reads on, if there is any sense in that.
 function Connection:resume()
-  local over = self.closed or self.gone or self.hijacked or self._broken and not self._lingering
-  if not self._reading and not over then
-    unwatch(self)
-    self._reading = true
-    local ok, said = self._handle:read_start(self._on_read)
+  if not self.transport.reading and (RANK[self.input] == 0 or self.output == "linger") then
+    local ok, said = self.transport:resume()
     if not ok then
       self:left(said)
     end
   end
 end
 
+--- Reads what was kept. Not on this stack: a thousand requests in one packet must not be a
+--- thousand calls deep.
+function Connection:_feed_kept()
+  self._exchange = core.go(guarded(self, input.feed_kept))
+end
+
 --- The client has closed the connection, or its side of it; or the network did.
 ---@param why any
 function Connection:lost(why)
-  if self.gone or self.closed then
+  if RANK[self.input] > 1 or self.output == "hijacked" then
     return
   end
-  self.gone = why
-  if self._reading then
-    self._reading = false
-    self._handle:read_stop()
+  local is_answered = has_exchange(self)
+  self.why = why
+  if is_answered then
+    self:become("gone", self.output)
   end
-  unwatch(self)
+  self.transport:stop()
   self._cancel(why)
-  if has_exchange(self) then
+  if is_answered then
     self.request._body:fail(why)
   else
     self:close()
@@ -138,38 +171,56 @@ end
 --- luv has read the end of the stream, or an error.
 ---@param err string?
 function Connection:left(err)
-  local cause = causes.client_gone
-  self:lost(err and errors.ended(cause, uv_failure.of(nil, err, "read")) or cause)
+  self:lost(errors.ended(causes.client_gone, err and uv_failure.of(nil, err, "read")))
 end
 
--- -- After a response -----------------------------------------------------------------------------
+-- -- A request, and what comes after its response -------------------------------------------------
+
+--- A request is there to be answered.
+---@param req ctx.http.Request
+---@param into ctx.http.Input
+---@param out ctx.http.Output
+function Connection:take(req, into, out)
+  self:become(into, out)
+  self.request, self._exchange = req, nil
+end
+
+--- The rest of the request's body makes no sense, or did not come in time. Its reader is told, and
+--- the connection ends after the answer.
+---@param status integer
+---@param reason string
+function Connection:give_up_body(status, reason)
+  self:become("over", self.output)
+  self.request._body:fail(failure.new(status, reason))
+  self.transport:pause()
+end
 
 --- Whether the connection can serve another request after the one that is being answered.
 ---@return boolean
 function Connection:may_go_on()
-  if self.gone or self._broken or self._left <= 0 or self.server._ending
+  local into = self.input
+  if RANK[into] > 0 or self._left <= 0 or self.server._ending
     or self._old_at and core.now() >= self._old_at then
     return false
-  elseif not self._receiving then
-    return true
+  elseif into ~= "body" then
+    return into ~= "expect" -- what the client may never send cannot be waited for
   end
-  -- What the client may never send cannot be waited for, and much is not worth it.
   local length = self.request.length
-  return not self._continue and not (length and length > input.DISCARD)
+  return not (length and length > input.DISCARD)
 end
 
 --- On to the next request. Also when the server has begun to shut down since the head of the
 --- response went out: that had promised to go on, and the client may have counted on it.
-function Connection:_next()
+function Connection:next_request()
   self._reader:next()
   self._since = self._watchdog:set(self.server.limits.idle_timeout)
+  self:become(self._kept and "behind" or "idle", "none")
   if self.server._ending then
     self:retire()
   end
-  if self._pending then
-    -- Not from here: a thousand requests in one packet must not be a thousand calls deep.
-    self._exchange = core.go(self:_guarded(input.feed_pending))
-  else
+  if self._kept then
+    self:_feed_kept()
+  elseif not self.transport.reading then -- hardly ever
     self:resume()
   end
 end
@@ -177,40 +228,42 @@ end
 --- The response is out, or will never be.
 ---@param keep_alive boolean
 function Connection:answered(keep_alive)
-  if self._receiving then
+  local into, out = self.input, self.output
+  local is_coming = into == "body" or into == "expect"
+  if is_coming then
     self.request._body:fail(causes.handler_returned) -- the rest goes to nobody
   end
   self.request, self.response = nil, nil
-  if self._refusing then
-    self._refusing = false
-  else
+  if out ~= "refusal" then
     self.server:_served()
   end
-  if self.closed then
+  if into == "closed" then
+    self:become("closed", out == "hijacked" and out or "none")
     return self.server:_forget(self)
-  elseif self.hijacked or self.gone then
+  elseif into == "gone" or out == "hijacked" then
     return self:close()
-  elseif not keep_alive or self._receiving and self.ctx:err() then
+  elseif not keep_alive or into == "over" or is_coming and self.ctx:err() then
     return self:linger()
-  elseif self._receiving then
+  elseif is_coming then
+    self:become("body", "none")
     self._discarded = 0
     self._watchdog:set(self.server.limits.read_timeout)
     return self:resume()
   end
-  self:_next()
+  self:next_request()
 end
 
 --- Ends the connection after the last response. Bytes that are still on their way must be read, or
 --- the reset that they cause would take the response away from the client (RFC 9112, 9.6).
 function Connection:linger()
-  if self.closed then
+  if self.input == "closed" then
     return
-  elseif not (self._receiving or self._pending or self._started or self._broken) then
-    return self:close()
+  elseif self.input == "behind" and self.output == "handler" and not self._kept then
+    return self:close() -- nothing is on its way
   end
-  self._lingering = true
-  self._pending = nil
-  if not self._handle:shutdown() then
+  self._kept = nil
+  self:become("over", "linger")
+  if not self.transport:finish() then
     return self:close()
   end
   self._watchdog:set(LINGER_MS)
@@ -219,11 +272,12 @@ end
 
 --- What is to do once it is closed. There may be no memory for half of it: it can be repeated.
 local function let_go(self)
-  unwatch(self)
+  local why = self.why or causes.server_shutdown
+  self.transport:stop()
   self._watchdog:close()
-  self._cancel(self.gone or causes.server_shutdown)
+  self._cancel(why)
   if has_exchange(self) then
-    self.request._body:fail(self.gone or causes.server_shutdown)
+    self.request._body:fail(why)
   elseif self.request then
     self:answered(false)
   else
@@ -233,21 +287,22 @@ end
 
 --- Closes it at once. A handler that still runs goes on, with its context cancelled.
 function Connection:close()
-  if self.closed then
+  if self.input == "closed" then
     return
-  elseif not self.hijacked then
-    self.stream:close() -- first: whatever fails behind this, the client does not wait
   end
-  self.closed = true
+  local out = self.output
+  if out ~= "hijacked" then
+    self.stream:close() -- first: whatever fails behind this, the client does not wait
+    out = self.request and out or "none"
+  end
+  self:become("closed", out)
   let_go(self)
 end
-
--- -- For the exchange, the request and the server -------------------------------------------------
 
 --- Ends what was left behind for lack of memory: by an exchange that has failed, or by close.
 function Connection:bury()
   local task = self._exchange
-  if self.closed then
+  if self.input == "closed" then
     let_go(self)
   elseif self.request and not has_exchange(self) or task and task:status() == "failed" then
     self:close()
@@ -255,6 +310,8 @@ function Connection:bury()
     self._watchdog:look()
   end
 end
+
+-- -- For the exchange, the request and the server -------------------------------------------------
 
 --- Writes for the response, which has asked whether it may; `cut`: nothing can be written any more.
 ---@async
@@ -276,51 +333,35 @@ function Connection:write(c, data, bytes)
   return nil, err, true
 end
 
---- Where the other side is, or was: of one that has gone the system knows nothing any more.
-function Connection:peer()
-  if self._peer == nil then
-    self._peer = self.stream:peer()
-  end
-  return self._peer
-end
-
 --- The stream, with what was read and not taken.
 ---@param req ctx.http.Request
 function Connection:hijack(req)
   if self.request ~= (req._original or req) then
     return nil, errors.new("hijack: the request is over")
-  elseif self.gone or self.closed then
-    return nil, self.gone or errors.new("hijack: the connection is closed")
-  elseif self.hijacked then
-    return nil, errors.new("hijack: it is done")
+  elseif RANK[self.input] > 1 then
+    return nil, self.why or errors.new("hijack: the connection is closed")
+  elseif self.output ~= "handler" then
+    return nil, errors.new("hijack: the server has no handler for it, or no connection any more")
   elseif self.response.sent then
     return nil, errors.new("hijack: the response has begun")
-  elseif self._receiving then
+  elseif self.input ~= "behind" then
     return nil, errors.new("hijack: read the body first")
   end
   self._watchdog:close()
-  unwatch(self)
-  if self._reading then
-    self._reading = false
-    self._handle:read_stop()
-  end
-  self._handle:unref()
-  for _, bytes in ipairs(self._pending or {}) do
-    streams.unread(self.stream, bytes)
-  end
-  self._pending = nil
-  self.stream:set_idle(nil)
+  self.transport:give(self._kept)
+  self._kept = nil
   self.server:_forget(self)
-  self.hijacked = true -- last: until then, what raises leaves the stream to us
+  self:become("over", "hijacked") -- last: until then, what raises leaves the stream to us
   return self.stream
 end
 
 --- The server shuts down: closes the connection if it has nothing to do, unless a request comes
 --- very soon. Not at once in any case: what has arrived already is read in the loop's next turn.
 function Connection:retire()
-  if self.closed or self.request or self._lingering then
+  local into = self.input
+  if self.output ~= "none" or into == "closed" then
     return
-  elseif self._receiving or self._started then
+  elseif into == "body" or into == "head" then
     if self.ctx:err() then
       self:linger() -- the server does not wait any longer, either
     end
@@ -332,30 +373,26 @@ end
 --- Reads. The server must know the connection by now: it may end at once.
 function Connection:start()
   self:resume()
-  if self._pending then
-    self._exchange = core.go(self:_guarded(input.feed_pending))
+  if self._kept then
+    self:_feed_kept()
   end
 end
 
---- One connection too many, which the server has counted as turned away: says so, and closes it.
+--- One connection too many: says so, and closes it.
 function Connection:turn_away()
-  self._broken = true
-  input.refuse(self, 503, "too many connections", nil, false, 1)
+  exchange.refuse(self, nil, "over", 503, "too many connections", 1)
 end
 
 -- -- Making ---------------------------------------------------------------------------------------
 
 --- A time has run out: which, the state tells.
 local function bark(self)
-  local req = self.request
-  if self.closed then
+  if RANK[self.input] > 1 then
     return
-  elseif req then
-    -- The body did not come; its reader is told, and the connection ends after the answer.
-    self._broken = true
-    req._body:fail(failure.new(408, "the body did not come in time"))
-  elseif self._started and not self._lingering then
-    input.refuse(self, 408, "the head of the request did not come in time")
+  elseif self.request then
+    self:give_up_body(408, "the body did not come in time")
+  elseif self.input == "head" then
+    exchange.refuse(self, nil, "over", 408, "the head of the request did not come in time")
   else
     self:close()
   end
@@ -370,23 +407,18 @@ function connection.new(server, stream, base)
   local limits = server.limits
   local c, cancel = core.with_cancel(base)
   local self = setmetatable({
-    server = server, stream = stream, ctx = c, closed = false, hijacked = false,
-    _cancel = cancel, _handle = stream:handle(), _pending_size = 0, _receiving = false,
-    _continue = false, _broken = false, _started = false, _reading = false, _lingering = false,
-    _since = core.now(), _pending = streams.hand_over(stream),
+    server = server, stream = stream, ctx = c, input = "idle", output = "none", _cancel = cancel,
+    _kept_size = 0, _discarded = 0, _since = core.now(), _place = false,
     _left = limits.max_requests_per_connection,
     _old_at = limits.max_connection_age and core.now() + limits.max_connection_age or false,
-    _refusing = false, _place = false,
     _reader = wire.reader(limits.max_target, limits.max_head, limits.max_headers, limits.max_body),
   }, metatable)
-  self._watchdog = watchdog.new(self:_guarded(bark))
-  self._on_read = self:_guarded(input.on_read)
-  self._on_hangup = self:_guarded(self.left)
-  stream:set_idle(limits.write_timeout)
-  if self._handle.keepalive then
-    self._handle:keepalive(true, KEEPALIVE_S)
+  self._watchdog = watchdog.new(guarded(self, bark))
+  self.transport, self._kept = transport.new(stream, limits.write_timeout,
+    guarded(self, input.on_read), guarded(self, self.left))
+  if self._kept then
+    self:become("behind", "none")
   end
-  self._handle:ref()
   self._watchdog:set(limits.read_header_timeout)
   return self
 end

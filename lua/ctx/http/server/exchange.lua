@@ -10,6 +10,7 @@ local failure = require "ctx.http.failure"
 local propagate = require "ctx.propagate"
 local record = require "ctx.http.record"
 local report = require "ctx.report"
+local request = require "ctx.http.server.request"
 local response = require "ctx.http.server.response"
 local spans = require "ctx.http.spans"
 
@@ -47,7 +48,7 @@ end
 --- Answers for a handler that failed. Only defects are reported: that the client left, that a
 --- deadline passed, or that the server did not wait any longer, is in the access log.
 local function answer_failure(conn, req, res, err, trace)
-  local nobody = conn.gone or conn.closed or conn.hijacked
+  local nobody = conn.input == "gone" or conn.input == "closed" or conn.output == "hijacked"
   if nobody and trace and type(err) == "string" then
     -- What a connection's end brings about are error objects; a message is a defect even so.
     defect.tell(conn.server, req, err, trace)
@@ -82,11 +83,21 @@ local function outcome(ok, result, second)
   end
 end
 
+--- What the span of a request ends with. That a client was at fault, or has left, is no error of
+--- the server; what came of a connection that was hijacked, its handler knows.
+local function failure_for_span(conn, res, err)
+  if conn.output == "hijacked" then
+    return err
+  elseif not conn.why and (not res.sent or res.status >= 500) then
+    return err or res.failed or res.status
+  end
+end
+
 local function run(conn, req)
   local server = conn.server
   local began = server._log and core.now()
   if began then
-    conn:peer() -- as long as it is there
+    conn.transport:peer() -- as long as it is there
   end
   local c, cancel <close> = derive(server, conn, req._fields)
   local span
@@ -102,17 +113,18 @@ local function run(conn, req)
   if err == nil and not res.finished then
     err = res._missed
   end
-  if err == nil and not (res.finished or conn.hijacked or conn.gone) then
+  if err == nil and not (res.finished or conn.output == "hijacked" or conn.why) then
     err, trace = outcome(errors.call(res.finish, res, core.background()))
   end
   if err ~= nil then
     answer_failure(conn, req, res, err, trace)
   end
   if span then
-    spans.answered(span, req, res, err)
+    spans.answered(span, req, res, failure_for_span(conn, res, err))
   end
   if began then
-    report.guard("http", "access_log", server._log, record.of(req, res, err, core.now() - began))
+    report.guard("http", "access_log", server._log, record.of(req, res, err, core.now() - began,
+      req._innermost))
   end
   conn:answered(res._keep_alive and res.finished)
 end
@@ -166,16 +178,42 @@ local function refuse(conn, req, shown, status, reason, headers)
   conn:answered(res._keep_alive and res.finished)
 end
 
---- An answer without a handler, which the program's `failure` gives.
+--- Answers with the server's own text, at once; then goes on to the next request, or ends the
+--- connection.
 ---@param conn ctx.http.Connection
----@param req ctx.http.Request
----@param shown ctx.http.Request?  what the program sees of it; nil: no head has been read
+---@param req ctx.http.Request?  nil: no head has been read
+---@param goes_on boolean
+---@param status integer
+---@param headers table?
+---@param text string
+function exchange.say(conn, req, goes_on, status, headers, text)
+  local bytes = response.whole(status, headers, text, goes_on, req,
+    conn.server.limits.keep_alive_hint)
+  if conn.transport:put(bytes) and goes_on then
+    conn:next_request()
+  else
+    conn:linger()
+  end
+end
+
+--- Answers in place of a handler. The server's own text is written at once; for the program's,
+--- which may wait, there is a task.
+---@param conn ctx.http.Connection
+---@param req ctx.http.Request?   nil: no head has been read
+---@param into ctx.http.Input     "behind": the connection goes on
 ---@param status integer
 ---@param reason string
----@param headers table?
----@return ctx.Task
-function exchange.refuse(conn, req, shown, status, reason, headers)
-  return core.go(run_guarded, refuse, conn, req, shown, status, reason, headers)
+---@param retry_after? integer    seconds
+function exchange.refuse(conn, req, into, status, reason, retry_after)
+  conn.server:_refused()
+  local headers, goes_on = { ["retry-after"] = retry_after }, into == "behind"
+  if not conn.server._failure then
+    return exchange.say(conn, req, goes_on, status, headers, reason .. "\n")
+  end
+  local answered = req or request.none(conn)
+  answered.keep_alive = goes_on
+  conn:take(answered, into, "refusal")
+  conn._exchange = core.go(run_guarded, refuse, conn, answered, req, status, reason, headers)
 end
 
 return exchange

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- An HTTP/1 server: listeners, the connections they brought, and how it all ends.
-local admission = require "ctx.http.server.admission"
+local accept = require "ctx.http.server.accept"
 local causes = require "ctx.http.causes"
 local core = require "ctx.core"
 local errors = require "ctx.errors"
@@ -8,23 +8,14 @@ local line = require "ctx.line"
 local listener = require "ctx.uv.listener"
 local loop = require "ctx.loop"
 local owner = require "ctx.owner"
-local failure = require "ctx.uv.failure"
 local want = require "ctx.want"
-local report = require "ctx.report"
 local roster = require "ctx.http.roster"
 local settings = require "ctx.http.server.settings"
 local stream_class = require "ctx.uv.stream"
-local sweep = require "ctx.http.server.sweep"
 
 local check, check_context = want.argument, want.context
 
 local SERVE, SHUTDOWN = line.name("server:serve"), line.name("server:shutdown")
-local BATCH = 64 -- connections that are accepted in one turn of the loop, if so many are there
--- A handshake that has begun gets so much time when the server shuts down. In that time no other
--- may begin: it would have to be lost in its turn. Their clients are not refused but ask again
--- after a second, so it is not much.
-local HANDSHAKE_MS = 10
-local ENDED = "the server shuts down" -- why a listener is closed
 
 ---@class ctx.http.Server
 ---@field handler fun(req: ctx.http.Request, res: ctx.http.Response): any, any
@@ -32,13 +23,10 @@ local ENDED = "the server shuts down" -- why a listener is closed
 ---@field _log? fun(record: ctx.http.Record)
 ---@field _extract? fun(parent: ctx.Context, headers: table): ctx.Context, number?
 ---@field _listeners ctx.uv.Listener[]
----@field _accepting integer         tasks that accept from them
----@field _acceptors (ctx.Task|false)[]  these, and those that did
----@field _takings ctx.http.Taking[]  what each has taken that has no owner yet
----@field _starved integer           loop.starved when it last looked at its tasks
+---@field _takings ctx.http.Taking[]  a task each that accepts, or has accepted
+---@field _starved integer           loop.starved when it last looked at its connections
 ---@field _connections ctx.http.Roster
----@field _connected integer
----@field _turned_away integer
+---@field _turned_away ctx.http.Roster  one too many each: they are told so
 ---@field _in_flight integer
 ---@field _counts table
 ---@field _changed ctx.Gate          opens when a connection has ended
@@ -63,9 +51,9 @@ function server.new(options)
   local self = setmetatable({
     handler = options.handler, limits = settings.limits(options), _log = options.access_log,
     _extract = settings.extractor(options), _on_error = options.on_error,
-    _failure = options.failure, _listeners = {}, _accepting = 0,
-    _acceptors = {}, _takings = {}, _starved = loop.starved, _connections = roster.new(),
-    _connected = 0, _turned_away = 0, _in_flight = 0,
+    _failure = options.failure, _listeners = {}, _takings = {},
+    _starved = loop.starved, _connections = roster.new(),
+    _turned_away = roster.new(), _in_flight = 0,
     _counts = { served = 0, refused = 0, cut = 0 }, _changed = line.gate("outside"),
     _state = "new", _ending = false, _has_served = false,
   }, metatable)
@@ -104,7 +92,7 @@ function Server:listen(where, port)
   end
   self._listeners[#self._listeners + 1] = found
   if self._state == "serving" then
-    self:_accept(found)
+    accept.start(self, found)
   end
   return found
 end
@@ -122,7 +110,7 @@ function Server:address()
 end
 
 --- What lists of tasks and reports call the tasks that serve.
-local function name_of(self)
+function Server:_name()
   local at = self:address()
   return "the HTTP server" .. (type(at) == "table" and (" on %s:%d"):format(at.ip, at.port)
     or type(at) == "string" and " on " .. at or "")
@@ -136,71 +124,28 @@ end
 function Server:serve_stream(stream)
   want.self(self, metatable, "serve_stream")
   check(stream_class.is(stream), "serve_stream", 1, "stream", "a stream of ctx.uv", stream)
-  local made, guard = pcall(admission.guard)
+  local made, guard = pcall(accept.guard)
   if not made then
     stream:close()
     error(guard, 0)
   end
   local taking <close> = guard
   taking.stream = stream
-  admission.admit(self, taking)
+  accept.admit(self, taking)
 end
 
 --- A connection has ended, and so has its last request; or it is the server's no more.
 function Server:_forget(conn)
-  if not self._connections:remove(conn) then
-    return
-  end
-  if conn.turned_away then
-    self._turned_away = self._turned_away - 1
-  else
-    self._connected = self._connected - 1
+  if conn.roster:remove(conn) and conn.roster == self._connections then
     self._changed:open()
   end
 end
 
---- Ends when its listener is closed, and not before: a connection that came in the same turn would
---- be lost; or when all is cut, as there may have been no memory to close it.
-local function accept_loop(self, from, takes)
-  local _ <close> = owner.claim(name_of(self))
-  local taking <close> = takes
-  local pause = 5
-  while true do
-    local stream, err = from:accept(self._base)
-    if stream then
-      taking.stream, pause = stream, 5
-      admission.admit(self, taking)
-      sweep.some(self, from, BATCH, taking)
-    elseif self._ending then
-      return
-    elseif errors.is(err, failure.codes.ECLOSED) or not (err.temporary and err:temporary()) then
-      self._error = self._error or err
-      self._drain(err)
-      return
-    else
-      -- No descriptors, no memory: connections that end will free some.
-      report.send("ctx.http: " .. tostring(err), "http")
-      core.sleep(self._draining, pause)
-      pause = math.min(pause * 2, 1000)
-    end
-  end
-end
-
-function Server:_accept(from)
-  local place = #self._acceptors + 1
-  local taking = admission.guard()
-  self._takings[place], self._acceptors[place] = taking, false -- makes room
-  self._acceptors[place] = core.go(function()
-    local ok, err = pcall(accept_loop, self, from, taking)
-    self._accepting = self._accepting - 1
-    if not ok then
-      self:_doubt()
-      self._error = self._error or err
-      self._drain(err)
-    end
-    self._changed:open()
-  end)
-  self._accepting = self._accepting + 1
+--- A listener can accept no more, or its task had no memory to.
+function Server:_failed(err)
+  self:_doubt()
+  self._error = self._error or err
+  self._drain(err)
 end
 
 -- -- Requests -------------------------------------------------------------------------------------
@@ -229,7 +174,7 @@ function Server:stats()
   want.self(self, metatable, "stats")
   self:_look()
   local counts = self._counts
-  return { connections = self._connected, requests = self._in_flight, served = counts.served,
+  return { connections = self._connections.size, requests = self._in_flight, served = counts.served,
     refused = counts.refused, cut = counts.cut }
 end
 
@@ -246,27 +191,17 @@ end
 ---@return boolean draining
 function Server:is_draining()
   want.self(self, metatable, "is_draining")
-  return self._state == "draining" or self._state == "closed"
+  return self._ending
 end
 
---- Serves what has come already, and closes the listener: a moment later, as there may be
---- connections that clients take for established and the kernel does not yet.
-local function stop_accepting(self, from, was_serving)
-  local under_way = was_serving and sweep.last(self, from)
-  if not under_way then
-    return from:close(ENDED)
-  end
-  local soon, cancel = core.with_timeout(self._base, HANDSHAKE_MS)
-  core.after_func(soon, function()
-    cancel()
-    local taking <close> = admission.guard()
-    sweep.some(self, from, math.huge, taking)
-    from:close(ENDED)
-  end)
+--- Calls fn(conn) for each connection.
+local function each_connection(self, fn)
+  self._connections:each(fn)
+  self._turned_away:each(fn)
 end
 
 local function retire(self)
-  self._connections:each(function(conn) conn:retire() end)
+  each_connection(self, function(conn) conn:retire() end)
 end
 
 local function begin_drain(self, cause)
@@ -277,29 +212,26 @@ local function begin_drain(self, cause)
   self._state, self._ending = "draining", true
   self._drain(cause)
   for _, each in ipairs(self._listeners) do
-    stop_accepting(self, each, was_serving)
+    accept.stop(self, each, was_serving)
   end
   retire(self)
 end
 
---- Tasks may have had no memory to tell that they have ended: looks at each.
-local function look_at_tasks(self)
-  self._accepting = 0
-  for place, task in ipairs(self._acceptors) do
-    local over = not task or task:status() == "done" or task:status() == "failed"
-    self._accepting = self._accepting + (over and 0 or 1)
-    if over then
-      self._takings[place]:close()
-    end
+--- Whether a task accepts. Looks at all: one may have had no memory to end well.
+local function is_accepting(self)
+  local found = false
+  for _, each in ipairs(self._takings) do
+    found = not each:is_over() or found
   end
-  self._connections:each(function(conn) conn:bury() end)
-  self._starved = loop.starved
+  return found
 end
 
---- The same, if there is a reason to.
+--- Tasks may have had no memory to end well: looks at each, if there is a reason to.
 function Server:_look()
   if self._starved ~= loop.starved then
-    look_at_tasks(self)
+    is_accepting(self)
+    each_connection(self, function(conn) conn:bury() end)
+    self._starved = loop.starved
   end
 end
 
@@ -311,7 +243,7 @@ end
 --- Whether there are connections, or may be one that a task has just accepted.
 local function is_busy(self)
   self:_look()
-  return (self._connected > 0 or self._accepting > 0) and self._state ~= "closed"
+  return self._state ~= "closed" and (self._connections.size > 0 or is_accepting(self))
 end
 
 --- That was all: nothing of it stays open.
@@ -320,16 +252,16 @@ local function finish(self)
   self._state, self._ending = "closed", true
   self._cancel_base(causes.server_shutdown)
   for _, each in ipairs(self._listeners) do
-    each:close(ENDED)
+    each:close(accept.ENDED)
   end
-  self._connections:each(function(conn) conn:close() end)
+  each_connection(self, function(conn) conn:close() end)
   self._changed:open()
 end
 
 --- Cancels and closes what is left; what that was, as an error around `err`.
 local function cut(self, err)
-  local requests, connections = 0, self._connected
-  self._connections:each(function(conn) requests = requests + (conn.request and 1 or 0) end)
+  local requests, connections = 0, self._connections.size
+  each_connection(self, function(conn) requests = requests + (conn.request and 1 or 0) end)
   self._counts.cut = self._counts.cut + requests
   finish(self)
   if connections > 0 then
@@ -381,7 +313,7 @@ metatable.__close = function(self)
   self:close()
 end
 metatable.__tostring = function(self)
-  return ("ctx.http.Server (%s, %d connections)"):format(self._state, self._connected)
+  return ("ctx.http.Server (%s, %d connections)"):format(self._state, self._connections.size)
 end
 
 --- c has ended: what serve does then.
@@ -422,12 +354,12 @@ function Server:serve(c)
     end
     self._state = "serving"
     for _, each in ipairs(self._listeners) do
-      self:_accept(each)
+      accept.start(self, each)
     end
   end
   self._has_served = true
   local scope <close> = self -- if the coroutine is closed, nobody would end what has begun
-  local _ <close> = owner.claim(name_of(self))
+  local _ <close> = owner.claim(self:_name())
   local over, cancel <close> = core.any(c, self._draining)
   over:wait()
   if self._state == "serving" and self._error then

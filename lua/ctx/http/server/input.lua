@@ -1,17 +1,15 @@
 -- SPDX-License-Identifier: MIT
---- Out of a connection's bytes, requests: each head starts a handler, or is refused; each body goes
---- to its request; what comes behind is kept until the response is out.
+--- What comes in on a connection: each head starts a handler, or is refused; each body goes to its
+--- request; what comes behind is kept until the response is out.
 local body = require "ctx.http.server.body"
 local causes = require "ctx.http.causes"
 local exchange = require "ctx.http.server.exchange"
-local failure = require "ctx.http.failure"
 local fields = require "ctx.fields"
 local request = require "ctx.http.server.request"
-local response = require "ctx.http.server.response"
-local written = require "ctx.text"
+local text = require "ctx.text"
 
 -- Bytes of further requests that are kept while one is answered.
-local PENDING = 65536
+local KEPT = 65536
 -- Bytes of a body that no handler wanted, which are read for the sake of the connection.
 local DISCARD = 262144
 
@@ -19,74 +17,36 @@ local input = { DISCARD = DISCARD }
 
 --- Keeps what belongs to later requests.
 local function keep(self, bytes)
-  self._pending = self._pending or {}
-  self._pending[#self._pending + 1] = bytes
-  self._pending_size = self._pending_size + #bytes
-  if self._pending_size > PENDING then
-    self:pause()
-  end
-end
-
---- Writes a whole response at once; whether the connection can go on.
-local function respond(self, req, status, headers, text, keep_alive)
-  local bytes = response.whole(status, headers, text, keep_alive, req,
-    self.server.limits.keep_alive_hint)
-  local sent = self._handle:try_write(bytes)
-  self._broken = self._broken or not keep_alive or sent ~= #bytes
-  return not self._broken
-end
-
---- Answers in place of a handler, and goes on or ends the connection. The server's own text is
---- written at once; for the program's, which may wait, there is a task.
----@param self ctx.http.Connection
----@param status integer
----@param reason string
----@param req ctx.http.Request?  nil: no head has been read
----@param keep_alive? boolean    the connection may go on
----@param retry_after? integer   seconds
-function input.refuse(self, status, reason, req, keep_alive, retry_after)
-  self.server:_refused()
-  self._broken = self._broken or not keep_alive
-  local headers = { ["retry-after"] = retry_after }
-  if self.server._failure then
-    self.request, self._exchange = req or request.none(self), nil
-    self._refusing, self.request.keep_alive = true, keep_alive or false
-    self._exchange = exchange.refuse(self, self.request, req, status, reason, headers)
-  elseif respond(self, req, status, headers, reason .. "\n", keep_alive) then
-    self:_next()
-  else
-    self:linger()
+  self._kept = self._kept or {}
+  self._kept[#self._kept + 1] = bytes
+  self._kept_size = self._kept_size + #bytes
+  if self._kept_size > KEPT then
+    self.transport:pause()
   end
 end
 
 --- Bytes that are not a request, or too many of them.
 local function bad(self, status, reason)
   if self.request then
-    -- The handler may answer, or not; nothing after that could be understood.
-    self._broken = true
-    self.request._body:fail(failure.new(status, reason))
-    self:pause()
-    return
+    self:give_up_body(status, reason)
+  elseif self.input == "body" then
+    self:linger() -- the answer is out already
+  else
+    exchange.refuse(self, nil, "over", status, reason)
   end
-  self._broken = true
-  if self._receiving then -- the answer is out already
-    return self:linger()
-  end
-  input.refuse(self, status, reason)
 end
 
 --- The handler wants more of the body, or room for more of it has been made.
 local function want(self)
-  local timed = self._reading and not self._continue
-  if self._continue then
-    self._continue = false
-    local bytes = "HTTP/1.1 100 Continue\r\n\r\n"
+  local is_timed = self.transport.reading and self.input ~= "expect"
+  if self.input == "expect" then
+    self:become("body", self.output)
     -- After the head of the response it would be taken for a part of its body.
-    if not self.response.sent and self._handle:try_write(bytes) ~= #bytes then
+    if not self.response.sent and not self.transport:put("HTTP/1.1 100 Continue\r\n\r\n") then
       return self:lost(causes.write_failed)
     end
   end
-  if self._receiving and not timed then
+  if self.input == "body" and not is_timed then
     self._watchdog:set(self.server.limits.read_timeout)
   end
   self:resume()
@@ -95,9 +55,12 @@ end
 --- Whether the client waits for a 100 before it sends the body, and whether it expects something
 --- that nobody knows here. Its list may have empty members (RFC 9110, 5.6.1).
 local function expectations(head)
-  local continues, unknown = false, false
-  for member in (head.minor > 0 and head._fields.expect or ""):gmatch("[^, \t][^,]*") do
-    if written.lower(fields.trim(member)) == "100-continue" then
+  local expect, continues, unknown = head._fields.expect, false, false
+  if not expect or head.minor == 0 then
+    return false, false
+  end
+  for member in expect:gmatch("[^, \t][^,]*") do
+    if text.lower(fields.trim(member)) == "100-continue" then
       continues = true
     else
       unknown = true
@@ -117,15 +80,6 @@ local function obstacle(self, makes_sense, unknown)
   end
 end
 
---- OPTIONS * asks the server as a whole (RFC 9110, 9.3.7), which needs no handler for its answer.
-local function answer_for_all(self, req, keep_alive)
-  self.server:_refused()
-  if respond(self, req, 200, nil, "", keep_alive and self:may_go_on()) then
-    return self:_next()
-  end
-  self:linger()
-end
-
 --- A head is whole: starts the handler, or answers for it.
 local function begin(self, head, done)
   -- There may be no chunk, but there is an end, and trailers.
@@ -135,48 +89,48 @@ local function begin(self, head, done)
   end
   local read = not done and body.new(function() want(self) end) or body.empty
   local req, makes_sense = request.new(head, self, read)
-  self._started, self._receiving = false, not done
   self._left = self._left - 1
   self._watchdog:clear()
   if head.method == "OPTIONS" and head.target == "*" then
-    return answer_for_all(self, req, done and head.keep_alive)
+    -- It asks the server as a whole (RFC 9110, 9.3.7), which needs no handler for its answer.
+    self.server:_refused()
+    return exchange.say(self, req, done and head.keep_alive and self:may_go_on(), 200, nil, "")
   end
   local continues, unknown = expectations(head)
   local status, reason, retry_after = obstacle(self, makes_sense, unknown)
   if status then
-    local go_on = done and head.keep_alive and retry_after and self:may_go_on()
-    return input.refuse(self, status, reason, req, go_on, retry_after)
+    local goes_on = done and head.keep_alive and retry_after and self:may_go_on()
+    local into = not done and "body" or goes_on and "behind" or "over"
+    return exchange.refuse(self, req, into, status, reason, retry_after)
   end
-  self.request, self._exchange = req, nil
-  self._continue = not done and continues
-  if not done and not self._continue then
+  self:take(req, done and "behind" or continues and "expect" or "body", "handler")
+  if self.input == "body" then
     self._watchdog:set(self.server.limits.read_timeout)
   end
   self._exchange = exchange.start(self, req)
 end
 
+--- The end of a body.
 local function received(self)
-  self._receiving = false
-  self._continue = false
-  self._watchdog:clear()
   local req = self.request
-  if req then
-    local trailers = self._reader:trailers()
-    req._body:finish(trailers and fields.adopt(trailers))
-  else
-    self:_next()
+  self._watchdog:clear()
+  if not req then
+    return self:next_request()
   end
+  self:become("behind", self.output)
+  local trailers = self._reader:trailers()
+  req._body:finish(trailers and fields.adopt(trailers))
 end
 
 --- A piece of the body. Nobody takes one that came when the response was out.
 local function body_bytes(self, bytes)
   self._watchdog:set(self.server.limits.read_timeout)
   if self.request then
-    self._continue = false
+    self:become("body", self.output)
     if not self.request._body:push(bytes) then
       -- It is the handler that is slow now, and not the client.
       self._watchdog:clear()
-      self:pause()
+      self.transport:pause()
     end
     return
   end
@@ -186,18 +140,11 @@ local function body_bytes(self, bytes)
   end
 end
 
-local feed
-
---- What came behind a message: for after its response.
-local function later(self, bytes)
-  if self.request then
-    return keep(self, bytes)
-  end
-  return feed(self, bytes)
-end
+-- Nothing more is read as a request.
+local DEAF = { over = true, gone = true, closed = true }
 
 --- Reads on in the bytes, as far as it may: not past the end of a request that has no answer yet.
-function feed(self, bytes)
+local function feed(self, bytes)
   local at, size = 1, #bytes
   repeat
     local stopped, head, piece, done = self._reader:feed(bytes, at)
@@ -208,21 +155,21 @@ function feed(self, bytes)
     if head then
       begin(self, head, done and not piece)
     end
-    if piece and not self._lingering then
+    if piece and not DEAF[self.input] then
       body_bytes(self, piece)
     end
-    if done and self._receiving and not self._lingering then
+    if done and (self.input == "body" or self.input == "expect") then
       received(self)
     end
-    if self.closed or self._lingering then
+    if DEAF[self.input] then
       return
-    elseif done and at <= size then
-      return later(self, bytes:sub(at))
+    elseif done and at <= size and self.request then
+      return keep(self, bytes:sub(at))
     end
   until at > size
-  if not self.request and not self._receiving and not self._started and self._reader:began() then
+  if self.input == "idle" and self._reader:began() then
     -- The first bytes of a head: it may not take for ever.
-    self._started = true
+    self:become("head", "none")
     self._watchdog:set(self.server.limits.read_header_timeout)
     if self.ctx:err() then
       self:linger() -- and it would get no answer
@@ -232,12 +179,13 @@ end
 
 --- What has come during the last request.
 ---@param self ctx.http.Connection
-function input.feed_pending(self)
-  local pending = self._pending
-  self._pending, self._pending_size = nil, 0
-  if pending and not self.closed and not self.gone and not self._lingering then
-    feed(self, table.concat(pending))
-    if self._pending_size <= PENDING then
+function input.feed_kept(self)
+  local kept = self._kept
+  self._kept, self._kept_size = nil, 0
+  if kept and self.input == "behind" and self.output == "none" then
+    self:become("idle", "none")
+    feed(self, table.concat(kept))
+    if self._kept_size <= KEPT then
       self:resume()
     end
   end
@@ -248,16 +196,13 @@ end
 ---@param err string?
 ---@param bytes string?
 function input.on_read(self, err, bytes)
-  if self.closed or self.hijacked then
-    return
-  elseif not bytes then
-    return self:left(err)
-  elseif self._lingering then
-    return
-  elseif self._pending or self.request and not self._receiving then
-    return keep(self, bytes)
+  if not bytes then
+    self:left(err)
+  elseif self.input == "behind" then
+    keep(self, bytes)
+  elseif not DEAF[self.input] then
+    feed(self, bytes)
   end
-  return feed(self, bytes)
 end
 
 return input

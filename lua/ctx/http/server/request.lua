@@ -184,7 +184,7 @@ end
 ---@return ctx.uv.Address|string|nil peer
 function Request:peer()
   want.self(self, metatable, "peer")
-  return self._connection:peer()
+  return self._connection.transport:peer()
 end
 
 --- Returns the address of the other side as a text for logs; "unknown" when the client had gone

@@ -20,7 +20,6 @@ local Fields = fields.class
 ---@field status integer          200
 ---@field headers ctx.Fields     of strings, numbers or lists of them
 ---@field trailers ctx.Fields    sent behind a chunked body, which they make it
----@field _trailers ctx.Fields    the same, unless the program has put a table of its own there
 ---@field ctx ctx.Context?        of the answer, for the server's `failure` only
 ---@field bytes integer           of the body, handed over so far
 ---@field sent boolean            the head is out, or under way
@@ -52,11 +51,10 @@ end, "status")
 ---@param connection ctx.http.Connection
 ---@return ctx.http.Response
 function response.new(request, connection)
-  local trailers = setmetatable({}, Fields)
   -- With what comes later it fits into the 16 places that Lua makes for these.
-  return setmetatable({ status = 200, headers = setmetatable({}, Fields), trailers = trailers,
-    _trailers = trailers, bytes = 0, sent = false, finished = false, _chunked = false,
-    _request = request, _connection = connection, _keep_alive = request.keep_alive }, metatable)
+  return setmetatable({ status = 200, bytes = 0, sent = false, finished = false, _chunked = false,
+    headers = setmetatable({}, Fields), trailers = setmetatable({}, Fields), _request = request,
+    _connection = connection, _keep_alive = request.keep_alive }, metatable)
 end
 
 -- -- The head -------------------------------------------------------------------------------------
@@ -80,9 +78,6 @@ end
 --- Whether there are trailers. They need a chunked body: nothing else has room behind it.
 local function has_trailers(self)
   local trailers = self.trailers
-  if trailers == self._trailers then
-    return next(trailers) ~= nil
-  end
   return trailers ~= nil and (type(trailers) ~= "table" or next(trailers) ~= nil)
 end
 
@@ -162,7 +157,7 @@ local function ended(self, name)
     return errors.new(name .. ": the response is finished")
   elseif self.failed then
     return self.failed
-  elseif self._connection.hijacked then
+  elseif self._connection.output == "hijacked" then
     return errors.new(name .. ": the connection is hijacked")
   end
 end
@@ -309,7 +304,7 @@ function Response:finish(c, data)
     check(false, "finish", 2, "data", "a string", data)
   end
   core.check_wait(c, "res:finish")
-  if self.finished or self.failed or self._connection.hijacked or c:err() then
+  if self.finished or self.failed or self._connection.output == "hijacked" or c:err() then
     return core.refused(nil, refused(self, c, "finish"))
   end
   data = data or ""
@@ -325,12 +320,8 @@ function Response:finish(c, data)
   if wrong then
     error(wrong, 2)
   end
-  if self._chunked then
-    frame(self, out, data)
-    out[#out + 1] = last
-  elseif self._has_body and data ~= "" then
-    out[#out + 1] = data
-  end
+  frame(self, out, data)
+  out[#out + 1] = last
   self.bytes = self.bytes + #data
   self.finished = true
   if #out > 0 then
@@ -389,17 +380,15 @@ function Response:inform(c, status, headers)
     err = err or errors.new("inform: the head is out, or the client knows HTTP/1.0 only")
     return core.refused(nil, err)
   end
-  local wrong = fields.wrong(headers)
-  local head, unfit = nil, wrong
+  local head, wrong = nil, fields.wrong(headers)
   if not wrong then
-    head, unfit = wire.head(status, status_names[status] or "", headers, nil, true, 1, http_date())
+    head, wrong = wire.head(status, status_names[status] or "", headers, nil, true, 1, http_date())
   end
   if not head then
-    error("inform: " .. unfit, 2)
+    error("inform: " .. wrong, 2)
   end
-  local ok
-  ok, err = self._connection:write(c, head, #head)
-  return ok, err
+  local ok, failed = self._connection:write(c, head, #head)
+  return ok, failed
 end
 
 metatable.__tostring = function(self)

@@ -100,9 +100,6 @@ function settings.limits(options)
       limits[name] = value
     end
   end
-  if limits.write_timeout == math.huge then
-    limits.write_timeout = nil
-  end
   if limits.max_connection_age == math.huge then
     limits.max_connection_age = nil
   end

@@ -84,7 +84,7 @@ local function new_buffer(res)
 end
 
 local function send(req, res, buffer)
-  if req._connection.hijacked then
+  if req._connection.output == "hijacked" then
     return -- what the handler had to say, it has said itself
   end
   res.status, res.headers, res.trailers = buffer.status, buffer.headers, buffer.trailers

@@ -16,12 +16,16 @@ Watchdog.__index = Watchdog
 
 local watchdog = {}
 
-local function arm(self, due)
+local function disarm(self)
   if self._cancel then
     self._stop()
     self._cancel()
     self._armed, self._cancel = nil, nil
   end
+end
+
+local function arm(self, due)
+  disarm(self)
   local c, cancel = core.with_deadline(core.background(), due)
   local stop = core.after_func(c, self._ring)
   self._armed, self._cancel, self._stop = due, cancel, stop
@@ -78,11 +82,7 @@ end
 --- Never again.
 function Watchdog:close()
   self._due = nil
-  if self._cancel then
-    self._stop()
-    self._cancel()
-    self._cancel, self._armed = nil, nil
-  end
+  disarm(self)
 end
 
 return watchdog
