@@ -47,7 +47,7 @@ local PAIRS = {
   idle = { none = true },
   head = { none = true },
   expect = { handler = true },
-  -- `failure` may read the body of the request that it refuses. Beside "none" the response was there
+  -- `failure` may read the body of the request that it refuses. Beside "none" the response was out
   -- first, and the rest of the body is read and thrown away for the next request's sake.
   body = { handler = true, refusal = true, none = true },
   -- Beside "none", what was kept waits for the task that reads it; so does what was read of the
