@@ -249,6 +249,32 @@ local function pages()
   return list
 end
 
+--- The fields that a class shows to programs and the pages do not name.
+local function unnamed_fields(class, text)
+  local missing = {}
+  for _, field in ipairs(class.fields) do
+    if is_public(field.name) and not field.private and not field.name:find("^%[")
+      and not text:find("%f[%w_]" .. field.name .. "%f[^%w_]") then
+      missing[#missing + 1] = class.name .. "." .. field.name
+    end
+  end
+  return missing
+end
+
+describe("the reference names each field of what programs give and get:", function()
+  -- The client has a page of its own for what is rarely asked.
+  local more = { ["http.md"] = text_of("docs/reference/http-client.md") }
+  for name, class in pairs(tree.classes) do
+    if class.public then
+      it(name, function()
+        local page = overview.page(class.home)
+        local text = text_of("docs/reference/" .. page) .. (more[page] or "")
+        assert.equal("", sorted(unnamed_fields(class, text)))
+      end)
+    end
+  end
+end)
+
 for page, declared in pairs(pages()) do
   describe("docs/reference/" .. page, function()
     local owners = {}

@@ -96,11 +96,11 @@ end
 
 --- Ends the context and brings the default actions back, by a call or by `<close>`.
 ---@class ctx.signal.Stop
----@field cancel ctx.Cancel
----@field causes table<string, ctx.Error>
----@field entries table<string, ctx.signal.Entry>
----@field places table<string, integer|false>  in the lists of listeners
----@field arrived boolean?  one of the signals came
+---@field private cancel ctx.Cancel
+---@field private causes table<string, ctx.Error>
+---@field private entries table<string, ctx.signal.Entry>
+---@field private places table<string, integer|false>  in the lists of listeners
+---@field private arrived boolean?  one of the signals came
 ---@overload fun(cause?: any)
 local Stop = { __name = "ctx.signal.stop" }
 

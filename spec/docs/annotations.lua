@@ -258,7 +258,7 @@ local function add_class(tree, found, order, name, seen)
   class.public = true
   local types = { table.concat(class.parents, " ") }
   for _, field in ipairs(class.fields) do
-    types[#types + 1] = is_public(field.name) and field.type or ""
+    types[#types + 1] = is_public(field.name) and not field.private and field.type or ""
   end
   class.home = home_of(tree, order, class)
   for _, each in ipairs(functions_of(tree, class)) do

@@ -12,6 +12,7 @@ local source = {}
 ---@field type string
 ---@field optional boolean
 ---@field text string
+---@field private boolean?  of a field
 
 ---@class docs.Definition  a function or a value
 ---@field file string
@@ -116,7 +117,12 @@ local TAGS = {
     part.optional = text:find("^[%w_]+%?") ~= nil -- of `name type?` the name has to be written
     table.insert(block.params, part)
   end,
-  field = function(block, text) table.insert(block.fields, named(text)) end,
+  field = function(block, text)
+    local of_class = text:match("^private%s+(.*)$")
+    local field = named(of_class or text)
+    field.private = of_class ~= nil
+    table.insert(block.fields, field)
+  end,
   ["return"] = function(block, text) results(text, block.returns) end,
   class = function(block, text) block.class = text end,
   alias = function(block, text) block.alias = text end,
