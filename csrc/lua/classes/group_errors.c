@@ -99,6 +99,7 @@ static void fail_group(lua_State* L, lctx_group* g) {
   fail_too(L, g, group);
 }
 
+/* The usual ends first, which make nothing: all is well, or the task was cancelled with its group. */
 void lctx_group_task_over(lua_State* L, lctx_task* t, int nresults) {
   lctx_group* g = LCTX_CONTAINER(t->owner, lctx_group, owner);
   if (!has_failed(t, nresults)) {

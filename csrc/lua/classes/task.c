@@ -127,6 +127,7 @@ static void task_over(lua_State* L, lctx_task* t, int nresults) {
 
 /* -- Waiting for it ------------------------------------------------------------------------- */
 
+/* Results stay packed in the handle, since each of those that wait gets all of them. */
 static int push_results(lua_State* L, lctx_state* S, lctx_handle* h, int handle) {
   if (h->failed) {
     lctx_hear(L, S, h->failure);

@@ -49,6 +49,7 @@ static int derive_with_cancel(lua_State* L) {
   return results;
 }
 
+/* The cause is in its place before the core is told: a deadline that has passed ends the context at once. */
 static int with_deadline(lua_State* L, lctx_context* parent, enum lctx_kind kind, uint64_t at_ns) {
   bool cause = !lua_isnoneornil(L, 3);
   lctx_node* n = push_node(L, parent, kind);

@@ -6,6 +6,7 @@
 
 enum { UV_PARENT = 1, UV_SHELTER = 3 };
 
+/* Its finalizer may run before the rest is filled in: so the fields that it looks at are set here. */
 static lctx_shelter* push_shelter(lua_State* L, lctx_state* S, lctx_context* up, int arms,
                                   int values) {
   size_t size = sizeof(lctx_shelter) + (size_t)arms * sizeof(ctx_t);
@@ -35,7 +36,8 @@ lctx_shelter* lctx_push_sheltered(lua_State* L, lctx_state* S, enum lctx_kind ki
   return s;
 }
 
-/* The user value that is the shelter, or 0. */
+/* The user value that is the shelter, or 0: of an `any` or a pushed context always the same; of one that
+ * C has come by the parent's, as the shelter then stands between the two. */
 static int place_of(const lctx_context* c) {
   if (c->kind == LCTX_ANY || c->kind == LCTX_PUSHED) return UV_SHELTER;
   if (c->kind == LCTX_VALUE || c->kind <= LCTX_TODO) return 0;

@@ -186,6 +186,7 @@ static int from_afar(lua_State* L, value_t* from, value_t* v, const value_key* k
   return 1;
 }
 
+/* The usual cases: a miss, which the bits of the first link tell, and a value that is near. */
 int lctx_context_value(lua_State* L) {
   lctx_context* c = lctx_checkcontext(L, 1, "c (call it as c:value(key))");
   value_key key = key_of(L, 2);
@@ -227,6 +228,7 @@ static int key_tostring(lua_State* L) {
   return 1;
 }
 
+/* Only a key that ctx.key made has a name to be shown. Another one may be a secret itself. */
 void lctx_pushkeyname(lua_State* L, lctx_state* S, lctx_context* value) {
   lctx_pushknown(L, 1, value);
   lua_getiuservalue(L, -1, UV_KEY);

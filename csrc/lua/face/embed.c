@@ -32,6 +32,8 @@ static bool push_keeper(lua_State* L, lctx_state* S, const ctx_t* c) {
   return false;
 }
 
+/* The shelter is anchored before the relay links it into the core. If `c` is done already, nothing is
+ * linked, and the anchor goes back at once. */
 void ctx_lua_push(lua_State* L, ctx_t* c) {
   lctx_state* S = lctx_state_of(L);
   if (c->tree != &S->tree) {

@@ -64,6 +64,8 @@ static void unqueue_first(lua_State* L, lctx_state* S) {
   lua_setiuservalue(L, -2, LCTX_FAILURE_NEXT);
 }
 
+/* One in the middle of the queue stays until it comes to the front: to take it out, the queue would have
+ * to be walked up to it. */
 void lctx_hear(lua_State* L, lctx_state* S, lctx_failure* f) {
   if (f == NULL || f->heard) return;
   f->heard = true;
@@ -97,6 +99,8 @@ static void tell_failure(lua_State* L, lctx_state* S, lctx_failure* f) {
   lctx_hook(L, S, f->hook, 2, 0);
 }
 
+/* Up to the one that is the last now: a report may make others fail, and one that somebody waits for gets
+ * a new time at the end of the queue. */
 void lctx_tell_failures(lua_State* L, lctx_state* S, bool all) {
   int base = lua_gettop(L);
   uint64_t now_ns = ctx_now(&S->tree);
@@ -136,6 +140,7 @@ static int make_failure(lua_State* L) {
   return 1;
 }
 
+/* Protected, since a task is ending, and its waiters must be woken whatever fails here. */
 lctx_failure* lctx_push_failure(lua_State* L, lctx_state* S, const char* hook, int owner,
                                 const lctx_link* waiters) {
   int error = lua_gettop(L) - 1;
