@@ -20,7 +20,7 @@ describe("errors.new", function()
   end)
 
   it("names its class", function()
-    assert.equal("ctx.error", getmetatable(errors.new("x")).__name)
+    assert.equal("ctx.errors.Error", getmetatable(errors.new("x")).__name)
   end)
 
   it("keeps its identity through error and pcall", function()

@@ -21,8 +21,8 @@ describe("the fuzzer of the API", function()
   local declared = annotations.read(root)
 
   it("reads functions, methods, objects that are called and fields that are functions", function()
-    for _, name in ipairs { "ctx.with_timeout", "ctx.errgroup.collect", "ctx.Group:go",
-      "ctx.Cancel()", "ctx.uv.fs_open", "ctx.Error:timeout", "ctx.uv.Stream:read" } do
+    for _, name in ipairs { "ctx.with_timeout", "ctx.errgroup.collect", "ctx.errgroup.Group:go",
+      "ctx.Cancel()", "ctx.uv.fs_open", "ctx.errors.Error:timeout", "ctx.uv.Stream:read" } do
       assert.truthy(declared[name], name)
     end
     assert.is_nil(declared["ctx.errors.ended"]) -- @package

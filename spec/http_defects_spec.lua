@@ -36,7 +36,7 @@ describe("a handler that returns", function()
   it("a text, or anything but nil, true, false and an error, is told, and answers 500", function()
     for _, case in ipairs { { "hello", 'the text "hello"' }, { "", 'the text ""' }, { 200,
       "a number" },
-      { {}, "a table" }, { print, "a function" }, { ctx.background(), "a ctx.context" },
+      { {}, "a table" }, { print, "a function" }, { ctx.background(), "a ctx.Context" },
       { io.stdout, "a FILE*" }, { "a\r\nb", 'the text "a  b"' }, { ("x"):rep(99), "the text" } } do
       local status, body, err, where = returns(case[1])
       assert.same({ 500, "Internal Server Error\n" }, { status, body })

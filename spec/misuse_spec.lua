@@ -15,7 +15,7 @@ local function look_alike()
   for _, name in ipairs({ "err", "cause", "done", "deadline", "remaining", "value", "wait" }) do
     c[name] = nothing
   end
-  return setmetatable(c, { __name = getmetatable(background).__name or "ctx.context" })
+  return setmetatable(c, { __name = getmetatable(background).__name or "ctx.Context" })
 end
 
 --- What is no context, with a word for each.

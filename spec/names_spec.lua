@@ -1,11 +1,60 @@
 -- SPDX-License-Identifier: MIT
---- Names that were changed before 1.0: a program that still uses an old one is told the new one, at
---- the line that does.
+--- Names: those that classes have in messages, and those that were changed before 1.0.
+local classes = require "spec.support.classes"
 local client = require "ctx.http.client"
 local ctx = require "ctx"
 local luv = require "luv"
+local program = require "spec.support.program"
 local raises = require("spec.support.misuse").raises
 local uv = require "ctx.uv"
+
+local root = (debug.getinfo(1, "S").source:match("^@(.*)[/\\][^/\\]+$") or ".") .. "/.."
+
+-- Cause: messages said "ctx.mutex expected", "ctx.uv.Stream expected", "ctx.http.Response" for two
+-- classes. Cure: a class is called by its module and its own name, as in the annotations.
+describe("the name of a class", function()
+  it("is its module's, and its own with a capital; no two have the same", function()
+    local output, noise = program.run(([[
+      local classes = require "spec.support.classes"
+      local faults, names = classes.judge(classes.all(%q))
+      print(#faults == 0 and table.concat(names, " ") or table.concat(faults, "\n"))
+    ]]):format(root))
+    assert.equal("", noise)
+    for name in ("ctx.Context ctx.Task ctx.mutex.Held ctx.http.Response ctx.http.client.Response "
+      .. "ctx.http.curl.Pool ctx.line.Waiter ctx.semaphore.Semaphore ctx.uv.Inbox ctx.uv.Stream")
+      :gmatch("%S+") do
+      assert.truthy((output:gsub("\n", " ")):find(name .. " ", 1, true), output)
+    end
+    assert.is_nil(output:find("\n.", 1), output)
+  end)
+
+  it("is found wrong when it is", function()
+    local function faults_of(...)
+      local hidden = { ... } -- an upvalue, as a module has its metatables
+      local function of_ours() return hidden end
+      return table.concat((classes.judge(classes.reached { of_ours, hidden })), "; ")
+    end
+    local methods = { close = function() end }
+    assert.equal("", faults_of({ __name = "ctx.uv.Timer", __index = methods }))
+    assert.equal("nil: not a module and a class", faults_of({ __index = methods }))
+    assert.equal("ctx.mutex: not a module and a class", faults_of({ __name = "ctx.mutex" }))
+    assert.equal("ctx.timer.Timer: ctx.timer is not a module",
+      faults_of({ __name = "ctx.timer.Timer" }))
+    assert.equal("ctx.uv.Timer: the name of two classes", faults_of({ __name = "ctx.uv.Timer" },
+      { __name = "ctx.uv.Timer", __index = methods }))
+    assert.equal("", faults_of({ __close = print }, { __mode = "k" }))
+  end)
+
+  it("is what prints, and what is said to be expected", function()
+    local lock, stream = require("ctx.mutex").new(), assert(uv.udp())
+    local _ <close> = stream
+    assert.matches("^ctx%.mutex%.Mutex: ", tostring(lock))
+    assert.matches("^ctx%.uv%.Udp: ", tostring(stream))
+    assert.equal("ctx.http.client.Client", tostring(client.new()))
+    raises(function() lock.unlock(stream) end, "ctx.mutex.Mutex expected, got ctx.uv.Udp")
+    raises(function() ctx.sleep(lock, 1) end, "a context expected, got ctx.mutex.Mutex")
+  end)
+end)
 
 describe("a former name raises, and the message gives the present one:", function()
   it("stream:shutdown", function()

@@ -158,7 +158,7 @@ describe("a worker", function()
       assert.is_false(report.clean)
       assert.equal(1, #report.failed)
       assert.is_true(no_error(tostring(report):match "failed: ([^\n]*)"))
-      assert.truthy(tostring(s):find("0 worker(s)", 1, true))
+      assert.truthy(tostring(s):find("0 workers", 1, true))
     end)
   end)
 

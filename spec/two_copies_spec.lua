@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Cause: two copies of the C module in one Lua state, such as a host program's and a rock's, each
--- took the other's objects for strange ones: "c: a context expected, got ctx.context". Cure: the
+-- took the other's objects for strange ones: "c: a context expected, got ctx.Context". Cure: the
 -- second one does not open.
 require "ctx"
 

@@ -91,7 +91,7 @@ end)
 describe("A loop that calls it once that has been closed", function()
   for _, name in ipairs(asyncs.annotated()) do
     local closes = name:find("^ctx%.http") or name:find("^ctx%.uv%.%u")
-      or name == "ctx.Pool:submit"
+      or name == "ctx.pool.Pool:submit"
     local left_out = apart[name] or name == "ctx.uv.Process:wait"
     local test = closes and not left_out and it or function() end
     test("lets others run, or raises: " .. name, function()

@@ -30,7 +30,7 @@ describe("a rule", function()
     raises(function() checked(want.text, "path")("a\0b\nc") end,
       [[(path: a string without zero bytes expected, got "a\0b\nc")]])
     raises(function() checked(want.ms)(0 / 0) end, "(ms: a time in ms expected, got nan)")
-    raises(function() checked(want.ms)(ctx.background()) end, "got ctx.context)")
+    raises(function() checked(want.ms)(ctx.background()) end, "got ctx.Context)")
   end)
 
   it("takes no number that is a string, and no other kind", function()

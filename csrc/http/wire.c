@@ -18,7 +18,7 @@
 
 #include "message.h"
 
-#define READER "ctx.http.wire.reader"
+#define READER "ctx.http.wire.Reader"
 
 /* RFC 9293, 3.1. */
 enum { TCP_FLAGS_AT = 13, TCP_SYN = 0x02, TCP_ACK = 0x10 };

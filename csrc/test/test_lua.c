@@ -39,7 +39,7 @@ TEST(a_cause_of_c_is_an_error_with_its_message_in_lua) {
   ctx_cancel(&c, &reason.cause);
   bed_assert(&bed, "c:err() == ctx.canceled");
   bed_assert(&bed, "tostring(c:cause()) == 'the client has left'");
-  bed_assert(&bed, "getmetatable(c:cause()).__name == 'ctx.error'");
+  bed_assert(&bed, "getmetatable(c:cause()).__name == 'ctx.errors.Error'");
   bed_do(&bed, "ok, err = ctx.sleep(c, 1)");
   bed_assert(&bed, "tostring(err) == 'context canceled: the client has left'");
   bed_assert(&bed, "require('ctx.errors').is(err, ctx.canceled)");

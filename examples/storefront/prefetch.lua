@@ -17,7 +17,7 @@ local prefetch = {}
 
 ---@param port string  of the recommendations service
 ---@param cap integer  how many may run at the same time
----@param s ctx.Shutdown  waits for those that run, and lets no more begin
+---@param s ctx.shutdown.Shutdown  waits for those that run, and lets no more begin
 ---@return Prefetcher
 function prefetch.new(port, cap, s)
   return setmetatable({

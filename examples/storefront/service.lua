@@ -105,7 +105,7 @@ end
 --- Serves until SIGTERM: then it accepts nobody, answers those that are there, and ends. Exits 0
 --- if nothing was lost.
 ---@param options { budget_ms: number? }  the most that a request may take
----@param build fun(router: ctx.http.Router, s: ctx.Shutdown)  adds the routes
+---@param build fun(router: ctx.http.Router, s: ctx.shutdown.Shutdown)  adds the routes
 function service.run(options, build)
   collectgarbage("incremental")
   -- The gateway begins a trace, the others go on with it. These spans are not sent anywhere; with

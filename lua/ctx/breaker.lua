@@ -12,7 +12,7 @@ local report = require "ctx.report"
 local want = require "ctx.want"
 
 ---@class ctx.breaker
----@field open ctx.Error  The error of a call that was not made.
+---@field open ctx.errors.Error  The error of a call that was not made.
 local breaker = {}
 
 local shared = core.shared("ctx.breaker")
@@ -49,21 +49,21 @@ local OPTIONS = {
   on_change = want.fn,
 }
 
----@class ctx.Breaker
+---@class ctx.breaker.Breaker
 ---@field _state "closed"|"open"|"half-open"
 ---@field _era integer      rises with each change: outcomes of calls from before do not count
 ---@field _in_a_row integer failures, while closed
 ---@field _buckets table    { step =, calls =, failed = } for the window of a rate
 ---@field _until number     while open: when it will let probes through
 ---@field _probing integer  while half-open: probes under way, except overdue ones
----@field _waiting ctx.Fifo of their permits, and of some that are settled
+---@field _waiting ctx.fifo.Fifo of their permits, and of some that are settled
 ---@field _passed integer   probes that have succeeded
 local Breaker = {}
-local metatable = { __name = "ctx.breaker", __index = Breaker }
+local metatable = { __name = "ctx.breaker.Breaker", __index = Breaker }
 
 --- Makes a breaker, which is closed at first.
 ---@param options? ctx.breaker.Options
----@return ctx.Breaker b
+---@return ctx.breaker.Breaker b
 ---@nodiscard
 function breaker.new(options)
   options = want.options(options, "new", 1, OPTIONS)
@@ -148,13 +148,13 @@ end
 -- -- Permits -------------------------------------------------------------------------------------
 
 ---@class ctx.breaker.Permit
----@field _breaker ctx.Breaker?
+---@field _breaker ctx.breaker.Breaker?
 ---@field _era integer
 ---@field _due number|false  of a probe: until then it keeps others out
 ---@field _c ctx.Context?
 ---@field _calls boolean?  it is that of `call`
 local Permit = {}
-local permit_metatable = { __name = "ctx.breaker.permit", __index = Permit }
+local permit_metatable = { __name = "ctx.breaker.Permit", __index = Permit }
 
 --- What became of a call: true failed, false did not, nil says nothing.
 local function settle(permit, is_failure)
@@ -233,7 +233,7 @@ end
 --- permit:succeed() or permit:fail(); without either, the call does not count, as when the caller
 --- gave up. When a probe has told nothing after the cooldown's time, another one is let through.
 ---@return ctx.breaker.Permit? permit
----@return ctx.Error? err  is breaker.open
+---@return ctx.errors.Error? err  is breaker.open
 ---@nodiscard
 function Breaker:allow()
   want.self(self, metatable, "allow")

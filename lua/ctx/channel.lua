@@ -15,7 +15,7 @@ local select = require "ctx.channel.select"
 local want = require "ctx.want"
 
 ---@class ctx.channel
----@field closed ctx.Error  The error of `recv` when there will be no more values.
+---@field closed ctx.errors.Error  The error of `recv` when there will be no more values.
 local channel = { select = select.select }
 
 channel.closed = select.closed
@@ -23,15 +23,15 @@ channel.closed = select.closed
 local SEND, RECV = line.name("channel:send"), line.name("channel:recv")
 local CLOSED = select.CLOSED
 
----@class ctx.Channel
+---@class ctx.channel.Channel
 ---@field _capacity integer
 ---@field _count integer    of all its values: more than _capacity only when some came back
----@field _buffer ctx.Fifo
+---@field _buffer ctx.fifo.Fifo
 ---@field _granted integer  values that were given to a waiting receiver
----@field _returned ctx.Waiter|false  those of them that came back, before the buffer's
+---@field _returned ctx.line.Waiter|false  those of them that came back, before the buffer's
 ---@field _closed boolean
----@field _receivers ctx.Line
----@field _senders ctx.Line  of entries with an `offer`
+---@field _receivers ctx.line.Line
+---@field _senders ctx.line.Line  of entries with an `offer`
 local Channel = {}
 local metatable = { __name = select.CHANNEL, __index = Channel }
 
@@ -39,7 +39,7 @@ local CAPACITY = want.whole(0)
 
 --- Makes a channel that buffers `capacity` values. Without a buffer, a send and a recv meet.
 ---@param capacity? integer  0
----@return ctx.Channel ch
+---@return ctx.channel.Channel ch
 function channel.new(capacity)
   capacity = CAPACITY(capacity == nil and 0 or capacity, "new", 1, "capacity")
   return setmetatable({
@@ -211,7 +211,7 @@ end
 --- Receives a value if there is one now; else returns nil, and `channel.closed` when there will be
 --- none.
 ---@return any value
----@return ctx.Error? err  `channel.closed`
+---@return ctx.errors.Error? err  `channel.closed`
 function Channel:try_recv()
   want.self(self, metatable, "try_recv")
   local value = self:_receive()

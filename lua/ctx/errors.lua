@@ -11,18 +11,18 @@ local want = require "ctx.want"
 local shared = core.shared("ctx.errors")
 
 ---@class ctx.errors
----@field canceled ctx.Error           The sentinel that prints "context canceled".
----@field deadline_exceeded ctx.Error  The sentinel that prints "context deadline exceeded".
+---@field canceled ctx.errors.Error    The sentinel that prints "context canceled".
+---@field deadline_exceeded ctx.errors.Error  The sentinel that prints "context deadline exceeded".
 local errors = {}
 
----@class ctx.Error
+---@class ctx.errors.Error
 ---@field traceback? string  where it was made; only with `ctx.debug(true)`
 --- Returns whether the error is `deadline_exceeded` or wraps it.
----@field timeout fun(self: ctx.Error): boolean
+---@field timeout fun(self: ctx.errors.Error): boolean
 --- Returns the same as `timeout`: another attempt may have more time.
----@field temporary fun(self: ctx.Error): boolean
+---@field temporary fun(self: ctx.errors.Error): boolean
 ---@operator concat(any): string
-local Error = shared.metatable or { __name = "ctx.error" }
+local Error = shared.metatable or { __name = "ctx.errors.Error" }
 shared.metatable = Error
 
 --- The function `name` of the value's metatable. Raw, so that an index that invents fields on
@@ -104,7 +104,7 @@ end
 
 --- Makes an error that prints as `message`.
 ---@param message string
----@return ctx.Error err
+---@return ctx.errors.Error err
 function errors.new(message)
   want.string(message, "new", 1, "message")
   local err = make({ _message = message }, 3)
@@ -115,7 +115,7 @@ end
 --- so that the result of a call can be passed on unseen.
 ---@param err any  an error object, or any other value that was raised or returned as an error
 ---@param message string
----@return ctx.Error? wrapped
+---@return ctx.errors.Error? wrapped
 ---@overload fun(err: nil, message: string): nil
 function errors.wrap(err, message)
   want.string(message, "wrap", 2, "message")
@@ -129,7 +129,7 @@ end
 --- Makes one error of several: it prints each on a line of its own and is each of them. Nil
 --- arguments are left out; when all are nil, so is the result.
 ---@param ... any
----@return ctx.Error? joined
+---@return ctx.errors.Error? joined
 function errors.join(...)
   local joined, n = { _separator = "\n" }, 0
   for i = 1, select("#", ...) do
@@ -188,9 +188,9 @@ end
 --- Internal: what a wait returns when its context ends. It is the sentinel and the cause too, so
 --- that asking for either works; with no cause of its own, it is the sentinel itself.
 ---@package
----@param sentinel ctx.Error
+---@param sentinel ctx.errors.Error
 ---@param cause any
----@return ctx.Error
+---@return ctx.errors.Error
 function errors.ended(sentinel, cause)
   if cause == nil or rawequal(cause, sentinel) then
     return sentinel
@@ -207,7 +207,7 @@ local NOTHING = "an error without a value"
 ---@package
 ---@param err any
 ---@param traceback? string
----@return ctx.Error
+---@return ctx.errors.Error
 function errors.raised(err, traceback)
   local object = make({ err, _message = err == nil and NOTHING or nil, _separator = "" }, 3)
   object.traceback = traceback

@@ -65,9 +65,9 @@ end
 
 -- -- Tables of fields -----------------------------------------------------------------------------
 
----@class ctx.Fields
+---@class ctx.fields.Fields
 ---@field [string] any
-local Fields = { __name = "ctx.Fields" }
+local Fields = { __name = "ctx.fields.Fields" }
 
 local rawget, rawset, setmetatable, getmetatable = rawget, rawset, setmetatable, getmetatable
 
@@ -89,14 +89,14 @@ end
 
 fields.class = Fields
 
----@return ctx.Fields
+---@return ctx.fields.Fields
 function fields.new()
   return setmetatable({}, Fields)
 end
 
 --- Makes one of a table whose names are in lower case already, as the parser of requests has them.
 ---@param headers table<string, any>
----@return ctx.Fields
+---@return ctx.fields.Fields
 function fields.adopt(headers)
   return setmetatable(headers, Fields)
 end
@@ -104,7 +104,7 @@ end
 --- A table of fields with what a plain table has, or another one of its kind; or nil and what is
 --- wrong with it.
 ---@param headers table<string, any>
----@return ctx.Fields? copy
+---@return ctx.fields.Fields? copy
 ---@return string? wrong
 function fields.of(headers)
   local copy = {}

@@ -6,7 +6,7 @@
 --- filled from its beginning while the other one is emptied; then they change places.
 local fifo = {}
 
----@class ctx.Fifo
+---@class ctx.fifo.Fifo
 ---@field count integer
 ---@field _coming any[]
 ---@field _arrived integer  values in _coming
@@ -17,12 +17,12 @@ local fifo = {}
 --- An emptied list with room for more than that many is given to the collector.
 local KEPT = 64
 
----@return ctx.Fifo
+---@return ctx.fifo.Fifo
 function fifo.new()
   return { count = 0, _coming = {}, _arrived = 0, _going = {}, _first = 1, _last = 0 }
 end
 
----@param self ctx.Fifo
+---@param self ctx.fifo.Fifo
 ---@param value any  not nil
 function fifo.push(self, value)
   if self.count == 0 and self._last <= KEPT then -- most often: it is the next to go, too
@@ -36,7 +36,7 @@ function fifo.push(self, value)
 end
 
 --- Sees to it that the next push needs no memory.
----@param self ctx.Fifo
+---@param self ctx.fifo.Fifo
 function fifo.reserve(self)
   local arrived = self._arrived + 1
   self._coming[arrived] = self._coming[arrived] or false
@@ -52,7 +52,7 @@ local function turn_over(self)
 end
 
 --- The value that pop would take.
----@param self ctx.Fifo
+---@param self ctx.fifo.Fifo
 ---@return any value  nil when there is none
 function fifo.peek(self)
   if self.count == 0 then
@@ -63,7 +63,7 @@ function fifo.peek(self)
   return self._going[self._first]
 end
 
----@param self ctx.Fifo
+---@param self ctx.fifo.Fifo
 ---@return any value  nil when there is none
 function fifo.pop(self)
   local first = self._first

@@ -45,12 +45,12 @@ local want = require "ctx.want"
 ---@class ctx.http
 ---@field status table<integer, string>  The names of the status codes.
 ---@field Failure table  The class of http.failure's errors, for `errors.as`.
----@field client_gone ctx.Error  A cause: the client has closed the connection.
----@field handler_returned ctx.Error  A cause: the handler has returned.
----@field server_shutdown ctx.Error  A cause: the server did not wait for the request any longer.
----@field write_failed ctx.Error  A cause: the response could not be written.
----@field request_timeout ctx.Error  A cause: the limit of the server or of http.timeout has passed.
----@field abort ctx.Error  An error for a handler to raise or return: it cuts the connection.
+---@field client_gone ctx.errors.Error  A cause: the client has closed the connection.
+---@field handler_returned ctx.errors.Error  A cause: the handler has returned.
+---@field server_shutdown ctx.errors.Error  A cause: the server waited no longer.
+---@field write_failed ctx.errors.Error  A cause: the response could not be written.
+---@field request_timeout ctx.errors.Error  A cause: a limit of the server or of http.timeout.
+---@field abort ctx.errors.Error  An error for a handler to raise or return: it cuts the connection.
 --- Makes a middleware that gives each request an id; `http.request_id.of(c)` returns it.
 ---@field request_id fun(options?: ctx.http.RequestIdOptions): ctx.http.Middleware
 local http = {

@@ -18,8 +18,8 @@ local want = require "ctx.want"
 
 ---@class ctx
 ---@field _VERSION string             The version of the C module, such as "ctx 0.1.0".
----@field canceled ctx.Error           The sentinel that prints "context canceled".
----@field deadline_exceeded ctx.Error  The sentinel that prints "context deadline exceeded".
+---@field canceled ctx.errors.Error    The sentinel that prints "context canceled".
+---@field deadline_exceeded ctx.errors.Error  The sentinel that prints "context deadline exceeded".
 local ctx = {
   _VERSION = core._VERSION,
   canceled = errors.canceled,

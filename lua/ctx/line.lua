@@ -42,19 +42,19 @@ end
 
 -- -- Gates ----------------------------------------------------------------------------------------
 
----@class ctx.Gate
+---@class ctx.line.Gate
 ---@field waiting integer          so many are in a wait
 ---@field _queue userdata          C's
 ---@field _outside boolean
 ---@field _handle userdata|false   luv's
 local Gate = {}
-local gate_metatable = { __name = "ctx.gate", __index = Gate }
+local gate_metatable = { __name = "ctx.line.Gate", __index = Gate }
 
 --- A new gate. Other tasks open it; or, with "outside" or a handle of luv's, something that luv
 --- brings, and then a hand-moved clock does not take these waits for an idle program. Waiters for
 --- something outside may be woken though nothing came, to see that others have closed a handle.
 ---@param opener? "outside"|userdata
----@return ctx.Gate
+---@return ctx.line.Gate
 function line.gate(opener)
   return setmetatable({
     waiting = 0, _queue = core.queue(), _outside = opener ~= nil,
@@ -108,20 +108,20 @@ end
 
 -- -- Lines ----------------------------------------------------------------------------------------
 
----@class ctx.Line
----@field first ctx.LineEntry|false
----@field last ctx.LineEntry|false
+---@class ctx.line.Line
+---@field first ctx.line.Entry|false
+---@field last ctx.line.Entry|false
 ---@field handle userdata|false  luv's
 
 --- A place in a line. A waiter that stands in one line only is its own entry.
----@class ctx.LineEntry
----@field waiter ctx.Waiter
----@field line ctx.Line|false      false: in none
----@field before ctx.LineEntry|false
----@field after ctx.LineEntry|false
+---@class ctx.line.Entry
+---@field waiter ctx.line.Waiter
+---@field line ctx.line.Line|false  false: in none
+---@field before ctx.line.Entry|false
+---@field after ctx.line.Entry|false
 
 ---@param handle? userdata  luv's, that brings what is waited for
----@return ctx.Line
+---@return ctx.line.Line
 function line.new(handle)
   return { first = false, last = false, handle = handle or false }
 end
@@ -166,10 +166,10 @@ end
 --- dropped on the way, also those whose context has ended in this turn and that will hear of it
 --- later: what came first counts. The line is read anew each time, since a wake may change it.
 --- While this runs, the waiter may already have given it back.
----@param from ctx.Line
+---@param from ctx.line.Line
 ---@param value any
 ---@param order? integer  a channel's
----@return ctx.LineEntry? entry  whose it is now; nil when nobody waits
+---@return ctx.line.Entry? entry  whose it is now; nil when nobody waits
 function line.grant(from, value, order)
   local entry = from.first
   while entry do
@@ -180,15 +180,15 @@ function line.grant(from, value, order)
   end
 end
 
----@class ctx.Waiter : ctx.LineEntry
----@field granted ctx.LineEntry|false  the entry that was served, until it is taken
+---@class ctx.line.Waiter : ctx.line.Entry
+---@field granted ctx.line.Entry|false  the entry that was served, until it is taken
 ---@field value any                    what came with it
 ---@field order integer|false          a channel's: the number of the grant
----@field _entries ctx.LineEntry[]|false
+---@field _entries ctx.line.Entry[]|false
 ---@field _waking boolean              its queue is being used
 ---@field _left boolean                its scope is over, and its queue may be another's
 local Waiter = {}
-local metatable = { __name = "ctx.waiter", __index = Waiter }
+local metatable = { __name = "ctx.line.Waiter", __index = Waiter }
 
 -- Queues that are empty. Each holds one coroutine at a time here, so few are needed.
 local SPARES = 64
@@ -197,10 +197,10 @@ local spare = {}
 --- Make it a <close> variable. It waits until c ends, or for ever without one; when it leaves
 --- without having taken what it was granted, `give_back(owner, waiter)` is called.
 ---@param c ctx.Context?
----@param give_back? fun(owner: any, waiter: ctx.Waiter)
+---@param give_back? fun(owner: any, waiter: ctx.line.Waiter)
 ---@param owner? any
----@param entries? ctx.LineEntry[]  to stand in several lines
----@return ctx.Waiter
+---@param entries? ctx.line.Entry[]  to stand in several lines
+---@return ctx.line.Waiter
 function line.waiter(c, give_back, owner, entries)
   -- Every field has its place from the start: a grant must not need memory.
   local waiter = {
@@ -233,8 +233,8 @@ function metatable.__close(waiter)
 end
 
 --- Goes to the end of the line.
----@param to ctx.Line
----@param entry? ctx.LineEntry  one of its entries; by default the waiter itself
+---@param to ctx.line.Line
+---@param entry? ctx.line.Entry  one of its entries; by default the waiter itself
 function Waiter:join(to, entry)
   entry = entry or self
   entry.waiter = self

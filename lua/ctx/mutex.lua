@@ -13,16 +13,16 @@ local want = require "ctx.want"
 ---@class ctx.mutex
 local mutex = {}
 
----@class ctx.Mutex
+---@class ctx.mutex.Mutex
 ---@field _locked boolean
----@field _waiters ctx.Line
+---@field _waiters ctx.line.Line
 local Mutex = {}
-local metatable = { __name = "ctx.mutex", __index = Mutex }
+local metatable = { __name = "ctx.mutex.Mutex", __index = Mutex }
 
 local LOCK, HOLD = line.name("mutex:lock"), line.name("mutex:hold")
 
 --- Makes a mutex, which is unlocked at first.
----@return ctx.Mutex m
+---@return ctx.mutex.Mutex m
 function mutex.new()
   return setmetatable({ _locked = false, _waiters = line.new() }, metatable)
 end
@@ -88,10 +88,10 @@ end
 
 -- -- The lock as a scope ------------------------------------------------------------------------
 
----@class ctx.Mutex.Held
----@field _mutex ctx.Mutex?
+---@class ctx.mutex.Held
+---@field _mutex ctx.mutex.Mutex?
 local Held = {}
-local held_metatable = { __name = "ctx.mutex.held", __index = Held }
+local held_metatable = { __name = "ctx.mutex.Held", __index = Held }
 
 --- Unlocks before the scope ends. Calling it again does nothing.
 function Held:unlock()
@@ -109,7 +109,7 @@ held_metatable.__close = Held.unlock
 --- out of the scope. When c ends first the result is nil, which <close> takes as well.
 ---@async
 ---@param c ctx.Context
----@return ctx.Mutex.Held? held  to be closed
+---@return ctx.mutex.Held? held  to be closed
 ---@return any? err  when c ended first
 ---@nodiscard
 function Mutex:hold(c)

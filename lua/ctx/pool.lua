@@ -22,28 +22,28 @@ local want = require "ctx.want"
 local DRAIN, CLOSE = line.name("pool:drain"), line.name("pool:close")
 
 ---@class ctx.pool
----@field closed ctx.Error  The error of `submit` after a drain.
+---@field closed ctx.errors.Error  The error of `submit` after a drain.
 local pool = {}
 
 --- What submit answers once the pool has been drained.
-pool.closed = core.shared("ctx.pool").closed or errors.new("pool: closed") ---@type ctx.Error
+pool.closed = core.shared("ctx.pool").closed or errors.new("pool: closed") ---@type ctx.errors.Error
 core.shared("ctx.pool").closed = pool.closed
 
 --- Failures beyond that many are counted, not kept: a stream has no end.
 local KEPT = 100
 
----@class ctx.Pool
+---@class ctx.pool.Pool
 local Pool = {}
-local metatable = { __name = "ctx.pool", __index = Pool }
+local metatable = { __name = "ctx.pool.Pool", __index = Pool }
 
 local OPTIONS = { workers = want.count, queue = want.whole(0), on_error = want.fn }
 
----@class ctx.Pool.Options
+---@class ctx.pool.Options
 ---@field workers integer   items that are worked on at a time
 ---@field queue? integer    items that may wait for a worker: 0
 ---@field on_error? fun(err: any, item: any, traceback?: string)  instead of the list of errors
 
----@class ctx.Pool.Failure
+---@class ctx.pool.Failure
 ---@field item any
 ---@field err any
 ---@field traceback string?  where it raised
@@ -54,9 +54,9 @@ local OPTIONS = { workers = want.count, queue = want.whole(0), on_error = want.f
 --- nor the pool: the failure goes to on_error, or else into p:errors(), and the next item comes.
 ---@generic T
 ---@param c ctx.Context
----@param options ctx.Pool.Options
+---@param options ctx.pool.Options
 ---@param fn fun(c: ctx.Context, item: T): any, any
----@return ctx.Pool p  to be closed
+---@return ctx.pool.Pool p  to be closed
 function pool.new(c, options, fn)
   want.context(c, "new")
   options = want.options(options, "new", 2, OPTIONS)
@@ -125,7 +125,6 @@ end
 
 --- However a worker ends, also when somebody closes its coroutine, another takes its place.
 local Leaving = {}
-Leaving.__index = Leaving
 
 local work
 
@@ -302,7 +301,7 @@ function metatable:__close(err)
 end
 
 --- Returns the first failures, at most 100, and how many there were.
----@return ctx.Pool.Failure[] failures
+---@return ctx.pool.Failure[] failures
 ---@return integer count
 function Pool:errors()
   want.self(self, metatable, "errors")
@@ -332,7 +331,7 @@ end
 
 function metatable:__tostring()
   local stats = self:stats()
-  return ("ctx.pool: %d of %d working, %d queued"):format(stats.working, self._workers,
+  return ("ctx.pool.Pool (%d of %d working, %d queued)"):format(stats.working, self._workers,
     stats.queued)
 end
 

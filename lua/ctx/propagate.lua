@@ -36,12 +36,12 @@ local DEADLINE_OPTIONS = {
   unit = { "'ms', 's', 'us', 'ns' or 'grpc'", deadlines.is_unit },
 }
 
----@class ctx.propagate.Deadline.Options
+---@class ctx.propagate.DeadlineOptions
 ---@field header string
 ---@field unit? "ms"|"s"|"us"|"ns"|"grpc"  "ms" by default
 
 --- Describes another header for the time that is left, to be given to inject and extract.
----@param options ctx.propagate.Deadline.Options
+---@param options ctx.propagate.DeadlineOptions
 ---@return ctx.propagate.Deadline deadline
 ---@nodiscard
 function propagate.deadline(options)
@@ -241,7 +241,7 @@ local function next_place(parent, tracer)
   return trace.here(trace_id, ids.span(), trace.RANDOM | (chosen and trace.SAMPLED or 0))
 end
 
----@class ctx.propagate.Span.Options
+---@class ctx.propagate.SpanOptions
 ---@field kind? "internal"|"server"|"client"|"producer"|"consumer"  internal
 ---@field attributes? table<string, string|number|boolean>
 
@@ -250,7 +250,7 @@ end
 --- trace is. Without a tracer, it is c itself and a span that does nothing.
 ---@param c ctx.Context
 ---@param name string
----@param options? ctx.propagate.Span.Options
+---@param options? ctx.propagate.SpanOptions
 ---@return ctx.Context c
 ---@return ctx.propagate.Span span
 function propagate.start_span(c, name, options)

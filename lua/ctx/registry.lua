@@ -7,7 +7,7 @@
 --- into a new table. So each change costs the same on average, at any number.
 local registry = {}
 
----@class ctx.Registry
+---@class ctx.registry.Registry
 ---@field count integer
 ---@field _removed integer
 ---@field _entries table<any, any>  false: removed
@@ -15,19 +15,19 @@ local registry = {}
 --- So many removed keys are no reason to move.
 local FEW = 32
 
----@return ctx.Registry
+---@return ctx.registry.Registry
 function registry.new()
   return { count = 0, _removed = 0, _entries = {} }
 end
 
----@param self ctx.Registry
+---@param self ctx.registry.Registry
 ---@param key any  not nil
 ---@return any value  nil when there is none
 function registry.get(self, key)
   return self._entries[key] or nil
 end
 
----@param self ctx.Registry
+---@param self ctx.registry.Registry
 ---@param key any
 ---@param value any  neither nil nor false
 function registry.set(self, key, value)
@@ -48,7 +48,7 @@ local function move(self)
   self._entries, self._removed = entries, 0
 end
 
----@param self ctx.Registry
+---@param self ctx.registry.Registry
 ---@param key any
 function registry.remove(self, key)
   if not self._entries[key] then

@@ -26,10 +26,10 @@ local WAIT = line.name("shutdown:wait")
 ---@class ctx.shutdown
 local shutdown = {}
 
----@class ctx.Shutdown
+---@class ctx.shutdown.Shutdown
 ---@field _softened_at number  when the workers were told to stop
 local Shutdown = {}
-local metatable = { __name = "ctx.shutdown", __index = Shutdown }
+local metatable = { __name = "ctx.shutdown.Shutdown", __index = Shutdown }
 
 --- In ms. With no delay they come to less than the 30 s that Kubernetes gives a pod.
 local TIMEOUTS = {
@@ -122,12 +122,12 @@ local function arm(self, parent, signals)
   end)
 end
 
----@alias ctx.Shutdown.Name "readiness"|"delay"|"stop"|"drain"|"cancel"|"wait"|"force"
+---@alias ctx.shutdown.Name "readiness"|"delay"|"stop"|"drain"|"cancel"|"wait"|"force"
 
----@class ctx.Shutdown.Options
+---@class ctx.shutdown.Options
 ---@field delay? number   ms between readiness off and the end of accepting: 0
 ---@field grace? number   ms that workers have from the soft cancel to the hard one: 0
----@field timeouts? table<ctx.Shutdown.Name, number>  ms by phase
+---@field timeouts? table<ctx.shutdown.Name, number>  ms by phase
 ---@field signals? string[]  that begin it: { "sigint", "sigterm" }; may be empty
 ---@field ready? boolean  whether it is ready from the start: true
 
@@ -135,8 +135,8 @@ end
 --- Contexts of workers and hooks have parent's values, and do not end with it: that is for the
 --- phases to say.
 ---@param parent ctx.Context
----@param options? ctx.Shutdown.Options
----@return ctx.Shutdown s  to be closed
+---@param options? ctx.shutdown.Options
+---@return ctx.shutdown.Shutdown s  to be closed
 function shutdown.new(parent, options)
   want.context(parent, "new", 1, "parent")
   options = want.options(options, "new", 2, OPTIONS)
@@ -198,7 +198,7 @@ function Shutdown:set_ready(ready)
 end
 
 --- Returns the current phase: nil before the first, "over" after the last.
----@return ctx.Shutdown.Name|"over"|nil phase
+---@return ctx.shutdown.Name|"over"|nil phase
 function Shutdown:phase()
   want.self(self, metatable, "phase")
   return self._phase or self._beginning:done() and "readiness" or nil
@@ -206,7 +206,7 @@ end
 
 --- Adds a hook: fn(c) runs in the phase, beside the others of that phase, and should end with c,
 --- whose deadline is the phase's. It fails by raising, or by returning nil or false and an error.
----@param phase ctx.Shutdown.Name  not "delay"
+---@param phase ctx.shutdown.Name  not "delay"
 ---@param name string   what the report calls it
 ---@param fn fun(c: ctx.Context): any, any
 function Shutdown:on(phase, name, fn)
@@ -267,7 +267,7 @@ end
 --- shutdown is over, each call returns the same at once.
 ---@async
 ---@param c? ctx.Context
----@return ctx.Shutdown.Report? report
+---@return ctx.shutdown.Report? report
 ---@return any? err
 function Shutdown:wait(c)
   want.self(self, metatable, "wait")
@@ -284,7 +284,7 @@ end
 --- Waits for the beginning, by a signal or otherwise, and for all phases: the end of a main
 --- function.
 ---@async
----@return ctx.Shutdown.Report? report
+---@return ctx.shutdown.Report? report
 ---@return any? err  there was no memory for a report
 function Shutdown:run()
   want.self(self, metatable, "run")
@@ -302,7 +302,8 @@ function metatable:__close(cause)
 end
 
 function metatable:__tostring()
-  return ("ctx.shutdown (%s): %d worker(s)"):format(self:phase() or "serving", #self._workers)
+  return ("ctx.shutdown.Shutdown (%s, %d workers)"):format(self:phase() or "serving",
+    #self._workers)
 end
 
 return shutdown

@@ -97,12 +97,12 @@ end
 --- Ends the context and brings the default actions back, by a call or by `<close>`.
 ---@class ctx.signal.Stop
 ---@field private cancel ctx.Cancel
----@field private causes table<string, ctx.Error>
+---@field private causes table<string, ctx.errors.Error>
 ---@field private entries table<string, ctx.signal.Entry>
 ---@field private places table<string, integer|false>  in the lists of listeners
 ---@field private arrived boolean?  one of the signals came
 ---@overload fun(cause?: any)
-local Stop = { __name = "ctx.signal.stop" }
+local Stop = { __name = "ctx.signal.Stop" }
 
 local function release(self)
   for name, entry in pairs(self.entries) do

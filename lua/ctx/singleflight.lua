@@ -14,19 +14,19 @@ local want = require "ctx.want"
 ---@class ctx.singleflight
 local singleflight = {}
 
----@class ctx.Singleflight
----@field _flights ctx.Registry  of ctx.singleflight.Flight, by their keys
+---@class ctx.singleflight.Singleflight
+---@field _flights ctx.registry.Registry  of ctx.singleflight.Flight, by their keys
 local Singleflight = {}
-local metatable = { __name = "ctx.singleflight", __index = Singleflight }
+local metatable = { __name = "ctx.singleflight.Singleflight", __index = Singleflight }
 
 --- Makes a set of flights, which is empty at first.
----@return ctx.Singleflight sf
+---@return ctx.singleflight.Singleflight sf
 function singleflight.new()
   return setmetatable({ _flights = registry.new() }, metatable)
 end
 
 ---@class ctx.singleflight.Flight
----@field group ctx.Singleflight
+---@field group ctx.singleflight.Singleflight
 ---@field key any
 ---@field c ctx.Context      of the flight; has the values of the first caller's
 ---@field cancel ctx.Cancel

@@ -3,7 +3,7 @@
 --- are in the same place: a hundred thousand of them cost little, and are read at a glance.
 local tasks = {}
 
----@class ctx.TaskRecord   as core.tasks() lists them
+---@class ctx.tasks.Record   as core.tasks() lists them
 ---@field kind "task"|"coroutine"|"main"
 ---@field status "ready"|"running"|"waiting"
 ---@field what string      the function in which it waits, or waited last
@@ -13,13 +13,13 @@ local tasks = {}
 ---@field co thread
 ---@field traceback string  one text for all stacks that are alike
 
----@class ctx.TaskGroup
+---@class ctx.tasks.Group
 ---@field count integer
----@field task ctx.TaskRecord  one of them
+---@field task ctx.tasks.Record  one of them
 
 --- The tasks, those that are alike together, in the order of their first.
----@param list ctx.TaskRecord[]
----@return ctx.TaskGroup[]
+---@param list ctx.tasks.Record[]
+---@return ctx.tasks.Group[]
 function tasks.groups(list)
   local groups, known = {}, {}
   for _, task in ipairs(list) do
@@ -46,7 +46,7 @@ local NAMES = { task = { "a task", "tasks" }, coroutine = { "a coroutine", "coro
   main = { "the main thread", "main threads" } }
 
 --- "a task waiting in c:wait, started at file:5", or "3 tasks …".
----@param group ctx.TaskGroup
+---@param group ctx.tasks.Group
 ---@return string
 function tasks.title(group)
   local task, count = group.task, group.count
@@ -59,7 +59,7 @@ function tasks.title(group)
 end
 
 --- A line for each kind of task in the list, with a traceback.
----@param list ctx.TaskRecord[]
+---@param list ctx.tasks.Record[]
 ---@return string[]
 function tasks.texts(list)
   local texts = {}

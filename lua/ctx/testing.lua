@@ -48,7 +48,7 @@ local ROUNDS = 20     -- of tasks that others start as they are collected or giv
 ---@field stuck string?     every stack, if all tasks were asleep
 ---@field restless boolean? tasks were left when their time was over
 ---@field leaks string?
-local Run = {}
+local Run = { __name = "ctx.testing.Run" }
 Run.__index = Run
 
 --- Runs fn as ctx.run does, until it is over.

@@ -28,7 +28,7 @@ local work = require "ctx.uv.work"
 
 ---@class ctx.uv: ctx.uv.Files
 ---@field Error table       The metatable of the system's errors, for `errors.as`.
----@field idle ctx.Error    The cause when nothing moved for the idle time of a stream.
+---@field idle ctx.errors.Error  The cause when nothing moved for the idle time of a stream.
 ---@field [string] ctx.uv.Error  The sentinel of each code: uv.ECONNREFUSED.
 local uv = {
   connect = dial.connect,

@@ -14,18 +14,18 @@ local want = require "ctx.want"
 ---@class ctx.waitgroup
 local waitgroup = {}
 
----@class ctx.WaitGroup
+---@class ctx.waitgroup.WaitGroup
 ---@field _count integer    of what is not done
 ---@field _leaving integer  waits that are over and have not returned yet
----@field _waiters ctx.Line
+---@field _waiters ctx.line.Line
 local WaitGroup = {}
-local metatable = { __name = "ctx.waitgroup", __index = WaitGroup }
+local metatable = { __name = "ctx.waitgroup.WaitGroup", __index = WaitGroup }
 
 local WAIT = line.name("waitgroup:wait")
 local N = want.whole()
 
 --- Makes a wait group, which has nothing to wait for at first.
----@return ctx.WaitGroup wg
+---@return ctx.waitgroup.WaitGroup wg
 function waitgroup.new()
   return setmetatable({ _count = 0, _leaving = 0, _waiters = line.new() }, metatable)
 end

@@ -84,7 +84,7 @@ end
 ---@field [2] fun(value: any): any, any  whether it fits; what to use instead of it, or the fault
 ---@field argument? string  the argument's name, unless the caller has another
 ---@overload fun(value, name: string, position: integer, argument?: string, deeper?: integer): any
-local Rule = {}
+local Rule = { __name = "ctx.want.Rule" }
 
 --- What does not fit, as a rule returns it behind `false` when that is a part of the value.
 ---@class ctx.want.Fault

@@ -7,13 +7,13 @@ local text = require "ctx.text"
 local shared = core.shared("ctx.why")
 
 ---@class ctx.Why
----@field err ctx.Error     the sentinel
+---@field err ctx.errors.Error  the sentinel
 ---@field cause any         as c:cause()
 ---@field path string       the context that ended by itself, as tostring shows it
 ---@field name? string      its name, if c:name(…) gave it one
 ---@field by? string        where its cancel was called, "file:line"; only under ctx.debug(true)
 ---@field budget_ms? number what its deadline was when it was made; only under ctx.debug(true)
-local Why = shared.metatable or { __name = "ctx.why" }
+local Why = shared.metatable or { __name = "ctx.Why" }
 shared.metatable = Why
 
 --- "context deadline exceeded: checkout, 500 ms, ctx.background.with_timeout(0 ms left)"

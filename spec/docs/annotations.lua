@@ -8,8 +8,8 @@
 --- dial.connect`) is declared where it is defined; one that several modules have counts once, by
 --- its shortest name.
 ---
---- Names are those of the class and of the function: "ctx.with_timeout", "ctx.Group:go" (the method
---- of a class), "ctx.Cancel()" (an object that is called).
+--- Names are those of the class and of the function: "ctx.with_timeout", "ctx.errgroup.Group:go" (a
+--- method), "ctx.Cancel()" (an object that is called).
 local source = require "spec.docs.source"
 
 local annotations = {}

@@ -15,11 +15,13 @@ local overview = {}
 
 --- How pages call an object of a class, where that is not the class's last name in small letters.
 local OBJECTS = {
-  ["ctx.Context"] = "c", ["ctx.Error"] = "err", ["ctx.Group"] = "g", ["ctx.WaitGroup"] = "wg",
-  ["ctx.Semaphore"] = "sem", ["ctx.Singleflight"] = "sf", ["ctx.Channel"] = "ch",
-  ["ctx.Mutex"] = "m", ["ctx.Breaker"] = "b", ["ctx.Pool"] = "p", ["ctx.Shutdown"] = "s",
+  ["ctx.Context"] = "c", ["ctx.errors.Error"] = "err", ["ctx.errgroup.Group"] = "g",
+  ["ctx.waitgroup.WaitGroup"] = "wg", ["ctx.semaphore.Semaphore"] = "sem",
+  ["ctx.singleflight.Singleflight"] = "sf", ["ctx.channel.Channel"] = "ch",
+  ["ctx.mutex.Mutex"] = "m", ["ctx.breaker.Breaker"] = "b", ["ctx.pool.Pool"] = "p",
+  ["ctx.shutdown.Shutdown"] = "s",
   ["ctx.uv.Error"] = "err", ["ctx.http.Request"] = "req", ["ctx.http.Response"] = "res",
-  ["ctx.http.ClientResponse"] = "response", ["ctx.propagate.Otlp"] = "exporter",
+  ["ctx.http.client.Response"] = "response", ["ctx.propagate.otlp.Exporter"] = "exporter",
   ["ctx.Cancel"] = "cancel", ["ctx.signal.Stop"] = "stop",
 }
 
@@ -91,7 +93,7 @@ end
 local function name_by_type(part, i)
   local kind = part.type:gsub("%?$", ""):gsub("|nil$", "")
   return kind == "true" and "ok" or kind == "any" and i > 1 and "err"
-    or kind == "ctx.http.ClientResponse" and "response" or kind
+    or kind == "ctx.http.client.Response" and "response" or kind
 end
 
 local function results(definition)

@@ -95,7 +95,7 @@ function core.now() end
 
 ---Returns nil while the context lives, then `ctx.canceled` or `ctx.deadline_exceeded`. It looks at
 ---the clock itself.
----@return ctx.Error? err
+---@return ctx.errors.Error? err
 ---@nodiscard
 function Context:err() end
 
@@ -111,7 +111,7 @@ function Context:done() end
 
 ---Returns the error that a wait with this context returns, the same object each time; nil while the
 ---context lives.
----@return ctx.Error? err
+---@return ctx.errors.Error? err
 ---@nodiscard
 function Context:ended() end
 
@@ -139,11 +139,11 @@ function Context:name(name) end
 
 ---Waits until the context is done; returns `c:err()`.
 ---@async
----@return ctx.Error err
+---@return ctx.errors.Error err
 function Context:wait() end
 
 ---@class ctx.Why
----@field err ctx.Error      the sentinel
+---@field err ctx.errors.Error  the sentinel
 ---@field cause any          as c:cause()
 ---@field path string        the context that ended by itself, as tostring shows it
 ---@field name? string       its name
@@ -172,7 +172,7 @@ function core.go(fn, ...) end
 ---@param c ctx.Context
 ---@param ms number
 ---@return true? ok
----@return ctx.Error? err
+---@return ctx.errors.Error? err
 function core.sleep(c, ms) end
 
 ---Calls `start(resolve)`, waits until `resolve` is called, and returns its arguments. `start` may
@@ -239,19 +239,19 @@ function core.counters() end
 
 ---Tasks that fail and stop together. Leaving the scope of the group cancels its context and waits
 ---for its tasks: `local g <close>, gctx = errgroup.with_context(c)`.
----@class ctx.Group
+---@class ctx.errgroup.Group
 local Group = {}
 
 ---Makes a group and its context, a child of `c`. The first failure cancels the context, and so does
 ---the end of a wait.
 ---@param c ctx.Context
----@return ctx.Group g
+---@return ctx.errgroup.Group g
 ---@return ctx.Context gctx
 ---@nodiscard
 function core.group_with_context(c) end
 
 ---Makes a group without a context: it keeps the first error, and stops nothing.
----@return ctx.Group g
+---@return ctx.errgroup.Group g
 ---@nodiscard
 function core.group() end
 
@@ -288,12 +288,12 @@ function Group:errors() end
 -- ---- semaphores ---------------------------------------------------------------------------------
 
 ---At most `n` units are held at a time; waiters are served in their order.
----@class ctx.Semaphore
+---@class ctx.semaphore.Semaphore
 local Semaphore = {}
 
 ---Makes a semaphore of `n` units, all of them free.
 ---@param n integer
----@return ctx.Semaphore sem
+---@return ctx.semaphore.Semaphore sem
 ---@nodiscard
 function core.semaphore(n) end
 

@@ -301,8 +301,10 @@ void lctx_open_group(lua_State* L, lctx_state* S) {
       {"go", group_go},     {"try_go", group_try_go},      {"set_limit", group_set_limit},
       {"wait", group_wait}, {"errors", lctx_group_errors}, {NULL, NULL}};
   static const luaL_Reg metamethods[] = {{"__close", group_close}, {NULL, NULL}};
-  static const lctx_class class = {
-      .name = "ctx.group", .ref = LCTX_REF_GROUP, .methods = methods, .metamethods = metamethods};
+  static const lctx_class class = {.name = "ctx.errgroup.Group",
+                                   .ref = LCTX_REF_GROUP,
+                                   .methods = methods,
+                                   .metamethods = metamethods};
   lctx_register(L, S, functions);
   lctx_open_class(L, S, &class);
 }

@@ -118,7 +118,8 @@ void lctx_open_queue(lua_State* L, lctx_state* S) {
   static const luaL_Reg functions[] = {{"queue", queue_new}, {NULL, NULL}};
   static const luaL_Reg methods[] = {
       {"wait", queue_wait}, {"wake", queue_wake}, {"empty", queue_empty}, {NULL, NULL}};
-  static const lctx_class class = {.name = "ctx.queue", .ref = LCTX_REF_QUEUE, .methods = methods};
+  static const lctx_class class = {
+      .name = "ctx.core.Queue", .ref = LCTX_REF_QUEUE, .methods = methods};
   lctx_register(L, S, functions);
   lctx_open_class(L, S, &class);
 }

@@ -172,7 +172,7 @@ void lctx_open_semaphore(lua_State* L, lctx_state* S) {
       {"release", semaphore_release}, {"resize", semaphore_resize},
       {"held", semaphore_held},       {NULL, NULL}};
   static const lctx_class class = {
-      .name = "ctx.semaphore", .ref = LCTX_REF_SEMAPHORE, .methods = methods};
+      .name = "ctx.semaphore.Semaphore", .ref = LCTX_REF_SEMAPHORE, .methods = methods};
   lctx_register(L, S, functions);
   lctx_open_class(L, S, &class);
 }

@@ -224,7 +224,7 @@ static int task_traceback(lua_State* L) {
 
 static int task_tostring(lua_State* L) {
   lctx_handle* h = lctx_checkhandle(L, 1);
-  lua_pushfstring(L, "ctx.task (%s): %p", status_of(h), (void*)h);
+  lua_pushfstring(L, "ctx.Task (%s): %p", status_of(h), (void*)h);
   return 1;
 }
 
@@ -235,7 +235,7 @@ void lctx_open_task(lua_State* L, lctx_state* S) {
   static const luaL_Reg functions[] = {{"go", task_go}, {NULL, NULL}};
   static const luaL_Reg metamethods[] = {{"__tostring", task_tostring}, {NULL, NULL}};
   static const lctx_class class = {
-      .name = "ctx.task", .ref = LCTX_REF_TASK, .methods = methods, .metamethods = metamethods};
+      .name = "ctx.Task", .ref = LCTX_REF_TASK, .methods = methods, .metamethods = metamethods};
   lctx_register(L, S, functions);
   lctx_open_class(L, S, &class);
 }

@@ -92,7 +92,7 @@ static int cancel_call(lua_State* L) {
 }
 
 static int cancel_tostring(lua_State* L) {
-  lua_pushfstring(L, "ctx.cancel: %p", (void*)check_cancel(L)->of);
+  lua_pushfstring(L, "ctx.Cancel: %p", (void*)check_cancel(L)->of);
   return 1;
 }
 
@@ -119,7 +119,7 @@ void lctx_open_cancel(lua_State* L, lctx_state* S) {
   lctx_register(L, S, functions);
   lctx_pushref(L, S, LCTX_REF_CANCEL);
   lctx_register(L, S, metamethods);
-  lua_pushstring(L, "ctx.cancel");
+  lua_pushstring(L, "ctx.Cancel");
   lua_setfield(L, -2, "__name");
   lua_pop(L, 1);
 }

@@ -169,7 +169,7 @@ static const luaL_Reg methods[] = {
 void lctx_open_context(lua_State* L, lctx_state* S) {
   static const luaL_Reg metamethods[] = {{"__tostring", context_tostring}, {NULL, NULL}};
   static const luaL_Reg finalizer[] = {{"__gc", lctx_sheltered_gc}, {NULL, NULL}};
-  static const lctx_class class = {"ctx.context", LCTX_REF_CONTEXT, LCTX_REF_SHELTERED,
+  static const lctx_class class = {"ctx.Context", LCTX_REF_CONTEXT, LCTX_REF_SHELTERED,
                                    methods,       metamethods,      finalizer};
   lctx_open_class(L, S, &class);
 }

@@ -254,7 +254,7 @@ void lctx_open_value(lua_State* L, lctx_state* S) {
   lctx_register(L, S, functions);
   lctx_pushref(L, S, LCTX_REF_KEY);
   lctx_register(L, S, metamethods);
-  lua_pushstring(L, "ctx.key");
+  lua_pushstring(L, "ctx.Key");
   lua_setfield(L, -2, "__name");
   lua_pop(L, 1);
 }

@@ -204,7 +204,7 @@ void lctx_open_wrap(lua_State* L, lctx_state* S) {
   static const luaL_Reg functions[] = {{"wrap", core_wrap}, {NULL, NULL}};
   static const luaL_Reg methods[] = {{NULL, NULL}};
   static const luaL_Reg metamethods[] = {{"__close", generator_close}, {NULL, NULL}};
-  static const lctx_class class = {.name = "ctx.generator",
+  static const lctx_class class = {.name = "ctx.Generator",
                                    .ref = LCTX_REF_GENERATOR,
                                    .methods = methods,
                                    .metamethods = metamethods};

@@ -22,18 +22,18 @@ local function merge(one, other)
 end
 
 --- Adds the value of a waiter that has left all lines.
----@param heap ctx.Waiter|false  the first; false: there is none
----@param waiter ctx.Waiter
----@return ctx.Waiter heap
+---@param heap ctx.line.Waiter|false  the first; false: there is none
+---@param waiter ctx.line.Waiter
+---@return ctx.line.Waiter heap
 function returned.push(heap, waiter)
   waiter.before, waiter.after = false, false
   return merge(heap, waiter)
 end
 
 --- Takes the first.
----@param heap ctx.Waiter
+---@param heap ctx.line.Waiter
 ---@return any value
----@return ctx.Waiter|false heap
+---@return ctx.line.Waiter|false heap
 function returned.pop(heap)
   local rest = merge(heap.before, heap.after)
   heap.before, heap.after = false, false

@@ -12,16 +12,16 @@ shared.closed = shared.closed or errors.new("channel closed")
 shared.CLOSED = shared.CLOSED or {}
 
 local select = {
-  CHANNEL = "ctx.channel", -- what the class of channels calls itself
-  closed = shared.closed,  ---@type ctx.Error
+  CHANNEL = "ctx.channel.Channel", -- what the class of channels calls itself
+  closed = shared.closed,  ---@type ctx.errors.Error
   CLOSED = shared.CLOSED,  -- what a close grants to those that wait; no value can be this
 }
 
 local SELECT, CLOSED = line.name("channel.select"), select.CLOSED
 
 ---@class ctx.channel.Case
----@field recv? ctx.Channel|false  false: never ready
----@field send? ctx.Channel|false
+---@field recv? ctx.channel.Channel|false  false: never ready
+---@field send? ctx.channel.Channel|false
 ---@field value? any               what to send; not nil
 
 ---@class ctx.channel.Cases
@@ -164,7 +164,7 @@ end
 ---@param cases ctx.channel.Cases|ctx.channel.Case[]
 ---@return integer|"default"|"timeout"|nil index
 ---@return any value  what was received; or the error
----@return ctx.Error? closed
+---@return ctx.errors.Error? closed
 function select.select(c, cases)
   want.context(c, "select")
   want.argument(type(cases) == "table", "select", 2, "cases", "a table", cases)

@@ -16,10 +16,10 @@ if not causes.abort then
 end
 
 ---@class ctx.http.Causes
----@field client_gone ctx.Error
----@field handler_returned ctx.Error
----@field server_shutdown ctx.Error
----@field write_failed ctx.Error
----@field request_timeout ctx.Error
----@field abort ctx.Error
+---@field client_gone ctx.errors.Error
+---@field handler_returned ctx.errors.Error
+---@field server_shutdown ctx.errors.Error
+---@field write_failed ctx.errors.Error
+---@field request_timeout ctx.errors.Error
+---@field abort ctx.errors.Error
 return causes

@@ -23,32 +23,32 @@ local check, check_context = want.argument, want.context
 
 ---@class ctx.http.client
 --- Sends a request and waits for the response: for all of it, or with `stream` for its head.
----@field request async fun(c: ctx.Context, options: ctx.http.RequestOptions):
----          ctx.http.ClientResponse?, any
+---@field request async fun(c: ctx.Context, options: ctx.http.client.RequestOptions):
+---          ctx.http.client.Response?, any
 --- Sends a GET request and waits for the response.
----@field get async fun(c: ctx.Context, url: string, options?: ctx.http.RequestOptions):
----          ctx.http.ClientResponse?, any
+---@field get async fun(c: ctx.Context, url: string, options?: ctx.http.client.RequestOptions):
+---          ctx.http.client.Response?, any
 --- Sends a POST request and waits for the response.
 ---@field post async fun(c: ctx.Context, url: string, body?: any, options?:
----          ctx.http.RequestOptions): ctx.http.ClientResponse?, any
+---          ctx.http.client.RequestOptions): ctx.http.client.Response?, any
 local client = { ECERT = failing.ECERT, ETLS = failing.ETLS }
 
 -- -- Clients --------------------------------------------------------------------------------------
 
----@class ctx.http.Client
----@field _engine ctx.http.Engine
+---@class ctx.http.client.Client
+---@field _engine ctx.http.client.Engine
 ---@field _defaults table  of its requests
 ---@field _closed? string
 local Client = {}
-local metatable = { __name = "ctx.http.Client", __index = Client }
+local metatable = { __name = "ctx.http.client.Client", __index = Client }
 ---@private
 client.class = Client
 
 --- Sends a request and waits for the response: for all of it, or with `stream` for its head.
 ---@async
 ---@param c ctx.Context
----@param options ctx.http.RequestOptions
----@return ctx.http.ClientResponse|nil response
+---@param options ctx.http.client.RequestOptions
+---@return ctx.http.client.Response|nil response
 ---@return any? err
 function Client:request(c, options)
   want.self(self, metatable, "request")
@@ -65,8 +65,8 @@ end
 ---@async
 ---@param c ctx.Context
 ---@param url string
----@param options? ctx.http.RequestOptions
----@return ctx.http.ClientResponse|nil response
+---@param options? ctx.http.client.RequestOptions
+---@return ctx.http.client.Response|nil response
 ---@return any? err
 function Client:get(c, url, options)
   want.self(self, metatable, "get")
@@ -85,8 +85,8 @@ end
 ---@param c ctx.Context
 ---@param url string
 ---@param body? string|fun(c: ctx.Context): string?, any
----@param options? ctx.http.RequestOptions
----@return ctx.http.ClientResponse|nil response
+---@param options? ctx.http.client.RequestOptions
+---@return ctx.http.client.Response|nil response
 ---@return any? err
 function Client:post(c, url, body, options)
   want.self(self, metatable, "post")
@@ -119,7 +119,7 @@ end
 
 metatable.__close = function(self) self:close() end
 metatable.__tostring = function(self)
-  return "ctx.http.Client" .. (self._closed and " (closed)" or "")
+  return "ctx.http.client.Client" .. (self._closed and " (closed)" or "")
 end
 
 local POOL = { "max_idle", "max_per_host", "max_total" }
@@ -135,8 +135,8 @@ end
 --- Makes a client with connections of its own. `max_idle`, `max_per_host` and `max_total` limit
 --- these; what else is given holds for each of its requests that does not say something else, and
 --- its headers are added to those of a request.
----@param options? ctx.http.ClientOptions
----@return ctx.http.Client client  to be closed
+---@param options? ctx.http.client.Options
+---@return ctx.http.client.Client client  to be closed
 ---@nodiscard
 function client.new(options)
   local defaults, pool = want.options(options, "new", 1, KNOWN), {}

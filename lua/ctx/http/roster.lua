@@ -11,7 +11,7 @@
 ---@class ctx.http.Roster
 ---@field [integer] ctx.http.Placed
 ---@field size integer
-local Roster = {}
+local Roster = { __name = "ctx.http.Roster" }
 Roster.__index = Roster
 
 local roster = {}

@@ -82,7 +82,7 @@ local function post_by_http(c, url, headers, body)
   })
 end
 
----@class ctx.propagate.Otlp
+---@class ctx.propagate.otlp.Exporter
 ---@field _queue table<integer, ctx.propagate.Span>
 ---@field _first integer   the number of the first span in the queue
 ---@field _last integer    of the last: how many have ever been queued
@@ -90,8 +90,8 @@ end
 ---@field _task ctx.Task?  that sends a batch, if its status says so
 ---@field _in_hand integer spans that it has taken, and knows nothing of yet
 ---@field _closed boolean
-local Otlp = {}
-local metatable = { __name = "ctx.propagate.otlp", __index = Otlp }
+local Exporter = {}
+local metatable = { __name = "ctx.propagate.otlp.Exporter", __index = Exporter }
 
 local function resource_of(options)
   local resource = {
@@ -107,7 +107,7 @@ end
 
 --- Makes an exporter for propagate.set_tracer.
 ---@param options? ctx.propagate.otlp.Options
----@return ctx.propagate.Otlp exporter
+---@return ctx.propagate.otlp.Exporter exporter
 ---@nodiscard
 function otlp.new(options)
   options = want.options(options, "new", 1, OPTIONS)
@@ -137,7 +137,7 @@ end
 ---@field text string
 ---@field transient boolean
 ---@field wait_ms number?
-local refusal_metatable = { __name = "ctx.propagate.otlp.refusal" }
+local refusal_metatable = { __name = "ctx.propagate.otlp.Refusal" }
 
 function refusal_metatable.__tostring(self)
   return self.text
@@ -299,7 +299,6 @@ end
 
 --- However a batch ends, also when the coroutine is closed, its spans are over.
 local Sending = {}
-Sending.__index = Sending
 
 function Sending:__close()
   local exporter = self.exporter
@@ -330,7 +329,7 @@ end
 
 --- Queues a span, or drops it when the queue is full. Never waits.
 ---@param span ctx.propagate.Span
-function Otlp:export(span)
+function Exporter:export(span)
   want.self(self, metatable, "export")
   if self._closed or queued(self) >= self._max_queue then
     self._dropped = self._dropped + 1
@@ -366,7 +365,7 @@ end
 ---@param c ctx.Context
 ---@return true? ok
 ---@return any? err
-function Otlp:flush(c)
+function Exporter:flush(c)
   want.self(self, metatable, "flush")
   want.context(c, "flush")
   local err = c:ended()
@@ -383,7 +382,7 @@ end
 ---@param c ctx.Context
 ---@return true? ok
 ---@return any? err
-function Otlp:shutdown(c)
+function Exporter:shutdown(c)
   want.self(self, metatable, "shutdown")
   want.context(c, "shutdown")
   self._closed = true
@@ -405,7 +404,7 @@ end
 --- Returns how many spans wait, and what became of the others.
 ---@return { queued: integer, sent: integer, dropped: integer, failed: integer, rejected: integer }
 ---          stats
-function Otlp:stats()
+function Exporter:stats()
   want.self(self, metatable, "stats")
   return {
     queued = queued(self), sent = self._sent, dropped = self._dropped, failed = self._failed,

@@ -123,9 +123,9 @@ local ORDER = { "readiness", "delay", "stop", "drain", "cancel", "wait", "force"
 
 --- Goes through all phases.
 ---@async
----@param s ctx.Shutdown
+---@param s ctx.shutdown.Shutdown
 ---@param cause any
----@return ctx.Shutdown.Report
+---@return ctx.shutdown.Report
 function phases.run(s, cause)
   local began = core.now()
   local report = report_of.new(cause, s._failed)

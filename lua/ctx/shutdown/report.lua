@@ -8,40 +8,40 @@ local describe = errors.describe
 
 local report = {}
 
----@class ctx.Shutdown.Hook
+---@class ctx.shutdown.Hook
 ---@field name string
 ---@field state string     "done", "failed" or "timed out"
 ---@field took number      ms
 ---@field err any?         of one that failed
 ---@field traceback string? of one that raised
 
----@class ctx.Shutdown.Phase
+---@class ctx.shutdown.Phase
 ---@field name string
 ---@field took number      ms
 ---@field timed_out boolean
 ---@field err any?         there was no memory for all of it
----@field hooks ctx.Shutdown.Hook[]
+---@field hooks ctx.shutdown.Hook[]
 
----@class ctx.Shutdown.Running
+---@class ctx.shutdown.Running
 ---@field name string?     of a worker: where its function stands
 ---@field owner string?    what it does, if a module started it
 ---@field what string      what it waits in
 ---@field spawned string?  where it was started, under ctx.debug
 ---@field traceback string
 
----@class ctx.Shutdown.Report
+---@class ctx.shutdown.Report
 ---@field cause any        why it began
 ---@field took number      ms, all phases together
 ---@field clean boolean    no hook or worker failed, none was late, and nothing was left to force
----@field phases ctx.Shutdown.Phase[]  also by name: report.phases.drain
+---@field phases ctx.shutdown.Phase[]  also by name: report.phases.drain
 ---@field failed table[]   workers that raised: { name =, err = }
----@field running ctx.Shutdown.Running[]  tasks that were there when force came
-local Report = { __name = "ctx.shutdown.report" }
+---@field running ctx.shutdown.Running[]  tasks that were there when force came
+local Report = { __name = "ctx.shutdown.Report" }
 Report.__index = Report
 
 ---@param cause any
 ---@param failed table[]
----@return ctx.Shutdown.Report
+---@return ctx.shutdown.Report
 function report.new(cause, failed)
   return setmetatable({ cause = cause, phases = {}, running = {}, failed = failed }, Report)
 end
@@ -99,8 +99,8 @@ end
 
 --- Every task that waits, except those that wait for the shutdown itself; workers have a name.
 --- Tasks that are in other functions of the program are told as well: they may be what keeps it.
----@param s ctx.Shutdown
----@return ctx.Shutdown.Running[]
+---@param s ctx.shutdown.Shutdown
+---@return ctx.shutdown.Running[]
 function report.still_running(s)
   local names = workers.names(s)
   local running = {}
@@ -115,7 +115,7 @@ function report.still_running(s)
   return running
 end
 
----@param self ctx.Shutdown.Report
+---@param self ctx.shutdown.Report
 ---@param stuck boolean  workers were left to force
 ---@return boolean
 function report.is_clean(self, stuck)

@@ -9,18 +9,18 @@ local owner = require "ctx.owner"
 
 local workers = {}
 
----@class ctx.Shutdown.Worker
----@field shutdown ctx.Shutdown
+---@class ctx.shutdown.Worker
+---@field shutdown ctx.shutdown.Shutdown
 ---@field place integer|false  in the list
 ---@field name string          where its function stands
 ---@field task ctx.Task|false
 ---@field co thread|false      while it runs
 ---@field returned boolean
----@field below ctx.Shutdown.Worker|false  in the pile of those that force has closed
-local Worker = {}
+---@field below ctx.shutdown.Worker|false  in the pile of those that force has closed
+local Worker = { __name = "ctx.shutdown.Worker" }
 Worker.__index = Worker
 
----@return ctx.Shutdown.Worker[]
+---@return ctx.shutdown.Worker[]
 function workers.new()
   return {}
 end
@@ -66,7 +66,7 @@ local function work(worker, fn, ...)
 end
 
 --- Starts fn(root, …) as a worker.
----@param s ctx.Shutdown
+---@param s ctx.shutdown.Shutdown
 ---@param fn function
 ---@param ... any
 ---@return ctx.Task
@@ -101,7 +101,7 @@ end
 --- Each leaves the list when its task has ended; after the soft cancel none is added. A worker that
 --- could not begin, or raised nil, is still there.
 ---@async
----@param s ctx.Shutdown
+---@param s ctx.shutdown.Shutdown
 ---@param c ctx.Context
 ---@return boolean over
 function workers.wait(s, c)
@@ -118,7 +118,7 @@ end
 
 --- Closes those that are left. Closing a coroutine runs its <close> variables; none of them can
 --- wait any more. The list of tasks is asked for since that lets the scheduler find out.
----@param s ctx.Shutdown
+---@param s ctx.shutdown.Shutdown
 function workers.force(s)
   local list, closed = s._workers, false
   for i = #list, 1, -1 do
@@ -137,7 +137,7 @@ function workers.force(s)
 end
 
 --- The names of those that run, by their coroutine.
----@param s ctx.Shutdown
+---@param s ctx.shutdown.Shutdown
 ---@return table<thread, string>
 function workers.names(s)
   local names = {}

@@ -48,7 +48,7 @@ function leaks.snapshot()
 end
 
 --- The tasks, and other coroutines that wait, which have come since.
----@return ctx.TaskRecord[]
+---@return ctx.tasks.Record[]
 function Snapshot:_tasks()
   local list = {}
   for _, task in ipairs(core.tasks(self._since)) do

@@ -13,7 +13,7 @@ local mutex = require "ctx.mutex"
 local directory = {}
 
 ---@class ctx.uv.Directory
----@field lock ctx.Mutex  held while it is read or closed
+---@field lock ctx.mutex.Mutex  held while it is read or closed
 ---@field closed boolean
 ---@type table<userdata, ctx.uv.Directory>
 local directories = setmetatable({}, { __mode = "k" })

@@ -19,7 +19,7 @@ local failure = {}
 ---@field [integer] any  the errors that it sums up
 ---@field timeout fun(self: ctx.uv.Error): boolean    Returns whether the code is ETIMEDOUT.
 ---@field temporary fun(self: ctx.uv.Error): boolean  Returns whether another attempt may succeed.
-local Error = shared.metatable or { __name = "ctx.uv.error" }
+local Error = shared.metatable or { __name = "ctx.uv.Error" }
 shared.metatable = Error
 
 if not shared.codes then
@@ -59,7 +59,7 @@ if not shared.codes then
 end
 
 failure.codes = shared.codes ---@type table<string, ctx.uv.Error>
-failure.idle = shared.idle ---@type ctx.Error
+failure.idle = shared.idle ---@type ctx.errors.Error
 failure.Error = Error
 
 --- The failure of the operation `what`. Further arguments are errors that it sums up.

@@ -11,7 +11,7 @@ local uv = host.uv
 ---@field _id integer           the leader's, too
 ---@field _led boolean          the leader has not been reaped
 ---@field _members integer[]?   the members at the last look at all processes
-local Group = {}
+local Group = { __name = "ctx.uv.Group" }
 Group.__index = Group
 
 local group = {}

@@ -29,7 +29,7 @@ end
 --- which know no hand-moved clock. Look afterwards: the end of the time opens it, too, for all who
 --- wait.
 ---@async
----@param at ctx.Gate
+---@param at ctx.line.Gate
 ---@param c ctx.Context?
 ---@param name string  from line.name
 ---@param ms number

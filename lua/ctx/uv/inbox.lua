@@ -17,10 +17,10 @@ local line = require "ctx.line"
 ---@field _items table<integer, any>  from _first on; `{ said = … }` is an error in luv's words
 ---@field _first integer
 ---@field _handle userdata
----@field _line ctx.Line           of the waiters
+---@field _line ctx.line.Line      of the waiters
 ---@field _turns integer           waiters that were woken, and have not taken yet
 ---@field _drop fun(item: any)     for what nobody will take
-local Inbox = {}
+local Inbox = { __name = "ctx.uv.Inbox" }
 Inbox.__index = Inbox
 
 local inbox = {}

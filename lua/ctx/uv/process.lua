@@ -34,7 +34,7 @@ local LOOK_MS = 10 -- between two looks at whether a group is gone, of which not
 ---@field _handle userdata
 ---@field _group ctx.uv.Group
 ---@field _grace number          ms
----@field _ended ctx.Gate        opens when it has ended, and when all is over
+---@field _ended ctx.line.Gate   opens when it has ended, and when all is over
 ---@field _terminator ctx.Task|false  ends its group
 ---@field _over boolean          none is left, or after a SIGKILL it makes no difference
 ---@field _stop fun(): boolean   stops watching the context
@@ -285,7 +285,7 @@ metatable.__close = function(self)
   end
 end
 metatable.__tostring = function(self)
-  return ("ctx.uv.Process %d%s"):format(self.pid, self.code and " (ended)" or "")
+  return ("ctx.uv.Process (%d%s)"):format(self.pid, self.code and ", ended" or "")
 end
 
 return process

@@ -24,9 +24,9 @@ local writing = require "ctx.uv.writing"
 ---@field _end any?               why there will be no more to read: false for the end of the stream
 ---@field _reading boolean        luv reads
 ---@field _on_read fun(...)
----@field _readers ctx.Gate       opens when there is more to read, or the end
----@field _turns ctx.Line         writers with nothing in luv's queue yet, which wait for room
----@field _queued ctx.Line        writers that wait for what they have there
+---@field _readers ctx.line.Gate  opens when there is more to read, or the end
+---@field _turns ctx.line.Line    writers with nothing in luv's queue yet, which wait for room
+---@field _queued ctx.line.Line   writers that wait for what they have there
 ---@field _broken any?            why nothing can be written any more
 ---@field _closed any?            the error of all operations after close
 ---@field _streak integer         bytes written without giving the others a turn

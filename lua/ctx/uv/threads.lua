@@ -38,7 +38,7 @@ local PATIENCE_MS = 200
 ---@field left integer       others that have begun
 ---@field taken boolean      all threads have been held by those for a while
 ---@field timer userdata?    tells when that is so
----@field permits table<string, ctx.Semaphore>
+---@field permits table<string, ctx.semaphore.Semaphore>
 local shared = core.shared("ctx.uv.threads") ---@type ctx.uv.Threads
 shared.jobs = shared.jobs or {}
 shared.left = shared.left or 0
@@ -202,9 +202,9 @@ end
 --- that leaves its scope, until the operation runs: then it goes back with that.
 ---@class ctx.uv.Permit
 ---@field running boolean
----@field _of ctx.Semaphore
+---@field _of ctx.semaphore.Semaphore
 ---@field _held boolean
-local Permit = {}
+local Permit = { __name = "ctx.uv.Permit" }
 Permit.__index = Permit
 
 function Permit:release()

@@ -57,7 +57,7 @@ end
 ---@class ctx.uv.Write
 ---@field through boolean           all of it has left the queue
 ---@field said string?              why it failed, in luv's words
----@field waiter ctx.Waiter|false
+---@field waiter ctx.line.Waiter|false
 
 --- Stands in a line until it is called out of it, or c ends.
 local function stand(self, c, to, write)

@@ -7,7 +7,7 @@ local waitgroup = require "ctx.waitgroup"
 local operations, classes = {}, {}
 
 local function keep(play, group, gctx)
-  play:keep("ctx.Group", group)
+  play:keep("ctx.errgroup.Group", group)
   if gctx then
     play:keep("brief", gctx)
   end
@@ -22,9 +22,9 @@ local function close(_, object)
   local _ <close> = object
 end
 
-classes["ctx.Group"] = { make = make, retire = close }
-classes["ctx.WaitGroup"] = {
-  make = function(play) return play:keep("ctx.WaitGroup", waitgroup.new()) end,
+classes["ctx.errgroup.Group"] = { make = make, retire = close }
+classes["ctx.waitgroup.WaitGroup"] = {
+  make = function(play) return play:keep("ctx.waitgroup.WaitGroup", waitgroup.new()) end,
 }
 
 operations["ctx.errgroup.with_context"] = make
@@ -72,21 +72,21 @@ operations["ctx.errgroup.collect"] = function(play)
   end
 end
 
-operations["ctx.Group:go"] = function(play)
-  play:one("ctx.Group"):go(play:callback(true), play:value())
+operations["ctx.errgroup.Group:go"] = function(play)
+  play:one("ctx.errgroup.Group"):go(play:callback(true), play:value())
 end
 
-operations["ctx.Group:try_go"] = function(play)
-  play:one("ctx.Group"):try_go(play:callback(nil, "an error"), play:value())
+operations["ctx.errgroup.Group:try_go"] = function(play)
+  play:one("ctx.errgroup.Group"):try_go(play:callback(nil, "an error"), play:value())
 end
 
-operations["ctx.Group:set_limit"] = function(play)
-  local group = play:chance(2) and keep(play, errgroup.new()) or play:one("ctx.Group")
+operations["ctx.errgroup.Group:set_limit"] = function(play)
+  local group = play:chance(2) and keep(play, errgroup.new()) or play:one("ctx.errgroup.Group")
   group:set_limit(play:pick { 1, 2, 3, -1 })
 end
 
-operations["ctx.Group:wait"] = function(play)
-  local group = play:one("ctx.Group")
+operations["ctx.errgroup.Group:wait"] = function(play)
+  local group = play:one("ctx.errgroup.Group")
   local c
   if not play:chance(3) then
     c = play:brief()
@@ -94,26 +94,26 @@ operations["ctx.Group:wait"] = function(play)
   play:outcome("group:wait", group:wait(c))
 end
 
-operations["ctx.Group:errors"] = function(play)
-  for _, err in ipairs(play:one("ctx.Group"):errors()) do
+operations["ctx.errgroup.Group:errors"] = function(play)
+  for _, err in ipairs(play:one("ctx.errgroup.Group"):errors()) do
     play:claim(err ~= nil, "an error that is nil")
   end
 end
 
 operations["ctx.waitgroup.new"] = function(play)
-  play:keep("ctx.WaitGroup", waitgroup.new())
+  play:keep("ctx.waitgroup.WaitGroup", waitgroup.new())
 end
 
-operations["ctx.WaitGroup:go"] = function(play)
-  play:one("ctx.WaitGroup"):go(play:callback(), play:value())
+operations["ctx.waitgroup.WaitGroup:go"] = function(play)
+  play:one("ctx.waitgroup.WaitGroup"):go(play:callback(), play:value())
 end
 
-operations["ctx.WaitGroup:add"] = function(play)
-  play:one("ctx.WaitGroup"):add(play:pick { 1, 1, 2, 0, -1 })
+operations["ctx.waitgroup.WaitGroup:add"] = function(play)
+  play:one("ctx.waitgroup.WaitGroup"):add(play:pick { 1, 1, 2, 0, -1 })
 end
 
-operations["ctx.WaitGroup:done"] = function(play)
-  local wg = play:one("ctx.WaitGroup")
+operations["ctx.waitgroup.WaitGroup:done"] = function(play)
+  local wg = play:one("ctx.waitgroup.WaitGroup")
   wg:add(1)
   wg:done()
   if play:chance(4) then
@@ -121,8 +121,8 @@ operations["ctx.WaitGroup:done"] = function(play)
   end
 end
 
-operations["ctx.WaitGroup:wait"] = function(play)
-  play:outcome("waitgroup:wait", play:one("ctx.WaitGroup"):wait(play:brief()))
+operations["ctx.waitgroup.WaitGroup:wait"] = function(play)
+  play:outcome("waitgroup:wait", play:one("ctx.waitgroup.WaitGroup"):wait(play:brief()))
 end
 
 return { operations = operations, classes = classes }

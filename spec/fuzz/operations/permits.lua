@@ -21,7 +21,7 @@ end
 local function make(play)
   local counted = { semaphore = semaphore.new(play.random(4)), held = 0, waiting = 0 }
   play:keep("counted", counted)
-  play:keep("ctx.Semaphore", semaphore.new(2))
+  play:keep("ctx.semaphore.Semaphore", semaphore.new(2))
   return counted
 end
 
@@ -33,13 +33,13 @@ classes["counted"] = {
     end
   end,
 }
-classes["ctx.Semaphore"] = {
-  make = function(play) return play:keep("ctx.Semaphore", semaphore.new(2)) end,
+classes["ctx.semaphore.Semaphore"] = {
+  make = function(play) return play:keep("ctx.semaphore.Semaphore", semaphore.new(2)) end,
 }
 
 operations["ctx.semaphore.new"] = make
 
-operations["ctx.Semaphore:acquire"] = function(play)
+operations["ctx.semaphore.Semaphore:acquire"] = function(play)
   local counted, units = play:one("counted"), play.random(2)
   counted.waiting = counted.waiting + 1
   local raised, ok, err = pcall(counted.semaphore.acquire, counted.semaphore, play:brief(), units)
@@ -52,14 +52,14 @@ operations["ctx.Semaphore:acquire"] = function(play)
   play:outcome("acquire", ok, err)
 end
 
-operations["ctx.Semaphore:try_acquire"] = function(play)
+operations["ctx.semaphore.Semaphore:try_acquire"] = function(play)
   local counted, units = play:one("counted"), play.random(2)
   if counted.semaphore:try_acquire(units) then
     counted.held = counted.held + units
   end
 end
 
-operations["ctx.Semaphore:release"] = function(play)
+operations["ctx.semaphore.Semaphore:release"] = function(play)
   local counted = play:one("counted")
   if counted.held > 0 then
     local units = play.random(counted.held)
@@ -67,15 +67,15 @@ operations["ctx.Semaphore:release"] = function(play)
     counted.held = counted.held - units
   end
   if play:chance(8) then
-    play:one("ctx.Semaphore"):release(1) -- of which nobody has any
+    play:one("ctx.semaphore.Semaphore"):release(1) -- of which nobody has any
   end
 end
 
-operations["ctx.Semaphore:resize"] = function(play)
+operations["ctx.semaphore.Semaphore:resize"] = function(play)
   play:one("counted").semaphore:resize(play.random(6) - 1)
 end
 
-operations["ctx.Semaphore:held"] = function(play)
+operations["ctx.semaphore.Semaphore:held"] = function(play)
   local counted = play:one("counted")
   if counted.waiting == 0 then
     judge(play, counted)
@@ -84,12 +84,12 @@ end
 
 -- -- Locks ----------------------------------------------------------------------------------------
 
-classes["ctx.Mutex"] = {
-  make = function(play) return play:keep("ctx.Mutex", mutex.new()) end,
+classes["ctx.mutex.Mutex"] = {
+  make = function(play) return play:keep("ctx.mutex.Mutex", mutex.new()) end,
 }
-classes["ctx.Mutex.Held"] = {
+classes["ctx.mutex.Held"] = {
   make = function(play)
-    return play:keep("ctx.Mutex.Held", (mutex.new():hold(ctx.background())))
+    return play:keep("ctx.mutex.Held", (mutex.new():hold(ctx.background())))
   end,
   retire = function(_, held) held:unlock() end,
 }
@@ -113,7 +113,7 @@ operations["ctx.mutex.new"] = function(play)
   play:keep("lock", { lock = mutex.new() })
 end
 
-operations["ctx.Mutex:lock"] = function(play)
+operations["ctx.mutex.Mutex:lock"] = function(play)
   local m, lock = locked(play)
   if play:outcome("lock", lock:lock(play:brief())) then
     local _ <close> = setmetatable({}, { __close = function() lock:unlock() end })
@@ -121,7 +121,7 @@ operations["ctx.Mutex:lock"] = function(play)
   end
 end
 
-operations["ctx.Mutex:try_lock"] = function(play)
+operations["ctx.mutex.Mutex:try_lock"] = function(play)
   local m, lock = locked(play)
   if lock:try_lock() then
     local _ <close> = setmetatable({}, { __close = function() lock:unlock() end })
@@ -129,16 +129,16 @@ operations["ctx.Mutex:try_lock"] = function(play)
   end
 end
 
-operations["ctx.Mutex:unlock"] = function(play)
+operations["ctx.mutex.Mutex:unlock"] = function(play)
   local lock = mutex.new()
   lock:try_lock()
   lock:unlock()
   if play:chance(3) then
-    play:one("ctx.Mutex"):unlock()
+    play:one("ctx.mutex.Mutex"):unlock()
   end
 end
 
-operations["ctx.Mutex:hold"] = function(play)
+operations["ctx.mutex.Mutex:hold"] = function(play)
   local m, lock = locked(play)
   local held <close>, err = lock:hold(play:brief())
   play:claim(held or err ~= nil, "hold returned neither a lock nor an error")
@@ -147,45 +147,45 @@ operations["ctx.Mutex:hold"] = function(play)
   end
 end
 
-operations["ctx.Mutex.Held:unlock"] = function(play)
-  local held = play:one("ctx.Mutex.Held")
+operations["ctx.mutex.Held:unlock"] = function(play)
+  local held = play:one("ctx.mutex.Held")
   held:unlock()
   held:unlock()
 end
 
 -- -- Flights --------------------------------------------------------------------------------------
 
-classes["ctx.Singleflight"] = {
-  make = function(play) return play:keep("ctx.Singleflight", singleflight.new()) end,
+classes["ctx.singleflight.Singleflight"] = {
+  make = function(play) return play:keep("ctx.singleflight.Singleflight", singleflight.new()) end,
 }
 
 operations["ctx.singleflight.new"] = function(play)
-  play:keep("ctx.Singleflight", singleflight.new())
+  play:keep("ctx.singleflight.Singleflight", singleflight.new())
 end
 
-operations["ctx.Singleflight:call"] = function(play)
+operations["ctx.singleflight.Singleflight:call"] = function(play)
   local key = play:pick { "a", "b", 1, play.root }
-  play:one("ctx.Singleflight"):call(play:brief(), key, function(flight)
+  play:one("ctx.singleflight.Singleflight"):call(play:brief(), key, function(flight)
     ctx.sleep(flight, play.random(10))
     return play:callback(1, 2)()
   end, play:value())
 end
 
-operations["ctx.Singleflight:forget"] = function(play)
-  play:one("ctx.Singleflight"):forget(play:pick { "a", "b", 1 })
+operations["ctx.singleflight.Singleflight:forget"] = function(play)
+  play:one("ctx.singleflight.Singleflight"):forget(play:pick { "a", "b", 1 })
 end
 
 -- -- Breakers -------------------------------------------------------------------------------------
 
 local function new_breaker(play)
-  return play:keep("ctx.Breaker", breaker.new {
+  return play:keep("ctx.breaker.Breaker", breaker.new {
     failures = play.random(3), cooldown = 1 + play.random(10), probes = play.random(2),
     is_failure = play:chance(2) and play:callback(true) or nil,
     on_change = play:chance(2) and play:callback() or nil,
   })
 end
 
-classes["ctx.Breaker"] = { make = new_breaker }
+classes["ctx.breaker.Breaker"] = { make = new_breaker }
 classes["ctx.breaker.Permit"] = {
   make = function(play)
     local permit = new_breaker(play):allow()
@@ -198,25 +198,25 @@ classes["ctx.breaker.Permit"] = {
 
 operations["ctx.breaker.new"] = new_breaker
 
-operations["ctx.Breaker:call"] = function(play)
+operations["ctx.breaker.Breaker:call"] = function(play)
   local fn = play:chance(2) and play:callback(1, 2) or play:callback(nil, "an error")
-  play:one("ctx.Breaker"):call(play:brief(), fn, play:value())
+  play:one("ctx.breaker.Breaker"):call(play:brief(), fn, play:value())
 end
 
-operations["ctx.Breaker:allow"] = function(play)
-  local permit, err = play:one("ctx.Breaker"):allow()
+operations["ctx.breaker.Breaker:allow"] = function(play)
+  local permit, err = play:one("ctx.breaker.Breaker"):allow()
   play:claim(permit or err == breaker.open, "neither a permit nor breaker.open")
   if permit and not play:chance(10) then -- at times it is lost
     play:keep("ctx.breaker.Permit", permit)
   end
 end
 
-operations["ctx.Breaker:state"] = function(play)
-  play:one("ctx.Breaker"):state()
+operations["ctx.breaker.Breaker:state"] = function(play)
+  play:one("ctx.breaker.Breaker"):state()
 end
 
-operations["ctx.Breaker:retry_after"] = function(play)
-  play:claim(play:one("ctx.Breaker"):retry_after() >= 0, "less than no time")
+operations["ctx.breaker.Breaker:retry_after"] = function(play)
+  play:claim(play:one("ctx.breaker.Breaker"):retry_after() >= 0, "less than no time")
 end
 
 operations["ctx.breaker.Permit:succeed"] = function(play)

@@ -62,7 +62,7 @@ operations["ctx.propagate.set_tracer"] = function(play)
   if play:chance(4) then
     propagate.set_tracer(nil)
   else
-    local exporter = play:chance(2) and play:one("ctx.propagate.Otlp")
+    local exporter = play:chance(2) and play:one("ctx.propagate.otlp.Exporter")
       or { export = play:callback() }
     propagate.set_tracer { exporter = exporter, ratio = play:pick { 0, 0.5, 1 } }
   end
@@ -112,7 +112,7 @@ local function answer(play)
 end
 
 local function exporter(play)
-  return play:keep("ctx.propagate.Otlp", otlp.new {
+  return play:keep("ctx.propagate.otlp.Exporter", otlp.new {
     max_queue = play.random(4), batch = play.random(2), interval = play.random(10), timeout = 20,
     post = answer(play),
   })
@@ -122,12 +122,12 @@ local function brief_shutdown(play, object)
   object:shutdown(play:brief())
 end
 
-classes["ctx.propagate.Otlp"] = { make = exporter, retire = brief_shutdown }
+classes["ctx.propagate.otlp.Exporter"] = { make = exporter, retire = brief_shutdown }
 
 operations["ctx.propagate.otlp.new"] = exporter
 
-operations["ctx.propagate.Otlp:export"] = function(play)
-  local to = play:one("ctx.propagate.Otlp")
+operations["ctx.propagate.otlp.Exporter:export"] = function(play)
+  local to = play:one("ctx.propagate.otlp.Exporter")
   local previous = propagate.set_tracer { exporter = to }
   local _, span = propagate.start_span(play:context(), "exported")
   span:finish(play:strange_error())
@@ -135,16 +135,16 @@ operations["ctx.propagate.Otlp:export"] = function(play)
   play:claim(to:stats().queued >= 0, "less than no span")
 end
 
-operations["ctx.propagate.Otlp:flush"] = function(play)
-  play:outcome("flush", play:one("ctx.propagate.Otlp"):flush(play:brief()))
+operations["ctx.propagate.otlp.Exporter:flush"] = function(play)
+  play:outcome("flush", play:one("ctx.propagate.otlp.Exporter"):flush(play:brief()))
 end
 
-operations["ctx.propagate.Otlp:shutdown"] = function(play)
+operations["ctx.propagate.otlp.Exporter:shutdown"] = function(play)
   play:outcome("shutdown", exporter(play):shutdown(play:brief()))
 end
 
-operations["ctx.propagate.Otlp:stats"] = function(play)
-  play:one("ctx.propagate.Otlp"):stats()
+operations["ctx.propagate.otlp.Exporter:stats"] = function(play)
+  play:one("ctx.propagate.otlp.Exporter"):stats()
 end
 
 return { operations = operations, classes = classes }

@@ -43,18 +43,18 @@ end
 local function judge(play, response, err)
   play:claim(response or err ~= nil, "a request failed without an error")
   if response then
-    play:keep("ctx.http.ClientResponse", response)
+    play:keep("ctx.http.client.Response", response)
   end
   return response
 end
 
 local function client(play)
-  return play:keep("ctx.http.Client", http.client { max_idle = play.random(3),
+  return play:keep("ctx.http.client.Client", http.client { max_idle = play.random(3),
     max_per_host = play.random(3), max_total = 2 + play.random(4) })
 end
 
-classes["ctx.http.Client"] = { make = client, retire = function(_, made) made:close() end }
-classes["ctx.http.ClientResponse"] = {
+classes["ctx.http.client.Client"] = { make = client, retire = function(_, made) made:close() end }
+classes["ctx.http.client.Response"] = {
   make = function(play)
     local server <close> = http.server {
       handler = function(req, res)
@@ -89,36 +89,36 @@ operations["ctx.http.post"] = function(play)
   judge(play, http.post(play:brief(), url_of(play), body_of(play), options_of(play)))
 end
 
-operations["ctx.http.Client:request"] = function(play)
+operations["ctx.http.client.Client:request"] = function(play)
   local options = options_of(play)
   options.url = url_of(play)
-  judge(play, play:one("ctx.http.Client"):request(play:brief(), options))
+  judge(play, play:one("ctx.http.client.Client"):request(play:brief(), options))
 end
 
-operations["ctx.http.Client:get"] = function(play)
-  judge(play, play:one("ctx.http.Client"):get(play:brief(), url_of(play), options_of(play)))
+operations["ctx.http.client.Client:get"] = function(play)
+  judge(play, play:one("ctx.http.client.Client"):get(play:brief(), url_of(play), options_of(play)))
 end
 
-operations["ctx.http.Client:post"] = function(play)
-  judge(play, play:one("ctx.http.Client"):post(play:brief(), url_of(play), body_of(play)))
+operations["ctx.http.client.Client:post"] = function(play)
+  judge(play, play:one("ctx.http.client.Client"):post(play:brief(), url_of(play), body_of(play)))
 end
 
-operations["ctx.http.Client:close"] = function(play)
-  play:one("ctx.http.Client"):close(play:chance(2) and "a reason" or nil)
+operations["ctx.http.client.Client:close"] = function(play)
+  play:one("ctx.http.client.Client"):close(play:chance(2) and "a reason" or nil)
 end
 
-operations["ctx.http.ClientResponse:read"] = function(play)
-  local response = play:need("ctx.http.ClientResponse")
+operations["ctx.http.client.Response:read"] = function(play)
+  local response = play:need("ctx.http.client.Response")
   local bytes = response:read(play:brief())
   play:claim(bytes == nil or type(bytes) == "string", "bytes that are not a string")
 end
 
-operations["ctx.http.ClientResponse:values"] = function(play)
-  play:need("ctx.http.ClientResponse"):values("content-type")
+operations["ctx.http.client.Response:values"] = function(play)
+  play:need("ctx.http.client.Response"):values("content-type")
 end
 
-operations["ctx.http.ClientResponse:close"] = function(play)
-  play:need("ctx.http.ClientResponse"):close()
+operations["ctx.http.client.Response:close"] = function(play)
+  play:need("ctx.http.client.Response"):close()
 end
 
 return { operations = operations, classes = classes }

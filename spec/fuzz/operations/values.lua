@@ -10,10 +10,10 @@ local operations, classes = {}, {}
 -- -- Channels -------------------------------------------------------------------------------------
 
 local function make(play)
-  return play:keep("ctx.Channel", channel.new(play.random(4) - 1))
+  return play:keep("ctx.channel.Channel", channel.new(play.random(4) - 1))
 end
 
-classes["ctx.Channel"] = { make = make }
+classes["ctx.channel.Channel"] = { make = make }
 
 --- A value that is told from all others.
 local function parcel(play)
@@ -32,46 +32,46 @@ end
 
 operations["ctx.channel.new"] = make
 
-operations["ctx.Channel:send"] = function(play)
-  play:outcome("send", play:one("ctx.Channel"):send(play:brief(), parcel(play)))
+operations["ctx.channel.Channel:send"] = function(play)
+  play:outcome("send", play:one("ctx.channel.Channel"):send(play:brief(), parcel(play)))
 end
 
-operations["ctx.Channel:recv"] = function(play)
-  arrived(play, play:outcome("recv", play:one("ctx.Channel"):recv(play:brief())))
+operations["ctx.channel.Channel:recv"] = function(play)
+  arrived(play, play:outcome("recv", play:one("ctx.channel.Channel"):recv(play:brief())))
 end
 
-operations["ctx.Channel:try_send"] = function(play)
-  play:one("ctx.Channel"):try_send(parcel(play))
+operations["ctx.channel.Channel:try_send"] = function(play)
+  play:one("ctx.channel.Channel"):try_send(parcel(play))
 end
 
-operations["ctx.Channel:try_recv"] = function(play)
-  arrived(play, (play:one("ctx.Channel"):try_recv()))
+operations["ctx.channel.Channel:try_recv"] = function(play)
+  arrived(play, (play:one("ctx.channel.Channel"):try_recv()))
 end
 
-operations["ctx.Channel:iter"] = function(play)
-  for value in play:one("ctx.Channel"):iter(play:brief()) do
+operations["ctx.channel.Channel:iter"] = function(play)
+  for value in play:one("ctx.channel.Channel"):iter(play:brief()) do
     arrived(play, value)
   end
 end
 
-operations["ctx.Channel:close"] = function(play)
-  play:one("ctx.Channel"):close()
+operations["ctx.channel.Channel:close"] = function(play)
+  play:one("ctx.channel.Channel"):close()
 end
 
-operations["ctx.Channel:is_closed"] = function(play)
-  local ch = play:one("ctx.Channel")
+operations["ctx.channel.Channel:is_closed"] = function(play)
+  local ch = play:one("ctx.channel.Channel")
   play:claim(type(ch:is_closed()) == "boolean", "is_closed() is no boolean")
 end
 
-operations["ctx.Channel:len"] = function(play)
-  local count, capacity = play:one("ctx.Channel"):len()
+operations["ctx.channel.Channel:len"] = function(play)
+  local count, capacity = play:one("ctx.channel.Channel"):len()
   play:claim(count >= 0 and count <= capacity, "%d values of %d", count, capacity)
 end
 
 operations["ctx.channel.select"] = function(play)
   local cases = {}
   for i = 1, play.random(4) do
-    local ch = play:one("ctx.Channel")
+    local ch = play:one("ctx.channel.Channel")
     cases[i] = play:pick { { recv = ch }, { send = ch, value = parcel(play) }, { recv = false } }
   end
   cases.default = play:chance(4) or nil
@@ -86,25 +86,25 @@ end
 -- -- Errors ---------------------------------------------------------------------------------------
 
 local function new_error(play)
-  return play:keep("ctx.Error", errors.new(play:pick { "an error", "", "a\nb" }))
+  return play:keep("ctx.errors.Error", errors.new(play:pick { "an error", "", "a\nb" }))
 end
 
 local function any_error(play)
-  return play:chance(2) and play:one("ctx.Error") or play:strange_error()
+  return play:chance(2) and play:one("ctx.errors.Error") or play:strange_error()
 end
 
-classes["ctx.Error"] = { make = new_error }
+classes["ctx.errors.Error"] = { make = new_error }
 
 operations["ctx.errors.new"] = new_error
 
 operations["ctx.errors.wrap"] = function(play)
   local err = errors.wrap(any_error(play), "about it")
-  play:keep("ctx.Error", err)
+  play:keep("ctx.errors.Error", err)
   play.text(err)
 end
 
 operations["ctx.errors.join"] = function(play)
-  play:keep("ctx.Error", errors.join(any_error(play), nil, any_error(play)))
+  play:keep("ctx.errors.Error", errors.join(any_error(play), nil, any_error(play)))
 end
 
 operations["ctx.errors.is"] = function(play)
@@ -122,13 +122,13 @@ operations["ctx.errors.unwrap"] = function(play)
   errors.unwrap(any_error(play))
 end
 
-operations["ctx.Error:timeout"] = function(play)
-  play:one("ctx.Error"):timeout()
+operations["ctx.errors.Error:timeout"] = function(play)
+  play:one("ctx.errors.Error"):timeout()
   play:claim(ctx.deadline_exceeded:timeout() and not ctx.canceled:timeout(), "a wrong timeout()")
 end
 
-operations["ctx.Error:temporary"] = function(play)
-  play:one("ctx.Error"):temporary()
+operations["ctx.errors.Error:temporary"] = function(play)
+  play:one("ctx.errors.Error"):temporary()
 end
 
 -- -- Attempts -------------------------------------------------------------------------------------

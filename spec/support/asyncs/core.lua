@@ -46,7 +46,7 @@ made["ctx.Task:wait"] = function(root)
   return { call = function(c) return task:wait(c) end, wake = open, close = open }
 end
 
-made["ctx.Breaker:call"] = function(root)
+made["ctx.breaker.Breaker:call"] = function(root)
   local guarded, done, open = breaker.new(), gate(root)
   return {
     call = function(c) return guarded:call(c, function() return done:wait() end) end,
@@ -54,12 +54,12 @@ made["ctx.Breaker:call"] = function(root)
   }
 end
 
-made["ctx.Channel:send"] = function(root)
+made["ctx.channel.Channel:send"] = function(root)
   local ch = channel.new()
   return { call = function(c) return ch:send(c, 1) end, wake = function() ch:recv(root) end }
 end
 
-made["ctx.Channel:recv"] = function(root)
+made["ctx.channel.Channel:recv"] = function(root)
   local ch = channel.new()
   return { call = function(c) return ch:recv(c) end, wake = function() ch:send(root, 1) end }
 end
@@ -97,7 +97,7 @@ local function group_with(root, limit)
   return g, open
 end
 
-made["ctx.Group:go"] = function(root)
+made["ctx.errgroup.Group:go"] = function(root)
   local g, open = group_with(root, 1)
   return {
     call = function() g:go(function() end) return true end, wake = open,
@@ -105,13 +105,13 @@ made["ctx.Group:go"] = function(root)
   }
 end
 
-made["ctx.Group:wait"] = function(root)
+made["ctx.errgroup.Group:wait"] = function(root)
   local g, open = group_with(root, 1)
   return { call = function(c) return g:wait(c) end, wake = open, close = open }
 end
 
 for _, method in ipairs { "lock", "hold" } do
-  made["ctx.Mutex:" .. method] = function(root)
+  made["ctx.mutex.Mutex:" .. method] = function(root)
     local m = mutex.new()
     m:lock(root)
     return {
@@ -131,12 +131,12 @@ local function busy_pool(root)
   end
 end
 
-made["ctx.Pool:submit"] = function(root)
+made["ctx.pool.Pool:submit"] = function(root)
   local p, open, close = busy_pool(root)
   return { call = function(c) return p:submit(c, 2) end, wake = open, close = close }
 end
 
-made["ctx.Pool:drain"] = function(root)
+made["ctx.pool.Pool:drain"] = function(root)
   local p, open, close = busy_pool(root)
   return { call = function(c) return p:drain(c) end, wake = open, close = close }
 end
@@ -150,7 +150,7 @@ local function busy_exporter(root)
 end
 
 for _, method in ipairs { "flush", "shutdown" } do
-  made["ctx.propagate.Otlp:" .. method] = function(root)
+  made["ctx.propagate.otlp.Exporter:" .. method] = function(root)
     local exporter, open, close = busy_exporter(root)
     return {
       call = function(c) return exporter[method](exporter, c) end, wake = open, close = close,
@@ -172,7 +172,7 @@ made["ctx.retry.call"] = function()
   }
 end
 
-made["ctx.Semaphore:acquire"] = function(root)
+made["ctx.semaphore.Semaphore:acquire"] = function(root)
   local permits = semaphore.new(1)
   permits:acquire(root)
   return {
@@ -182,7 +182,7 @@ made["ctx.Semaphore:acquire"] = function(root)
 end
 
 for _, method in ipairs { "run", "wait" } do
-  made["ctx.Shutdown:" .. method] = function(root)
+  made["ctx.shutdown.Shutdown:" .. method] = function(root)
     local s = shutdown.new(root, { signals = {} })
     local function stop() s:stop() end
     return {
@@ -192,7 +192,7 @@ for _, method in ipairs { "run", "wait" } do
   end
 end
 
-made["ctx.Singleflight:call"] = function()
+made["ctx.singleflight.Singleflight:call"] = function()
   local flights, work, open = singleflight.new(), slow_work()
   return { call = function(c) return flights:call(c, "key", work) end, wake = open }
 end
@@ -207,7 +207,7 @@ for _, method in ipairs { "advance", "settle" } do
   end
 end
 
-made["ctx.WaitGroup:wait"] = function()
+made["ctx.waitgroup.WaitGroup:wait"] = function()
   local wg = waitgroup.new()
   wg:add(1)
   local added = true

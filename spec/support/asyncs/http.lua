@@ -128,7 +128,7 @@ local function slow_server(root)
   return server, open
 end
 
-for module, class in pairs { http = "ctx.http.", Client = "ctx.http.Client:" } do
+for module, class in pairs { http = "ctx.http.", Client = "ctx.http.client.Client:" } do
   for _, method in ipairs { "request", "get", "post" } do
     made[class .. method] = function(root)
       local server, open = slow_server(root)
@@ -155,7 +155,7 @@ for module, class in pairs { http = "ctx.http.", Client = "ctx.http.Client:" } d
   end
 end
 
-made["ctx.http.ClientResponse:read"] = function(root)
+made["ctx.http.client.Response:read"] = function(root)
   local done, open = ctx.with_cancel(root)
   local server = raw_server.start(root, function(peer)
     peer:request()

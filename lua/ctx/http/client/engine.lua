@@ -22,7 +22,7 @@ local roster = require "ctx.http.roster"
 
 local uv = host.uv
 
----@class ctx.http.Engine
+---@class ctx.http.client.Engine
 ---@field _pool userdata
 ---@field _options table             of the pool
 ---@field _live ctx.http.Roster      the transfers under way
@@ -35,7 +35,7 @@ local uv = host.uv
 ---@field _weak table                has the engine, for callbacks
 ---@field _held table                closing it ends a wait
 ---@field limited boolean            a transfer may have to wait for others' connections
-local Engine = {}
+local Engine = { __name = "ctx.http.client.Engine" }
 Engine.__index = Engine
 
 local shared = core.shared("ctx.http.engine")
@@ -49,7 +49,7 @@ local POKE_MS = 100
 local SWEEP_MS = 1000 -- libcurl looks for dead connections no more often
 
 ---@param options { max_idle?: integer, max_per_host?: integer, max_total?: integer }
----@return ctx.http.Engine
+---@return ctx.http.client.Engine
 function engine.new(options)
   host.ignore_sigpipe()
   local self = setmetatable({

@@ -56,7 +56,7 @@ end)
 local file = rule("the name of a file", want.text[2])
 local buffer = want.whole(1, nil, "a size in bytes, a whole number")
 
----@class ctx.http.RequestOptions
+---@class ctx.http.client.RequestOptions
 ---@field url? string                 for request: required
 ---@field method? string              "GET"
 ---@field query? table<string, string|number|(string|number)[]>  behind the URL's own, names sorted
@@ -84,7 +84,7 @@ local buffer = want.whole(1, nil, "a size in bytes, a whole number")
 ---@field key_password? string
 
 --- How many connections a client has, and defaults for its requests.
----@class ctx.http.ClientOptions
+---@class ctx.http.client.Options
 ---@field max_idle? integer           connections that are kept
 ---@field max_per_host? integer       connections
 ---@field max_total? integer          connections

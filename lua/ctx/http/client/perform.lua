@@ -238,7 +238,7 @@ end
 
 --- Carries the request out: a response, or nil and an error.
 ---@async
----@param self ctx.http.Client
+---@param self ctx.http.client.Client
 ---@param c ctx.Context
 ---@param request table  options that have been checked
 local function perform(self, c, request)

@@ -7,7 +7,7 @@ local text = require "ctx.text"
 local want = require "ctx.want"
 
 --- The response of a server. It is to be closed if it is a stream that is not read to its end.
----@class ctx.http.ClientResponse
+---@class ctx.http.client.Response
 ---@field status integer
 ---@field reason string
 ---@field version string
@@ -16,11 +16,11 @@ local want = require "ctx.want"
 ---@field trailers table<string, string>
 ---@field url string                      after redirections, without a password
 ---@field body string?                    unless it is a stream
----@field _transfer ctx.http.Transfer
+---@field _transfer ctx.http.client.Transfer
 ---@field _closed? boolean
 ---@field _stop? fun(): boolean   of the after-func that ends it with its context
 local Response = {}
-local metatable = { __name = "ctx.http.Response", __index = Response }
+local metatable = { __name = "ctx.http.client.Response", __index = Response }
 
 local response = { class = Response }
 
@@ -73,7 +73,7 @@ local function without_encoding(list)
 end
 
 --- The status and the fields of the transfer's head.
----@param transfer ctx.http.Transfer
+---@param transfer ctx.http.client.Transfer
 ---@return integer status, table[] list, string reason, string version
 function response.head(transfer)
   local status, head = transfer:head()
@@ -83,7 +83,7 @@ function response.head(transfer)
 end
 
 --- The one coding of the content, in lower case; nil if there is none, or are several.
----@param transfer ctx.http.Transfer
+---@param transfer ctx.http.client.Transfer
 ---@return string?
 function response.coding(transfer)
   local _, list = response.head(transfer)
@@ -98,11 +98,11 @@ end
 
 --- A response to hand out. `whole`: the transfer is over.
 ---@param c ctx.Context
----@param transfer ctx.http.Transfer
+---@param transfer ctx.http.client.Transfer
 ---@param url string
 ---@param settings { decompress?: boolean }
 ---@param whole boolean
----@return ctx.http.ClientResponse
+---@return ctx.http.client.Response
 function response.new(c, transfer, url, settings, whole)
   local status, list, reason, version = response.head(transfer)
   local self = setmetatable({
@@ -191,7 +191,7 @@ end
 
 metatable.__close = Response.close
 metatable.__tostring = function(self)
-  return ("ctx.http.Response (%d %s)"):format(self.status, self.reason)
+  return ("ctx.http.client.Response (%d %s)"):format(self.status, self.reason)
 end
 
 return response

@@ -10,16 +10,16 @@ local response = require "ctx.http.client.response"
 local WAIT = line.name("http.request")
 local LEAST_GZIP = 18 -- bytes, of its header and what it says at the end
 
----@class ctx.http.Transfer
+---@class ctx.http.client.Transfer
 ---@field curl userdata?            of ctx.http.curl
 ---@field what string               method and URL, for errors
----@field _engine ctx.http.Engine
+---@field _engine ctx.http.client.Engine
 ---@field _c ctx.Context            of the request
 ---@field _idle number?             ms
 ---@field _max_body integer
 ---@field _news integer             so many times something has changed
----@field _reader ctx.Gate          where the task waits that wants the response
----@field _writer ctx.Gate          where the task waits that feeds the body meanwhile
+---@field _reader ctx.line.Gate     where the task waits that wants the response
+---@field _writer ctx.line.Gate     where the task waits that feeds the body meanwhile
 ---@field _body fun(...)?           gives the request's body
 ---@field _length integer?          of that, if it was named
 ---@field _fed integer              bytes that it has given
@@ -33,15 +33,15 @@ local LEAST_GZIP = 18 -- bytes, of its header and what it says at the end
 ---@field _over boolean
 ---@field _head table?             status, head and trailers, once it is over
 local Transfer = {}
-local metatable = { __name = "ctx.http.Transfer", __index = Transfer }
+local metatable = { __name = "ctx.http.client.Transfer", __index = Transfer }
 
 local transfer = { class = Transfer }
 
 --- A transfer that has not begun; end it, whatever happens.
----@param engine ctx.http.Engine
+---@param engine ctx.http.client.Engine
 ---@param what string
 ---@param settings { idle?: number, max_body: integer }
----@return ctx.http.Transfer
+---@return ctx.http.client.Transfer
 function transfer.new(engine, what, settings)
   return setmetatable({
     what = what, _engine = engine, _idle = settings.idle, _max_body = settings.max_body,

@@ -30,7 +30,7 @@ local accept = { ENDED = "the server shuts down" } -- why a listener is closed
 ---@field stream ctx.uv.Stream|false  has no owner yet
 ---@field conn ctx.http.Connection|false  its owner, which is not ready
 ---@field task ctx.Task|false  accepts them from a listener
-local Taking = {}
+local Taking = { __name = "ctx.http.Taking" }
 Taking.__index = Taking
 
 --- Ends what it holds. Can be repeated: a call needs memory, too.

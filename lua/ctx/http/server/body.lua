@@ -16,10 +16,10 @@ local HIGH_WATER = 65536
 ---@field _size integer           bytes that wait here
 ---@field _over boolean           all of it has come
 ---@field _failed any?            why the rest will not come
----@field _readers ctx.Gate    opens when there is more
+---@field _readers ctx.line.Gate  opens when there is more
 ---@field _wanted fun()           tells the connection to read on
----@field trailers ctx.Fields?
-local Body = {}
+---@field trailers ctx.fields.Fields?
+local Body = { __name = "ctx.http.Body" }
 Body.__index = Body
 
 local body = {}
@@ -44,7 +44,7 @@ function Body:push(bytes)
 end
 
 --- That was all.
----@param trailers ctx.Fields?
+---@param trailers ctx.fields.Fields?
 function Body:finish(trailers)
   self._over = true
   self.trailers = trailers

@@ -29,7 +29,7 @@ local SERVE, SHUTDOWN = line.name("server:serve"), line.name("server:shutdown")
 ---@field _turned_away ctx.http.Roster  one too many each: they are told so
 ---@field _in_flight integer
 ---@field _counts table
----@field _changed ctx.Gate          opens when a connection has ended
+---@field _changed ctx.line.Gate     opens when a connection has ended
 ---@field _state "new"|"serving"|"draining"|"closed"
 ---@field _ending boolean           it is draining, or closed
 ---@field _has_served boolean       serve was called

@@ -16,12 +16,12 @@ local check_context = want.context
 ---@field path string                decoded
 ---@field raw_path string            as it was sent
 ---@field query table<string, string>  name → its first value; made on first use
----@field headers ctx.Fields         any spelling of a name; several of one name are joined
+---@field headers ctx.fields.Fields  any spelling of a name; several of one name are joined
 ---@field params table<string, string>   what the router found in the path
 ---@field pattern string?           that the router has matched
 ---@field minor integer              of HTTP/1.minor
 ---@field server ctx.http.Server
----@field trailers ctx.Fields?  what came after a chunked body, once that is read
+---@field trailers ctx.fields.Fields?  what came after a chunked body, once that is read
 ---@field raw_query string?        as it was sent
 ---@field _fields table            the headers as C has made them, names in lower case
 ---@field _body ctx.http.Body

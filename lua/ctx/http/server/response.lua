@@ -18,8 +18,8 @@ local Fields = fields.class
 
 ---@class ctx.http.Response
 ---@field status integer          200
----@field headers ctx.Fields     of strings, numbers or lists of them
----@field trailers ctx.Fields    sent behind a chunked body, which they make it
+---@field headers ctx.fields.Fields  of strings, numbers or lists of them
+---@field trailers ctx.fields.Fields  sent behind a chunked body, which they make it
 ---@field ctx ctx.Context?        of the answer, for the server's `failure` only
 ---@field bytes integer           of the body, handed over so far
 ---@field sent boolean            the head is out, or under way

@@ -21,7 +21,7 @@ local KEEPALIVE_S = 15
 ---@field _poll userdata|false   for the hang-up; false also when there was no descriptor for it
 ---@field _poll_fd integer
 ---@field _peer any              where the other side is; nil before that was asked
-local Transport = {}
+local Transport = { __name = "ctx.http.Transport" }
 Transport.__index = Transport
 
 local transport = {}

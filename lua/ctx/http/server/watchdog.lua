@@ -11,7 +11,7 @@ local core = require "ctx.core"
 ---@field _armed number?   when it will ring
 ---@field _cancel ctx.Cancel?
 ---@field _ring fun()
-local Watchdog = {}
+local Watchdog = { __name = "ctx.http.Watchdog" }
 Watchdog.__index = Watchdog
 
 local watchdog = {}
