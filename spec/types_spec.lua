@@ -166,6 +166,10 @@ describe("each annotation", function()
     assert.equal("", sorted(wrong))
   end)
 
+  it("names only classes that there are", function()
+    assert.equal("", sorted(tree.unknown))
+  end)
+
   it("that begins with Waits is of a function that may wait", function()
     for name, entry in pairs(found) do
       assert.is_true(entry.definition.async or not entry.definition.text:find("^Waits "), name)

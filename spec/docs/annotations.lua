@@ -30,6 +30,7 @@ local annotations = {}
 ---@field modules string[]            the public ones, in order, with functions of their own
 ---@field public string[]             these, and those that only have what others have
 ---@field hidden table<string, true>  names of what is there and not public
+---@field unknown string[]            classes that annotations name and nothing declares
 
 local function merge_class(into, class)
   local known = into[class.name]
@@ -44,7 +45,8 @@ local function merge_class(into, class)
 end
 
 local function read_files(root)
-  local tree, list = { files = {}, classes = {}, aliases = {}, modules = {}, hidden = {} }, {}
+  local tree, list = { files = {}, classes = {}, aliases = {}, modules = {}, hidden = {},
+    unknown = {} }, {}
   local found = assert(io.popen(("cd '%s' && find types lua -name '*.lua' | LC_ALL=C sort")
     :format(root)))
   for path in found:lines() do
@@ -249,12 +251,14 @@ end
 --- Adds the functions of a class, and of all classes that its annotations name.
 local function add_class(tree, found, order, name, seen)
   local class = tree.classes[name]
-  if seen[name] or not class then
-    local meant = not seen[name] and tree.aliases[name]
-    seen[name] = true
-    return meant or ""
+  if seen[name] then
+    return ""
   end
   seen[name] = true
+  if not class then
+    tree.unknown[#tree.unknown + 1] = not tree.aliases[name] and name or nil
+    return tree.aliases[name] or ""
+  end
   class.public = true
   local types = { table.concat(class.parents, " ") }
   for _, field in ipairs(class.fields) do

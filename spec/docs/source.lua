@@ -125,7 +125,7 @@ local TAGS = {
   end,
   ["return"] = function(block, text) results(text, block.returns) end,
   class = function(block, text) block.class = text end,
-  alias = function(block, text) block.alias = text end,
+  alias = function(block, text) table.insert(block.aliases, text) end,
   overload = function(block, text) block.overload = text end,
   type = function(block, text) block.type = split_type(text) end,
   async = function(block) block.async = true end,
@@ -165,7 +165,8 @@ end
 
 --- A block of lines that begin with "---".
 local function read_block(lines)
-  local block = { params = {}, returns = {}, fields = {}, async = false, hidden = false }
+  local block = { params = {}, returns = {}, fields = {}, aliases = {}, async = false,
+    hidden = false }
   local tags, described
   block.text, tags, described = split_block(lines)
   for i, tag in ipairs(tags) do
@@ -302,8 +303,8 @@ function source.read(path, module)
       if read.class then
         add_class(file, read, line, number)
       end
-      if read.alias then
-        local name, meant = read.alias:match("^([%w_.]+)%s*(.*)$")
+      for _, alias in ipairs(read.aliases) do
+        local name, meant = alias:match("^([%w_.]+)%s*(.*)$")
         file.aliases[name] = meant
       end
       file.module = read.meta and read.meta:match("^[%w_.]+") or file.module
