@@ -63,6 +63,7 @@ build = {
         "csrc/lua/face/module.c",
         "csrc/lua/fake.c",
         "csrc/lua/host.c",
+        "csrc/lua/loop.c",
         "csrc/lua/line/acquire.c",
         "csrc/lua/report/failure.c",
         "csrc/lua/report/live.c",

@@ -20,11 +20,6 @@ bool lctx_hook(lua_State* L, lctx_state* S, const char* name, int nargs, int nre
 /* luv ends the process when there is no memory to call a callback with: asks beforehand
  * for what that takes. False if there is not so much. */
 bool lctx_reserve(lua_State* L);
-/* Whether there is memory for lctx_settle, if that is to come: so asks, last of all that may fail, what
- * registers somebody who must go on. For if the loop could not be told, it might never turn again. */
-static inline bool lctx_can_settle(lua_State* L, const lctx_state* S) {
-  return S->draining || S->closed || lctx_reserve(L);
-}
 /* Why turn after turn of the loop could not be run. */
 const char* lctx_no_loop(lua_State* L);
 /* Reports the message on top, and pops it. */

@@ -4,9 +4,9 @@
 #include "fake.h"
 
 #include "enter.h"
+#include "host.h"
 #include "report/where.h"
 #include "task/sched.h"
-#include "task/turn.h"
 #include "want.h"
 
 /* -- When it jumps --------------------------------------------------------------------------------- */
@@ -14,15 +14,15 @@
 /* Whether the hand-moved clock stands still, since something that luv has open may still answer. When
  * nothing else can happen, `last`, that is anything. The hook, ctx.testing's, sees to it that the loop
  * turns now and then: if it fails, the loop must not wait. */
-static enum lctx_told is_awaited(lua_State* L, lctx_state* S, bool last) {
+static enum lctx_loop is_awaited(lua_State* L, lctx_state* S, bool last) {
   lua_pushboolean(L, last);
   lua_pushboolean(L, S->external > 0);
   lua_pushboolean(L, S->stirred);
   S->stirred = false;
-  if (!lctx_hook(L, S, "may_answer", 3, 1)) return LCTX_UNKNOWN;
+  if (!lctx_hook(L, S, "may_answer", 3, 1)) return LCTX_LOOP_FAILED;
   bool awaited = lua_toboolean(L, -1);
   lua_pop(L, 1);
-  return awaited ? LCTX_ON : LCTX_OFF;
+  return awaited ? LCTX_LOOP_ALIVE : LCTX_LOOP_EMPTY;
 }
 
 /* With a hand-moved clock the next thing is what luv brings at once; then what it may bring, as long
@@ -30,19 +30,21 @@ static enum lctx_told is_awaited(lua_State* L, lctx_state* S, bool last) {
 enum lctx_loop lctx_let_time_pass(lua_State* L, lctx_state* S) {
   enum lctx_loop result = lctx_run_loop(L, S, false);
   if (result == LCTX_LOOP_FAILED) return LCTX_LOOP_FAILED;
-  if (lctx_is_ready(S)) return LCTX_LOOP_ALIVE;
+  if (lctx_is_ready(S) || lctx_is_over(S)) return LCTX_LOOP_ALIVE;
   bool due = S->alarm_ns != CTX_NEVER && S->alarm_ns <= S->end_ns;
   bool last = S->alarm_ns == CTX_NEVER && S->end_ns == CTX_NEVER;
   if (result == LCTX_LOOP_ALIVE && (!due || S->alarm_ns > S->jump_ns)) {
-    enum lctx_told awaited = is_awaited(L, S, last);
-    if (awaited == LCTX_UNKNOWN) return LCTX_LOOP_FAILED;
-    if (awaited == LCTX_ON) {
+    enum lctx_loop awaited = is_awaited(L, S, last);
+    if (awaited == LCTX_LOOP_FAILED) return LCTX_LOOP_FAILED;
+    if (awaited == LCTX_LOOP_ALIVE) {
       result = lctx_run_loop(L, S, true);
       return result == LCTX_LOOP_EMPTY ? LCTX_LOOP_ALIVE : result;
     }
   }
   if (!due) return LCTX_LOOP_EMPTY;
   if (S->alarm_ns > S->fake_ns) S->fake_ns = S->alarm_ns;
+  S->alarm_ns = 0;
+  lctx_ask(S);
   return LCTX_LOOP_ALIVE;
 }
 
@@ -102,15 +104,13 @@ static int core_fake_clock(lua_State* L) {
   if (on && !S->fake) {
     /* Whole milliseconds, which are exact in Lua's numbers. */
     S->fake_ns = (ctx_now(&S->tree) / 1000000 + 1) * 1000000;
-    S->armed_ns = CTX_NEVER;
-    (void)lctx_hook(L, S, "disarm", 0, 0); /* or the loop would live on for it */
   } else if (!on && S->fake) {
     S->fake = false;
     S->offset_ns += (int64_t)(S->fake_ns - lctx_real_ns(S));
   }
   S->fake = on;
   S->jump_ns = 0;
-  lctx_settle(L, S);
+  lctx_ask(S); /* one clock needs the timer, the other does not */
   return 1;
 }
 
@@ -140,7 +140,7 @@ static int core_advance(lua_State* L) {
     return 0;
   }
   for (int failures = 0;;) {
-    lctx_turned(S); /* the loop has none meanwhile */
+    S->turned_ns = lctx_coarse_ns(S); /* the loop has no turn meanwhile */
     failures = lctx_drain(L, S) ? 0 : failures + 1;
     if (failures == LCTX_PATIENCE) return luaL_error(L, "%s", lctx_no_loop(L));
     if (!lctx_idle(S) || S->alarm_ns == 0) continue;
@@ -148,7 +148,7 @@ static int core_advance(lua_State* L) {
     if (S->alarm_ns > S->fake_ns) S->fake_ns = S->alarm_ns;
   }
   S->fake_ns = end_ns;
-  lctx_settle(L, S);
+  lctx_ask(S);
   return 0;
 }
 

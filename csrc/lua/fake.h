@@ -3,7 +3,7 @@
 #ifndef LCTX_FAKE_H
 #define LCTX_FAKE_H
 
-#include "host.h"
+#include "loop.h"
 
 #pragma GCC visibility push(hidden)
 

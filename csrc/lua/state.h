@@ -67,6 +67,7 @@ enum lctx_ref {
   LCTX_REF_CANCELLERS, /* context -> where it was cancelled, under debug; weak keys */
   LCTX_REF_BUDGETS,    /* context -> the ms its deadline was away; the same */
   LCTX_REF_SHELF,      /* the thread whose stack holds the tables of record.h */
+  LCTX_REF_LUV,        /* the thread on which luv's functions are called, see loop.c */
   LCTX_REF_RESULTS,    /* slot -> packed results that could not go on a stack */
   LCTX_REF_TRACES,     /* slot -> traceback of the error that ended it */
   LCTX_REF_SPAWNS,     /* slot -> where the task was started, under debug */
@@ -99,8 +100,8 @@ typedef struct {
   uint32_t free;       /* the first one that holds none; 0: there is none */
 } lctx_anchors;
 
-/* What a handle of luv's was told last. Unknown, when that failed halfway. */
-enum lctx_told { LCTX_OFF, LCTX_ON, LCTX_UNKNOWN };
+/* Whether what the loop is driven for is over. */
+typedef bool (*lctx_over_fn)(lctx_state* S, void* arg);
 
 /* -- The state: one record per Lua state ------------------------------------------------------- */
 
@@ -119,7 +120,6 @@ struct lctx_state {
   lctx_link mark;            /* in the run queue: the end of this round */
   lctx_link turn;            /* coroutines that go on after a turn of the loop */
   uint64_t turned_ns;        /* when the loop last had its turn, on the coarse clock */
-  bool turned;               /* what stands in `turn` may go on */
   uint32_t refusals;         /* waits in a row that ended at once with their context */
   lctx_link spare;           /* records that are not used and have a thread */
   lctx_link bare;            /* and those that have none */
@@ -140,6 +140,7 @@ struct lctx_state {
   unsigned checked; /* blocks that check.c has looked at */
 #endif
   bool draining;
+  bool ran;     /* in this turn something did */
   bool starved; /* a task has failed without memory, and Lua has not been told so */
 
   /* failure.c */
@@ -154,17 +155,24 @@ struct lctx_state {
   uint32_t slots_size, slots_top, slots_free;
   uint64_t lost; /* contexts that were collected before anyone cancelled them */
 
-  /* host.c */
-  uint64_t alarm_ns;        /* when the core wants its turn */
-  uint64_t armed_ns;        /* what luv's timer is set to; CTX_NEVER: not running */
-  uint8_t idling;           /* luv's idle handle runs: a turn as soon as can be; an lctx_told */
-  uint8_t held;             /* the loop is kept alive, since somebody waits; the same */
-  bool watching;            /* luv's poll handle watches poll_fd */
-  uint8_t looping, driving; /* within our own uv.run; within lctx_drive */
-  int8_t driven;            /* how the main thread drove the loop for a generator; see wrap.c */
-  int wake_fd, poll_fd;     /* the writing and the reading end; -1: none */
-  bool fake;                /* the clock is moved by hand */
-  bool stirred;             /* and a task has run since somebody asked */
+  /* loop.c */
+  lua_State* luv;    /* the thread on which luv's functions are called */
+  uint64_t alarm_ns; /* when the core wants its turn; 0: now */
+  uint64_t armed_ns; /* what luv's timer is set to; CTX_NEVER: not running */
+  bool asked;        /* the prepare handle is referenced, or need not be: a turn is being made */
+  bool timed;        /* the timer is referenced */
+  bool held;         /* and what may wake a coroutine from elsewhere */
+  bool watching;     /* luv's poll handle watches poll_fd */
+  bool looping;      /* within our own uv.run */
+  bool sound;        /* no turn has failed since the driver asked */
+  lctx_over_fn over; /* what the loop is driven for; NULL: it is not */
+  void* over_arg;
+  int8_t driven; /* how the main thread drove the loop for a generator; see wrap.c */
+
+  /* host.c, fake.c */
+  int wake_fd, poll_fd; /* the writing and the reading end; -1: none */
+  bool fake;            /* the clock is moved by hand */
+  bool stirred;         /* and a task has run since somebody asked */
   uint64_t fake_ns;
   uint64_t jump_ns; /* until then it jumps also while something outside is waited for */
   uint64_t end_ns;  /* it goes no further; CTX_NEVER: as far as may be */

@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
 --- Drives luv's loop for the scheduler, with luv's own handles and through luv's own functions.
 ---
---- C tells what it wants by the hooks below, and only when that has changed: one timer for all
---- deadlines, an idle handle when there is work for the next turn, and a poll handle when other
---- threads may wake the loop. What luv calls back runs one turn of the scheduler.
+--- A prepare handle, which libuv calls in each turn before it waits, has the scheduler run all that
+--- is ready. A timer ends that wait when the next deadline comes; a poll handle does when another
+--- thread wakes the loop. They are made here and used by C, which keeps the loop alive by them.
 require "ctx.floor"
 local core = require "ctx.core"
 local report = require "ctx.report"
@@ -26,7 +26,7 @@ if not loop.uv then
     if loop.last == self then
       -- What is closed is called back, here and in luv's own end. Nobody would close a handle that
       -- is made then.
-      for _, name in ipairs({ "arm", "hold", "soon", "watch_fd" }) do
+      for _, name in ipairs({ "check", "hold", "watch_fd" }) do
         core.hook(name, function() end)
       end
       loop.over = true
@@ -40,7 +40,7 @@ if not loop.uv then
 
   core.hook("renew", loop.renew)
 
-  loop.timer, loop.idle, loop.poll = false, false, false
+  loop.prepare, loop.timer, loop.poll = false, false, false
 
   --- The last turn is being made. Nothing of ours has anything to do in it, and of a handle that is
   --- younger than `last` the finalizer has been called.
@@ -63,28 +63,6 @@ if not loop.uv then
     return found
   end
 
-  local function apply_hold(timer)
-    if loop.held then
-      timer:ref()
-    else
-      timer:unref()
-    end
-    -- Another thread may be about to wake a waiter.
-    if loop.poll and not loop.poll:is_closing() then
-      if loop.held then loop.poll:ref() else loop.poll:unref() end
-    end
-    -- So may a signal.
-    for other in pairs(loop.wakers) do
-      if other:is_closing() then
-        loop.wakers[other] = nil
-      elseif loop.held then
-        other:ref()
-      else
-        other:unref()
-      end
-    end
-  end
-
   loop.wakers = {}
 
   --- From now on this handle keeps the loop alive while somebody waits, and only then.
@@ -93,38 +71,16 @@ if not loop.uv then
     if loop.held then other:ref() else other:unref() end
   end
 
-  local function rang()
-    if core.rang() then
-      uv.stop()
-    end
-  end
-
-  core.hook("arm", function(ms)
-    -- Timers count from the loop's own time, which stands still while Lua runs.
-    uv.update_time()
-    local timer = handle("timer", uv.new_timer)
-    timer:start(ms, 0, rang)
-    apply_hold(timer)
-  end)
-
-  core.hook("disarm", function()
-    if loop.timer and not loop.timer:is_closing() then
-      loop.timer:stop()
-    end
-  end)
-
   core.hook("hold", function(on)
     loop.held = on
-    apply_hold(handle("timer", uv.new_timer))
-  end)
-
-  core.hook("soon", function(on)
-    local idle = handle("idle", uv.new_idle)
-    if on then
-      idle:ref()
-      idle:start(core.turn)
-    else
-      idle:stop()
+    for other in pairs(loop.wakers) do
+      if other:is_closing() then
+        loop.wakers[other] = nil
+      elseif on then
+        other:ref()
+      else
+        other:unref()
+      end
     end
   end)
 
@@ -132,24 +88,31 @@ if not loop.uv then
     return uv.loop_mode() ~= nil
   end)
 
-  --- Sees whether a handle was closed under us; what it was to do is then told to a new one. Those
-  --- of others may have been closed with it: their waiters look.
+  local running = false -- our handles do what they are for
+
+  local function start()
+    running = false
+    local prepare, timer = handle("prepare", uv.new_prepare), handle("timer", uv.new_timer)
+    prepare:start(core.turn)
+    prepare:unref()
+    timer:stop()
+    timer:unref()
+    if loop.poll and loop.poll:is_closing() then
+      loop.poll = false
+    end
+    core.handles(uv.ref, uv.unref, uv.stop, uv.loop_mode, uv.update_time, uv.timer_start,
+      prepare, timer, core.rang)
+    running = true
+  end
+
+  --- Sees whether a handle was closed under us, and starts anew. Handles of others may have been
+  --- closed with it: their waiters look.
   local function check()
-    local timer, idle, poll = loop.timer, loop.idle, loop.poll
-    local closed = timer and timer:is_closing() or idle and idle:is_closing()
+    local poll = loop.poll
+    local closed = not running or loop.prepare:is_closing() or loop.timer:is_closing()
       or poll and poll:is_closing()
     if closed then
-      -- The others may be open: they start anew, too, and must not go on by themselves until then.
-      for _, name in ipairs({ "timer", "idle", "poll" }) do
-        local open = loop[name]
-        if open and not open:is_closing() then
-          open:stop()
-          open:unref()
-        else
-          loop[name] = false
-        end
-      end
-      core.forget_handles()
+      start()
       core.look_again()
     end
     return closed
@@ -182,7 +145,7 @@ if not loop.uv then
   core.hook("watch_fd", function(fd)
     local poll = handle("poll", uv.new_poll, fd)
     poll:start("r", core.woken)
-    if loop.held then poll:ref() else poll:unref() end
+    loop.waker(poll)
   end)
 
   --- Closes a handle, unless somebody has.
@@ -196,11 +159,10 @@ if not loop.uv then
   end
 
   core.guard()
+  start()
 
   -- Last, so that a load that ran out of memory can be repeated.
   loop.uv = uv
-  -- What C asked for before there was anyone to ask.
-  core.forget_handles()
 end
 
 -- -- Handles on their way to an owner -------------------------------------------------------------

@@ -34,7 +34,7 @@ local function quiet() end
 local kept = setmetatable({}, { __mode = "k" }) -- handles that were there before the first test
 
 local function is_ours(handle)
-  return kept[handle] or handle == loop.timer or handle == loop.idle or handle == loop.poll
+  return kept[handle] or handle == loop.timer or handle == loop.prepare or handle == loop.poll
 end
 
 local function close_handles()

@@ -5,7 +5,7 @@
 #include "classes/task.h"
 #include "context/context.h"
 #include "enter.h"
-#include "host.h"
+#include "loop.h"
 #include "task/record.h"
 #include "task/sched.h"
 #include "want.h"
@@ -22,7 +22,7 @@ static void drop_after(lua_State* L, lctx_after* after) {
 /* Called by the core, where nothing may fail. */
 static void on_after_due(ctx_watcher_t* w) {
   lctx_after* after = LCTX_CONTAINER(w, lctx_after, watcher);
-  lctx_list_append(&after->S->run, &after->link);
+  lctx_enqueue(after->S, &after->link);
 }
 
 /* Nobody waits for it. */
@@ -96,13 +96,12 @@ static int after_func(lua_State* L) {
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, 3, 2);
   after->slot = lctx_anchor(L, S, &S->afters, 3);
-  int err = lctx_can_settle(L, S) ? ctx_watch(c->c, &after->watcher, on_after_due) : CTX_ENOMEM;
+  int err = lctx_can_turn(L, S) ? ctx_watch(c->c, &after->watcher, on_after_due) : CTX_ENOMEM;
   if (err != 0) {
     drop_after(L, after);
     return luaL_error(L, "cannot register fn: %s", ctx_strerror(err));
   }
   after->pending = true;
-  if (!S->draining) lctx_settle(L, S);
   return 1;
 }
 

@@ -6,7 +6,6 @@
 #include "context/cancel.h"
 #include "context/derive.h"
 #include "enter.h"
-#include "host.h"
 #include "line/acquire.h"
 #include "report/live.h"
 #include "task/sched.h"
@@ -68,12 +67,10 @@ static lctx_task* prepare_task(lua_State* L, lctx_group* g, int nargs) {
 
 /* Starts `t`, which has been begun, with the function and arguments from stack index 2 on. */
 static void start_task(lua_State* L, lctx_group* g, lctx_task* t, int nargs) {
-  lctx_state* S = t->S;
   g->over = false;
   lua_pushvalue(L, 1);
   lctx_put(L, t, LCTX_PLACE_OWNER);
   lctx_task_start(L, t, &g->owner, nargs);
-  if (!S->draining) lctx_rouse(L, S);
 }
 
 /* g:try_go(fn, …) → false at the limit */
@@ -114,7 +111,6 @@ static int group_went(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   lua_insert(L, 1);
   if (lctx_enter_plain(L, lua_gettop(L) - 2, 0) != LUA_OK) {
     lctx_group_end(g, false, NULL);
-    lctx_settle(L, S);
     return lua_error(L);
   }
   lua_pushboolean(L, 1);
@@ -189,13 +185,12 @@ void lctx_group_wake(lctx_group* g) {
 }
 
 /* The tasks' context is over with them: nobody needs to cancel it any more. */
-static void end_context(lua_State* L, lctx_state* S, lctx_group* g) {
+static void end_context(lctx_state* S, lctx_group* g) {
   g->over = true;
   if (g->own == NULL) return;
   lctx_live_remove(S, &g->own->base.slot);
   if (S->closed) return;
   ctx_cancel(lctx_group_node(g), NULL);
-  if (!S->draining) lctx_settle(L, S);
 }
 
 /* Parks until the group is over. Before it looks at the group for the last time, all that may run
@@ -210,7 +205,7 @@ static int park_for_group(lua_State* L, lctx_state* S, lctx_group* g, const lctx
 }
 
 static int group_result(lua_State* L, lctx_state* S, lctx_group* g) {
-  end_context(L, S, g);
+  end_context(S, g);
   if (!g->g.failed) {
     lua_pushboolean(L, 1);
     return 1;
@@ -269,7 +264,7 @@ static int group_closed(lua_State* L, lctx_state* S, enum lctx_outcome outcome) 
                       .list = &g->waiters};
     return park_for_group(L, S, g, &wait);
   }
-  end_context(L, S, g);
+  end_context(S, g);
   if (g->g.failed && lctx_group_hear(L, g, 1)) {
     lua_pushvalue(L, 2);
     lctx_hook(L, S, "group_failed", 2, 0);

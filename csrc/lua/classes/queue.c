@@ -4,7 +4,6 @@
 #include "classes/queue.h"
 
 #include "context/context.h"
-#include "host.h"
 #include "task/gone.h"
 #include "task/record.h"
 #include "task/results.h"
@@ -89,7 +88,6 @@ static lctx_task* first_of(lua_State* L, queue_t* q) {
 /* q:wake(…) → true if it woke the first that waits, and handed it the values: none to one that is
  * about to wait only */
 static int queue_wake(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
   queue_t* q = check_queue(L);
   lctx_task* t = first_of(L, q);
   /* To make room may run finalizers, which wake, too, or end the wait. */
@@ -98,7 +96,6 @@ static int queue_wake(lua_State* L) {
   if (t != NULL) {
     lctx_hand_over(L, t, n);
     lctx_wake(t, LCTX_VALUES);
-    if (!S->draining) lctx_settle(L, S);
   }
   bool called = t == NULL && q->entered > q->called;
   if (called) q->called++;

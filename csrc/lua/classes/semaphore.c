@@ -3,7 +3,6 @@
 #include "classes/semaphore.h"
 
 #include "context/context.h"
-#include "host.h"
 #include "line/acquire.h"
 #include "task/gone.h"
 #include "task/record.h"
@@ -74,7 +73,6 @@ static int acquired(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
   /* Both in one turn: the context's end counts, and the units go back. */
   if (outcome == LCTX_DUE) {
     (void)ctx_semaphore_release(&check_semaphore(L)->s, (uint64_t)lua_tointeger(L, ARG_N));
-    lctx_settle(L, S);
   }
   return lctx_pushended(L, S, ARG_C);
 }
@@ -135,7 +133,6 @@ static int semaphore_try_acquire(lua_State* L) {
 
 /* s:release([k]) */
 static int semaphore_release(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
   semaphore_t* s = check_semaphore(L);
   uint64_t n = opt_units(L, 2);
   if (ctx_semaphore_release(&s->s, n) != 0) {
@@ -143,17 +140,14 @@ static int semaphore_release(lua_State* L) {
                       (LUAI_UACINT)s->s.held);
   }
   bury(L, s);
-  if (!S->draining) lctx_settle(L, S);
   return 0;
 }
 
 /* s:resize(n): with fewer than are held, nobody gets any until enough has come back */
 static int semaphore_resize(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
   semaphore_t* s = check_semaphore(L);
   ctx_semaphore_resize(&s->s, check_units(L, 2, "n", 0));
   bury(L, s);
-  if (!S->draining) lctx_settle(L, S);
   return 0;
 }
 

@@ -6,7 +6,6 @@
 #include "classes/tasks.h"
 #include "context/context.h"
 #include "enter.h"
-#include "host.h"
 #include "report/failure.h"
 #include "report/traceback.h"
 #include "report/where.h"
@@ -43,7 +42,6 @@ static int task_go(lua_State* L) {
   lua_pushvalue(L, 1);
   lctx_put(L, t, LCTX_PLACE_OWNER);
   lctx_task_start(L, t, &h->owner, nargs);
-  if (!S->draining) lctx_rouse(L, S);
   return 1;
 }
 
@@ -179,7 +177,7 @@ static int task_wait(lua_State* L) {
 }
 
 const char* lctx_status_of(const lctx_task* t) {
-  static const char* const names[] = {"ready", "ready", "running", "running", "waiting", "waiting"};
+  static const char* const names[] = {"ready", "ready", "running", "running", "waiting"};
   return names[t->state];
 }
 

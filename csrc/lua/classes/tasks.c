@@ -3,7 +3,6 @@
 #include "classes/tasks.h"
 
 #include "classes/after.h"
-#include "host.h"
 #include "report/traceback.h"
 #include "task/gone.h"
 #include "task/record.h"
@@ -145,7 +144,6 @@ static int core_give_up(lua_State* L) {
   lua_settop(L, 3);
   lctx_after_forget(L, S, since);
   give_up_each(L, S, give_up);
-  lctx_settle(L, S);
   lua_pushboolean(L, S->young == 0);
   return 1;
 }

@@ -6,7 +6,6 @@
 #include "context/shelter.h"
 #include "context/why.h"
 #include "enter.h"
-#include "host.h"
 #include "report/live.h"
 #include "want.h"
 
@@ -61,7 +60,6 @@ void lctx_cancel_context(lua_State* L, int index, int cause) {
     lua_pushvalue(L, cause);
     lua_setiuservalue(L, -2, 2);
   }
-  if (S->alarm_ns < S->armed_ns) lctx_settle(L, S);
   if (given) know(L, S, -1);
   /* Last, as this may fail: under debug only. */
   if (S->debug) lctx_note_cancel(L, S, -1);
@@ -73,7 +71,6 @@ static void cancel_plainly(lua_State* L, lctx_state* S, lctx_context* c) {
   if (S->closed) return;
   ctx_cancel(c->c, NULL);
   if (c->kind == LCTX_ANY) lctx_leave_shelter(L, S, c);
-  if (S->alarm_ns < S->armed_ns) lctx_settle(L, S);
 }
 
 /* cancel([cause]): again does nothing; so does a cancel after the context has ended. */

@@ -55,8 +55,6 @@ lctx_context* lctx_checkcontext(lua_State* L, int arg, const char* name);
 /* What ctx_err says; once the state is closed only what is known already is true, and nothing may be
  * walked any more. */
 int lctx_err(lctx_state* S, lctx_context* c);
-/* The same for a program that asks: what that may have set off the loop is told of. */
-int lctx_err_now(lua_State* L, lctx_state* S, lctx_context* c);
 void lctx_pusherr(lua_State* L, lctx_state* S, int err); /* nil for 0 */
 void lctx_open_context(lua_State* L, lctx_state* S);
 

@@ -7,7 +7,6 @@
 #include "context/cause.h"
 #include "context/shelter.h"
 #include "context/why.h"
-#include "host.h"
 #include "report/live.h"
 #include "report/where.h"
 #include "want.h"
@@ -143,7 +142,6 @@ static int derive_any(lua_State* L) {
   }
   ctx_borrow_cause(c->c);
   if (c->c->due.status != 0) lctx_leave_shelter(L, S, c);
-  lctx_settle(L, S);
   return 2;
 }
 

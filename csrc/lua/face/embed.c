@@ -4,6 +4,7 @@
 #include "context/context.h"
 #include "context/shelter.h"
 #include "host.h"
+#include "loop.h"
 
 ctx_tree_t* ctx_lua_tree(lua_State* L) {
   lctx_state* S = lctx_state_of(L);
@@ -12,7 +13,7 @@ ctx_tree_t* ctx_lua_tree(lua_State* L) {
 }
 
 void ctx_lua_settle(lua_State* L) {
-  lctx_settle(L, lctx_state_of(L));
+  lctx_ask(lctx_state_of(L));
 }
 
 /* -- Of C, in Lua ------------------------------------------------------------------------------ */
@@ -53,7 +54,6 @@ void ctx_lua_push(lua_State* L, ctx_t* c) {
   pushed->c = &s->relay.c;
   if (pushed->c->due.status != 0) lctx_leave_shelter(L, S, pushed);
   lua_pop(L, 1);
-  lctx_settle(L, S);
 }
 
 /* -- Of Lua, in C ------------------------------------------------------------------------------ */

@@ -14,6 +14,7 @@
 #include "enter.h"
 #include "fake.h"
 #include "host.h"
+#include "loop.h"
 #include "report/failure.h"
 #include "report/live.h"
 #include "report/quiet.h"
@@ -136,6 +137,8 @@ static lctx_state* make_state(lua_State* L) {
   lua_setmetatable(L, -2);
   make_tables(L, S);
   lctx_open_record(L, S);
+  S->luv = lua_newthread(L);
+  lctx_setref(L, S, LCTX_REF_LUV);
   return S;
 }
 
@@ -298,7 +301,7 @@ static void open_state(lua_State* L) {
   lctx_open_live(L, S);
   lctx_open_turn(L, S);
   lctx_open_wrap(L, S);
-  lctx_open_host(L, S);
+  lctx_open_loop(L, S);
   /* Only a state that is whole goes into the registry. */
   lua_setiuservalue(L, -2, 1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &lctx_key);

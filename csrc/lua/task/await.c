@@ -4,7 +4,6 @@
 
 #include "context/context.h"
 #include "enter.h"
-#include "host.h"
 #include "task/gone.h"
 #include "task/record.h"
 #include "task/results.h"
@@ -35,7 +34,7 @@ static bool is_late(lua_State* L, lctx_task* t) {
   if (ticket_of(t) != lua_tointeger(L, lua_upvalueindex(RESOLVE_TICKET)) ||
       t->outcome != LCTX_NOTHING)
     return true;
-  if (t->state < LCTX_PARKING) return false; /* in start, which is free to end the context, too */
+  if (t->state != LCTX_PARKED) return false; /* in start, which is free to end the context, too */
   if (lctx_is_gone(t)) {
     lctx_task_closed(L, t);
     return true;
@@ -69,7 +68,6 @@ static int resolve(lua_State* L) {
     lctx_hand_over(L, t, n);
     lctx_wake(t, LCTX_VALUES);
   }
-  if (!S->draining) lctx_settle(L, S);
   return 0;
 }
 

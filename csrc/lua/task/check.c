@@ -99,7 +99,7 @@ static void count_task(const lctx_task* t, tally_t* tally) {
 static void check_used(lctx_task* t, tally_t* tally) {
   bool ready = t->state == LCTX_NEW || t->state == LCTX_READY;
   HOLDS(t, t->kind >= LCTX_TASK && t->kind <= LCTX_MAIN && t->co != NULL);
-  if (t->state >= LCTX_PARKING) {
+  if (t->state == LCTX_PARKED) {
     check_parked(t, tally);
   } else {
     check_unparked(t);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "task/gone.h"
 
-#include "host.h"
 #include "task/record.h"
 #include "task/results.h"
 #include "task/sched.h"
@@ -29,7 +28,6 @@ static int core_look_again(lua_State* L) {
   luaL_checkstack(L, 8, "ctx");
   lua_settop(L, 0);
   lctx_each_record(L, S, look_again);
-  if (!S->draining) lctx_settle(L, S);
   return 0;
 }
 

@@ -26,14 +26,14 @@
  *   TASK     NEW               S->run                    OWNER                   tasks
  *   TASK     READY             S->run                    OWNER, ANCHOR, LIST     tasks
  *   TASK     STARTING          none                      OWNER                   tasks
- *   TASK     PARKING, PARKED   none, S->turn or a list   OWNER, ANCHOR, LIST     tasks, parked, external
+ *   TASK     PARKED            none, S->turn or a list   OWNER, ANCHOR, LIST     tasks, parked, external
  *                              of what LIST holds
  *   FOREIGN, MAIN              as a TASK in that state, without an OWNER; never NEW
  *
  * - `young` counts the `tasks` whose serial is higher than S->since; `external` the parked ones whose
  *   wait is. A task at its end is counted until its handle, or its group, is told.
- * - The watcher and the alarm are in use only while PARKING or PARKED; what wakes a record takes back both.
- * - PARKING and PARKED have a wait, a `what`, no outcome yet, and something that can wake them: the watcher,
+ * - The watcher and the alarm are in use only while PARKED; what wakes a record takes back both.
+ * - A PARKED one has a wait, a `what`, no outcome yet, and something that can wake them: the watcher,
  *   the alarm, a list, an acquire in `undo_data`, or something outside.
  * - While the watcher is in its context's list, ANCHOR holds that context or one below it.
  * - ANCHOR and LIST are filled exactly if `anchored` and `listed` say so. OWNER is the group, if the task
@@ -61,7 +61,6 @@ enum lctx_task_state {
   LCTX_READY, /* in the run queue */
   LCTX_RUNNING,
   LCTX_STARTING, /* in ctx.await's start function: may be woken, but is not parked */
-  LCTX_PARKING,  /* parked, and about to yield: if it is woken first, it will not */
   LCTX_PARKED
 };
 

@@ -9,6 +9,7 @@
 
 #include "enter.h"
 #include "host.h"
+#include "loop.h"
 #include "report/failure.h"
 #include "report/traceback.h"
 #include "report/where.h"
@@ -92,7 +93,7 @@ static void note_spawn(lua_State* L, lctx_task* t) {
 lctx_task* lctx_task_prepare_here(lua_State* L, lctx_state* S, int nargs) {
   lctx_task* t = lctx_task_prepare(L, S, nargs);
   if (S->debug) note_spawn(L, t);
-  if (!lctx_can_settle(L, S)) {
+  if (!lctx_can_turn(L, S)) {
     lctx_task_free(t);
     luaL_error(L, "%s", lctx_no_loop(L));
   }
@@ -109,7 +110,7 @@ void lctx_task_start(lua_State* L, lctx_task* t, const lctx_owner* owner, int na
   t->state = LCTX_NEW;
   S->tasks++;
   S->young++; /* as the number of each new one is higher than any before */
-  lctx_list_append(&S->run, &t->link);
+  lctx_enqueue(S, &t->link);
 }
 
 /* Whether the error on top is Lua's own of this kind, which may come from any depth. */
@@ -142,13 +143,11 @@ void lctx_wake(lctx_task* t, enum lctx_outcome outcome) {
   if (t->outcome != LCTX_NOTHING) return;
   if (t->state == LCTX_STARTING) {
     t->outcome = (uint8_t)outcome;
-  } else if (t->state >= LCTX_PARKING) {
-    bool yields = t->state == LCTX_PARKED;
+  } else if (t->state == LCTX_PARKED) {
     lctx_unpark(t);
     t->outcome = (uint8_t)outcome;
-    if (!yields) return;
     t->state = LCTX_READY;
-    lctx_list_append(&t->S->run, &t->link);
+    lctx_enqueue(t->S, &t->link);
   }
 }
 
@@ -215,7 +214,7 @@ static void resume_task(lua_State* L, lctx_task* t) {
     /* A plain coroutine.yield(): lets the others have a turn. */
     if (nresults > 0) lua_pop(t->co, nresults);
     t->state = LCTX_READY;
-    lctx_list_append(&S->run, &t->link);
+    lctx_enqueue(S, &t->link);
   }
 }
 
@@ -228,7 +227,7 @@ static void end_task(lua_State* L, lctx_task* t) {
 }
 
 bool lctx_is_gone(const lctx_task* t) {
-  return t->state != LCTX_PARKING && t->kind != LCTX_MAIN && lua_status(t->co) != LUA_YIELD;
+  return t->kind != LCTX_MAIN && lua_status(t->co) != LUA_YIELD;
 }
 
 /* Its owner closed the coroutine of `t` while that waited, or does so now: then it is one of its own
@@ -242,13 +241,12 @@ void lctx_task_closed(lua_State* L, lctx_task* t) {
     lctx_task_free(t);
   } else if (lua_status(t->co) == LUA_OK && lua_getstack(t->co, 0, &ar)) {
     t->state = LCTX_READY;
-    lctx_list_append(&S->run, &t->link);
+    lctx_enqueue(S, &t->link);
   } else {
     (void)lctx_close_thread(L, t->co);
     lctx_pushtext(L, "the task's coroutine was closed, or resumed to its end, by someone else");
     end_task(L, t);
   }
-  lctx_settle(L, S);
 }
 
 void lctx_task_abandon(lua_State* L, lctx_task* t) {
@@ -320,11 +318,10 @@ static int drain(lua_State* L) {
     }
     if (S->failures_due) lctx_tell_failures(L, S, false);
     tell_starved(L, S);
-    lctx_wake_turn(S);
-    if (S->fake) {
-      S->stirred = S->stirred || !lctx_list_empty(&S->run);
-      if (++rounds > FAKE_ROUNDS) break;
-    }
+    /* Behind what else is ready. Those that wait for a turn from now on wait for the next one. */
+    if (rounds++ == 0) lctx_wake_turn(S);
+    S->ran = S->ran || !lctx_list_empty(&S->run);
+    if (S->fake && rounds > FAKE_ROUNDS) break;
   } while (!lctx_list_empty(&S->run) && run_round(L, S));
   return 0;
 }
@@ -332,12 +329,17 @@ static int drain(lua_State* L) {
 bool lctx_drain(lua_State* L, lctx_state* S) {
   if (S->draining || S->closed) return true;
   if (!lua_checkstack(L, 8)) return false;
-  S->draining = true;
+  bool asked = S->asked;
+  S->draining = S->asked = true;
+  S->ran = false;
   lua_pushcfunction(L, drain);
   lua_pushlightuserdata(L, S);
   bool whole = lctx_enter(L, S, 1, 0) == LUA_OK;
   if (!whole) lctx_report(L, S, "scheduler");
   S->draining = false;
+  S->stirred = S->stirred || S->ran;
+  S->asked = asked;
+  if (lctx_is_ready(S)) lctx_ask(S);
   lctx_check_records(S);
   return whole;
 }

@@ -15,14 +15,7 @@ void lctx_end_soon(lctx_state* S) {
   S->patience_ns = ctx_time_add(lctx_real_ns(S), SOON_NS);
 }
 
-void lctx_turned(lctx_state* S) {
-  S->turned_ns = lctx_coarse_ns(S);
-  S->turned = true;
-}
-
 void lctx_wake_turn(lctx_state* S) {
-  if (!S->turned) return;
-  S->turned = false;
   while (!lctx_list_empty(&S->turn)) {
     lctx_wake(LCTX_CONTAINER(S->turn.next, lctx_task, link), LCTX_DUE);
   }
@@ -101,7 +94,7 @@ int lctx_pushended(lua_State* L, lctx_state* S, int arg) {
 static int method_ended(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   lctx_context* c = lctx_checkcontext(L, 1, "c (call it as c:ended())");
-  if (lctx_err_now(L, S, c) == 0) {
+  if (lctx_err(S, c) == 0) {
     lua_pushnil(L);
     return 1;
   }

@@ -13,9 +13,7 @@
 
 /* What is driven is over: its driver goes on soon, also if others are always ready. */
 void lctx_end_soon(lctx_state* S);
-/* The loop has had its turn: a coroutine that waited for that goes on in this drain, behind what else
- * has become ready; the drain sees to that by the second function. */
-void lctx_turned(lctx_state* S);
+/* The loop has had its turn: wakes those that waited for that. */
 void lctx_wake_turn(lctx_state* S);
 /* The end of a function that fails without a wait, since what it is asked for has ended: a context; or,
  * by core.refused on the Lua side, a channel, a stream, a pool. Its results are on top. A loop that does

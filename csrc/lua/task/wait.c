@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "enter.h"
-#include "host.h"
+#include "loop.h"
 #include "report/where.h"
 #include "task/alarm.h"
 #include "task/gone.h"
@@ -98,7 +98,7 @@ lctx_task* lctx_waiter(lua_State* L, lctx_state* S, const char* what) {
   lua_State* co = lctx_waiting_coroutine(L, S);
   if (is_current(co, S)) return S->current;
   lctx_task* t = lctx_task_new(L, S, co == S->main ? LCTX_MAIN : LCTX_FOREIGN, co);
-  if (t->kind == LCTX_MAIN || lctx_can_settle(L, S)) return t;
+  if (t->kind == LCTX_MAIN || lctx_can_turn(L, S)) return t;
   lctx_task_free(t);
   luaL_error(L, "%s: %s", what, lctx_no_loop(L));
   return NULL;
@@ -147,10 +147,9 @@ void lctx_forsake(lua_State* L, lctx_task* t) {
   if (early && t->kind == LCTX_TASK) {
     /* The scheduler gets it back, or learns that it has ended meanwhile. */
     t->state = LCTX_READY;
-    lctx_list_append(&S->run, &t->link);
+    lctx_enqueue(S, &t->link);
   }
   lctx_leave(t);
-  lctx_settle(L, S);
 }
 
 static int resumed(lua_State* L, int status, lua_KContext context) {
@@ -183,7 +182,6 @@ static int driven_to(lua_State* L, lctx_state* S, lctx_task* t, enum lctx_driven
     lctx_undo(L, t);
     const char* what = t->what;
     lctx_leave(t);
-    (void)lctx_settle(L, S);
     if (driven == LCTX_FAILED) {
       /* Without a line, as Lua's own errors of this kind. */
       lua_pushfstring(L, "%s: %s", what, lctx_no_loop(L));
@@ -220,22 +218,8 @@ static int listen(lctx_state* S, lctx_task* t, const lctx_wait* wait) {
   }
   if (err != 0) return err;
   if (wait->list != NULL) lctx_list_append(wait->list, &t->link);
-  if (wait->turn) {
-    lctx_wake_turn(S); /* those that the last turn has freed: it does not count for this one */
-    lctx_list_append(&S->turn, &t->link);
-  }
+  if (wait->turn) lctx_list_append(&S->turn, &t->link);
   return 0;
-}
-
-/* Outside of the scheduler, the loop must be told of the wait. That is Lua's, and may run finalizers,
- * which give back what is waited for: true if the coroutine was woken, and need not yield. */
-static bool woken_early(lua_State* L, lctx_state* S, lctx_task* t) {
-  t->state = LCTX_PARKING;
-  lctx_rouse(L, S);
-  bool early = t->outcome != LCTX_NOTHING;
-  t->state = early ? LCTX_RUNNING : LCTX_PARKED;
-  if (early) lctx_settle(L, S);
-  return early;
 }
 
 int lctx_park_task(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* wait) {
@@ -253,9 +237,7 @@ int lctx_park_task(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* w
     t->listed = true;
   }
   t->outcome = LCTX_NOTHING;
-  /* What was begun since the record was made may have cost the memory that there was then. */
-  bool poor = wait->kind->abort != NULL && !lctx_can_settle(L, S);
-  int err = poor ? CTX_ENOMEM : listen(S, t, wait);
+  int err = listen(S, t, wait);
   if (err != 0) {
     if (wait->kind->abort != NULL) wait->kind->abort(L, S);
     return lctx_leave_error(L, t, wait->what, err);
@@ -266,11 +248,9 @@ int lctx_park_task(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* w
   t->state = LCTX_PARKED;
   S->parked++;
   if (wait->kind->external) S->external++;
+  lctx_ask(S); /* to set the timer, at least */
   if (L == S->main && t->kind == LCTX_MAIN) {
     return driven_to(L, S, t, lctx_drive(L, S, lctx_is_woken, t));
-  }
-  if (t->kind != LCTX_MAIN && !S->draining && woken_early(L, S, t)) {
-    return resumed(L, LUA_YIELD, (lua_KContext)t);
   }
   lctx_generator_waits(L, S, t);
   return lua_yieldk(L, 0, (lua_KContext)t, L == t->co ? resumed : resumed_in_body);

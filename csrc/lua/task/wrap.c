@@ -2,7 +2,7 @@
 #include "task/wrap.h"
 
 #include "enter.h"
-#include "host.h"
+#include "loop.h"
 #include "report/traceback.h"
 #include "report/where.h"
 #include "task/gone.h"

@@ -20,7 +20,7 @@ handles.shared = shared
 ---@param handle any
 ---@return boolean
 function handles.is_ours(handle)
-  return handle == loop.timer or handle == loop.idle or handle == loop.poll
+  return handle == loop.timer or handle == loop.prepare or handle == loop.poll
     or handle == signals.pipe or handle == shared.pulse
 end
 

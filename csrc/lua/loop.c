@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT */
+/* luv's loop: see loop.h.
+ *
+ * The handles are luv's, made by the Lua side (lua/ctx/loop.lua): this library links no libuv, since the
+ * program may hold another one inside its luv. */
+#include "loop.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "classes/task.h"
+#include "enter.h"
+#include "fake.h"
+#include "host.h"
+#include "task/gone.h"
+#include "task/sched.h"
+
+/* -- Telling luv ---------------------------------------------------------------------------------- */
+
+/* The stack of S->luv, a thread of its own, holds luv's functions and our handles. So they are at hand
+ * where no other stack is, and to call one allocates nothing: what they look up in the registry is
+ * there, as are the references that timer_start gives back and takes. */
+enum {
+  LUV_REF = 1,
+  LUV_UNREF,
+  LUV_STOP,
+  LUV_LOOP_MODE,
+  LUV_UPDATE_TIME,
+  LUV_TIMER_START,
+  LUV_PREPARE,
+  LUV_TIMER,
+  LUV_RANG
+};
+
+/* Calls the function with a handle, or without, and `nargs` values that are on top. False if it raised,
+ * or had nothing to answer but an error, as for a handle that is closed; or when nobody drives the loop. */
+static bool tell(lctx_state* S, int fn, int handle, int nargs) {
+  lua_State* luv = S->luv;
+  lua_pushvalue(luv, fn);
+  lua_insert(luv, -nargs - 1);
+  if (handle != 0) {
+    lua_pushvalue(luv, handle);
+    lua_insert(luv, -nargs - 1);
+    nargs++;
+  }
+  bool done = lctx_enter_plain(luv, nargs, 1) == LUA_OK &&
+              (fn != LUV_TIMER_START || lua_toboolean(luv, -1));
+  lua_pop(luv, 1);
+  return done;
+}
+
+static bool has_handles(const lctx_state* S) {
+  return lua_gettop(S->luv) >= LUV_RANG;
+}
+
+void lctx_ask(lctx_state* S) {
+  if (S->asked || S->closed || !has_handles(S)) return;
+  S->asked = tell(S, LUV_REF, LUV_PREPARE, 0);
+}
+
+/* -- The turn ------------------------------------------------------------------------------------- */
+
+/* When the timer should ring. */
+static uint64_t next_turn(const lctx_state* S) {
+  if (lctx_is_ready(S)) return 0;
+  return S->fake ? CTX_NEVER : S->alarm_ns;
+}
+
+/* Timers count from the loop's own time, which stands still while Lua runs. Rounded up: one that rings
+ * early would only be set again. */
+static bool arm_timer(lua_State* L, lctx_state* S, uint64_t at_ns) {
+  uint64_t now_ns = ctx_now(&S->tree), wait_ns = at_ns > now_ns ? at_ns - now_ns : 0;
+  (void)tell(S, LUV_UPDATE_TIME, 0, 0);
+  lua_pushinteger(S->luv, (lua_Integer)(wait_ns / 1000000 + (wait_ns % 1000000 != 0)));
+  lua_pushinteger(S->luv, 0);
+  lua_pushvalue(S->luv, LUV_RANG);
+  S->armed_ns = at_ns;
+  if (tell(S, LUV_TIMER_START, LUV_TIMER, 3)) return true;
+  S->armed_ns = CTX_NEVER;
+  if (!lctx_hook(L, S, "check", 0, 1)) return false;
+  bool anew = lua_toboolean(L, -1); /* it was closed: there is another one */
+  lua_pop(L, 1);
+  return anew;
+}
+
+static bool set_hold(lua_State* L, lctx_state* S) {
+  bool on = S->parked > 0;
+  lua_pushboolean(L, on);
+  if (!lctx_hook(L, S, "hold", 1, 0)) return false;
+  S->held = on;
+  return true;
+}
+
+static bool set_watch(lua_State* L, lctx_state* S) {
+  lua_pushinteger(L, S->poll_fd);
+  S->watching = lctx_hook(L, S, "watch_fd", 1, 0);
+  return S->watching;
+}
+
+/* Tells the handles what they should do from now on. A hook is Lua: it may run finalizers that change
+ * what is wanted, so this goes on until nothing differs. False when out of memory. */
+static bool tell_all(lua_State* L, lctx_state* S) {
+  for (bool done = true; done;) {
+    uint64_t at_ns = next_turn(S);
+    bool timed = S->parked > 0 && S->alarm_ns != CTX_NEVER && !S->fake;
+    if (at_ns < S->armed_ns) {
+      done = arm_timer(L, S, at_ns);
+    } else if (S->timed != timed) {
+      S->timed = timed;
+      (void)tell(S, timed ? LUV_REF : LUV_UNREF, LUV_TIMER, 0);
+    } else if (S->held != (S->parked > 0)) {
+      done = set_hold(L, S);
+    } else if (!S->watching && S->poll_fd >= 0) {
+      done = set_watch(L, S);
+    } else {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* Whether the program runs the loop for one turn. In that luv waits unless there was something to do, and
+ * for luv a coroutine that ran is nothing. */
+static bool is_one_turn(lctx_state* S) {
+  if (S->looping) return false;
+  lua_pushvalue(S->luv, LUV_LOOP_MODE);
+  bool once = lctx_enter_plain(S->luv, 0, 1) == LUA_OK && lua_type(S->luv, -1) == LUA_TSTRING &&
+              strcmp(lua_tostring(S->luv, -1), "once") == 0;
+  lua_pop(S->luv, 1);
+  return once;
+}
+
+/* What the prepare handle calls. Refuses to nest: a task may run the loop. */
+static void take_turn(lua_State* L, lctx_state* S) {
+  if (S->draining || S->closed || !has_handles(S) || !lua_checkstack(L, LUA_MINSTACK)) return;
+  S->turned_ns = lctx_coarse_ns(S);
+  bool drained = lctx_drain(L, S), whole = tell_all(L, S) && drained;
+  /* Who runs the loop wants to go on: it must not wait for anything else. */
+  if (lctx_is_over(S) || (S->ran && is_one_turn(S))) (void)tell(S, LUV_STOP, 0, 0);
+  if (!whole) { /* is tried again */
+    S->sound = false;
+    lctx_ask(S);
+  } else if (S->asked && !lctx_is_ready(S)) {
+    S->asked = !tell(S, LUV_UNREF, LUV_PREPARE, 0);
+  }
+}
+
+/* -- Driving the loop ------------------------------------------------------------------------------ */
+
+bool lctx_can_turn(lua_State* L, lctx_state* S) {
+  if (S->draining || S->looping || S->closed) return true;
+  return lctx_reserve(L) && lctx_hook(L, S, "check", 0, 0);
+}
+
+bool lctx_in_loop(lua_State* L, lctx_state* S) {
+  if (S->looping) return true;
+  if (!lctx_hook(L, S, "in_loop", 0, 1)) return false;
+  bool in = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return in;
+}
+
+enum lctx_loop lctx_run_loop(lua_State* L, lctx_state* S, bool block) {
+  if (!lctx_reserve(L)) return LCTX_LOOP_FAILED;
+  enum lctx_loop result = LCTX_LOOP_FAILED;
+  S->looping = true;
+  lua_pushboolean(L, block);
+  if (lctx_hook(L, S, "turn", 1, 1)) {
+    result = lua_toboolean(L, -1) ? LCTX_LOOP_ALIVE : LCTX_LOOP_EMPTY;
+    lua_pop(L, 1);
+  }
+  S->looping = false;
+  return result;
+}
+
+/* Lets the next thing happen. EMPTY when nothing can. */
+static enum lctx_loop let_happen(lua_State* L, lctx_state* S) {
+  enum lctx_loop result = S->fake ? lctx_let_time_pass(L, S) : lctx_run_loop(L, S, S->sound);
+  return result == LCTX_LOOP_EMPTY && lctx_is_ready(S) ? LCTX_LOOP_ALIVE : result;
+}
+
+static enum lctx_driven drive(lua_State* L, lctx_state* S) {
+  lctx_ask(S);
+  for (int failures = 0; failures < LCTX_PATIENCE;) {
+    if (lctx_is_over(S)) return LCTX_OVER;
+    enum lctx_loop result = let_happen(L, S);
+    if (result == LCTX_LOOP_EMPTY && !lctx_is_over(S)) {
+      /* A coroutine that its owner has closed may hold what another waits for. */
+      lctx_reclaim_all(L, S);
+      if (!lctx_is_ready(S)) return LCTX_ASLEEP;
+    }
+    failures = S->sound && result != LCTX_LOOP_FAILED ? 0 : failures + 1;
+    S->sound = failures == 0;
+  }
+  return LCTX_FAILED;
+}
+
+enum lctx_driven lctx_drive(lua_State* L, lctx_state* S, lctx_over_fn over, void* arg) {
+  if (!lua_checkstack(L, 10)) return LCTX_FAILED;
+  lctx_over_fn outer = S->over;
+  void* outer_arg = S->over_arg;
+  S->over = over;
+  S->over_arg = arg;
+  S->sound = true;
+  enum lctx_driven driven = drive(L, S);
+  S->over = outer;
+  S->over_arg = outer_arg;
+  (void)lctx_hook(L, S, "renew", 0, 0);
+  return driven;
+}
+
+/* -- For the Lua side ------------------------------------------------------------------------------ */
+
+/* core.handles(ref, unref, stop, loop_mode, update_time, timer_start, prepare, timer, rang): luv's functions, and
+ * our handles, which were made anew: they do nothing yet. */
+static int core_handles(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lua_settop(L, LUV_RANG);
+  lua_settop(S->luv, 0);
+  lua_xmove(L, S->luv, LUV_RANG);
+  S->armed_ns = CTX_NEVER;
+  S->asked = S->timed = S->held = S->watching = false;
+  lctx_ask(S);
+  return 0;
+}
+
+/* core.reserve(): what luv needs to call a callback that calls little itself; or an error. */
+static int core_reserve(lua_State* L) {
+  return lctx_reserve(L) ? 0 : luaL_error(L, "not enough memory");
+}
+
+/* core.turn(): for the prepare handle */
+static int core_turn(lua_State* L) {
+  take_turn(L, lctx_upstate(L));
+  return 0;
+}
+
+/* core.rang(): the timer has. Nothing is run here: while luv runs its timers it would run one that is set
+ * to 0 again at once, and nothing else would ever be. */
+static int core_rang(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  S->armed_ns = CTX_NEVER;
+  S->alarm_ns = 0;
+  lctx_ask(S);
+  return 0;
+}
+
+/* core.woken(): another thread has written to the descriptor, which is emptied. */
+static int core_woken(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  char bytes[64];
+  while (S->poll_fd >= 0 && read(S->poll_fd, bytes, sizeof bytes) == (ssize_t)sizeof bytes) {
+  }
+  S->alarm_ns = 0;
+  lctx_ask(S);
+  return 0;
+}
+
+/* Whether the task is over; or all are, and what their ends have set off, such as after-funcs. */
+static bool no_task(lctx_state* S, void* arg) {
+  const lctx_handle* h = (const lctx_handle*)arg;
+  if (h != NULL) return h->task == NULL;
+  return S->tasks == 0 && lctx_list_empty(&S->run) && S->alarm_ns != 0;
+}
+
+/* core.may_drive() → whether the loop is free to be run */
+static int core_may_drive(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lua_pushboolean(L, !S->draining && !lctx_in_loop(L, S));
+  return 1;
+}
+
+/* core.drive([t]) → true once the task is over, or without one all are; false if that can't be */
+static int core_drive(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  const lctx_handle* h = lua_isnoneornil(L, 1) ? NULL : lctx_checkhandle(L, 1);
+  S->target = h != NULL ? h->task : NULL;
+  enum lctx_driven driven = lctx_drive(L, S, no_task, (void*)h);
+  S->target = NULL;
+  S->patience_ns = 0;
+  if (driven == LCTX_FAILED) return luaL_error(L, "%s", lctx_no_loop(L));
+  lua_pushboolean(L, driven == LCTX_OVER);
+  return 1;
+}
+
+/* core.run_ready() → whether tasks are left that something may still wake: for the end of ctx.run, which
+ * then waits for them. Lets the loop turn once. */
+static int core_run_ready(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lctx_ask(S);
+  bool alive = lctx_run_loop(L, S, false) == LCTX_LOOP_ALIVE;
+  lua_pushboolean(L, S->tasks > 0 && (alive || lctx_is_ready(S) || S->alarm_ns != CTX_NEVER));
+  return 1;
+}
+
+/* core.driving() → whether the loop is driven by us: then it turns once more before the state ends. */
+static int core_driving(lua_State* L) {
+  lua_pushboolean(L, lctx_upstate(L)->over != NULL);
+  return 1;
+}
+
+/* core.last_turn(run): one turn of the loop by luv's run, in which no task runs; for the end of the
+ * state. What is wrong by then has nobody to hear of it. */
+static int core_last_turn(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  lua_settop(L, 1);
+  if (S->closed || lctx_in_loop(L, S) || !lctx_reserve(L)) return 0;
+  lua_settop(S->luv, 0); /* luv may free the handles from here on */
+  S->looping = true;
+  lua_pushliteral(L, "nowait");
+  (void)lctx_enter_plain(L, 1, 0);
+  S->looping = false;
+  return 0;
+}
+
+void lctx_open_loop(lua_State* L, lctx_state* S) {
+  static const luaL_Reg functions[] = {{"turn", core_turn},
+                                       {"handles", core_handles},
+                                       {"rang", core_rang},
+                                       {"reserve", core_reserve},
+                                       {"woken", core_woken},
+                                       {"may_drive", core_may_drive},
+                                       {"drive", core_drive},
+                                       {"run_ready", core_run_ready},
+                                       {"last_turn", core_last_turn},
+                                       {"driving", core_driving},
+                                       {NULL, NULL}};
+  lctx_register(L, S, functions);
+}
