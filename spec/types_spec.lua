@@ -144,7 +144,7 @@ describe("the annotations declare", function()
 end)
 
 describe("each annotation", function()
-  it("is complete: a sentence, all parameters in their order, a name for each result", function()
+  it("is complete: a sentence, all parameters, a name for each result, which errors", function()
     local wrong = {}
     for name, entry in pairs(found) do
       local what, documented = entry.definition, {}
@@ -160,6 +160,8 @@ describe("each annotation", function()
       for _, part in ipairs(what.type and {} or what.returns) do
         if part.name == "" then
           wrong[#wrong + 1] = name .. ": a result without a name"
+        elseif part.name == "err" and part.type == "any?" and part.text == "" then
+          wrong[#wrong + 1] = name .. ": does not tell which errors it returns"
         end
       end
     end

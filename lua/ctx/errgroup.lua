@@ -41,7 +41,7 @@ end
 ---@param c ctx.Context
 ---@param functions table<any, fun(gctx: ctx.Context): any>
 ---@return table? results
----@return any? err
+---@return any? err  that of the first function that failed, behind its name; or that of c
 function errgroup.collect(c, functions)
   want.context(c, "collect")
   want.argument(type(functions) == "table", "collect", 2, "functions", "a table of functions",

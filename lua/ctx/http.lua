@@ -93,7 +93,7 @@ STATUS.argument = "status"
 ---@param status integer         from 200 to 999
 ---@param message string
 ---@return true|nil ok
----@return any? err
+---@return any? err  when the response has begun, or cannot be written
 function http.error(res, status, message)
   RESPONSE(res, "error", 1)
   if type(status) == "string" then

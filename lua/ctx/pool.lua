@@ -218,7 +218,7 @@ end
 ---@param c ctx.Context
 ---@param item any  not nil
 ---@return true? ok
----@return any? err
+---@return any? err  `pool.closed`, that of a cancel, or that of c
 function Pool:submit(c, item)
   want.self(self, metatable, "submit")
   want.context(c, "submit")
@@ -262,7 +262,7 @@ end
 ---@async
 ---@param c? ctx.Context
 ---@return true? ok
----@return any? err
+---@return any? err  that of c
 function Pool:drain(c)
   want.self(self, metatable, "drain")
   if c ~= nil then

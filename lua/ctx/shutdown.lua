@@ -227,7 +227,7 @@ end
 ---@param fn fun(c: ctx.Context, ...): ...
 ---@param ... any
 ---@return ctx.Task? task
----@return any? err
+---@return any? err  from the soft cancel on
 function Shutdown:go(fn, ...)
   want.self(self, metatable, "go")
   want.fn(fn, "go", 1)
@@ -268,7 +268,7 @@ end
 ---@async
 ---@param c? ctx.Context
 ---@return ctx.shutdown.Report? report
----@return any? err
+---@return any? err  when c ended first, or there was no memory for a report
 function Shutdown:wait(c)
   want.self(self, metatable, "wait")
   if c ~= nil then

@@ -115,7 +115,7 @@ end
 ---@param fn fun(c: ctx.Context, ...): any, any
 ---@param ... any
 ---@return any value
----@return any? err
+---@return any? err  what fn returned or raised; or that of c
 ---@return boolean shared
 function Singleflight:call(c, key, fn, ...)
   want.self(self, metatable, "call")

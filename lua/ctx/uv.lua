@@ -77,7 +77,7 @@ end
 ---@param fd integer
 ---@param options? ctx.uv.StreamOptions
 ---@return ctx.uv.Stream|nil stream
----@return any? err
+---@return any? err  of the system, with a `code`
 function uv.open(fd, options)
   fd = want.descriptor(fd, "open", 1)
   options = want.options(options, "open", 2, STREAM_OPTIONS)

@@ -124,7 +124,7 @@ end
 ---@async
 ---@param c? ctx.Context
 ---@return true? ok
----@return any? err
+---@return any? err  when c ended first
 function WaitGroup:wait(c)
   want.self(self, metatable, "wait")
   local err

@@ -47,7 +47,7 @@ function core.with_timeout(parent, ms, cause) end
 
 ---Makes a child that is also done at the time `at` on `ctx.now()`.
 ---@param parent ctx.Context
----@param at number
+---@param at number  ms
 ---@param cause? any  what `c:cause()` returns if this deadline comes first
 ---@return ctx.Context c, ctx.Cancel cancel
 ---@nodiscard
@@ -172,7 +172,7 @@ function core.go(fn, ...) end
 ---@param c ctx.Context
 ---@param ms number
 ---@return true? ok
----@return ctx.errors.Error? err
+---@return ctx.errors.Error? err  when `c` ended first
 function core.sleep(c, ms) end
 
 ---Calls `start(resolve)`, waits until `resolve` is called, and returns its arguments. `start` may

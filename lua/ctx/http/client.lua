@@ -49,7 +49,7 @@ client.class = Client
 ---@param c ctx.Context
 ---@param options ctx.http.client.RequestOptions
 ---@return ctx.http.client.Response|nil response
----@return any? err
+---@return any? err  names the request, and has the phase in `phase`
 function Client:request(c, options)
   want.self(self, metatable, "request")
   check_context(c, "request")
@@ -67,7 +67,7 @@ end
 ---@param url string
 ---@param options? ctx.http.client.RequestOptions
 ---@return ctx.http.client.Response|nil response
----@return any? err
+---@return any? err  as of `request`
 function Client:get(c, url, options)
   want.self(self, metatable, "get")
   check_context(c, "get")
@@ -87,7 +87,7 @@ end
 ---@param body? string|fun(c: ctx.Context): string?, any
 ---@param options? ctx.http.client.RequestOptions
 ---@return ctx.http.client.Response|nil response
----@return any? err
+---@return any? err  as of `request`
 function Client:post(c, url, body, options)
   want.self(self, metatable, "post")
   check_context(c, "post")

@@ -227,7 +227,7 @@ end
 ---@param req ctx.http.Request
 ---@param res ctx.http.Response
 ---@return any result
----@return any? err
+---@return any? err  of the handler
 function Router:dispatch(req, res)
   want.self(self, metatable, "dispatch")
   check(type(req) == "table" and type(req.raw_path) == "string", "dispatch", 1, "req",

@@ -364,7 +364,7 @@ end
 ---@async
 ---@param c ctx.Context
 ---@return true? ok
----@return any? err
+---@return any? err  when c ended first
 function Exporter:flush(c)
   want.self(self, metatable, "flush")
   want.context(c, "flush")
@@ -381,7 +381,7 @@ end
 ---@async
 ---@param c ctx.Context
 ---@return true? ok
----@return any? err
+---@return any? err  when c ended first
 function Exporter:shutdown(c)
   want.self(self, metatable, "shutdown")
   want.context(c, "shutdown")

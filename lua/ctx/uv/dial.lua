@@ -199,7 +199,7 @@ end
 ---@param path string
 ---@param options? ctx.uv.StreamOptions
 ---@return ctx.uv.Stream|nil pipe
----@return any? err
+---@return any? err  of the system, with a `code`; or that of c
 function dial.connect_pipe(c, path, options)
   want.context(c, "connect_pipe")
   want.string(path, "connect_pipe", 2, "path")

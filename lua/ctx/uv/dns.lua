@@ -98,7 +98,7 @@ local SERVICE = want.either("the name or the number of a service", want.port, wa
 ---@param service? string|integer
 ---@param hints? ctx.uv.AddressHints
 ---@return ctx.uv.AddressInfo[]|nil addresses
----@return any? err
+---@return any? err  of the system, with a `code`; or that of c
 function dns.getaddrinfo(c, name, service, hints)
   want.context(c, "getaddrinfo")
   if name ~= nil or service == nil then

@@ -328,7 +328,7 @@ local scandir = fs.fs_scandir
 ---@param c ctx.Context
 ---@param path string
 ---@return { name: string, type: string? }[]|nil
----@return any? err
+---@return any? err  of the system, with a `code`; or that of c
 function fs.fs_scandir(c, path)
   want.context(c, "fs_scandir")
   want.string(path, "fs_scandir", 2, "path")

@@ -136,7 +136,7 @@ end
 ---@param begin? fun(owner: any): any, string?  called before a wait; answers as luv does
 ---@param owner? any
 ---@return any? item
----@return any? err
+---@return any? err  of the system, with a `code`; or that of c
 function Inbox:take(c, name, what, begin, owner)
   local item, err = nil, c:ended()
   while item == nil and err == nil do

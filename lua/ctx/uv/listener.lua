@@ -167,7 +167,7 @@ end
 
 --- Returns where it listens: `{ ip, port, family }`, or the path of a pipe.
 ---@return ctx.uv.Address|string|nil address
----@return any? err
+---@return any? err  of the system, with a `code`
 function Listener:address()
   want.self(self, metatable, "address")
   if self:is_closed() then
@@ -260,7 +260,7 @@ end
 ---@param port integer
 ---@param options? ctx.uv.ListenOptions  the rest is for the accepted streams
 ---@return ctx.uv.Listener|nil listener
----@return any? err
+---@return any? err  of the system, with a `code`
 function listener.listen(address, port, options)
   want.string(address, "listen", 1, "address")
   port = want.port(port, "listen", 2)
@@ -292,7 +292,7 @@ end
 ---@param path string
 ---@param options? ctx.uv.ListenOptions
 ---@return ctx.uv.Listener|nil listener
----@return any? err
+---@return any? err  of the system, with a `code`
 function listener.listen_pipe(path, options)
   want.string(path, "listen_pipe", 1, "path")
   options = want.options(options, "listen_pipe", 2, OPTIONS)
@@ -316,7 +316,7 @@ end
 ---@param fd integer
 ---@param options? ctx.uv.ListenOptions
 ---@return ctx.uv.Listener|nil listener
----@return any? err
+---@return any? err  of the system, with a `code`
 function listener.listen_fd(fd, options)
   fd = want.descriptor(fd, "listen_fd", 1)
   options = want.options(options, "listen_fd", 2, OPTIONS)
@@ -361,7 +361,7 @@ local PLACES = { host = true, port = true, pipe = true, fd = true }
 ---@param where string|table
 ---@param port? integer
 ---@return ctx.uv.Listener|nil
----@return any? err
+---@return any? err  of the system, with a `code`
 function listener.at(where, port)
   if type(where) == "string" then
     return listener.listen(where, port)

@@ -117,7 +117,7 @@ end
 ---@param file string
 ---@param options ctx.uv.ProcessOptions
 ---@return ctx.uv.Process|nil
----@return any? err
+---@return any? err  of the system, with a `code`; or that of c
 function process.run(c, file, options)
   local err = c:ended() or paths.fault(file, "start " .. file)
   if err then
@@ -155,7 +155,7 @@ end
 ---@param file string  looked for in PATH
 ---@param options? ctx.uv.ProcessOptions
 ---@return ctx.uv.Process|nil process  to be closed
----@return any? err
+---@return any? err  of the system, with a `code`; or that of c
 function process.start(c, file, options)
   want.context(c, "start")
   want.string(file, "start", 2, "file")
@@ -194,7 +194,7 @@ end
 ---@async
 ---@param c ctx.Context
 ---@return ctx.uv.Exit|nil exit
----@return any? err
+---@return any? err  that of c
 function Process:wait(c)
   want.self(self, metatable, "wait")
   want.context(c, "wait")

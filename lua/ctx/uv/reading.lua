@@ -146,7 +146,7 @@ end
 ---@async
 ---@param c ctx.Context
 ---@return string|nil chunk
----@return any? err
+---@return any? err  of the system, or that of c
 function Stream:read(c)
   want.self(self, metatable, "read")
   want.context(c, "read")
@@ -167,7 +167,7 @@ end
 ---@param c ctx.Context
 ---@param n integer
 ---@return string|nil bytes
----@return any? err
+---@return any? err  with code EOF, of the system, or that of c
 function Stream:read_exactly(c, n)
   want.self(self, metatable, "read_exactly")
   want.context(c, "read_exactly")
@@ -215,7 +215,7 @@ end
 ---@param c ctx.Context
 ---@param max? integer  65536
 ---@return string|nil line
----@return any? err
+---@return any? err  with code EOF or EMSGSIZE, of the system, or that of c
 function Stream:read_line(c, max)
   want.self(self, metatable, "read_line")
   want.context(c, "read_line")

@@ -177,7 +177,7 @@ end
 
 --- Returns the address of this side: `{ ip, port, family }`, or the path of a pipe.
 ---@return ctx.uv.Address|string|nil address
----@return any? err
+---@return any? err  of the system, with a `code`
 function Stream:address()
   want.self(self, metatable, "address")
   return address(self, "getsockname", "address")
@@ -185,7 +185,7 @@ end
 
 --- Returns the address of the other side.
 ---@return ctx.uv.Address|string|nil address
----@return any? err
+---@return any? err  of the system, with a `code`
 function Stream:peer()
   want.self(self, metatable, "peer")
   return address(self, "getpeername", "peer")

@@ -230,7 +230,7 @@ end
 ---@param kind string
 ---@param n integer
 ---@return ctx.uv.Permit|nil permit  a variable to close
----@return any? err
+---@return any? err  of the system, with a `code`; or that of c
 function threads.permit(c, kind, n)
   local of = shared.permits[kind] or semaphore.new(n)
   shared.permits[kind] = of

@@ -49,7 +49,7 @@ local OPTIONS = { reuseaddr = want.flag, ipv6only = want.flag }
 ---@param port? integer    0: any that is free
 ---@param options? ctx.uv.UdpOptions
 ---@return ctx.uv.Udp|nil socket
----@return any? err
+---@return any? err  of the system, with a `code`
 function udp.udp(address, port, options)
   if address ~= nil then
     want.string(address, "udp", 1, "address")
@@ -157,7 +157,7 @@ end
 ---@param name? string    nil, and no port, when it is connected
 ---@param port? integer
 ---@return true|nil ok
----@return any? err
+---@return any? err  of the system, with a `code`; or that of c
 function Udp:send(c, data, name, port)
   want.self(self, metatable, "send")
   want.context(c, "send")
@@ -189,7 +189,7 @@ end
 ---@param ip string  numeric
 ---@param port integer
 ---@return true|nil ok
----@return any? err
+---@return any? err  of the system, with a `code`
 function Udp:connect(ip, port)
   want.self(self, metatable, "connect")
   want.string(ip, "connect", 1, "ip")
@@ -209,7 +209,7 @@ end
 
 --- Returns the address of the socket: `{ ip, port, family }`.
 ---@return ctx.uv.Address|nil address
----@return any? err
+---@return any? err  of the system, with a `code`
 function Udp:address()
   want.self(self, metatable, "address")
   local err = fault(self, "address")

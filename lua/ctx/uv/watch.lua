@@ -55,7 +55,7 @@ end
 ---@param fd integer       of a socket, a pipe or the like; it stays the caller's
 ---@param events? string   "r", "w" or "rw"; with "d" for the end of the peer; "r"
 ---@return string|nil ready
----@return any? err
+---@return any? err  of the system, with a `code`; or that of c
 function watch.poll(c, fd, events)
   want.context(c, "poll")
   fd = want.descriptor(fd, "poll", 2)
@@ -126,7 +126,7 @@ local OPTIONS = { recursive = want.flag }
 ---@param path string
 ---@param options? { recursive: boolean? }  where the system can
 ---@return ctx.uv.Watcher|nil watcher
----@return any? err
+---@return any? err  of the system, with a `code`
 function watch.watch(path, options)
   want.string(path, "watch", 1, "path")
   options = want.options(options, "watch", 2, OPTIONS)
@@ -152,7 +152,7 @@ end
 ---@async
 ---@param c ctx.Context
 ---@return ctx.uv.Change|nil change
----@return any? err
+---@return any? err  of the system, with a `code`; or that of c
 function Watcher:next(c)
   want.self(self, metatable, "next")
   want.context(c, "next")

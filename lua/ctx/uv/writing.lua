@@ -180,7 +180,7 @@ end
 ---@param data string|string[]
 ---@param bytes integer    of the data
 ---@return true|nil ok
----@return any? err
+---@return any? err  of the system, with a `code`
 function writing.write(self, c, data, bytes)
   local err = cannot_write(self)
   if err then
@@ -217,7 +217,7 @@ end
 ---@param c ctx.Context
 ---@param data string|string[]
 ---@return true|nil ok
----@return any? err
+---@return any? err  of the system, with a `code`; or that of c
 function Stream:write(c, data)
   want.self(self, metatable, "write")
   want.context(c, "write")
@@ -237,7 +237,7 @@ end
 ---@async
 ---@param c ctx.Context
 ---@return true|nil ok
----@return any? err
+---@return any? err  of the system, with a `code`; or that of c
 function Stream:finish(c)
   want.self(self, metatable, "finish")
   want.context(c, "finish")

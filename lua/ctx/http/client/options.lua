@@ -56,14 +56,9 @@ end)
 local file = rule("the name of a file", want.text[2])
 local buffer = want.whole(1, nil, "a size in bytes, a whole number")
 
----@class ctx.http.client.RequestOptions
----@field url? string                 for request: required
----@field method? string              "GET"
----@field query? table<string, string|number|(string|number)[]>  behind the URL's own, names sorted
----@field headers? table<string, string|number|false|table>
----@field body? string|fun(c: ctx.Context): string?, any
----@field length? integer             bytes, of a body that comes from a function: just so many
----@field stream? boolean             return with the head; read the body piece by piece
+--- What a request may say, and a client for all of its requests.
+---@class ctx.http.client.Defaults
+---@field headers? table<string, string|number|false|table>  those of a request come first
 ---@field idle_timeout? number        ms without a byte; no limit
 ---@field connect_timeout? number     ms for name, connection and TLS; the context's
 ---@field follow? integer             redirections; 10
@@ -71,41 +66,31 @@ local buffer = want.whole(1, nil, "a size in bytes, a whole number")
 ---@field decompress? boolean         ask for compressed bodies, and decode them; false
 ---@field max_body? integer           bytes; 64 MiB, of a stream no limit
 ---@field max_head? integer           bytes
----@field high_water? integer         bytes of a stream that wait for a reader
 ---@field http_version? "1.0"|"1.1"|"2"|"2-prior-knowledge"
 ---@field proxy? string|false         a URL; false: none; else by the environment
 ---@field unix? string                a socket in the file system to connect to
 ---@field resolve? string[]           "host:port:address"
 ---@field verify? boolean             check the server's certificate; true
 ---@field ca? string                  a file of certificates to trust
----@field ca_path? string
----@field cert? string
----@field key? string
+---@field ca_path? string             a folder of these
+---@field cert? string                a file with the client's certificate
+---@field key? string                 a file with its key
 ---@field key_password? string
 
+---@class ctx.http.client.RequestOptions: ctx.http.client.Defaults
+---@field url? string                 for request: required
+---@field method? string              "GET"
+---@field query? table<string, string|number|(string|number)[]>  behind the URL's own, names sorted
+---@field body? string|fun(c: ctx.Context): string?, any
+---@field length? integer             bytes, of a body that comes from a function: just so many
+---@field stream? boolean             return with the head; read the body piece by piece
+---@field high_water? integer         bytes of a stream that wait for a reader
+
 --- How many connections a client has, and defaults for its requests.
----@class ctx.http.client.Options
+---@class ctx.http.client.Options: ctx.http.client.Defaults
 ---@field max_idle? integer           connections that are kept
 ---@field max_per_host? integer       connections
 ---@field max_total? integer          connections
----@field headers? table<string, string|number|false|table>  besides those of a request
----@field idle_timeout? number
----@field connect_timeout? number
----@field follow? integer
----@field propagate? boolean
----@field decompress? boolean
----@field max_body? integer
----@field max_head? integer
----@field http_version? "1.0"|"1.1"|"2"|"2-prior-knowledge"
----@field proxy? string|false
----@field unix? string
----@field resolve? string[]
----@field verify? boolean
----@field ca? string
----@field ca_path? string
----@field cert? string
----@field key? string
----@field key_password? string
 
 options.known = {
   method = rule("the name of a method, and not CONNECT", function(value)

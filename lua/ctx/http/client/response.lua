@@ -153,7 +153,7 @@ end
 ---@async
 ---@param c ctx.Context
 ---@return string|nil chunk
----@return any? err
+---@return any? err  names the request, and has the phase in `phase`
 function Response:read(c)
   want.self(self, metatable, "read")
   want.context(c, "read")

@@ -72,7 +72,7 @@ end
 ---@param where string|ctx.http.Where
 ---@param port? integer  0: any that is free
 ---@return ctx.uv.Listener|nil listener
----@return any? err
+---@return any? err  of the system, with a `code`; or the server shuts down
 function Server:listen(where, port)
   want.self(self, metatable, "listen")
   check(listener.is_one_place(where), "listen", 1, "where",
@@ -99,7 +99,7 @@ end
 
 --- Returns where the first listener listens: `{ ip, port, family }`, or the path of a pipe.
 ---@return ctx.uv.Address|string|nil address
----@return any? err
+---@return any? err  it does not listen
 function Server:address()
   want.self(self, metatable, "address")
   local first = self._listeners[1]
@@ -278,7 +278,7 @@ end
 ---@async
 ---@param c ctx.Context
 ---@return true|nil ok
----@return any? err
+---@return any? err  what was cut, when c ended first
 function Server:shutdown(c)
   want.self(self, metatable, "shutdown")
   check_context(c, "shutdown")
@@ -341,7 +341,7 @@ end
 ---@async
 ---@param c ctx.Context
 ---@return true|nil ok
----@return any? err
+---@return any? err  that of c, of a listener that failed, or what a shutdown has cut
 function Server:serve(c)
   want.self(self, metatable, "serve")
   check_context(c, "serve")

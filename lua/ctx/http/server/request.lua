@@ -119,7 +119,7 @@ end
 ---@async
 ---@param c? ctx.Context  the request's own
 ---@return string|nil body
----@return any? err
+---@return any? err  of the client, of c, or with status 413
 function Request:body(c)
   want.self(self, metatable, "body")
   c = c or self.ctx
@@ -133,7 +133,7 @@ end
 ---@async
 ---@param c? ctx.Context  the request's own
 ---@return any value  lua-cjson's null for null
----@return any? err
+---@return any? err  with status 400 or 413, or as of `body`
 function Request:json(c)
   want.self(self, metatable, "json")
   c = c or self.ctx
@@ -152,7 +152,7 @@ end
 ---@async
 ---@param c? ctx.Context  the request's own
 ---@return string|nil chunk
----@return any? err
+---@return any? err  of the client, or that of c
 function Request:read(c)
   want.self(self, metatable, "read")
   c = c or self.ctx
@@ -211,7 +211,7 @@ end
 --- taken comes first. Nothing may have been written; write the response yourself. The stream is
 --- yours to close; that the client has gone, its reads will tell.
 ---@return ctx.uv.Stream|nil stream
----@return any? err
+---@return any? err  when a response has begun, or the connection is over
 function Request:hijack()
   want.self(self, metatable, "hijack")
   return self._connection:hijack(self)

@@ -248,7 +248,7 @@ end
 ---@param c ctx.Context
 ---@param data string
 ---@return true|nil ok
----@return any? err
+---@return any? err  of the client that has gone, or that of c
 function Response:write(c, data)
   want.self(self, metatable, "write")
   check_context(c, "write")
@@ -294,7 +294,7 @@ end
 ---@param c ctx.Context
 ---@param data? string
 ---@return true|nil ok
----@return any? err
+---@return any? err  as of `write`
 function Response:finish(c, data)
   if getmetatable(self) ~= metatable or c ~= self._request.ctx then -- hardly ever
     want.self(self, metatable, "finish")
@@ -341,7 +341,7 @@ end
 ---@param status integer
 ---@param value any  lua-cjson's null for null
 ---@return true|nil ok
----@return any? err
+---@return any? err  as of `write`
 function Response:json(c, status, value)
   check_context(c, "json")
   status = STATUS(status, "json", 2)
@@ -369,7 +369,7 @@ end
 ---@param status integer     from 100 to 199, and not 101
 ---@param headers? table<string, string|string[]>
 ---@return true|nil ok
----@return any? err
+---@return any? err  as of `write`
 function Response:inform(c, status, headers)
   want.self(self, metatable, "inform")
   check_context(c, "inform")
