@@ -23,6 +23,7 @@
 enum {
   LUV_REF = 1,
   LUV_UNREF,
+  LUV_IS_CLOSING,
   LUV_STOP,
   LUV_LOOP_MODE,
   LUV_UPDATE_TIME,
@@ -32,9 +33,9 @@ enum {
   LUV_RANG
 };
 
-/* Calls the function with a handle, or without, and `nargs` values that are on top. False if it raised,
- * or had nothing to answer but an error, as for a handle that is closed; or when nobody drives the loop. */
-static bool tell(lctx_state* S, int fn, int handle, int nargs) {
+/* Calls the function with a handle, or without, and `nargs` values that are on top. Whether it answers
+ * with something. */
+static bool call_luv(lctx_state* S, int fn, int handle, int nargs) {
   lua_State* luv = S->luv;
   lua_pushvalue(luv, fn);
   lua_insert(luv, -nargs - 1);
@@ -43,10 +44,9 @@ static bool tell(lctx_state* S, int fn, int handle, int nargs) {
     lua_insert(luv, -nargs - 1);
     nargs++;
   }
-  bool done = lctx_enter_plain(luv, nargs, 1) == LUA_OK &&
-              (fn != LUV_TIMER_START || lua_toboolean(luv, -1));
+  bool answer = lctx_enter_plain(luv, nargs, 1) == LUA_OK && lua_toboolean(luv, -1);
   lua_pop(luv, 1);
-  return done;
+  return answer;
 }
 
 static bool has_handles(const lctx_state* S) {
@@ -55,7 +55,8 @@ static bool has_handles(const lctx_state* S) {
 
 void lctx_ask(lctx_state* S) {
   if (S->asked || S->closed || !has_handles(S)) return;
-  S->asked = tell(S, LUV_REF, LUV_PREPARE, 0);
+  (void)call_luv(S, LUV_REF, LUV_PREPARE, 0);
+  S->asked = true;
 }
 
 /* -- The turn ------------------------------------------------------------------------------------- */
@@ -70,12 +71,12 @@ static uint64_t next_turn(const lctx_state* S) {
  * early would only be set again. */
 static bool arm_timer(lua_State* L, lctx_state* S, uint64_t at_ns) {
   uint64_t now_ns = ctx_now(&S->tree), wait_ns = at_ns > now_ns ? at_ns - now_ns : 0;
-  (void)tell(S, LUV_UPDATE_TIME, 0, 0);
+  (void)call_luv(S, LUV_UPDATE_TIME, 0, 0);
   lua_pushinteger(S->luv, (lua_Integer)(wait_ns / 1000000 + (wait_ns % 1000000 != 0)));
   lua_pushinteger(S->luv, 0);
   lua_pushvalue(S->luv, LUV_RANG);
   S->armed_ns = at_ns;
-  if (tell(S, LUV_TIMER_START, LUV_TIMER, 3)) return true;
+  if (call_luv(S, LUV_TIMER_START, LUV_TIMER, 3)) return true;
   S->armed_ns = CTX_NEVER;
   if (!lctx_hook(L, S, "check", 0, 1)) return false;
   bool anew = lua_toboolean(L, -1); /* it was closed: there is another one */
@@ -107,7 +108,7 @@ static bool tell_all(lua_State* L, lctx_state* S) {
       done = arm_timer(L, S, at_ns);
     } else if (S->timed != timed) {
       S->timed = timed;
-      (void)tell(S, timed ? LUV_REF : LUV_UNREF, LUV_TIMER, 0);
+      (void)call_luv(S, timed ? LUV_REF : LUV_UNREF, LUV_TIMER, 0);
     } else if (S->held != (S->parked > 0)) {
       done = set_hold(L, S);
     } else if (!S->watching && S->poll_fd >= 0) {
@@ -136,12 +137,13 @@ static void take_turn(lua_State* L, lctx_state* S) {
   S->turned_ns = lctx_coarse_ns(S);
   bool drained = lctx_drain(L, S), whole = tell_all(L, S) && drained;
   /* Who runs the loop wants to go on: it must not wait for anything else. */
-  if (lctx_is_over(S) || (S->ran && is_one_turn(S))) (void)tell(S, LUV_STOP, 0, 0);
+  if (lctx_is_over(S) || (S->ran && is_one_turn(S))) (void)call_luv(S, LUV_STOP, 0, 0);
   if (!whole) { /* is tried again */
     S->sound = false;
     lctx_ask(S);
   } else if (S->asked && !lctx_is_ready(S)) {
-    S->asked = !tell(S, LUV_UNREF, LUV_PREPARE, 0);
+    (void)call_luv(S, LUV_UNREF, LUV_PREPARE, 0);
+    S->asked = false;
   }
 }
 
@@ -149,7 +151,9 @@ static void take_turn(lua_State* L, lctx_state* S) {
 
 bool lctx_can_turn(lua_State* L, lctx_state* S) {
   if (S->draining || S->looping || S->closed) return true;
-  return lctx_reserve(L) && lctx_hook(L, S, "check", 0, 0);
+  bool open = has_handles(S) && !call_luv(S, LUV_IS_CLOSING, LUV_PREPARE, 0) &&
+              !call_luv(S, LUV_IS_CLOSING, LUV_TIMER, 0);
+  return open || lctx_hook(L, S, "check", 0, 0);
 }
 
 bool lctx_in_loop(lua_State* L, lctx_state* S) {
@@ -211,7 +215,7 @@ enum lctx_driven lctx_drive(lua_State* L, lctx_state* S, lctx_over_fn over, void
 
 /* -- For the Lua side ------------------------------------------------------------------------------ */
 
-/* core.handles(ref, unref, stop, loop_mode, update_time, timer_start, prepare, timer, rang): luv's functions, and
+/* core.handles(ref, unref, is_closing, stop, loop_mode, update_time, timer_start, prepare, timer, rang): luv's functions, and
  * our handles, which were made anew: they do nothing yet. */
 static int core_handles(lua_State* L) {
   lctx_state* S = lctx_upstate(L);

@@ -36,9 +36,9 @@ static inline bool lctx_idle(const lctx_state* S) {
 static inline bool lctx_is_ready(const lctx_state* S) {
   return !lctx_idle(S) || S->alarm_ns == 0;
 }
-/* Whether a loop that the program runs can turn for what begins now: there is memory for luv to call us,
- * and nobody has closed our handles. So asks, last of all that may fail, what begins something outside of
- * the scheduler. */
+/* Sees to it that a loop that the program runs can turn for what begins now: our handles are open, or are
+ * made again; false if there is no memory for that. So asks, last of all that may fail, what begins
+ * something outside of the scheduler. */
 bool lctx_can_turn(lua_State* L, lctx_state* S);
 /* True while luv's loop runs, ours or anyone's. */
 bool lctx_in_loop(lua_State* L, lctx_state* S);

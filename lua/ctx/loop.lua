@@ -100,8 +100,8 @@ if not loop.uv then
     if loop.poll and loop.poll:is_closing() then
       loop.poll = false
     end
-    core.handles(uv.ref, uv.unref, uv.stop, uv.loop_mode, uv.update_time, uv.timer_start,
-      prepare, timer, core.rang)
+    core.handles(uv.ref, uv.unref, uv.is_closing, uv.stop, uv.loop_mode, uv.update_time,
+      uv.timer_start, prepare, timer, core.rang)
     running = true
   end
 
