@@ -15,7 +15,7 @@ local Connection = connection.class
 
 --- Calls fn(reached), where reached["input, output"] is true for each state that a connection had.
 local function watch(fn)
-  local reached, become, start = {}, Connection.become, Connection.start
+  local reached, become, go_on = {}, Connection.become, Connection.go_on
   local function note(self)
     reached[self.input .. ", " .. self.output] = true
   end
@@ -23,12 +23,12 @@ local function watch(fn)
     become(self, ...)
     note(self)
   end
-  Connection.start = function(self)
+  Connection.go_on = function(self)
     note(self) -- as it was made
-    return start(self)
+    return go_on(self)
   end
   local ok, err = pcall(fn, reached)
-  Connection.become, Connection.start = become, start
+  Connection.become, Connection.go_on = become, go_on
   if not ok then
     error(err, 0)
   end

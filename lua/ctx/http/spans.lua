@@ -24,12 +24,14 @@ function spans.received(c, req)
   return below, span
 end
 
---- The response is out, or will never be.
+--- The response is out, or will never be. That a client was at fault, or has left, is no error of
+--- the server; what came of a connection that was hijacked, its handler knows.
 ---@param span ctx.propagate.Span
 ---@param req ctx.http.Request
 ---@param res ctx.http.Response
----@param err any  what went wrong on the server's side
-function spans.answered(span, req, res, err)
+---@param err any  the handler's
+---@param conn ctx.http.Connection
+function spans.answered(span, req, res, err, conn)
   if not span.recording then
     return
   end
@@ -39,6 +41,10 @@ function spans.answered(span, req, res, err)
   end
   if res.sent then
     span:set("http.response.status_code", res.status)
+  end
+  local is_fine = conn.why or res.sent and res.status < 500
+  if conn.output ~= "hijacked" then
+    err = not is_fine and (err or res.failed or res.status) or nil
   end
   span:finish(err)
 end

@@ -8,6 +8,7 @@
 local connection = require "ctx.http.server.connection"
 local core = require "ctx.core"
 local errors = require "ctx.errors"
+local exchange = require "ctx.http.server.exchange"
 local failure = require "ctx.uv.failure"
 local host = require "ctx.uv.host"
 local listener = require "ctx.uv.listener"
@@ -63,9 +64,9 @@ local function take_over(server, taking)
   conn.roster = is_full and server._turned_away or server._connections
   conn.roster:add(conn)
   if is_full then
-    return conn:turn_away()
+    return exchange.refuse(conn, nil, "over", 503, "too many connections", 1)
   end
-  conn:start()
+  conn:go_on() -- the server knows it by now: it may end at once
   if server._ending then
     conn:retire()
   end
@@ -94,13 +95,12 @@ end
 --- Takes so many at most; waits for none.
 local function sweep(server, from, most, taking)
   local fd = not from:is_closed() and from:handle():fileno()
-  while fd and most > 0 do
+  for _ = 1, fd and most or 0 do
     taking.stream = next_of(from, fd) or false
     if not taking.stream then
       return
     end
     accept.admit(server, taking)
-    most = most - 1
   end
 end
 

@@ -142,29 +142,13 @@ function Connection:resume()
   end
 end
 
---- Reads what was kept. Not on this stack: a thousand requests in one packet must not be a
+--- Reads what was kept, or on. Not on this stack: a thousand requests in one packet must not be a
 --- thousand calls deep.
-function Connection:_feed_kept()
-  self._exchange = core.go(guarded(self, input.feed_kept))
-end
-
---- The client has closed the connection, or its side of it; or the network did.
----@param why any
-function Connection:lost(why)
-  if RANK[self.input] > 1 or self.output == "hijacked" then
-    return
-  end
-  local is_answered = has_exchange(self)
-  self.why = why
-  if is_answered then
-    self:become("gone", self.output)
-  end
-  self.transport:stop()
-  self._cancel(why)
-  if is_answered then
-    self.request._body:fail(why)
+function Connection:go_on()
+  if self._kept then
+    self._exchange = core.go(guarded(self, input.feed_kept))
   else
-    self:close()
+    self:resume()
   end
 end
 
@@ -218,11 +202,7 @@ function Connection:next_request()
   if self.server._ending then
     self:retire()
   end
-  if self._kept then
-    self:_feed_kept()
-  elseif not self.transport.reading then -- hardly ever
-    self:resume()
-  end
+  self:go_on()
 end
 
 --- The response is out, or will never be.
@@ -270,7 +250,8 @@ function Connection:linger()
   self:resume()
 end
 
---- What is to do once it is closed. There may be no memory for half of it: it can be repeated.
+--- What is to do once it is gone or closed. There may be no memory for half of it: it can be
+--- repeated.
 local function let_go(self)
   local why = self.why or causes.server_shutdown
   self.transport:stop()
@@ -283,6 +264,20 @@ local function let_go(self)
   else
     self.server:_forget(self)
   end
+end
+
+--- The client has closed the connection, or its side of it; or the network did.
+---@param why any
+function Connection:lost(why)
+  if RANK[self.input] > 1 or self.output == "hijacked" then
+    return
+  end
+  self.why = why
+  if not has_exchange(self) then
+    return self:close()
+  end
+  self:become("gone", self.output)
+  let_go(self)
 end
 
 --- Closes it at once. A handler that still runs goes on, with its context cancelled.
@@ -368,19 +363,6 @@ function Connection:retire()
     return
   end
   self._watchdog:set(core.now() - self._since < RECENT_MS and GRACE_MS or 1)
-end
-
---- Reads. The server must know the connection by now: it may end at once.
-function Connection:start()
-  self:resume()
-  if self._kept then
-    self:_feed_kept()
-  end
-end
-
---- One connection too many: says so, and closes it.
-function Connection:turn_away()
-  exchange.refuse(self, nil, "over", 503, "too many connections", 1)
 end
 
 -- -- Making ---------------------------------------------------------------------------------------

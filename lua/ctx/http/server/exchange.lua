@@ -83,16 +83,6 @@ local function outcome(ok, result, second)
   end
 end
 
---- What the span of a request ends with. That a client was at fault, or has left, is no error of
---- the server; what came of a connection that was hijacked, its handler knows.
-local function failure_for_span(conn, res, err)
-  if conn.output == "hijacked" then
-    return err
-  elseif not conn.why and (not res.sent or res.status >= 500) then
-    return err or res.failed or res.status
-  end
-end
-
 local function run(conn, req)
   local server = conn.server
   local began = server._log and core.now()
@@ -120,7 +110,7 @@ local function run(conn, req)
     answer_failure(conn, req, res, err, trace)
   end
   if span then
-    spans.answered(span, req, res, failure_for_span(conn, res, err))
+    spans.answered(span, req, res, err, conn)
   end
   if began then
     report.guard("http", "access_log", server._log, record.of(req, res, err, core.now() - began,
@@ -130,8 +120,7 @@ local function run(conn, req)
 end
 
 -- Closed when an exchange ends, however it does: a handler's coroutine may be closed by a stranger,
--- and then nothing behind its wait runs, while the client waits for an answer. Or the request was
--- over, and there was no memory to begin the next.
+-- and then nothing behind its wait runs, while the client waits for an answer.
 local Guard = {}
 
 local function give_up(conn, req)
@@ -142,15 +131,14 @@ local function give_up(conn, req)
 end
 
 Guard.__close = function(self)
-  if not self.whole then
+  if self.conn.request == self.req then
     give_up(self.conn, self.req)
   end
 end
 
 local function see_to(fn, conn, req, ...)
-  local guard <close> = setmetatable({ conn = conn, req = req, whole = false }, Guard)
+  local _ <close> = setmetatable({ conn = conn, req = req }, Guard)
   fn(conn, req, ...)
-  guard.whole = true
 end
 
 --- Runs fn(conn, req, …) to its end, after which the request is over.
@@ -158,7 +146,9 @@ local function run_guarded(fn, conn, req, ...)
   local ok, err = pcall(see_to, fn, conn, req, ...)
   if not ok then
     conn.server:_doubt()
-    give_up(conn, req) -- there may have been no memory for the guard
+    -- There may have been no memory for the guard; or the request is over, and there was none to
+    -- begin the next.
+    give_up(conn, req)
     report.send("ctx.http: " .. report.describe(err), "http")
   end
 end

@@ -124,11 +124,10 @@ local function run(next, req, res, c, message)
   local buffer = new_buffer(res)
   local task = core.go(next, req:with_context(c), buffer)
   local result, err = task:wait(c)
-  local status = task:status()
   if c:err() then
     buffer._late = true
     return too_late(req, c, task, message)
-  elseif status == "failed" then
+  elseif task:status() == "failed" then
     local original = req._original or req
     original._trace = task:traceback()
     error(err, 0)
