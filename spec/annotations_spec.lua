@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
---- The scanner of annotations, on a small tree of its own. What it read wrongly would be missing
---- from the overview, and from all specs that try every function, without a word.
+--- The scanner of annotations, on a small tree of its own. A function that it misreads would
+--- silently be missing from the overview, and from the specs that try every function.
 local annotations = require "spec.docs.annotations"
 local folder = require "spec.support.folder"
 local overview = require "spec.docs.overview"

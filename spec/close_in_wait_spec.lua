@@ -2,7 +2,7 @@
 -- Cause: a coroutine that its owner closes does not come to what stood behind its wait. Handles
 -- went on holding luv's loop, and a program that was being ended got SIGTERM and no SIGKILL. Cure:
 -- what must be taken back is a <close>, and what needs a wait between two steps is a task of its
--- own. Here a coroutine is closed in each wait that there is, and with each class in its scope;
+-- own. Here a coroutine is closed in each wait, and with each class in its scope;
 -- then the loop turns, and we look.
 local core = require "ctx.core"
 local ctx = require "ctx"

@@ -115,7 +115,7 @@ describe("collect", function()
     end)
   end)
 
-  it("refuses what is no context and what is no function, at the caller's line", function()
+  it("refuses other values than contexts and functions, at the caller's line", function()
     local root = ctx.background()
     misuse.raises(function() errgroup.collect(nil, {}) end, "#1", "collect", "c: a context")
     misuse.raises(function() errgroup.collect(root) end, "#2", "collect", "a table of functions")

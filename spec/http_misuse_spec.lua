@@ -73,10 +73,10 @@ describe("a method called with a dot", function()
   end)
 end)
 
--- What stood beside a list, or was one thing too many, was left out without a word: a pin of an
+-- A field beside a list, or a second value where one is allowed, was silently ignored: a pinned
 -- address, or one of two places to listen on.
-describe("what would be lost", function()
-  it("of places to listen on", function()
+describe("a value that would be ignored raises:", function()
+  it("two places to listen on", function()
     local server <close> = http.server { handler = print }
     for _, where in ipairs { { host = "127.0.0.1", port = 0, pipe = "/x" }, { pipe = "/x", fd = 3 },
       { host = "127.0.0.1", port = 0, fd = 3 }, { port = 1, fd = 3 }, { host = "::1", pipe = "/x" },
@@ -86,7 +86,7 @@ describe("what would be lost", function()
     raises(function() server:listen({ host = "127.0.0.1", port = 0 }, 80) end, "#2 to 'listen'")
   end)
 
-  it("of a list of addresses, values or headers", function()
+  it("a field beside a list of addresses, values or headers", function()
     ctx.run(function(c)
       for _, list in ipairs { { h = "127.0.0.1" }, { "h:80:127.0.0.1", h = "127.0.0.1" },
         { "*:80:127.0.0.1" }, { "h:99999:127.0.0.1" }, { "h:0:127.0.0.1" }, { ":80:127.0.0.1" },
@@ -101,7 +101,7 @@ describe("what would be lost", function()
     end)
   end)
 
-  it("of a list in a response's headers", function()
+  it("a field beside a list in a response's headers", function()
     local lists = { { a = "b" }, { "a", b = "c" }, { [2] = "a" }, { "a", [1.5] = "b" } }
     bed.with(function(req, res)
       for _, list in ipairs(lists) do

@@ -18,7 +18,7 @@ local function look_alike()
   return setmetatable(c, { __name = getmetatable(background).__name or "ctx.Context" })
 end
 
---- What is no context, with a word for each.
+--- Values that are not contexts, with a name for each.
 local function strangers()
   local _, cancel = ctx.with_cancel(background)
   return {

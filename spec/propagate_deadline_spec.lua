@@ -34,7 +34,7 @@ describe("grpc-timeout", function()
     end
   end)
 
-  it("raises at the caller's line what is no number, and a call with a dot", function()
+  it("raises at the caller's line: another type than a number, and a call with a dot", function()
     misuse.raises(function() grpc:encode("x") end, "#1 to 'encode' (ms: a number expected")
     misuse.raises(function() grpc:encode() end, "#1 to 'encode' (ms: a number expected, got nil")
     misuse.raises(function() grpc:encode(0 / 0) end, "#1 to 'encode'")

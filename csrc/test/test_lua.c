@@ -203,7 +203,7 @@ TEST(a_context_of_another_tree_is_refused) {
   bed_close(&one);
 }
 
-TEST(what_is_no_context_is_an_argument_error) {
+TEST(another_value_than_a_context_is_an_argument_error) {
   bed_t bed;
   bed_open(&bed);
   lua_pushinteger(bed.L, 42);

@@ -222,8 +222,8 @@ TEST(without_cancel_outlives_its_parents_memory) {
   fake_stop(&f);
 }
 
-/* MEMORY in ctx.h: what was never watched, shared or given a cause needs no farewell. */
-TEST(idle_contexts_may_go_without_a_word) {
+/* MEMORY in ctx.h: a context that was never watched, shared or given a cause needs no release. */
+TEST(idle_contexts_may_be_freed_without_a_release) {
   fake_t f;
   fake_start(&f);
   ctx_t *top = malloc(sizeof *top), *child = malloc(sizeof *child), other;

@@ -187,8 +187,8 @@ local function given_up(c)
   return c ~= nil and c:err() == errors.canceled
 end
 
---- A permit that has said nothing: an error that leaves the scope is a failure, and leaving the
---- scope in another way says nothing. When a call is left without a word, and its coroutine is not
+--- A permit without an outcome: an error that leaves the scope is a failure, and leaving the scope
+--- in another way counts as nothing. If a call's permit has no outcome, and its coroutine is not
 --- being closed, which unwinds all of it, then the error was nil.
 function permit_metatable.__close(permit, err)
   local raised = err ~= nil or permit._breaker and permit._calls and debug.getinfo(2, "l") ~= nil

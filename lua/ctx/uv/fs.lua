@@ -40,8 +40,8 @@ local function pieces(value)
   return false
 end
 
--- What luv would take for something else: it cuts numbers to what the system uses, takes a number
--- for a path, and what is no flag for none.
+-- Checks of arguments that luv would misunderstand: it cuts numbers to the system's size, takes a
+-- number for a path, and ignores an unknown flag.
 local FD, PATH, NEW_PATH = want.descriptor, named("path", want.string),
   named("new_path", want.string)
 local TEMPLATE, OFFSET = named("template", want.string), named("offset", want.whole(-1))

@@ -69,7 +69,7 @@ operations["ctx.testing.Snapshot:check"] = function(play)
   play:one("ctx.testing.Snapshot"):check("the fuzzer")
 end
 
--- It waits for all tasks that there are.
+-- It waits for all tasks.
 operations["ctx.run"] = function(play)
   return ctx.run(function(root)
     for _ = 1, 5 do

@@ -178,7 +178,7 @@ end
 
 -- -- Redirections ---------------------------------------------------------------------------------
 
---- What only the first server may see, or says what is no more.
+--- Headers for the first server only, and headers that describe a body that is not sent again.
 local SECRETS = { "authorization", "cookie", "host", "proxy-authorization" }
 local OF_BODY = { "content-encoding", "content-language", "content-length", "content-location",
   "content-type", "expect" }
