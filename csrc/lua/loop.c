@@ -8,12 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "classes/task.h"
 #include "enter.h"
-#include "fake.h"
 #include "host.h"
-#include "task/gone.h"
-#include "task/sched.h"
 
 /* -- Telling luv ---------------------------------------------------------------------------------- */
 
@@ -135,7 +131,7 @@ static bool is_one_turn(lctx_state* S) {
 static void take_turn(lua_State* L, lctx_state* S) {
   if (S->draining || S->closed || !has_handles(S) || !lua_checkstack(L, LUA_MINSTACK)) return;
   S->turned_ns = lctx_coarse_ns(S);
-  bool drained = lctx_drain(L, S), whole = tell_all(L, S) && drained;
+  bool drained = S->drain(L, S), whole = tell_all(L, S) && drained;
   /* Who runs the loop wants to go on: it must not wait for anything else. */
   if (lctx_is_over(S) || (S->ran && is_one_turn(S))) (void)call_luv(S, LUV_STOP, 0, 0);
   if (!whole) { /* is tried again */
@@ -147,7 +143,7 @@ static void take_turn(lua_State* L, lctx_state* S) {
   }
 }
 
-/* -- Driving the loop ------------------------------------------------------------------------------ */
+/* -- Running the loop ------------------------------------------------------------------------------ */
 
 bool lctx_can_turn(lua_State* L, lctx_state* S) {
   if (S->draining || S->looping || S->closed) return true;
@@ -175,42 +171,6 @@ enum lctx_loop lctx_run_loop(lua_State* L, lctx_state* S, bool block) {
   }
   S->looping = false;
   return result;
-}
-
-/* Lets the next thing happen. EMPTY when nothing can. */
-static enum lctx_loop let_happen(lua_State* L, lctx_state* S) {
-  enum lctx_loop result = S->fake ? lctx_let_time_pass(L, S) : lctx_run_loop(L, S, S->sound);
-  return result == LCTX_LOOP_EMPTY && lctx_is_ready(S) ? LCTX_LOOP_ALIVE : result;
-}
-
-static enum lctx_driven drive(lua_State* L, lctx_state* S) {
-  lctx_ask(S);
-  for (int failures = 0; failures < LCTX_PATIENCE;) {
-    if (lctx_is_over(S)) return LCTX_OVER;
-    enum lctx_loop result = let_happen(L, S);
-    if (result == LCTX_LOOP_EMPTY && !lctx_is_over(S)) {
-      /* A coroutine that its owner has closed may hold what another waits for. */
-      lctx_reclaim_all(L, S);
-      if (!lctx_is_ready(S)) return LCTX_ASLEEP;
-    }
-    failures = S->sound && result != LCTX_LOOP_FAILED ? 0 : failures + 1;
-    S->sound = failures == 0;
-  }
-  return LCTX_FAILED;
-}
-
-enum lctx_driven lctx_drive(lua_State* L, lctx_state* S, lctx_over_fn over, void* arg) {
-  if (!lua_checkstack(L, 10)) return LCTX_FAILED;
-  lctx_over_fn outer = S->over;
-  void* outer_arg = S->over_arg;
-  S->over = over;
-  S->over_arg = arg;
-  S->sound = true;
-  enum lctx_driven driven = drive(L, S);
-  S->over = outer;
-  S->over_arg = outer_arg;
-  (void)lctx_hook(L, S, "renew", 0, 0);
-  return driven;
 }
 
 /* -- For the Lua side ------------------------------------------------------------------------------ */
@@ -260,49 +220,6 @@ static int core_woken(lua_State* L) {
   return 0;
 }
 
-/* Whether the task is over; or all are, and what their ends have set off, such as after-funcs. */
-static bool no_task(lctx_state* S, void* arg) {
-  const lctx_handle* h = (const lctx_handle*)arg;
-  if (h != NULL) return h->task == NULL;
-  return S->tasks == 0 && lctx_list_empty(&S->run) && S->alarm_ns != 0;
-}
-
-/* core.may_drive() → whether the loop is free to be run */
-static int core_may_drive(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
-  lua_pushboolean(L, !S->draining && !lctx_in_loop(L, S));
-  return 1;
-}
-
-/* core.drive([t]) → true once the task is over, or without one all are; false if that can't be */
-static int core_drive(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
-  const lctx_handle* h = lua_isnoneornil(L, 1) ? NULL : lctx_checkhandle(L, 1);
-  S->target = h != NULL ? h->task : NULL;
-  enum lctx_driven driven = lctx_drive(L, S, no_task, (void*)h);
-  S->target = NULL;
-  S->patience_ns = 0;
-  if (driven == LCTX_FAILED) return luaL_error(L, "%s", lctx_no_loop(L));
-  lua_pushboolean(L, driven == LCTX_OVER);
-  return 1;
-}
-
-/* core.run_ready() → whether tasks are left that something may still wake: for the end of ctx.run, which
- * then waits for them. Lets the loop turn once. */
-static int core_run_ready(lua_State* L) {
-  lctx_state* S = lctx_upstate(L);
-  lctx_ask(S);
-  bool alive = lctx_run_loop(L, S, false) == LCTX_LOOP_ALIVE;
-  lua_pushboolean(L, S->tasks > 0 && (alive || lctx_is_ready(S) || S->alarm_ns != CTX_NEVER));
-  return 1;
-}
-
-/* core.driving() → whether the loop is driven by us: then it turns once more before the state ends. */
-static int core_driving(lua_State* L) {
-  lua_pushboolean(L, lctx_upstate(L)->over != NULL);
-  return 1;
-}
-
 /* core.last_turn(run): one turn of the loop by luv's run, in which no task runs; for the end of the
  * state. What is wrong by then has nobody to hear of it. */
 static int core_last_turn(lua_State* L) {
@@ -318,16 +235,9 @@ static int core_last_turn(lua_State* L) {
 }
 
 void lctx_open_loop(lua_State* L, lctx_state* S) {
-  static const luaL_Reg functions[] = {{"turn", core_turn},
-                                       {"handles", core_handles},
-                                       {"rang", core_rang},
-                                       {"reserve", core_reserve},
-                                       {"woken", core_woken},
-                                       {"may_drive", core_may_drive},
-                                       {"drive", core_drive},
-                                       {"run_ready", core_run_ready},
-                                       {"last_turn", core_last_turn},
-                                       {"driving", core_driving},
+  static const luaL_Reg functions[] = {{"turn", core_turn},   {"handles", core_handles},
+                                       {"rang", core_rang},   {"reserve", core_reserve},
+                                       {"woken", core_woken}, {"last_turn", core_last_turn},
                                        {NULL, NULL}};
   lctx_register(L, S, functions);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* May include: ground, task, classes. */
+/* May include: ground. */
 #ifndef LCTX_LOOP_H
 #define LCTX_LOOP_H
 
@@ -43,25 +43,11 @@ bool lctx_can_turn(lua_State* L, lctx_state* S);
 /* True while luv's loop runs, ours or anyone's. */
 bool lctx_in_loop(lua_State* L, lctx_state* S);
 
-/* -- Driving it --------------------------------------------------------------------------------- */
-
-/* Turns that may fail in a row, without memory, before the driver of the loop gives up. */
-enum { LCTX_PATIENCE = 16 };
-
-enum lctx_loop { LCTX_LOOP_EMPTY, LCTX_LOOP_ALIVE, LCTX_LOOP_FAILED };
-
-enum lctx_driven {
-  LCTX_NOT_DRIVEN = -1,
-  LCTX_OVER,
-  LCTX_ASLEEP, /* nothing can happen any more */
-  LCTX_FAILED  /* turn after turn could not be run: see lctx_no_loop */
-};
-/* Runs the loop until over(S, arg), which it may ask several times in a turn. Raises no error. */
-enum lctx_driven lctx_drive(lua_State* L, lctx_state* S, lctx_over_fn over, void* arg);
 /* Whether what the loop is driven for is over. */
 static inline bool lctx_is_over(lctx_state* S) {
   return S->over != NULL && S->over(S, S->over_arg);
 }
+enum lctx_loop { LCTX_LOOP_EMPTY, LCTX_LOOP_ALIVE, LCTX_LOOP_FAILED };
 /* One turn of luv's loop: EMPTY when nothing is left in it that could happen. */
 enum lctx_loop lctx_run_loop(lua_State* L, lctx_state* S, bool block);
 void lctx_open_loop(lua_State* L, lctx_state* S);

@@ -182,7 +182,8 @@ struct lctx_state {
   int64_t offset_ns;       /* of our time from the system's, after a fake clock ran ahead */
 
   /* What rooms that stand higher do for lower ones; set when they are opened. */
-  lua_CFunction add_traceback; /* the message handler of lctx_enter */
+  bool (*drain)(lua_State* L, lctx_state* S); /* the turn of the scheduler, see sched.h */
+  lua_CFunction add_traceback;                /* the message handler of lctx_enter */
   void (*start_after)(lua_State* L, lctx_state* S, lctx_link* after); /* in the run queue */
 
   bool debug, closed, giving_up;

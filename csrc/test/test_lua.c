@@ -209,7 +209,7 @@ TEST(another_value_than_a_context_is_an_argument_error) {
   lua_pushinteger(bed.L, 42);
   assert_raises(bed.L, check_it, "a context expected, got number");
   bed_run(&bed, "return select(2, ctx.with_cancel(ctx.background()))", 0);
-  assert_raises(bed.L, check_it, "a context expected, got ctx.cancel");
+  assert_raises(bed.L, check_it, "a context expected, got ctx.Cancel");
   bed_close(&bed);
 }
 

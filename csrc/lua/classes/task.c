@@ -9,6 +9,7 @@
 #include "report/failure.h"
 #include "report/traceback.h"
 #include "report/where.h"
+#include "task/drive.h"
 #include "task/gone.h"
 #include "task/sched.h"
 #include "task/turn.h"
@@ -226,11 +227,31 @@ static int task_tostring(lua_State* L) {
   return 1;
 }
 
+/* Whether the task is over; or all are, and what their ends have set off, such as after-funcs. */
+static bool task_is_over(lctx_state* S, void* arg) {
+  const lctx_handle* h = (const lctx_handle*)arg;
+  if (h != NULL) return h->task == NULL;
+  return S->tasks == 0 && lctx_list_empty(&S->run) && S->alarm_ns != 0;
+}
+
+/* core.drive([t]) → true once the task is over, or without one all are; false if that can't be */
+static int core_drive(lua_State* L) {
+  lctx_state* S = lctx_upstate(L);
+  const lctx_handle* h = lua_isnoneornil(L, 1) ? NULL : lctx_checkhandle(L, 1);
+  S->target = h != NULL ? h->task : NULL;
+  enum lctx_driven driven = lctx_drive(L, S, task_is_over, (void*)h);
+  S->target = NULL;
+  S->patience_ns = 0;
+  if (driven == LCTX_FAILED) return luaL_error(L, "%s", lctx_no_loop(L));
+  lua_pushboolean(L, driven == LCTX_OVER);
+  return 1;
+}
+
 static const luaL_Reg methods[] = {
     {"wait", task_wait}, {"status", task_status}, {"traceback", task_traceback}, {NULL, NULL}};
 
 void lctx_open_task(lua_State* L, lctx_state* S) {
-  static const luaL_Reg functions[] = {{"go", task_go}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"go", task_go}, {"drive", core_drive}, {NULL, NULL}};
   static const luaL_Reg metamethods[] = {{"__tostring", task_tostring}, {NULL, NULL}};
   static const lctx_class class = {
       .name = "ctx.Task", .ref = LCTX_REF_TASK, .methods = methods, .metamethods = metamethods};

@@ -12,7 +12,6 @@
 #include "context/derive.h"
 #include "context/value.h"
 #include "enter.h"
-#include "fake.h"
 #include "host.h"
 #include "loop.h"
 #include "report/failure.h"
@@ -22,6 +21,8 @@
 #include "report/where.h"
 #include "task/alarm.h"
 #include "task/await.h"
+#include "task/drive.h"
+#include "task/fake.h"
 #include "task/gone.h"
 #include "task/record.h"
 #include "task/sched.h"
@@ -302,6 +303,7 @@ static void open_state(lua_State* L) {
   lctx_open_turn(L, S);
   lctx_open_wrap(L, S);
   lctx_open_loop(L, S);
+  lctx_open_drive(L, S);
   /* Only a state that is whole goes into the registry. */
   lua_setiuservalue(L, -2, 1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &lctx_key);

@@ -345,6 +345,7 @@ bool lctx_drain(lua_State* L, lctx_state* S) {
 }
 
 void lctx_open_sched(lua_State* L, lctx_state* S) {
+  S->drain = lctx_drain;
   lua_pushlightuserdata(L, S);
   lua_pushcclosure(L, task_body, 1);
   lctx_setref(L, S, LCTX_REF_TASK_BODY);

@@ -11,6 +11,7 @@
 #include "loop.h"
 #include "report/where.h"
 #include "task/alarm.h"
+#include "task/drive.h"
 #include "task/gone.h"
 #include "task/results.h"
 #include "task/sched.h"

@@ -2,9 +2,9 @@
 #include "task/wrap.h"
 
 #include "enter.h"
-#include "loop.h"
 #include "report/traceback.h"
 #include "report/where.h"
+#include "task/drive.h"
 #include "task/gone.h"
 #include "task/record.h"
 #include "task/sched.h"

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The clock that is moved by hand, for ctx.testing. It jumps to the next deadline as soon as nothing
  * else can happen, and stands still while something from outside may come. */
-#include "fake.h"
+#include "task/fake.h"
 
 #include "enter.h"
 #include "host.h"
 #include "report/where.h"
+#include "task/drive.h"
 #include "task/sched.h"
 #include "want.h"
 

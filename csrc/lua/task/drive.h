@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* May include: ground, task. */
+#ifndef LCTX_DRIVE_H
+#define LCTX_DRIVE_H
+
+/* Driving luv's loop ourselves, until something is over. */
+#include "state.h"
+
+#pragma GCC visibility push(hidden)
+
+/* Turns that may fail in a row, without memory, before the driver of the loop gives up. */
+enum { LCTX_PATIENCE = 16 };
+
+enum lctx_driven {
+  LCTX_NOT_DRIVEN = -1,
+  LCTX_OVER,
+  LCTX_ASLEEP, /* nothing can happen any more */
+  LCTX_FAILED  /* turn after turn could not be run: see lctx_no_loop */
+};
+/* Runs the loop until over(S, arg), which it may ask several times in a turn. Raises no error. */
+enum lctx_driven lctx_drive(lua_State* L, lctx_state* S, lctx_over_fn over, void* arg);
+void lctx_open_drive(lua_State* L, lctx_state* S);
+
+#pragma GCC visibility pop
+
+#endif
