@@ -2,6 +2,7 @@
 --- The random state of one round: the seed's choices, the objects that are alive, and what the
 --- operations draw from them.
 local ctx = require "ctx"
+local errors = require "ctx.errors"
 local luv = require "luv"
 
 ---@class fuzz.Play
@@ -36,6 +37,11 @@ end
 
 function Play:pick(list)
   return list[self.random(#list)]
+end
+
+--- What a close may be given.
+function Play:why()
+  return self:pick { false, "a reason", errors.new("a reason") } or nil
 end
 
 --- A time in ms that is soon over; at times zero, negative, or with a fraction.

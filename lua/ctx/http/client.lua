@@ -38,7 +38,7 @@ local client = { ECERT = failing.ECERT, ETLS = failing.ETLS }
 ---@class ctx.http.client.Client
 ---@field _engine ctx.http.client.Engine
 ---@field _defaults table  of its requests
----@field _closed? string
+---@field _closed? any  why, for failure.closed
 local Client = {}
 local metatable = { __name = "ctx.http.client.Client", __index = Client }
 ---@private
@@ -106,14 +106,16 @@ function Client:post(c, url, body, options)
   return got, err
 end
 
---- Ends what is under way, with errors of code ECLOSED, and closes the connections. Calling it
---- again does nothing.
----@param why? string
+--- Ends the requests under way at once, and closes the connections. Their tasks, and later calls,
+--- get the error `why`, or one of code ECLOSED. Calling it again does nothing.
+---@param why? any  an error object; or a text for errors of code ECLOSED
 function Client:close(why)
   want.self(self, metatable, "close")
+  why = failure.reason(why)
   if not self._closed then
-    self._closed = type(why) == "string" and why or "by its owner"
-    self._engine:close(failure.closed("client", self._closed))
+    self._closed = why
+    local err = failure.closed("client", why)
+    self._engine:close(err, rawequal(err, why))
   end
 end
 

@@ -7,6 +7,7 @@
 local core = require "ctx.core"
 local errors = require "ctx.errors"
 local texts = require "ctx.uv.codes"
+local want = require "ctx.want"
 
 local shared = core.shared("ctx.uv.failure")
 
@@ -98,11 +99,31 @@ end
 --- Why something is closed whose handle of luv's others closed, as uv.walk(close) does.
 failure.ROBBED = "luv's handle was closed"
 
---- The error of an operation on something that was closed on this side.
+-- A context is for a close that waits.
+local WHY = want.rule("an error object or a string", function(why)
+  local kind = type(why)
+  return kind == "string" or (kind == "table" or kind == "userdata") and core.kind(why) == nil
+end, "why")
+
+--- The rule for all that is closed at once, by `close([why])`: checks what that was given, and
+--- returns what failure.closed takes.
+---@param why any
+---@return any reason
+function failure.reason(why)
+  local reason = why == nil and "by its owner" or WHY(why, "close", 1, nil, 1)
+  return reason
+end
+
+--- The error of an operation on something that was closed on this side: the error object that its
+--- close was given, or one of code ECLOSED, which the text explains.
 ---@param what string
----@param why? string
-function failure.closed(what, why)
-  return failure.new("ECLOSED", what, why and texts.ECLOSED .. ": " .. why)
+---@param reason any
+---@return any err
+function failure.closed(what, reason)
+  if type(reason) ~= "string" then
+    return reason
+  end
+  return failure.new("ECLOSED", what, texts.ECLOSED .. ": " .. reason)
 end
 
 return failure

@@ -13,7 +13,7 @@ local line = require "ctx.line"
 
 ---@class ctx.uv.Inbox
 ---@field count integer            what is here
----@field closed string|false      why nothing comes any more
+---@field closed any               why nothing comes any more, for failure.closed; or false
 ---@field _items table<integer, any>  from _first on; `{ said = … }` is an error in luv's words
 ---@field _first integer
 ---@field _handle userdata
@@ -171,9 +171,8 @@ function Inbox:check()
   end
 end
 
---- Closes the handle; waiters are woken with an error of code ECLOSED. Calling it again does
---- nothing.
----@param why string
+--- Closes the handle, and wakes the waiters. Calling it again does nothing.
+---@param why any  for failure.closed
 function Inbox:close(why)
   if self.closed then
     return

@@ -153,12 +153,13 @@ function listener.adopt(self, scope)
   return made
 end
 
---- Stops listening: closes connections that were not accepted, and wakes tasks that wait in accept
---- with an error of code ECLOSED. Calling it again does nothing.
----@param why? string
+--- Stops listening at once, and closes connections that were not accepted. Tasks that wait in
+--- accept, and later calls, get the error `why`, or one of code ECLOSED. Calling it again does
+--- nothing.
+---@param why? any  an error object; or a text for errors of code ECLOSED
 function Listener:close(why)
   want.self(self, metatable, "close")
-  self._inbox:close(type(why) == "string" and why or "by its owner")
+  self._inbox:close(failure.reason(why))
   if self._spare then
     uv.fs_close(self._spare)
     self._spare = false

@@ -260,15 +260,27 @@ function Process:_end()
 end
 
 --- Ends the group of the process as the end of its context would, waits for that, and closes the
---- pipes.
+--- pipes. When `c` ends, only the wait does.
 ---@async
-function Process:close()
+---@param c? ctx.Context  of the wait; as long as the end takes
+---@return true|nil ok
+---@return any? err  the context's error; the pipes are closed and the group is ended all the same
+function Process:close(c)
   want.self(self, metatable, "close")
-  if not self._over then
-    core.check_wait(nil, CLOSE)
+  if c ~= nil then
+    want.context(c, "close")
   end
-  self:_end()
+  local err = not self._over and c and c:ended() or nil
+  if not (self._over or err) then
+    core.check_wait(c, CLOSE)
+  end
+  begin_end(self)
+  local ok
+  if not err then
+    ok, err = outwait(self, c, CLOSE)
+  end
   close_pipes(self)
+  return ok, err
 end
 
 --- Leaving the scope does the same; in a coroutine that is being closed, and in luv's callbacks,

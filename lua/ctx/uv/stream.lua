@@ -28,7 +28,7 @@ local writing = require "ctx.uv.writing"
 ---@field _turns ctx.line.Line    writers with nothing in luv's queue yet, which wait for room
 ---@field _queued ctx.line.Line   writers that wait for what they have there
 ---@field _broken any?            why nothing can be written any more
----@field _closed any?            the error of all operations after close
+---@field _closed any?            why, for failure.closed
 ---@field _streak integer         bytes written without giving the others a turn
 ---@field _idle number?           ms
 ---@field _high_water integer
@@ -112,16 +112,17 @@ local function empty(self)
   self._searched, self._unmatched = 0, 0
 end
 
---- Closes the stream at once, with all that is still queued, and wakes tasks that wait on it with
---- an error of code ECLOSED. Calling it again does nothing.
----@param why? string  for the errors of later calls
+--- Closes the stream at once, with all that is still queued. Tasks that wait on it, and later
+--- calls, get the error `why`, or one of code ECLOSED. Calling it again does nothing.
+---@param why? any  an error object; or a text for errors of code ECLOSED
 function Stream:close(why)
   want.self(self, metatable, "close")
+  why = failure.reason(why)
   if self._closed then
     return
   end
   host.close(self._handle) -- first: a close that had no memory for this can be repeated
-  self._closed = type(why) == "string" and why or "by its owner"
+  self._closed = why
   self._readers:open()
   while line.grant(self._turns) or line.grant(self._queued) do end
   empty(self) -- last, as it may run out of memory

@@ -219,14 +219,17 @@ function Udp:address()
   return host.address(self._handle, "getsockname", "address")
 end
 
---- Closes the socket, and wakes tasks that wait with an error of code ECLOSED. Calling it again
---- does nothing.
-function Udp:close()
+--- Closes the socket at once. Tasks that wait on it, and later calls, get the error `why`, or one
+--- of code ECLOSED. Calling it again does nothing.
+---@param why? any  an error object; or a text for errors of code ECLOSED
+function Udp:close(why)
   want.self(self, metatable, "close")
-  self._inbox:close("by its owner")
+  self._inbox:close(failure.reason(why))
 end
 
-metatable.__close = Udp.close
+metatable.__close = function(self)
+  self:close()
+end
 
 --- Returns luv's own handle.
 ---@return userdata handle

@@ -160,13 +160,16 @@ function Watcher:next(c)
   return change, err
 end
 
---- Stops watching, and wakes tasks that wait with an error of code ECLOSED. Calling it again does
---- nothing.
-function Watcher:close()
+--- Stops watching at once. Tasks that wait for a change, and later calls, get the error `why`, or
+--- one of code ECLOSED. Calling it again does nothing.
+---@param why? any  an error object; or a text for errors of code ECLOSED
+function Watcher:close(why)
   want.self(self, metatable, "close")
-  self._inbox:close("by its owner")
+  self._inbox:close(failure.reason(why))
 end
 
-metatable.__close = Watcher.close
+metatable.__close = function(self)
+  self:close()
+end
 
 return watch

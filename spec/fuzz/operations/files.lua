@@ -123,7 +123,7 @@ operations["ctx.uv.Watcher:next"] = function(play)
 end
 
 operations["ctx.uv.Watcher:close"] = function(play)
-  play:need("ctx.uv.Watcher"):close()
+  play:need("ctx.uv.Watcher"):close(play:why())
 end
 
 -- -- Threads --------------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ operations["ctx.uv.Process:kill"] = function(play)
 end
 
 operations["ctx.uv.Process:close"] = function(play)
-  play:need("ctx.uv.Process"):close()
+  play:need("ctx.uv.Process"):close(play:chance(2) and play:brief() or nil)
 end
 
 return { operations = operations, classes = classes }

@@ -104,7 +104,7 @@ operations["ctx.http.client.Client:post"] = function(play)
 end
 
 operations["ctx.http.client.Client:close"] = function(play)
-  play:one("ctx.http.client.Client"):close(play:chance(2) and "a reason" or nil)
+  play:one("ctx.http.client.Client"):close(play:why())
 end
 
 operations["ctx.http.client.Response:read"] = function(play)
@@ -118,7 +118,7 @@ operations["ctx.http.client.Response:values"] = function(play)
 end
 
 operations["ctx.http.client.Response:close"] = function(play)
-  play:need("ctx.http.client.Response"):close()
+  play:need("ctx.http.client.Response"):close(play:why())
 end
 
 return { operations = operations, classes = classes }

@@ -109,7 +109,7 @@ operations["ctx.http.Server:shutdown"] = function(play)
 end
 
 operations["ctx.http.Server:close"] = function(play)
-  server(play):close()
+  server(play):close(play:why())
 end
 
 operations["ctx.http.Server:draining"] = function(play)

@@ -112,7 +112,7 @@ operations["ctx.uv.Listener:accept"] = function(play)
 end
 
 operations["ctx.uv.Listener:close"] = function(play)
-  play:need("ctx.uv.Listener"):close(play:chance(2) and "a reason" or nil)
+  play:need("ctx.uv.Listener"):close(play:why())
 end
 
 operations["ctx.uv.Listener:address"] = function(play)
@@ -158,7 +158,7 @@ operations["ctx.uv.Stream:finish"] = function(play)
 end
 
 operations["ctx.uv.Stream:close"] = function(play)
-  play:need("ctx.uv.Stream"):close(play:chance(2) and "a reason" or nil)
+  play:need("ctx.uv.Stream"):close(play:why())
 end
 
 operations["ctx.uv.Stream:set_idle"] = function(play)
@@ -233,7 +233,7 @@ operations["ctx.uv.Udp:address"] = function(play)
 end
 
 operations["ctx.uv.Udp:close"] = function(play)
-  play:need("ctx.uv.Udp"):close()
+  play:need("ctx.uv.Udp"):close(play:why())
 end
 
 operations["ctx.uv.Udp:handle"] = function(play)

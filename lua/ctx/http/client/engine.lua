@@ -147,8 +147,9 @@ local function rest(self)
   end
 end
 
---- Ends all transfers: the pool cannot go on. Later ones get a new pool.
-local function break_down(self, err)
+--- Ends all transfers: the pool cannot go on. Later ones get a new pool. `exactly`: with `err`
+--- itself, and not with what says of each which request it was.
+local function break_down(self, err, exactly)
   local live, pool = self._live, self._pool
   local ended = {}
   live:each(function(transfer)
@@ -160,7 +161,7 @@ local function break_down(self, err)
   pool:close()
   self._pool = curl.pool(self._options)
   for _, transfer in ipairs(ended) do
-    transfer:broken(err)
+    transfer:broken(err, exactly)
   end
 end
 
@@ -388,11 +389,13 @@ function Engine:finish(owner)
 end
 
 --- Ends all transfers with this error, and closes the connections.
-function Engine:close(err)
+---@param err any
+---@param exactly? boolean
+function Engine:close(err, exactly)
   if not self._pool then
     return
   end
-  break_down(self, err)
+  break_down(self, err, exactly)
   self._pool:close()
   self._pool = nil
 end

@@ -148,7 +148,8 @@ local LOSSES = {
 ---@param is_idempotent boolean
 ---@return boolean
 function failing.may_repeat(err, is_idempotent)
-  return type(err) == "table" and (err.unheard or err.lost and is_idempotent) or false
+  return type(err) == "table" -- a caller's own, perhaps: what its client was closed with
+    and (rawget(err, "unheard") or rawget(err, "lost") and is_idempotent) or false
 end
 
 ---@param limit "lost"|"stale"|"refused"

@@ -17,7 +17,7 @@ local want = require "ctx.want"
 ---@field url string                      after redirections, without a password
 ---@field body string?                    unless it is a stream
 ---@field _transfer ctx.http.client.Transfer
----@field _closed? boolean
+---@field _closed? any  why, for failure.closed
 ---@field _stop? fun(): boolean   of the after-func that ends it with its context
 local Response = {}
 local metatable = { __name = "ctx.http.client.Response", __index = Response }
@@ -158,7 +158,7 @@ function Response:read(c)
   want.self(self, metatable, "read")
   want.context(c, "read")
   if self._closed then
-    return core.refused(nil, failure.closed("read", "by its owner"))
+    return core.refused(nil, failure.closed("read", self._closed))
   elseif self.body then
     error("bad self to 'read' (the body is whole: in response.body; ask with stream = true)", 2)
   elseif self._transfer:is_awaited() then
@@ -178,18 +178,23 @@ function Response:read(c)
   return core.refused(nil, err)
 end
 
---- Gives up what has not been read: its connection is closed, or its stream is reset. Calling it
---- again, or after the end, does nothing.
-function Response:close()
+--- Gives up what has not been read: its connection is closed, or its stream is reset. A task that
+--- reads, and later calls, get the error `why`, or one of code ECLOSED. Calling it again, or after
+--- the end, does nothing.
+---@param why? any  an error object; or a text for errors of code ECLOSED
+function Response:close(why)
   want.self(self, metatable, "close")
+  why = failure.reason(why)
   if not self._closed then
-    self._closed = true
+    self._closed = why
     forget(self)
-    self._transfer:finish(failure.closed("read", "by its owner"))
+    self._transfer:finish(failure.closed("read", why))
   end
 end
 
-metatable.__close = Response.close
+metatable.__close = function(self)
+  self:close()
+end
 metatable.__tostring = function(self)
   return ("ctx.http.client.Response (%d %s)"):format(self.status, self.reason)
 end

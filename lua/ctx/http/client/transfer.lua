@@ -93,8 +93,8 @@ function Transfer:changed()
   wake(self)
 end
 
-function Transfer:broken(err)
-  self._error = self._error or failing.given_up(err, self.what)
+function Transfer:broken(err, exactly)
+  self._error = self._error or exactly and err or failing.given_up(err, self.what)
   self._over = true
   give_back(self, false)
   stop_task(self, err)

@@ -7,9 +7,7 @@
 --- they are served. So what the kernel has established already is taken here, within one call.
 local connection = require "ctx.http.server.connection"
 local core = require "ctx.core"
-local errors = require "ctx.errors"
 local exchange = require "ctx.http.server.exchange"
-local failure = require "ctx.uv.failure"
 local host = require "ctx.uv.host"
 local listener = require "ctx.uv.listener"
 local owner = require "ctx.owner"
@@ -149,7 +147,7 @@ local function accept_loop(server, from, takes)
       sweep(server, from, BATCH, taking)
     elseif server._ending then
       return
-    elseif errors.is(err, failure.codes.ECLOSED) or not (err.temporary and err:temporary()) then
+    elseif from:is_closed() or not (err.temporary and err:temporary()) then
       return server:_failed(err)
     else
       -- No descriptors, no memory: connections that end will free some.

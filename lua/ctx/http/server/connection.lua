@@ -253,7 +253,7 @@ end
 --- What is to do once it is gone or closed. There may be no memory for half of it: it can be
 --- repeated.
 local function let_go(self)
-  local why = self.why or causes.server_shutdown
+  local why = self.why or self.server._why or causes.server_shutdown
   self.transport:stop()
   self._watchdog:close()
   self._cancel(why)
@@ -287,7 +287,7 @@ function Connection:close()
   end
   local out = self.output
   if out ~= "hijacked" then
-    self.stream:close() -- first: whatever fails behind this, the client does not wait
+    self.stream:close(self.server._why) -- first: if what follows fails, no client waits for it
     out = self.request and out or "none"
   end
   self:become("closed", out)

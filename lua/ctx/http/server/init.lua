@@ -4,6 +4,7 @@ local accept = require "ctx.http.server.accept"
 local causes = require "ctx.http.causes"
 local core = require "ctx.core"
 local errors = require "ctx.errors"
+local failure = require "ctx.uv.failure"
 local line = require "ctx.line"
 local listener = require "ctx.uv.listener"
 local loop = require "ctx.loop"
@@ -36,6 +37,7 @@ local SERVE, SHUTDOWN = line.name("server:serve"), line.name("server:shutdown")
 ---@field _base ctx.Context          what connections hang on
 ---@field _draining ctx.Context      done from the begin of the shutdown
 ---@field _cut any?                  what was left at the end, as an error
+---@field _why any?                  the error that close was given
 local Server = {}
 local metatable = { __name = "ctx.http.Server", __index = Server }
 
@@ -250,9 +252,9 @@ end
 local function finish(self)
   self:_look()
   self._state, self._ending = "closed", true
-  self._cancel_base(causes.server_shutdown)
+  self._cancel_base(self._why or causes.server_shutdown)
   for _, each in ipairs(self._listeners) do
-    each:close(accept.ENDED)
+    each:close(self._why or accept.ENDED)
   end
   each_connection(self, function(conn) conn:close() end)
   self._changed:open()
@@ -264,7 +266,7 @@ local function cut(self, err)
   each_connection(self, function(conn) requests = requests + (conn.request and 1 or 0) end)
   self._counts.cut = self._counts.cut + requests
   finish(self)
-  if connections > 0 then
+  if connections > 0 and not self._why then
     self._cut = errors.wrap(err, ("shutdown: %d requests on %d connections were cut")
       :format(requests, connections))
   end
@@ -297,15 +299,21 @@ function Server:shutdown(c)
   return true
 end
 
---- Closes the server at once: cancels every request's context with http.server_shutdown, and closes
---- every connection. It does not wait for handlers that still run.
-function Server:close()
+--- Closes the server at once: cancels every request's context with `why`, or http.server_shutdown,
+--- and closes every connection. With `why`, serve, shutdown and all that wait for a connection give
+--- it as their error. It does not wait for handlers that still run. Calling it again does nothing.
+---@param why? any  an error object; or a text for errors of code ECLOSED
+function Server:close(why)
   want.self(self, metatable, "close")
+  local reason = failure.reason(why)
   if self._state == "closed" then
     return
+  elseif why ~= nil then
+    self._why = failure.closed("server", reason)
+    self._cut, self._error = self._why, self._error or self._why
   end
   self._state, self._ending = "draining", true
-  self._drain(causes.server_shutdown)
+  self._drain(self._why or causes.server_shutdown)
   cut(self, causes.server_shutdown)
 end
 
