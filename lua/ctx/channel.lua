@@ -112,10 +112,7 @@ function Channel:_put_back(waiter)
   self._count = self._count + 1
 end
 
-local function refuse_nil(name, position, value)
-  want.argument(value ~= nil, name, position, "value", "anything but nil (false will do)", value,
-    1)
-end
+local VALUE = want.rule("anything but nil (false will do)", want.something[2])
 
 -- -- Methods -------------------------------------------------------------------------------------
 
@@ -130,7 +127,7 @@ end
 function Channel:send(c, value)
   want.self(self, metatable, "send")
   want.context(c, "send")
-  refuse_nil("send", 2, value)
+  VALUE(value, "send", 2)
   local err = c:ended()
   if err ~= nil then
     return nil, err
@@ -201,7 +198,7 @@ end
 ---@return boolean sent
 function Channel:try_send(value)
   want.self(self, metatable, "try_send")
-  refuse_nil("try_send", 1, value)
+  VALUE(value, "try_send", 1)
   if self._closed then
     error("channel:try_send: the channel is closed", 2)
   end

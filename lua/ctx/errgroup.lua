@@ -16,6 +16,8 @@ local want = require "ctx.want"
 ---@class ctx.errgroup
 local errgroup = {}
 
+local FUNCTIONS = want.table_of("a table of functions", want.fn, want.something, "functions")
+
 errgroup.with_context = core.group_with_context
 
 errgroup.new = core.group
@@ -44,11 +46,7 @@ end
 ---@return any? err  that of the first function that failed, behind its name; or that of c
 function errgroup.collect(c, functions)
   want.context(c, "collect")
-  want.argument(type(functions) == "table", "collect", 2, "functions", "a table of functions",
-    functions)
-  for _, fn in pairs(functions) do
-    want.argument(want.fn[2](fn), "collect", 2, "functions", "a table of functions", fn)
-  end
+  FUNCTIONS(functions, "collect", 2)
   if c:done() then
     return nil, c:ended()
   end

@@ -207,10 +207,6 @@ local function wait_for_place(self, c)
   return true
 end
 
-local function refuse_nil(item, name, position)
-  want.argument(item ~= nil, name, position, "item", "anything but nil", item, 1)
-end
-
 --- Hands over an item, and waits for a place when all are taken. When c or the pool ends first, the
 --- result is nil and an error, and the item was not taken: after a drain the error is pool.closed,
 --- after a cancel it wraps the cause.
@@ -222,7 +218,7 @@ end
 function Pool:submit(c, item)
   want.self(self, metatable, "submit")
   want.context(c, "submit")
-  refuse_nil(item, "submit", 2)
+  want.something(item, "submit", 2, "item")
   local err = c:ended()
   if err == nil then
     err = refusal(self)
@@ -247,7 +243,7 @@ end
 ---@return boolean taken
 function Pool:try_submit(item)
   want.self(self, metatable, "try_submit")
-  refuse_nil(item, "try_submit", 1)
+  want.something(item, "try_submit", 1, "item")
   if self._open:done() or not self._places:try_acquire() then
     return false
   end

@@ -27,13 +27,14 @@ local TRACE, BAGGAGE = shared.trace, shared.baggage
 
 -- -- Deadlines -----------------------------------------------------------------------------------
 
+local TEXT = want.optional(want.string)
 local GRPC = deadlines.new("grpc-timeout", "grpc")
 
 local DEADLINE_OPTIONS = {
-  header = { "the name of a header that HTTP does not use itself", function(value)
+  header = want.rule("the name of a header that HTTP does not use itself", function(value)
     return fields.is_token(value) and not fields.is_control(value)
-  end },
-  unit = { "'ms', 's', 'us', 'ns' or 'grpc'", deadlines.is_unit },
+  end),
+  unit = want.rule("'ms', 's', 'us', 'ns' or 'grpc'", deadlines.is_unit),
 }
 
 ---@class ctx.propagate.DeadlineOptions
@@ -89,7 +90,7 @@ end
 ---@return table headers
 function propagate.inject(c, headers, deadline)
   want.context(c, "inject")
-  want.argument(type(headers) == "table", "inject", 2, "headers", "a table", headers)
+  want.table(headers, "inject", 2, "headers")
   local to = codec(deadline, "inject")
   if c:done() then
     return headers
@@ -111,7 +112,7 @@ end
 ---@return number? ms
 function propagate.extract(parent, headers, deadline)
   want.context(parent, "extract")
-  want.argument(type(headers) == "table", "extract", 2, "headers", "a table", headers)
+  want.table(headers, "extract", 2, "headers")
   local from = codec(deadline, "extract")
   local c = parent
   if headers.traceparent ~= nil then
@@ -144,7 +145,7 @@ end
 ---@return string? properties
 function propagate.baggage(c, name)
   want.context(c, "baggage")
-  want.argument(name == nil or type(name) == "string", "baggage", 2, "name", "a string", name)
+  TEXT(name, "baggage", 2, "name")
   local members = c:value(BAGGAGE)
   if name then
     local member = baggage.find(members, name)
@@ -168,8 +169,7 @@ end
 function propagate.with_baggage(c, name, value)
   want.context(c, "with_baggage")
   want.argument(baggage.is_name(name), "with_baggage", 2, "name", "a token", name)
-  want.argument(value == nil or type(value) == "string", "with_baggage", 3, "value", "a string",
-    value)
+  TEXT(value, "with_baggage", 3, "value")
   want.argument(value == nil or baggage.fits(name, value), "with_baggage", 3, "value",
     "with its name at most 8192 bytes, escaped,", value)
   local below = core.with_value(c, BAGGAGE, baggage.with(c:value(BAGGAGE), name, value))
@@ -179,12 +179,10 @@ end
 -- -- Spans ---------------------------------------------------------------------------------------
 
 local TRACER_OPTIONS = {
-  exporter = { "an object with a method 'export'", function(value)
+  exporter = want.rule("an object with a method 'export'", function(value)
     return type(value) == "table" and type(value.export) == "function"
-  end },
-  ratio = { "a number from 0 to 1", function(value)
-    return type(value) == "number" and value >= 0 and value <= 1
-  end },
+  end),
+  ratio = want.number(0, 1),
 }
 
 ---@class ctx.propagate.Tracer
@@ -212,18 +210,8 @@ function propagate.is_tracing()
 end
 
 local SPAN_OPTIONS = {
-  kind = { "'internal', 'server', 'client', 'producer' or 'consumer'", span.is_kind },
-  attributes = { "a table of strings, numbers and booleans", function(value)
-    if type(value) ~= "table" then
-      return false
-    end
-    for key, attribute in pairs(value) do
-      if type(key) ~= "string" or not span.is_attribute(attribute) then
-        return false
-      end
-    end
-    return true
-  end },
+  kind = want.rule("'internal', 'server', 'client', 'producer' or 'consumer'", span.is_kind),
+  attributes = span.attributes,
 }
 
 --- Whether a trace that begins here is recorded: the same for the same id in each service.
@@ -255,7 +243,7 @@ end
 ---@return ctx.propagate.Span span
 function propagate.start_span(c, name, options)
   want.context(c, "start_span")
-  want.argument(type(name) == "string", "start_span", 2, "name", "a string", name)
+  want.string(name, "start_span", 2, "name")
   if options ~= nil then
     want.options(options, "start_span", 3, SPAN_OPTIONS)
   end

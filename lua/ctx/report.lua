@@ -155,7 +155,7 @@ local function tell(where, loss)
 end
 
 core.hook("lost_cancel", function(where)
-  where = where:gsub(":%s*$", "")
+  where = tasks.place(where)
   local losses = shared.losses
   if not losses[where] and shared.lines >= LINES then
     where = OTHERS

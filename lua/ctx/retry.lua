@@ -96,9 +96,7 @@ local OPTIONS = {
     want.one_of(math.huge)),
   timeout = want.positive_ms,
   backoff = want.either("a time in ms, 0 or more, or a function", want.duration, want.fn),
-  factor = want.rule("a number of 1 or more", function(value)
-    return type(value) == "number" and value >= 1
-  end),
+  factor = want.number(1),
   max_backoff = want.duration,
   jitter = want.flag,
   random = want.fn,
@@ -111,28 +109,22 @@ local LONGEST = 2 ^ 42
 
 --- Calls a function of the options that answers a question. What it raises goes through, and a
 --- wrong answer raises at the line that called retry.call, which called what called this.
-local function ask(options, name, is_answer, expected, ...)
+local function ask(options, name, rule, expected, ...)
   local answer = options[name](...)
-  if not is_answer(answer) then
+  if not rule[2](answer) then
     error(("retry.call: options.%s returned no %s: %s")
       :format(name, expected, errors.describe(answer)), 5)
   end
   return answer
 end
 
-local function is_duration(value)
-  return want.is_ms(value) and value >= 0
-end
-
-local function is_part(value)
-  return type(value) == "number" and value >= 0 and value <= 1
-end
+local PART = want.number(0, 1)
 
 --- The ms before the attempt after this one.
 local function delay_after(options, attempt, err)
   local backoff = options.backoff or 100
   if type(backoff) ~= "number" then
-    local delay = ask(options, "backoff", is_duration, "time in ms", attempt, err)
+    local delay = ask(options, "backoff", want.duration, "time in ms", attempt, err)
     return math.min(delay, LONGEST)
   end
   local grown = backoff == 0 and 0 or backoff * (options.factor or 2) ^ (attempt - 1)
@@ -141,7 +133,7 @@ local function delay_after(options, attempt, err)
     return delay
   end
   -- All of it is left to chance: calls that failed together should not come back together.
-  local part = options.random and ask(options, "random", is_part, "number from 0 to 1")
+  local part = options.random and ask(options, "random", PART, "number from 0 to 1")
     or math.random()
   return delay * part
 end

@@ -14,6 +14,10 @@ local want = require "ctx.want"
 ---@class ctx.singleflight
 local singleflight = {}
 
+local KEY = want.rule("anything but nil and NaN", function(key)
+  return key ~= nil and key == key
+end, "key")
+
 ---@class ctx.singleflight.Singleflight
 ---@field _flights ctx.registry.Registry  of ctx.singleflight.Flight, by their keys
 local Singleflight = {}
@@ -120,7 +124,7 @@ end
 function Singleflight:call(c, key, fn, ...)
   want.self(self, metatable, "call")
   want.context(c, "call")
-  want.argument(key ~= nil and key == key, "call", 2, "key", "anything but nil and NaN", key)
+  KEY(key, "call", 2)
   want.fn(fn, "call", 3)
   local ended = c:ended()
   if ended ~= nil then
@@ -142,7 +146,7 @@ end
 ---@param key any
 function Singleflight:forget(key)
   want.self(self, metatable, "forget")
-  want.argument(key ~= nil and key == key, "forget", 1, "key", "anything but nil and NaN", key)
+  KEY(key, "forget", 1)
   registry.remove(self._flights, key)
 end
 

@@ -128,15 +128,29 @@ end
 
 local rule = want.rule
 
+local function limits(least, most)
+  return most and (" from %d to %d"):format(least, most)
+    or least and (" of %d or more"):format(least) or ""
+end
+
+--- A number. Without limits: any but NaN.
+---@param least? integer
+---@param most? integer
+---@return ctx.want.Rule
+function want.number(least, most)
+  return rule("a number" .. limits(least, most), function(value)
+    return type(value) == "number" and value >= (least or -math.huge)
+      and value <= (most or math.huge)
+  end, "n")
+end
+
 --- A whole number, also one that is written as a float; the integer is used. Without limits: any.
 ---@param least? integer
 ---@param most? integer
 ---@param what? string  in place of "a whole number"
 ---@return ctx.want.Rule
 function want.whole(least, most, what)
-  local limits = most and (" from %d to %d"):format(least, most)
-    or least and (" of %d or more"):format(least) or ""
-  return rule((what or "a whole number") .. limits, function(value)
+  return rule((what or "a whole number") .. limits(least, most), function(value)
     local n = type(value) == "number" and math.tointeger(value)
     if n and n >= (least or n) and n <= (most or n) then
       return true, n
@@ -172,6 +186,9 @@ want.text = rule("a string without zero bytes", function(value)
   return type(value) == "string" and not value:find("\0", 1, true)
 end, "text")
 
+--- Whatever can be a value: nil is missing.
+want.something = rule("anything but nil", function(value) return value ~= nil end)
+
 want.flag = rule("a boolean", function(value) return type(value) == "boolean" end, "flag")
 want.table = rule("a table", function(value) return type(value) == "table" end, "options")
 
@@ -183,6 +200,18 @@ want.fn = rule("a function", function(value)
   local metatable = metatable_of(value)
   return type(metatable) == "table" and type(rawget(metatable, "__call")) == "function"
 end, "fn")
+
+--- The same, or nil.
+---@param of ctx.want.Rule
+---@return ctx.want.Rule
+function want.optional(of)
+  return rule(of[1], function(value)
+    if value == nil then
+      return true
+    end
+    return of[2](value)
+  end, of.argument)
+end
 
 --- One of these values.
 ---@param ... string|number|boolean
@@ -244,6 +273,27 @@ function want.list(of, expected)
     end
     return true, list
   end)
+end
+
+--- A table whose values all fit, under names that are strings, or that fit as well.
+---@param expected string
+---@param of ctx.want.Rule
+---@param name? ctx.want.Rule
+---@param argument? string  the usual name of such an argument
+---@return ctx.want.Rule
+function want.table_of(expected, of, name, argument)
+  name = name or want.string
+  return rule(expected, function(value)
+    if type(value) ~= "table" then
+      return false
+    end
+    for key, each in pairs(value) do
+      if not (name[2](key) and of[2](each)) then
+        return false, { at = "", expected = expected, value = each }
+      end
+    end
+    return true
+  end, argument)
 end
 
 -- -- Tables of options ----------------------------------------------------------------------------

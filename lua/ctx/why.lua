@@ -2,6 +2,7 @@
 --- What c:why() answers: which context ended, by whom, from where.
 local core = require "ctx.core"
 local errors = require "ctx.errors"
+local tasks = require "ctx.tasks"
 local text = require "ctx.text"
 
 local shared = core.shared("ctx.why")
@@ -39,7 +40,7 @@ core.hook("why", function(err, cause, origin, by, budget_ms, name)
     cause = cause,
     path = tostring(origin),
     name = name,
-    by = cancelled and by and by:gsub(":%s*$", "") or nil,
+    by = cancelled and tasks.place(by) or nil,
     budget_ms = budget_ms,
   }, Why)
 end)

@@ -167,7 +167,7 @@ end
 ---@return ctx.errors.Error? closed
 function select.select(c, cases)
   want.context(c, "select")
-  want.argument(type(cases) == "table", "select", 2, "cases", "a table", cases)
+  want.table(cases, "select", 2, "cases")
   local entries = entries_of(cases)
   local err = c:ended()
   if err ~= nil then

@@ -33,7 +33,7 @@ end
 ---@param text string
 ---@return string escaped
 function url.escape(text)
-  want.argument(type(text) == "string", "escape", 1, "text", "a string", text)
+  want.string(text, "escape", 1, "text")
   return (text:gsub("[^A-Za-z0-9._~-]", url.percent))
 end
 

@@ -17,6 +17,7 @@ local want = require "ctx.want"
 local propagate = require "ctx.propagate"
 local report = require "ctx.report"
 local retry = require "ctx.retry"
+local spans = require "ctx.propagate.span"
 
 ---@class ctx.propagate.otlp
 local otlp = {}
@@ -47,29 +48,14 @@ local TRANSIENT = { [429] = true, [502] = true, [503] = true, [504] = true }
 ---@field post? fun(c: ctx.Context, url: string, headers: table, body: string):
 ---                  ctx.propagate.otlp.Response?, any
 
-local function table_of(expected, check)
-  return want.rule(expected, function(value)
-    if type(value) ~= "table" then
-      return false
-    end
-    for key, each in pairs(value) do
-      if type(key) ~= "string" or not check(each) then
-        return false
-      end
-    end
-    return true
-  end)
-end
-
 local OPTIONS = {
   endpoint = want.rule("a URL", function(value)
     return fields.is_value(value) and value:find("^https?://.")
   end),
   service = want.string,
-  resource = table_of("a table of strings, numbers and booleans", function(value)
-    return type(value) == "string" or type(value) == "number" or type(value) == "boolean"
-  end),
-  headers = table_of("a table of strings without control characters", fields.is_value),
+  resource = spans.attributes,
+  headers = want.table_of("a table of strings without control characters",
+    want.rule("a value of a header", fields.is_value)),
   max_queue = want.count, batch = want.count,
   interval = want.positive_ms, timeout = want.positive_ms,
   post = want.fn,

@@ -19,12 +19,12 @@ function span.is_kind(value)
 end
 
 local SCALAR = { string = true, number = true, boolean = true }
+local ATTRIBUTE = want.rule("a string, number or boolean", function(value)
+  return SCALAR[type(value)]
+end)
 
----@param value any
----@return boolean
-function span.is_attribute(value)
-  return SCALAR[type(value)] or false
-end
+--- A rule: what a span or a resource can have.
+span.attributes = want.table_of("a table of strings, numbers and booleans", ATTRIBUTE)
 
 --- What an exporter gets once it is finished; only to be read.
 ---@class ctx.propagate.Span
@@ -88,8 +88,8 @@ end
 ---@param value string|number|boolean
 function Span:set(key, value)
   want.self(self, metatable, "set")
-  want.argument(type(key) == "string", "set", 1, "key", "a string", key)
-  want.argument(span.is_attribute(value), "set", 2, "value", "a string, number or boolean", value)
+  want.string(key, "set", 1, "key")
+  ATTRIBUTE(value, "set", 2)
   if not self._finished then
     put(self, key, value)
   end

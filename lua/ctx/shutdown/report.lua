@@ -2,6 +2,7 @@
 --- What a shutdown tells when it is over.
 local core = require "ctx.core"
 local errors = require "ctx.errors"
+local tasks = require "ctx.tasks"
 local workers = require "ctx.shutdown.workers"
 
 local describe = errors.describe
@@ -69,7 +70,7 @@ end
 local function running_lines(lines, running, clean)
   local counts, order = {}, {}
   for _, task in ipairs(running) do
-    local spawned = task.spawned and ", started at " .. task.spawned:gsub(":%s*$", "") or ""
+    local spawned = task.spawned and ", started at " .. tasks.place(task.spawned) or ""
     local text = ("%s, in %s%s%s"):format(who(task), task.what, spawned,
       clean and "" or "\n" .. task.traceback)
     if not counts[text] then

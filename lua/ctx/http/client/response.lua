@@ -130,7 +130,7 @@ end
 ---@return string[] values
 function Response:values(name)
   want.self(self, metatable, "values")
-  want.argument(type(name) == "string", "values", 1, "name", "a string", name)
+  want.string(name, "values", 1, "name")
   local values, folded = {}, fields.fold(name)
   for _, field in ipairs(self.header_list) do
     if field[1] == folded then

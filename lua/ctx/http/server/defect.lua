@@ -23,19 +23,12 @@ function defect.wraps(outer, inner)
   return outer
 end
 
---- The file and the line where the innermost handler is defined; nil if nobody knows.
+--- Where the innermost handler stands; nil if nobody knows.
 local function place(handler)
   while within[handler] do
     handler = within[handler]
   end
-  if within[handler] == false then
-    return nil
-  elseif type(handler) ~= "function" then
-    local metatable = debug.getmetatable(handler)
-    handler = type(metatable) == "table" and rawget(metatable, "__call")
-  end
-  local info = type(handler) == "function" and debug.getinfo(handler, "S")
-  return info and info.what ~= "C" and ("%s:%d"):format(info.short_src, info.linedefined) or nil
+  return within[handler] ~= false and errors.place(handler) or nil
 end
 
 --- "GET /users/{id}, shop.lua:5": the request's method and pattern, and its handler's place.
