@@ -6,6 +6,7 @@
 -- Cause: each module checked by its own predicates, and what these let pass was raised deep inside,
 -- or later. Cure: ctx.want.
 local annotations = require "spec.docs.annotations"
+local core = require "ctx.core"
 local ctx = require "ctx"
 local luv = require "luv"
 local randoms = require "spec.support.random"
@@ -124,6 +125,7 @@ local function aside(fn)
       fn(randoms(seed), values(done, cancel, timer), done)
       if not timer:is_closing() then timer:close() end
     end)
+    core.fake_clock(false) -- ctx.testing.clock has installed one
   end)
 end
 
