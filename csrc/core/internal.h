@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CTX_INTERNAL_H
-#define CTX_INTERNAL_H
+#pragma once
 
 /* What the files of the core share. The invariants of the tree, stated once:
  *
@@ -107,5 +106,3 @@ static inline bool ctx__linked(const ctx_t* c) {
 }
 
 #pragma GCC visibility pop
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CTX_HTTP_CURL_MODULE_H
-#define CTX_HTTP_CURL_MODULE_H
+#pragma once
 
 /* What the files of ctx.http.curl share: transfers in pools, over libcurl's multi interface.
  *
@@ -320,5 +319,3 @@ int hcurl_judge(lua_State* L);
 void hcurl_open_text(lua_State* L);
 
 #pragma GCC visibility pop
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CTX_HTTP_LINES_H
-#define CTX_HTTP_LINES_H
+#pragma once
 
 #include <stdint.h>
 
@@ -48,5 +47,3 @@ enum http_chunk {
 
 /* Where the byte leads, or -1: the line must not go on so. */
 int http_chunk_next(int state, unsigned char c);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CTX_HTTP_MESSAGE_H
-#define CTX_HTTP_MESSAGE_H
+#pragma once
 
 /* The requests of one connection, read from bytes as they come. llhttp parses; this keeps the head
  * together, holds it to its limits, and refuses what RFC 9112 lets a server refuse to be safe from
@@ -87,5 +86,3 @@ void http_message_next(struct http_message* m);
 int http_message_began(const struct http_message* m);
 
 #pragma GCC visibility pop
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CTX_HTTP_STRICT_H
-#define CTX_HTTP_STRICT_H
+#pragma once
 
 /* The responses of one connection, checked byte by byte as they come (RFC 9112). It knows neither
  * libcurl nor Lua, and allocates nothing: what it has to remember of a head fits into the struct.
@@ -80,5 +79,3 @@ size_t http_strict_read(struct http_strict* s, const char* bytes, size_t size);
 
 /* The connection has ended: whether the response had. → STRICT_FINE, STRICT_CUT, or the fault. */
 enum http_strict_fault http_strict_finish(struct http_strict* s);
-
-#endif

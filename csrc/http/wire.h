@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CTX_HTTP_WIRE_H
-#define CTX_HTTP_WIRE_H
+#pragma once
 
 #include <lua.h>
 
@@ -23,5 +22,3 @@ int http_head(lua_State* L);
 int http_trailers(lua_State* L);
 
 #pragma GCC visibility pop
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground. */
-#ifndef LCTX_ANCHOR_H
-#define LCTX_ANCHOR_H
+#pragma once
 
 /* What C points to and Lua code need not hold: kept by slot in a table of its own, from its first use to
  * its end.
@@ -22,5 +21,3 @@ void lctx_unanchor(lua_State* L, lctx_state* S, lctx_anchors* anchors, uint32_t 
 int lctx_push_anchored(lua_State* L, lctx_state* S, const lctx_anchors* anchors, uint32_t slot);
 
 #pragma GCC visibility pop
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground. */
-#ifndef LCTX_ENTER_H
-#define LCTX_ENTER_H
+#pragma once
 
 /* The only door from C to Lua functions that are not ours. */
 #include "state.h"
@@ -26,5 +25,3 @@ const char* lctx_no_loop(lua_State* L);
 void lctx_report(lua_State* L, lctx_state* S, const char* kind);
 
 #pragma GCC visibility pop
-
-#endif

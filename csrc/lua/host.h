@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground. */
-#ifndef LCTX_HOST_H
-#define LCTX_HOST_H
+#pragma once
 
 /* What the core asks for: clocks, wake-ups, memory. */
 #include "state.h"
@@ -20,5 +19,3 @@ bool lctx_turn_due(const lctx_state* S);
 uint64_t lctx_real_ns(const lctx_state* S);
 
 #pragma GCC visibility pop
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: nothing. */
-#ifndef LCTX_LIST_H
-#define LCTX_LIST_H
+#pragma once
 
 /* Intrusive lists: circular, with a sentinel, so that a link leaves its list without knowing it. */
 
@@ -36,5 +35,3 @@ static inline void lctx_list_remove(lctx_link* link) {
 }
 #define LCTX_CONTAINER(pointer, type, member)                                                      \
   ((type*)(void*)(&((char*)(pointer))[-(ptrdiff_t)offsetof(type, member)]))
-
-#endif

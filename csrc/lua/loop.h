@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground. */
-#ifndef LCTX_LOOP_H
-#define LCTX_LOOP_H
+#pragma once
 
 /* luv's loop, and the one way from it to the scheduler.
  *
@@ -53,5 +52,3 @@ enum lctx_loop lctx_run_loop(lua_State* L, lctx_state* S, bool block);
 void lctx_open_loop(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground. */
-#ifndef LCTX_STATE_H
-#define LCTX_STATE_H
+#pragma once
 
 /* What the files of the binding share.
  *
@@ -220,5 +219,3 @@ void lctx_open_class(lua_State* L, lctx_state* S, const lctx_class* class);
 void lctx_add_methods(lua_State* L, lctx_state* S, enum lctx_ref class, const luaL_Reg* methods);
 
 #pragma GCC visibility pop
-
-#endif

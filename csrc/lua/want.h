@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground. */
-#ifndef LCTX_WANT_H
-#define LCTX_WANT_H
+#pragma once
 
 /* What the functions of the binding accept: the checks of arguments. Each raises at the caller's line an
  * error that calls the argument by `name`. */
@@ -29,5 +28,3 @@ static inline void lctx_checkfn(lua_State* L, int arg, const char* name) {
 uint64_t lctx_checkms(lua_State* L, int arg, const char* name);
 
 #pragma GCC visibility pop
-
-#endif

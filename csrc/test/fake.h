@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CTX_TEST_FAKE_H
-#define CTX_TEST_FAKE_H
+#pragma once
 
 /* A host whose clock is moved by hand, whose memory can fail and is counted, and which notes
  * what it was asked for; and what tests hang on contexts: probes, alarms and reasons. */
@@ -265,5 +264,3 @@ static inline void fake_balance(void) {
 __attribute__((constructor)) static void fake_is_balanced(void) {
   test_balance = fake_balance;
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CTX_TEST_FUZZ_H
-#define CTX_TEST_FUZZ_H
+#pragma once
 
 /* What a fuzz program, fuzz_*.c, has besides its LLVMFuzzerTestOneInput, its SEEDS and its FUZZ_MAIN.
  *
@@ -122,7 +121,5 @@ static inline void fuzz_run(struct fuzz* fuzz, const char* seed, int runs) {
     }                                                                                              \
     return 0;                                                                                      \
   }
-
-#endif
 
 #endif

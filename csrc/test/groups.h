@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CTX_TEST_GROUPS_H
-#define CTX_TEST_GROUPS_H
+#pragma once
 
 /* A group on a fake host, with a few tasks and waits that leave letters in the log. */
 
@@ -96,5 +95,3 @@ static inline const char* calls(scene_t* x) {
   fake_settle(&x->f);
   return fake_calls(&x->f);
 }
-
-#endif

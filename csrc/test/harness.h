@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CTX_TEST_HARNESS_H
-#define CTX_TEST_HARNESS_H
+#pragma once
 
 /* A test program is one test_*.c that includes this: TEST(a_sentence) { ... } for each law, and
  * the main below. Run without arguments it runs them all; a word runs those whose names contain
@@ -132,5 +131,3 @@ int main(int argc, char** argv) {
   printf("%s: %u tests passed\n", argv[0], count);
   return count == 0;
 }
-
-#endif

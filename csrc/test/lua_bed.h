@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CTX_TEST_LUA_BED_H
-#define CTX_TEST_LUA_BED_H
+#pragma once
 
 /* A Lua state for a test: its allocator counts what is in use, and fails on demand. Tests run in
  * the project's folder, where the Lua modules are; luv is the system's. */
@@ -139,5 +138,3 @@ static inline ctx_t* bed_context(bed_t* bed, const char* name) {
   lua_pop(bed->L, 1);
   return c;
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CTX_TEST_MACHINE_H
-#define CTX_TEST_MACHINE_H
+#pragma once
 
 /* The state of a random run, the model beside the real thing, and what must hold between them.
  * What the run does is in random.h. */
@@ -219,5 +218,3 @@ static inline void machine_turn(machine_t* m) {
   if (!m->dawdled) check_links(m);
   check_wake(m);
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CTX_TEST_MODEL_H
-#define CTX_TEST_MODEL_H
+#pragma once
 
 /* What contexts mean, as plainly as it can be said: each move of the clock and each cancel is
  * carried out at once, by recursion over an array, whether anybody watches or not. The random
@@ -124,5 +123,3 @@ static inline void model_any(model_t* m, node_t* n) {
     model_end(m, n, &end); /* the first in order; the others do nothing */
   }
 }
-
-#endif

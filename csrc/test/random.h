@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CTX_TEST_RANDOM_H
-#define CTX_TEST_RANDOM_H
+#pragma once
 
 /* What a random run does: each operation on the model and on the real thing. Where memory fails,
  * nothing has happened. */
@@ -383,5 +382,3 @@ static inline void machine_play(uint64_t seed, unsigned steps, unsigned long fai
   }
   machine_stop(&m);
 }
-
-#endif

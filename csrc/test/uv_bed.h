@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CTX_TEST_UV_BED_H
-#define CTX_TEST_UV_BED_H
+#pragma once
 
 /* A real loop with a host on it, and contexts with one watcher that notes its call. */
 
@@ -75,5 +74,3 @@ static inline void probe_start(probe_t* p, bed_t* bed, uint64_t at_ns, ctx_watch
 static inline uint64_t in_ms(bed_t* bed, uint64_t ms) {
   return ctx_time_add(ctx_now(bed->tree), ms * MS);
 }
-
-#endif

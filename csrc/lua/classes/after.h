@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground, context, task, classes. */
-#ifndef LCTX_AFTER_H
-#define LCTX_AFTER_H
+#pragma once
 
 /* After-funcs: functions that run, each as a task of its own, when a context is done. Where nothing
  * may fail they only take their place in the run queue, between the coroutines that are woken: the
@@ -26,5 +25,3 @@ void lctx_after_forget(lua_State* L, lctx_state* S, uint64_t since);
 void lctx_open_after(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground, report, context, task, line, classes. */
-#ifndef LCTX_GROUP_H
-#define LCTX_GROUP_H
+#pragma once
 
 /* The class of groups (errgroup): what its two files share. */
 #include "context/context.h"
@@ -52,5 +51,3 @@ static inline void lctx_group_end(lctx_group* g, bool failed, ctx_cause_t* cause
 void lctx_open_group(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop
-
-#endif

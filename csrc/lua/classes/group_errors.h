@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground, classes. */
-#ifndef LCTX_GROUP_ERRORS_H
-#define LCTX_GROUP_ERRORS_H
+#pragma once
 
 /* What becomes of the errors of a group's tasks. */
 #include "classes/group.h"
@@ -18,5 +17,3 @@ void lctx_group_unawaited(lua_State* L, lctx_state* S, lctx_group* g, int index)
 int lctx_group_errors(lua_State* L);
 
 #pragma GCC visibility pop
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground, context, task. */
-#ifndef LCTX_QUEUE_H
-#define LCTX_QUEUE_H
+#pragma once
 
 #include "state.h"
 
@@ -10,5 +9,3 @@
 void lctx_open_queue(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground, context, task, line. */
-#ifndef LCTX_SEMAPHORE_H
-#define LCTX_SEMAPHORE_H
+#pragma once
 
 #include "state.h"
 
@@ -10,5 +9,3 @@
 void lctx_open_semaphore(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop
-
-#endif

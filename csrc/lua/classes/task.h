@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground, report, context, task, classes. */
-#ifndef LCTX_TASK_H
-#define LCTX_TASK_H
+#pragma once
 
 /* The handles of tasks. */
 #include "task/record.h"
@@ -27,5 +26,3 @@ void lctx_push_trace(lua_State* L, lctx_task* t);
 void lctx_open_task(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop
-
-#endif

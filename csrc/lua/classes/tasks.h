@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground, report, task, classes. */
-#ifndef LCTX_TASKS_H
-#define LCTX_TASKS_H
+#pragma once
 
 /* All tasks at once, for reports and tests; the first two functions are task.c's. */
 #include "state.h"
@@ -15,5 +14,3 @@ bool lctx_push_spawn(lua_State* L, lctx_task* t);
 void lctx_open_tasks(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop
-
-#endif

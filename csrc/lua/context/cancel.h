@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground, report, context. */
-#ifndef LCTX_CANCEL_H
-#define LCTX_CANCEL_H
+#pragma once
 
 /* The class of cancels. */
 #include "context/context.h"
@@ -19,5 +18,3 @@ void lctx_cancel_context(lua_State* L, int index, int cause);
 void lctx_open_cancel(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground, context. */
-#ifndef LCTX_CAUSE_H
-#define LCTX_CAUSE_H
+#pragma once
 
 /* Why a context is done. A cause is user value 2 of the context that owns it, and of those that have
  * their end from that one the core's cause is its token: in memory that they keep. Causes that C made
@@ -27,5 +26,3 @@ void lctx_know(lua_State* L, int arg);
 void lctx_keep_cause(lua_State* L, lctx_state* S, int shelter);
 
 #pragma GCC visibility pop
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground, context. */
-#ifndef LCTX_CONTEXT_H
-#define LCTX_CONTEXT_H
+#pragma once
 
 /* Contexts: a header, then a node of the core or a value. */
 #include "state.h"
@@ -59,5 +58,3 @@ void lctx_pusherr(lua_State* L, lctx_state* S, int err); /* nil for 0 */
 void lctx_open_context(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground, report, context. */
-#ifndef LCTX_DERIVE_H
-#define LCTX_DERIVE_H
+#pragma once
 
 /* The functions that make contexts. */
 #include "context/context.h"
@@ -14,5 +13,3 @@ lctx_node* lctx_push_derived(lua_State* L, lctx_context* parent);
 void lctx_open_derive(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop
-
-#endif

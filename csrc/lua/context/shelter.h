@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground, context. */
-#ifndef LCTX_SHELTER_H
-#define LCTX_SHELTER_H
+#pragma once
 
 /* Nodes that stay linked in the core while nobody needs to hold their context: those of an `any`, of a
  * context that C pushed, and of one that C may listen to.
@@ -40,5 +39,3 @@ void lctx_shelter_node(lua_State* L, lctx_state* S);
 int lctx_sheltered_gc(lua_State* L);
 
 #pragma GCC visibility pop
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground, context. */
-#ifndef LCTX_VALUE_H
-#define LCTX_VALUE_H
+#pragma once
 
 /* Values of contexts, and their keys. */
 #include "context/context.h"
@@ -14,5 +13,3 @@ void lctx_pushkeyname(lua_State* L, lctx_state* S, lctx_context* value);
 void lctx_open_value(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop
-
-#endif

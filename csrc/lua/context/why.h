@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground, report, context. */
-#ifndef LCTX_WHY_H
-#define LCTX_WHY_H
+#pragma once
 
 /* Who ended a context, and from where. */
 #include "context/context.h"
@@ -14,5 +13,3 @@ void lctx_note_cancel(lua_State* L, lctx_state* S, int index);
 void lctx_note_budget(lua_State* L, lctx_state* S, int index, uint64_t budget_ns);
 
 #pragma GCC visibility pop
-
-#endif

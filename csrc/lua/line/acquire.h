@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: task. */
-#ifndef LCTX_ACQUIRE_H
-#define LCTX_ACQUIRE_H
+#pragma once
 
 /* A wait for units of a semaphore or for a place in a group: for what the core hands out in the order
  * of asking. */
@@ -42,5 +41,3 @@ void lctx_acquire_granted(lctx_acquire* a, int err);
 void lctx_acquire_undo(lua_State* L, lctx_task* t);
 
 #pragma GCC visibility pop
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground. */
-#ifndef LCTX_FAILURE_H
-#define LCTX_FAILURE_H
+#pragma once
 
 /* What a task or a group has failed with: an object of its own beside the handle or the group, with
  * a finalizer. An error that nobody has asked for some time after it came is reported; at the latest
@@ -40,5 +39,3 @@ void lctx_open_up(lua_State* L, const lctx_failure* failure, int value);
 void lctx_open_failure(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop
-
-#endif

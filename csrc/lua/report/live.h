@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground, report. */
-#ifndef LCTX_LIVE_H
-#define LCTX_LIVE_H
+#pragma once
 
 /* The contexts that nobody has cancelled yet. */
 #include "state.h"
@@ -17,5 +16,3 @@ void lctx_live_scan(lua_State* L, lctx_state* S);
 void lctx_open_live(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground. */
-#ifndef LCTX_QUIET_H
-#define LCTX_QUIET_H
+#pragma once
 
 #include "state.h"
 
@@ -10,5 +9,3 @@
 void lctx_open_quiet(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground. */
-#ifndef LCTX_TRACEBACK_H
-#define LCTX_TRACEBACK_H
+#pragma once
 
 /* Tracebacks, for the whole library: nobody else calls luaL_traceback or debug.traceback.
  *
@@ -26,5 +25,3 @@ void lctx_shared_traceback(lua_State* L, lua_State* co, int texts);
 void lctx_open_traceback(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground. */
-#ifndef LCTX_WHERE_H
-#define LCTX_WHERE_H
+#pragma once
 
 /* Where the program is: for the errors of waits, and for what is noted under debug of who made a
  * context, started a task, or cancelled. That is the program's own line: those of this library,
@@ -18,5 +17,3 @@ int lctx_error(lua_State* L, lctx_state* S, const char* format, ...);
 void lctx_open_where(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop
-
-#endif

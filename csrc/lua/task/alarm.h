@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground, task. */
-#ifndef LCTX_ALARM_H
-#define LCTX_ALARM_H
+#pragma once
 
 /* Alarms: the timers of coroutines that sleep. They are apart from the records, since most of what
  * waits does not sleep, and they are no objects of Lua's: taking one runs no finalizer, which could
@@ -24,5 +23,3 @@ void lctx_disarm(lctx_task* t);
 void lctx_close_alarms(lctx_state* S);
 
 #pragma GCC visibility pop
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground, context, task. */
-#ifndef LCTX_CHECK_H
-#define LCTX_CHECK_H
+#pragma once
 
 /* The invariants of records (record.h), checked: in builds with CTX_CHECK, which the presets for
  * development and those with sanitizers are. */
@@ -20,5 +19,3 @@ static inline void lctx_check_records(lctx_state* S) {
 #endif
 
 #pragma GCC visibility pop
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground, task. */
-#ifndef LCTX_DRIVE_H
-#define LCTX_DRIVE_H
+#pragma once
 
 /* Driving luv's loop ourselves, until something is over. */
 #include "state.h"
@@ -22,5 +21,3 @@ enum lctx_driven lctx_drive(lua_State* L, lctx_state* S, lctx_over_fn over, void
 void lctx_open_drive(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground, report, task. */
-#ifndef LCTX_FAKE_H
-#define LCTX_FAKE_H
+#pragma once
 
 #include "loop.h"
 
@@ -12,5 +11,3 @@ enum lctx_loop lctx_let_time_pass(lua_State* L, lctx_state* S);
 void lctx_open_fake(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground, task. */
-#ifndef LCTX_GONE_H
-#define LCTX_GONE_H
+#pragma once
 
 /* Coroutines that wait and will not go on, since their owners close them, or since nothing can ever
  * wake them. Lua tells nobody of a close: the code that meets such a coroutine looks. All in sched.c. */
@@ -44,5 +43,3 @@ void lctx_reclaim_all(lua_State* L, lctx_state* S);
 void lctx_open_gone(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop
-
-#endif

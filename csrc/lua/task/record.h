@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground, task. */
-#ifndef LCTX_RECORD_H
-#define LCTX_RECORD_H
+#pragma once
 
 /* Records: what the scheduler knows of a coroutine, and what that keeps alive while it needs it.
  *
@@ -177,5 +176,3 @@ void lctx_close_records(lctx_state* S);
 void lctx_open_record(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground, task. */
-#ifndef LCTX_RESULTS_H
-#define LCTX_RESULTS_H
+#pragma once
 
 /* Results on their way to a coroutine that waits: on its stack, or packed in a table, where that is in
  * use, or where they must not be lost if the coroutine is closed before it runs on. */
@@ -28,5 +27,3 @@ void lctx_unpack(lua_State* L);
 void lctx_drop_packed(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop
-
-#endif

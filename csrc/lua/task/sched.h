@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground, report, task. */
-#ifndef LCTX_SCHED_H
-#define LCTX_SCHED_H
+#pragma once
 
 /* The run queue: tasks and their turns. */
 #include "task/record.h"
@@ -25,5 +24,3 @@ bool lctx_drain(lua_State* L, lctx_state* S);
 void lctx_open_sched(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop
-
-#endif

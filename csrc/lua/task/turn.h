@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground, report, context, task. */
-#ifndef LCTX_TURN_H
-#define LCTX_TURN_H
+#pragma once
 
 /* Fairness: the loop, and with it sockets, signals and the timers of others, has its turn at the
  * latest a millisecond after the last one, as soon as the coroutine that runs then waits or yields.
@@ -26,5 +25,3 @@ int lctx_pushended(lua_State* L, lctx_state* S, int arg);
 void lctx_open_turn(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground, report, context, task. */
-#ifndef LCTX_WAIT_H
-#define LCTX_WAIT_H
+#pragma once
 
 /* How a coroutine waits: see wait.c. */
 #include "context/context.h"
@@ -52,5 +51,3 @@ int lctx_leave_error(lua_State* L, lctx_task* t, const char* what, int err);
 void lctx_open_wait(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop
-
-#endif

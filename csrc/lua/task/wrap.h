@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground, report, task. */
-#ifndef LCTX_WRAP_H
-#define LCTX_WRAP_H
+#pragma once
 
 /* Generators: coroutines whose plain yields give values to the coroutine that iterates, and whose waits
  * are that one's waits. The body of a generator has no record of its own: it yields to the iterator,
@@ -43,5 +42,3 @@ void lctx_generator_waits(lua_State* L, lctx_state* S, lctx_task* t);
 void lctx_open_wrap(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop
-
-#endif
