@@ -4,16 +4,16 @@
 #ifndef CTX_TYPES_H
 #define CTX_TYPES_H
 
-/* The structures of ctx.h, which includes this: public for their size only, so that callers can
- * own their memory. Their fields are the library's, except `data`: that is the caller's, for
- * whatever its callback needs, and the library neither reads nor writes it. */
+/* The structures of ctx.h, which includes this. They are public because of their size only, so that
+ * callers can own their memory. The library owns their fields, except `data`, which is for the
+ * caller: the library neither reads nor writes it. */
 
-/* What falls due: the start of a context and of a timer, so that one heap holds both. */
+/* An entry of the heap: the beginning of a context and of a timer, so that one heap has both. */
 typedef struct ctx_due_s {
-  uint64_t at_ns; /* a context's: the sooner of its own and its parent's */
-  uint64_t order; /* ties: the one made first comes first; a context's id */
+  uint64_t at_ns; /* of a context: the earlier of its own and its parent's */
+  uint64_t order; /* of equal times, the lower comes first; also a context's id */
   uint32_t index; /* place in the heap, from 1; 0: not in it */
-  uint8_t kind;   /* CTX__TIMER, or which kind of context */
+  uint8_t kind;   /* CTX__TIMER, or the kind of the context */
   uint8_t status; /* 0, or minus the code of ctx_err */
   uint8_t flags;
 } ctx_due_t;
@@ -29,7 +29,7 @@ struct ctx_watcher_s {
 struct ctx_timer_s {
   void* data;
   ctx_due_t due;
-  ctx_watcher_t ready; /* how it stands in the ready list once due */
+  ctx_watcher_t ready; /* its link in the ready list once due */
   ctx_timer_fn fn;
 };
 
@@ -37,16 +37,16 @@ struct ctx_s {
   ctx_due_t due;
   ctx_tree_t* tree;
   ctx_t* parent;      /* nearest ancestor that can be done; NULL: none */
-  ctx_cause_t* cause; /* live: the deadline's; done: the one that counts */
+  ctx_cause_t* cause; /* live: the deadline's; done: the cause that counts */
   union {
-    uint64_t seen; /* the tree's epoch when last found live */
+    uint64_t seen; /* the tree's epoch when it was last found live */
     ctx_t* arms;   /* an `any`: its first arm; an arm: the next one */
   };
   ctx_t* children;         /* linked ones, circular by `next` and `prev`; the first */
   ctx_watcher_t* watchers; /* circular; the first */
   union {
     ctx_t* next;       /* linked: the next sibling */
-    uint64_t ended_ns; /* done: when; a deadline's own time, not when it was noticed */
+    uint64_t ended_ns; /* done: the time of the end; a deadline's own, not when it was noticed */
   };
   ctx_t* prev; /* linked: the sibling before; an arm that is done: see cancel.c */
   union {
@@ -80,8 +80,8 @@ typedef struct ctx_acquires_s {
 struct ctx_semaphore_s {
   ctx_tree_t* tree;
   uint64_t size, held;
-  uint64_t asked;           /* acquires that had to wait so far: the source of `order` */
-  uint64_t largest;         /* number of units that one in the queue asks for, or more */
+  uint64_t asked;           /* acquires that have waited so far: the source of `order` */
+  uint64_t largest;         /* no acquire in the queue asks for more units */
   ctx_acquires_t queue;     /* for their turn */
   ctx_acquires_t oversized; /* for more than the size */
 };
@@ -113,10 +113,10 @@ struct ctx_group_s {
 struct ctx_tree_s {
   const ctx_host_t* host;
   void* data;
-  uint64_t now_ns;      /* the latest time seen */
-  uint64_t epoch;       /* rises with each end of a context that children were derived from */
+  uint64_t now_ns;      /* the latest time read */
+  uint64_t epoch;       /* rises when a context ends from which children were derived */
   uint64_t made;        /* contexts and timers made: the source of `order` */
-  uint64_t woken_at_ns; /* what the host was last asked for */
+  uint64_t woken_at_ns; /* the time that the host was last asked for */
   struct ctx_heap_entry_s* heap;
   uint32_t heap_size, heap_capacity;
   struct ctx_inbox_s* inbox; /* shared with flags */
