@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* A context that is done with the first of several.
  *
- * It is a root of its own, always linked, with an arm in each source: a linked child there, so
- * that the walk that ends a source meets the arm and then ends the arm's owner. The first arm that
- * is done tells which source that was; with none, the `any` itself was cancelled. */
+ * It is a root of its own, always linked, with an arm in each source. An arm is a linked child of
+ * the source, so the walk that ends the source finds the arm and then ends the arm's owner. The
+ * first arm that is done shows which source ended; without one, the `any` itself was cancelled. */
 #include "internal.h"
 
 void ctx__any_disarm(ctx_t* any) {
@@ -42,6 +42,6 @@ int ctx_any(ctx_t* c, ctx_t* arms, ctx_t* const* sources, size_t n) {
     }
   }
   tree->counters.derived++;
-  /* Cannot fail: an `any` stands in no heap, its arms' sources do. */
+  /* Cannot fail: not the `any` but the sources of its arms are in the heap. */
   return ctx__link(c);
 }

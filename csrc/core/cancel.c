@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Whether a context is done, and how one end becomes the end of a whole subtree.
  *
- * Linked contexts are told at once, by a walk that threads its work list through the contexts
- * themselves: nothing is allocated and nothing recurses. The others hear when they are asked. */
+ * A walk ends linked contexts at once. Its work list is threaded through the contexts themselves, so
+ * it neither allocates nor recurses. Unlinked contexts look for an end above when they are asked. */
 #include "internal.h"
 
-/* Gives the ends of the done ancestor `from` to the live, unlinked contexts on the way from it
- * down to `c`. Walks upwards in runs of contexts with the same deadline: one that had passed when
- * the ancestor ended came first, and belongs to the topmost of its run. "Passed" includes the
- * very moment of a cancel, as it does for linked contexts and for ctx_err just before it; the
- * moment of the ancestor's own deadline is that deadline itself. */
+/* Ends the live, unlinked contexts between the done ancestor `from` and `c`. Walks upwards in runs of
+ * contexts with the same deadline. A deadline that had passed when the ancestor ended came first,
+ * and its owner is the topmost context of the run. A deadline at the same time as a cancel counts as
+ * passed, as it does for linked contexts and for a ctx_err just before the cancel. If the ancestor
+ * ended by its own deadline, that deadline is the time. */
 static void inherit(ctx_t* c, ctx_t* from) {
   uint64_t passed_ns = from->ended_ns + (from->due.status == -CTX_CANCELED);
   while (c != from) {
@@ -43,8 +43,8 @@ bool ctx__pull(ctx_t* c) {
   return false;
 }
 
-/* Ends the arms' owners: each arm that is done hangs on the next by `prev`. An owner has other
- * arms, and they may stand anywhere: that is why this waits until the walk is over. */
+/* Ends the owners of arms. The arms that are done are a list by `prev`. An owner has other arms, which
+ * may be anywhere in the tree; so this waits until the walk is over. */
 static ctx_t* pop_owner(ctx_t** arms) {
   while (*arms != NULL) {
     ctx_t* arm = *arms;
@@ -63,7 +63,7 @@ static ctx_t* pop_owner(ctx_t** arms) {
 }
 
 /* Takes `c`, which has just been marked as done, out of the heap, readies its watchers, and puts
- * its children in front of the rest of the work. Returns what is to be done next. */
+ * its children in front of the rest of the work. Returns the next context of the work. */
 static ctx_t* settle(ctx_t* c, ctx_t* rest) {
   if (c->due.index != 0) ctx__heap_remove(c->tree, &c->due);
   if (c->watchers != NULL) ctx__ready_all(c);
@@ -74,8 +74,8 @@ static ctx_t* settle(ctx_t* c, ctx_t* rest) {
   return first;
 }
 
-/* Ends what is linked below `top`, which is marked and unlinked already. Arms that were met are
- * appended to the list that ends at `*last_arm`; returns its new end. */
+/* Ends all linked contexts below `top`, which is marked and unlinked already. Appends the arms among
+ * them to the list that ends at `*last_arm`; returns its new end. */
 static ctx_t** walk(ctx_t* top, ctx_t** last_arm) {
   ctx_tree_t* tree = top->tree;
   if (top->due.flags & CTX__PARENT) tree->epoch++;
@@ -100,7 +100,7 @@ static ctx_t** walk(ctx_t* top, ctx_t** last_arm) {
   return last_arm;
 }
 
-/* Of a context that somebody listens to, there or below. */
+/* For a context that is watched, or has a watched descendant. */
 static void finish_linked(ctx_t* top, int status, uint64_t ended_ns) {
   ctx_tree_t* tree = top->tree;
   ctx_t* arms = NULL;
@@ -127,8 +127,8 @@ void ctx__finish(ctx_t* top, int status, uint64_t ended_ns) {
     ctx__mark(top, status, top->cause, ended_ns);
     if (top->due.flags & CTX__PARENT) top->tree->epoch++;
   }
-  /* All above is live, and stays so. Without this, contexts that end from the innermost outwards,
-   * as functions return, would each look all the way up: quadratic. (An `any` has no `seen`.) */
+  /* All ancestors are live: remember it. Otherwise contexts that end from the innermost outwards, as
+   * functions return, would each look up to the root, in quadratic time. (An `any` has no `seen`.) */
   if (parent != NULL && parent->due.kind != CTX__ANY) parent->seen = parent->tree->epoch;
 }
 
@@ -145,8 +145,8 @@ void ctx__expire(ctx_t* c) {
       break;
     }
   }
-  /* Deadlines before it in the heap go first: a poll must not let this one overtake them, with
-   * their watchers, or with a source of the same `any`. */
+  /* Earlier deadlines in the heap go first: a poll must not let this one overtake them. The order
+   * counts for their watchers, and for two sources of one `any`. */
   if (ctx__linked(owner)) ctx__expire_due(c->tree, at_ns);
   if (owner->due.status == 0) ctx__finish(owner, CTX_DEADLINE_EXCEEDED, at_ns);
   if (c->due.status == 0) (void)ctx__pull(c);
@@ -156,8 +156,8 @@ void ctx__cancel(ctx_t* c, ctx_cause_t* cause) {
   ctx_tree_t* tree = c->tree;
   if (c->due.status != 0) return;
   if (c->seen != tree->epoch && ctx__pull(c)) return;
-  /* The time is asked for only where it can matter: where a deadline, here or below, may have
-   * passed without anybody having looked. */
+  /* The clock is read only where it matters: where a deadline, here or below, may have passed
+   * unnoticed. */
   uint64_t now_ns = tree->now_ns;
   if (c->due.at_ns != CTX_NEVER || (c->due.flags & (CTX__PARENT | CTX__LINKED))) {
     now_ns = ctx__now_coarse(tree);

@@ -71,16 +71,16 @@ void ctx_with_cancel(ctx_t* c, ctx_t* parent) {
 }
 
 void ctx_with_deadline(ctx_t* c, ctx_t* parent, uint64_t deadline_ns, ctx_cause_t* cause) {
-  /* Born done: then it matters whether the parent's deadline has passed, too, and came first. */
+  /* Done from the start. Then it matters whether the parent's deadline has passed and came first. */
   if (deadline_ns <= parent->tree->now_ns) (void)ctx_err(parent);
   derive(c, parent, CTX__DEADLINE);
-  /* Also of a context that is born done: Go's answers its deadline, too. */
+  /* Also for a context that is done from the start: in Go it has its deadline, too. */
   if (deadline_ns >= c->due.at_ns) return;
   c->due.at_ns = deadline_ns;
   if (c->due.status != 0) return;
   ctx__set_cause(c, cause);
-  /* Not ctx_now: the caller, who computed the deadline, has just read the clock. One that has passed
-   * unseen since shows at the first ctx_err. */
+  /* Not ctx_now: the caller has just read the clock to compute the deadline. If the deadline has
+   * passed since, the first ctx_err notices. */
   if (deadline_ns <= c->tree->now_ns) ctx__mark(c, CTX_DEADLINE_EXCEEDED, c->cause, deadline_ns);
 }
 
@@ -103,7 +103,7 @@ int ctx_err(ctx_t* c) {
 
 ctx_cause_t* ctx_cause(ctx_t* c) {
   ctx_cause_t* cause = ctx_err(c) != 0 ? c->cause : NULL;
-  /* One that a relay has passed on stands for what that was given. */
+  /* A relay's own cause stands for the cause that the relay was given. */
   for (ctx_t* x = c; x != NULL && cause != NULL; x = x->parent) {
     const ctx_relay_t* r = (const ctx_relay_t*)(const void*)x;
     if ((x->due.flags & CTX__RELAYS) && r->own == cause && r->given != NULL) return r->given;
@@ -144,8 +144,8 @@ void ctx_borrow_cause(ctx_t* c) {
 
 void ctx_release(ctx_t* c) {
   if (c->due.kind <= CTX__TODO || (c->due.flags & CTX__RELEASED)) return;
-  /* Not ctx_cancel, which spares ctx_without_cancel: its memory goes, too, and watchers, arms and
-   * ears must not stay behind in it. */
+  /* Not ctx_cancel, which does nothing on a ctx_without_cancel: its memory is freed, too, and no
+   * watcher, arm or ear may stay linked in it. */
   ctx__cancel(c, NULL);
   if (c->due.flags & CTX__RELAYS) {
     ctx__relay_drop((ctx_relay_t*)(void*)c);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* When: the clock, the heap of what falls due, timers, and the host's one alarm.
+/* When: the clock, the heap of deadlines and timers, and the host's alarm.
  *
- * The heap is 4-ary: shallower than a binary one, and the four children of a place lie side by
- * side, in a cache line or two. Times stand in the heap itself, so that sifting follows no pointer unless two
- * are equal. A timing wheel deletes faster among a million entries (9 against 40-80 ns), but
- * adds alike, is more code, and would have to sort equal ticks (docs/decisions). */
+ * The heap is 4-ary: it is shallower than a binary heap, and the four children of a place are side by
+ * side, in one or two cache lines. The heap itself has the times, so sifting follows no pointer
+ * unless two times are equal. A timing wheel deletes faster among a million entries (9 against 40-80
+ * ns), but adding costs the same, it is more code, and it must sort the times of a tick
+ * (docs/decisions/0003). */
 #include "internal.h"
 
 struct ctx_heap_entry_s {
@@ -112,7 +113,7 @@ uint64_t ctx__heap_first_ns(const ctx_tree_t* tree) {
 }
 
 void ctx__heap_close(ctx_tree_t* tree) {
-  /* Contexts and timers outlive the heap: none may look for its place there afterwards. */
+  /* Contexts and timers outlive the heap: none may use its place there afterwards. */
   for (uint32_t i = 1; i <= tree->heap_size; i++) tree->heap[i].due->index = 0;
   if (tree->heap != NULL) {
     tree->host->alloc(tree->data, tree->heap, tree->heap_capacity * sizeof(entry_t), 0);
@@ -172,7 +173,7 @@ void ctx__expire_due(ctx_tree_t* tree, uint64_t now_ns) {
 }
 
 void ctx__wake(ctx_tree_t* tree, uint64_t at_ns) {
-  /* Within ctx_tree_run its end decides; the alarm is never put off, only brought forward. */
+  /* Within ctx_tree_run, its end sets the alarm. The alarm only moves to earlier times. */
   if (tree->running || tree->closed || at_ns >= tree->woken_at_ns) return;
   tree->woken_at_ns = at_ns;
   tree->host->wake_at(tree->data, at_ns);

@@ -6,12 +6,12 @@ void ctx_group_init(ctx_group_t* g, ctx_tree_t* tree, ctx_t* c) {
   *g = (ctx_group_t){.tree = tree, .c = c};
 }
 
-/* A place that is held but not counted has been granted to one that waits to begin. */
+/* A place that is held but not counted was granted to a task that waits to begin. */
 bool ctx_group_is_over(const ctx_group_t* g) {
   return g->running == 0 && (!g->limited || g->slots.held == 0);
 }
 
-/* Whether a task waits to begin. With a limit of 0 that is among the oversized. */
+/* Whether a task waits to begin. With a limit of 0 it waits among the oversized. */
 static bool place_is_awaited(const ctx_group_t* g) {
   return g->limited && (g->slots.queue.first != NULL || g->slots.oversized.first != NULL);
 }
@@ -42,7 +42,7 @@ static void append_join(ctx_group_t* g, ctx_join_t* join) {
   g->last = join;
 }
 
-/* Another task may have begun since the last one ended: then the wait is for that, too. */
+/* Another task may have begun since the last one ended: then the wait includes it. */
 static void call_join(ctx_watcher_t* w) {
   ctx_join_t* join = CTX__CONTAINER(w, ctx_join_t, watcher);
   ctx_group_t* g = join->g;
@@ -130,7 +130,7 @@ void ctx_group_end(ctx_group_t* g, bool failed, ctx_cause_t* cause) {
     if (g->c != NULL) ctx_cancel(g->c, cause);
   }
   g->running--;
-  /* The place is free before a wait is over, so that a try_begin after it finds one. */
+  /* The place is free before a wait is over, so that a try_begin after the wait finds it. */
   if (g->limited) (void)ctx_semaphore_release(&g->slots, 1);
   check_over(g);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Contexts at a border: causes of others do not pass it, and they may take another's place. For
- * bindings, whose contexts are a collector's garbage. */
+/* Relays: contexts that do not pass on the causes of other owners, and that may be put between a
+ * context and its parent. For bindings, whose contexts a garbage collector frees. */
 #include "internal.h"
 
 static ctx_relay_t* open_relay(ctx_relay_t* r, ctx_cause_t* own) {
@@ -37,7 +37,7 @@ void ctx__relay_drop(ctx_relay_t* r) {
 int ctx_relay(ctx_relay_t* r, ctx_t* arm, ctx_t* source, ctx_cause_t* own) {
   int err = ctx_any(&r->c, arm, &source, 1);
   if (err != 0) return err;
-  ctx_cause_t* cause = r->c.cause; /* of one that is born done, which retains it */
+  ctx_cause_t* cause = r->c.cause; /* of a relay that is done from the start, which retains it */
   retain(cause);
   ctx__drop_cause(&r->c);
   ctx__set_cause(&open_relay(r, own)->c, cause);
@@ -47,8 +47,8 @@ int ctx_relay(ctx_relay_t* r, ctx_t* arm, ctx_t* source, ctx_cause_t* own) {
 
 /* -- In another's place ------------------------------------------------------------------------ */
 
-/* Takes the place of the linked `c` in the heap and beside its siblings, with `c` for its only child.
- * The deadline of `c` is now that of its parent. */
+/* Puts `above` in the place of the linked `c`, in the heap and among its siblings, with `c` as its only
+ * child. The deadline of `c` is now that of its parent. */
 static void replace(ctx_t* above, ctx_t* c) {
   ctx_tree_t* tree = c->tree;
   if (c->due.index != 0) ctx__heap_replace(tree, &c->due, &above->due);
@@ -66,7 +66,7 @@ static void replace(ctx_t* above, ctx_t* c) {
   tree->counters.linked++;
 }
 
-/* Those that watch `c` watch `above`: they keep their order among those to come. */
+/* Moves the watchers of `c` to `above`: they keep their order before later watchers. */
 static void hand_over_watchers(ctx_t* above, ctx_t* c) {
   ctx_watcher_t* first = c->watchers;
   if (first == NULL) return;
@@ -86,7 +86,7 @@ void ctx_interpose(ctx_relay_t* r, ctx_t* c, ctx_cause_t* own) {
   ctx__set_cause(&open_relay(r, own)->c, c->cause);
   c->tree->counters.derived++;
   above->due.at_ns = c->due.at_ns;
-  /* In the heap equal deadlines stand by their order: `above` has that of `c`, which gets another. */
+  /* Equal deadlines in the heap are sorted by `order`: `above` gets that of `c`, and `c` a new one. */
   uint64_t order = above->due.order;
   above->due.order = c->due.order;
   c->due.order = order;
@@ -94,7 +94,7 @@ void ctx_interpose(ctx_relay_t* r, ctx_t* c, ctx_cause_t* own) {
     ctx__mark(above, -(int)c->due.status, above->cause, c->ended_ns);
     return;
   }
-  if (c->due.kind <= CTX__WITHOUT) return; /* no end passes from one to the other */
+  if (c->due.kind <= CTX__WITHOUT) return; /* neither ends with the other */
   above->due.flags |= CTX__PARENT;
   bool linked = ctx__linked(c);
   if (linked) replace(above, c);

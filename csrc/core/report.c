@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Reports: the version, counters, and a walk over what is linked. */
+/* Reports: the version, counters, and a walk over the linked contexts. */
 #include "internal.h"
 
 uint32_t ctx_version(void) {
@@ -20,7 +20,7 @@ static const ctx_t* next(const ctx_t* c, const ctx_t* first, unsigned* depth) {
   for (; c->parent != NULL; c = c->parent, --*depth) {
     if (c->next != c->parent->children) return c->next;
   }
-  /* Roots: those of the tree itself are in no list. */
+  /* The two roots of the tree are in no list. */
   if (c->next == NULL || c->next == first) return NULL;
   return c->next;
 }

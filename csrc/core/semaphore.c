@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Semaphores: which waiter may go on, in the order of asking.
  *
- * A waiter watches its context, and hears of its end in the turn after. Until then it stands in the
- * queue, so handing out units passes over those whose context is done. Units that were handed
- * over in the very turn in which the context ended go back when the waiter is called. */
+ * A waiter watches its context, and is called in the turn after its end. Until then it stays in the
+ * queue, so granting units passes over waiters whose context is done. If units were granted in the
+ * turn in which the context ended, they are released when the waiter is called. */
 #include "internal.h"
 
 enum {
@@ -39,7 +39,7 @@ static void enqueue_acquire(ctx_semaphore_t* s, ctx_acquire_t* a) {
   append_acquire(a->state == OVERSIZED ? &s->oversized : &s->queue, a);
 }
 
-/* Of one that is in a list: out of that. */
+/* Takes an acquire out of its list. */
 static void dequeue_acquire(ctx_acquire_t* a) {
   if (a->state == IDLE) return;
   ctx_acquires_t* list = a->state == OVERSIZED ? &a->s->oversized : &a->s->queue;
@@ -59,10 +59,10 @@ static void dequeue_acquire(ctx_acquire_t* a) {
 
 static void call(ctx_watcher_t* w);
 
-/* Hands out what is free to those in front. The first that does not fit holds up all behind it,
- * though they would: else a large request might never come to its turn. Those whose context is done
- * leave the queue as they are passed over, or each call would pass over them again; theirs is on its
- * way. */
+/* Grants free units to the first waiters. A waiter for which there are too few delays all others, even
+ * if there are enough for them: otherwise a large request might never get its turn. Waiters whose
+ * context is done leave the queue here, or each call would pass over them again; their own call is on
+ * its way. */
 static void hand_out(ctx_semaphore_t* s) {
   for (ctx_acquire_t* a; (a = s->queue.first) != NULL;) {
     bool live = ctx_err(a->c) == 0;
@@ -76,7 +76,7 @@ static void hand_out(ctx_semaphore_t* s) {
   }
 }
 
-/* The waiter's turn: it was granted, or its context is done. */
+/* The watcher's call: the units were granted, or the context is done. */
 static void call(ctx_watcher_t* w) {
   ctx_acquire_t* a = CTX__CONTAINER(w, ctx_acquire_t, watcher);
   ctx_semaphore_t* s = a->s;
@@ -127,11 +127,11 @@ static ctx_acquire_t* take_first(ctx_acquires_t* list) {
   return a;
 }
 
-/* Sorts all that wait into the two lists anew. */
+/* Sorts all waiters into the two lists again. */
 static void sort(ctx_semaphore_t* s) {
   ctx_acquires_t queue = s->queue, oversized = s->oversized;
   s->queue = s->oversized = (ctx_acquires_t){NULL, NULL};
-  /* Both by the order of asking: one that is oversized for a while keeps its place. */
+  /* Both by the order of asking, so that a waiter keeps its place while it is oversized. */
   while (queue.first != NULL || oversized.first != NULL) {
     bool from_queue = oversized.first == NULL ||
                       (queue.first != NULL && queue.first->order < oversized.first->order);

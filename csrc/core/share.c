@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Other threads: flags that outlive their context, and the inbox through which they cancel it.
  *
- * A flag has an ear in its context: a linked child, so that the walk that ends the context sets
- * the flag. The loop's thread alone touches ears and the list of flags; the mutex of the inbox
- * guards what both sides touch, and `err` is atomic because polling must cost next to nothing. */
+ * A flag has an ear in its context: a linked child, so that the walk that ends the context sets the
+ * flag. Only the loop's thread uses ears and the list of flags. The mutex of the inbox guards the
+ * fields that both sides use. `err` is atomic, so that polling costs very little. */
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -13,9 +13,9 @@ typedef struct ctx_inbox_s {
   pthread_mutex_t mutex;
   const ctx_host_t* host;
   ctx_tree_t* tree;         /* NULL once the tree is closed */
-  ctx_flag_t *first, *last; /* the queue of flags that want something of the loop's thread */
+  ctx_flag_t *first, *last; /* the queue of flags with a request for the loop's thread */
   size_t references;        /* the tree's and one for each flag */
-  ctx_flag_t* flags;        /* the loop's thread: all that hear, in no order */
+  ctx_flag_t* flags;        /* the loop's thread: all flags with an ear, in no order */
 } inbox_t;
 
 struct ctx_flag_s {
@@ -23,21 +23,21 @@ struct ctx_flag_s {
   inbox_t* inbox;
   /* Under the mutex: */
   size_t references;  /* held by callers */
-  ctx_cause_t* cause; /* of a request that is under way */
+  ctx_cause_t* cause; /* of the request, until it is carried out */
   ctx_flag_t* queue;  /* the next one in the inbox */
   bool queued;
-  bool asked; /* a request was taken: no other will be */
+  bool asked; /* a request was accepted: no other will be */
   bool hears; /* its ear is linked */
   /* The loop's thread: */
   ctx_t ear;
-  ctx_flag_t *next, *prev; /* in the inbox's list of flags that hear */
+  ctx_flag_t *next, *prev; /* in the inbox's list of flags with an ear */
 };
 
 static void* get_memory(const ctx_host_t* host, size_t size) {
   return host->alloc(NULL, NULL, 0, size);
 }
 
-/* Drops one reference, with the mutex held, and lets go of the mutex. */
+/* Drops one reference, with the mutex held, and unlocks it. */
 static void leave(inbox_t* inbox, size_t references) {
   inbox->references -= references;
   bool last = inbox->references == 0;
@@ -47,7 +47,7 @@ static void leave(inbox_t* inbox, size_t references) {
   inbox->host->alloc(NULL, inbox, sizeof *inbox, 0);
 }
 
-/* With the mutex held, which it lets go of: frees the flag if nobody can reach it any more. */
+/* With the mutex held, which it unlocks: frees the flag if nothing refers to it any more. */
 static void leave_flag(ctx_flag_t* flag) {
   inbox_t* inbox = flag->inbox;
   bool dead = flag->references == 0 && !flag->hears && !flag->queued;
@@ -91,7 +91,7 @@ static int listen_on(ctx_flag_t* flag) {
   return 0;
 }
 
-/* The ear stands in no list of contexts any more. */
+/* The ear is in no list of contexts any more. */
 static void deaf(ctx_flag_t* flag) {
   inbox_t* inbox = flag->inbox;
   if (flag->next != NULL) flag->next->prev = flag->prev;
@@ -151,7 +151,7 @@ bool ctx_cancel_async(ctx_flag_t* flag, ctx_cause_t* cause) {
     flag->asked = true;
     flag->cause = cause;
     post_flag(inbox, flag);
-    /* Under the mutex, so that the tree and its host cannot go meanwhile. */
+    /* Under the mutex, so that the tree and its host stay until the call returns. */
     inbox->host->wake_soon(inbox->tree->data);
   }
   pthread_mutex_unlock(&inbox->mutex);
@@ -168,7 +168,7 @@ void ctx_flag_release(ctx_flag_t* flag) {
   inbox_t* inbox = flag->inbox;
   pthread_mutex_lock(&inbox->mutex);
   flag->references--;
-  /* Its ear is the loop's to unlink, at the next turn, whenever that is. */
+  /* The loop's thread unlinks the ear, at its next turn. */
   if (flag->references == 0 && flag->hears && inbox->tree != NULL) post_flag(inbox, flag);
   leave_flag(flag);
 }
@@ -179,7 +179,7 @@ static void release_cause(ctx_cause_t* cause) {
   }
 }
 
-/* What a flag that was taken from the queue, and hears, wanted. Afterwards it may be gone. */
+/* Carries out the request of a flag from the queue that has an ear. It may free the flag. */
 static void serve(ctx_flag_t* flag, bool asked, bool gone, ctx_cause_t* cause) {
   ctx_t* c = flag->ear.parent;
   if (asked && c->due.kind > CTX__WITHOUT) {

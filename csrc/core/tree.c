@@ -25,7 +25,7 @@ ctx_t* ctx_todo(ctx_tree_t* tree) {
   return &tree->todo;
 }
 
-/* A call closed the tree: those that were still to be called stay registered, and uncalled. */
+/* A call has closed the tree: the remaining watchers stay registered, and are not called. */
 static void put_back(ctx_tree_t* tree, ctx_watcher_t* list) {
   list->next->prev = &tree->ready;
   list->prev->next = tree->ready.next;
@@ -33,8 +33,8 @@ static void put_back(ctx_tree_t* tree, ctx_watcher_t* list) {
   tree->ready.next = list->next;
 }
 
-/* Calls what is ready now. Calls may take others out of the list, and what they make ready waits
- * for the next turn: hence a list of its own, with its own sentinel. */
+/* Calls the watchers that are ready now. A call may take others out of the list, and watchers that it
+ * makes ready wait for the next turn. So this is a separate list, with its own sentinel. */
 static void call_ready(ctx_tree_t* tree) {
   ctx_watcher_t now = tree->ready;
   if (now.next == &tree->ready) return;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Who hears: watchers, the ready list, and the linking of what is watched. */
+/* Watchers, the ready list, and the linking of contexts that are watched. */
 #include "internal.h"
 
 /* -- Lists of siblings --------------------------------------------------------------------- */
@@ -58,7 +58,7 @@ void ctx__prune(ctx_t* c) {
   while (c != NULL && ctx__linked(c) && c->children == NULL && c->watchers == NULL &&
          c->due.kind > CTX__TODO && c->due.kind < CTX__ANY) {
     ctx__unlink(c);
-    /* Live just now, and all above it. */
+    /* It is live now, and so are all its ancestors. */
     c->seen = c->tree->epoch;
     c = c->parent;
   }

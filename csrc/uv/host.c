@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* The libuv host (ctx/uv.h).
  *
- * The tree tells when it wants to run (wake_at), which becomes the state of two handles:
+ * The tree says when it wants to run (wake_at), which becomes the state of two handles:
  *   due now:   the idle handle is active; libuv calls it once in every turn, before polling
  *   due later: the timer is active, for that time or an earlier one
- * The timer is started again only when the wish moves earlier. A wish that goes away is not even
- * told: the timer then goes off for nothing once, which is cheaper than moving it with every request
- * that ends in time. That is also why it is never referenced: it would hold the loop for nobody.
+ * The timer is started again only for an earlier time. When the deadline goes away, the tree does not
+ * tell: the timer then fires once without need, which is cheaper than moving it with every request
+ * that ends in time. For this reason the timer is never referenced: it would keep the loop alive.
  *
- * It is tempting to do without the idle handle and start the timer with 0. libuv before 1.48 then
- * calls a timer that starts itself again over and over within one turn, and no I/O ever comes
- * (libuv/libuv#4245, where its makers advise an idle handle too). */
+ * The timer with timeout 0 could replace the idle handle. But libuv before 1.48 calls a timer that
+ * starts itself again over and over within one turn, and then no I/O is done (libuv/libuv#4245, where
+ * libuv's developers advise an idle handle, too). */
 
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* pthread types in uv.h, CLOCK_MONOTONIC_COARSE */
@@ -31,8 +31,8 @@ static uint64_t host_now(void* data) {
 }
 
 #if defined(CLOCK_MONOTONIC_COARSE) && !defined(CTX_PORTABLE)
-/* uv_hrtime's clock as of the kernel's last tick, at a quarter of the price. (uv_now is cheaper yet
- * but stands still in a loop that computes, where ctx_err must see time pass.) */
+/* uv_hrtime's clock at the kernel's last tick, at a quarter of the price. (uv_now is cheaper still, but
+ * stands still in a loop that computes, where ctx_err must see time pass.) */
 static uint64_t host_now_coarse(void* data) {
   struct timespec t;
   (void)data;
@@ -65,8 +65,8 @@ static void* host_alloc(void* data, void* block, size_t old_size, size_t new_siz
 /* -- Running the tree ------------------------------------------------------------------- */
 
 static void run(ctx_uv_t* h) {
-  ctx_tree_run(&h->tree); /* its last act is to ask for the next run */
-  /* The calls took time, and the loop polls for as long as it believes to have left. */
+  ctx_tree_run(&h->tree); /* at its end it asks for the next run */
+  /* The calls took time, and the loop would poll too long with its old time. */
   uv_update_time(h->timer.loop);
 }
 
@@ -85,13 +85,13 @@ static void on_async(uv_async_t* async) {
   run(async->data);
 }
 
-/* A timer that fired early needs no care of its own: the tree asks for the same time again. */
+/* A timer that fired early needs no special case: the tree asks for the same time again. */
 static void host_wake_at(void* data, uint64_t at_ns) {
   ctx_uv_t* h = data;
   uv_loop_t* loop = h->timer.loop;
   if (at_ns >= h->armed_ns) return; /* also for CTX_NEVER */
-  /* libuv adds a timeout to the loop's time, which may be far behind. That cancels out below, but
-   * polling would still take the stale time for now and sleep too long. */
+  /* libuv adds a timeout to the loop's time, which may be far behind. The sum below allows for that,
+   * but polling would use the old time as the present, and sleep too long. */
   uv_update_time(loop);
   uint64_t at_ms = at_ns / NS_PER_MS + (at_ns % NS_PER_MS != 0);
   uint64_t now_ms = uv_now(loop);
@@ -105,10 +105,10 @@ static void host_wake_at(void* data, uint64_t at_ns) {
 
 static void host_wake_soon(void* data) {
   ctx_uv_t* h = data;
-  uv_async_send(&h->async); /* fails for no handle that is open */
+  uv_async_send(&h->async); /* cannot fail for an open handle */
 }
 
-/* Not in ctx_uv_t: flags that outlive it still free themselves through their host. */
+/* Not in ctx_uv_t: flags that outlive it are freed through their host. */
 static const ctx_host_t host_fine = {host_now, NULL, host_wake_at, host_wake_soon, host_alloc};
 static const ctx_host_t host_coarse = {host_now, host_now_coarse, host_wake_at, host_wake_soon,
                                        host_alloc};
@@ -139,7 +139,7 @@ uv_loop_t* ctx_uv_loop(const ctx_uv_t* h) {
   return h->timer.loop;
 }
 
-/* The async handle is active from init to close, so it is the one that can hold the loop. */
+/* The async handle is active from init to close, so its reference keeps the loop alive. */
 void ctx_uv_ref(ctx_uv_t* h) {
   uv_ref((uv_handle_t*)&h->async);
 }
