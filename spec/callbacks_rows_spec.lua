@@ -184,12 +184,12 @@ end
 
 -- Those that need a server, another thread, or the main thread: other specs try them.
 local ELSEWHERE = { ["ctx run(main)"] = "run_spec", ["ctx set_report(fn)"] = "report_spec",
-  ["ctx.http Handler"] = "http_defects_spec",
-  ["ctx.http Middleware"] = "http_server_middleware_spec",
+  ["ctx.http handler"] = "http_defects_spec",
+  ["ctx.http chain(...)"] = "http_server_middleware_spec",
   ["ctx.http access_log"] = "http_server_middleware_spec",
   ["ctx.http on_error"] = "http_defects_spec", ["ctx.http body"] = "http_client_upload_spec",
-  ["ctx.http FailureHandler"] = "http_server_failure_option_spec",
-  ["ctx.propagate.otlp Post"] = "propagate_otlp_failure_spec",
+  ["ctx.http failure"] = "http_server_failure_option_spec",
+  ["ctx.propagate.otlp post"] = "propagate_otlp_failure_spec",
   ["ctx.testing run(fn)"] = "testing_spec", ["ctx.uv work(fn)"] = "uv_misuse_spec" }
 
 --- Calls `way` with a function that raises `value`, in a test; what it answers, and the reports.
@@ -244,7 +244,7 @@ describe("an error in a callback:", function()
     local text = file:read("a")
     file:close()
     local rows = {}
-    for module, name in text:gmatch("\n| `([%w_.]+)` | `([%w_()]+)` |") do
+    for module, name in text:gmatch("\n| `([%w_.]+)` | `([%w_().]+)` |") do
       local row = module .. " " .. name
       rows[row] = true
       assert(through[row] or outcome[row] or reported[row] or ELSEWHERE[row], row)

@@ -1,6 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- The table of errors in callbacks names every callback that the stubs declare, and no other; and
 -- what it says of those that only listen is so.
+local annotations = require "spec.docs.annotations"
+
 local top = (debug.getinfo(1, "S").source:match("^@(.*)[/\\][^/\\]+$") or ".") .. "/../"
 
 local function text_of(path)
@@ -10,46 +12,35 @@ local function text_of(path)
   return text
 end
 
---- Adds "module name" of each option or alias that is a function, and "module function(parameter)"
---- of each parameter that is one.
-local function add_callbacks(found, module, text)
-  local parameters = {}
-  for line in text:gmatch("[^\n]+") do
-    local field, kind = line:match("^%-%-%-@field ([%w_]+)%??%s+(.*)$")
-    local alias = line:match("^%-%-%-@alias ([%w_.]+)%s+fun%(")
-    local pending = line:match("^%-%-%-@alias ([%w_.]+)$")
-    local parameter = line:match("^%-%-%-@param ([%w_]+)%??%s+.*fun%(")
-    local owner = line:match("^function [%w_]+[.:]([%w_]+)")
-    if field and kind:find("fun(", 1, true) and not kind:find("^fun%(self") then
-      if not field:find("^fs_") then -- these are functions of ctx.uv, which has many
-        found[module .. " " .. field] = true
-      end
-    elseif alias or parameters.alias and line:find("^%-%-%-| fun%(") then
-      found[module .. " " .. (alias or parameters.alias):match("[^.]+$")] = true
-    elseif parameter then
-      parameters[#parameters + 1] = parameter
-    elseif owner then
-      for _, name in ipairs(parameters) do
-        -- A value that may be a function, in options or alone, is one callback.
-        if not found[module .. " " .. name] then
-          found[("%s %s(%s)"):format(module, owner, name)] = true
-        end
-      end
-    end
-    if owner or not line:find("^%-%-%-") then
-      parameters = {}
-    end
-    parameters.alias = pending
+--- Whether a type is, or may be, a function that the program writes, or an object with one; but not
+--- a method of the class itself.
+local function is_callback(type, tree)
+  for name in type:gmatch("ctx%.[%w_.]*[%w_]") do
+    type = type .. " " .. (tree.aliases[name] or "")
   end
+  return type:find("fun(", 1, true) and not type:find "^a?s?y?n?c?%s*fun%(self"
 end
 
+--- "module name" of each option that is a function, and "module function(parameter)" of each
+--- parameter that is one.
 local function declared()
   local found = {}
-  for path in assert(io.popen(("cd '%s' && find types -name '*.lua'"):format(top))):lines() do
-    local text = text_of(path)
-    local module = text:match("%-%-%-@meta ([%w_.]+)")
-    if module ~= "ctx.errors" then -- its functions that take one are the library's own
-      add_callbacks(found, module, text)
+  local _, order, tree = annotations.all(top)
+  for _, class in pairs(tree.classes) do
+    for _, field in ipairs(class.public and class.fields or {}) do
+      if not field.private and not field.name:find "^_" and is_callback(field.type, tree) then
+        found[class.home .. " " .. field.name] = true
+      end
+    end
+  end
+  for _, entry in ipairs(order) do
+    for _, parameter in ipairs(entry.definition.params) do
+      -- A value that may be a function, in options or alone, is one callback. Functions of
+      -- ctx.errors that take one are the library's own.
+      if is_callback(parameter.type, tree) and entry.module ~= "ctx.errors"
+        and not found[entry.module .. " " .. parameter.name] then
+        found[("%s %s(%s)"):format(entry.module, entry.key, parameter.name)] = true
+      end
     end
   end
   return found
@@ -58,7 +49,7 @@ end
 local function described()
   local found, answers = {}, {}
   for module, name, answer in text_of("docs/reference/callbacks.md")
-    :gmatch("\n| `([%w_.]+)` | `([%w_()]+)` |[^|\n]*| ([^|\n]*) |") do
+    :gmatch("\n| `([%w_.]+)` | `([%w_().]+)` |[^|\n]*| ([^|\n]*) |") do
     local key = module .. " " .. name
     assert(not found[key], "twice: " .. key)
     found[key], answers[key] = true, answer

@@ -23,7 +23,7 @@ local settings = {}
 ---@field max_requests_per_connection? integer  then the response is the connection's last
 ---@field max_connection_age? number  ms, after which a response is the connection's last
 ---@field failure? fun(req: ctx.http.Request?, res: ctx.http.Response, status: integer,
----message: string, err: any)
+---  message: string, err: any)
 ---@field failure_timeout? number  ms that it has, 1000
 ---@field access_log? fun(record: ctx.http.Record)
 ---@field on_error? fun(err: any, req: ctx.http.Request, traceback: string?, where: string)
