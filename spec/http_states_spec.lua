@@ -165,9 +165,8 @@ describe("a change of state", function()
   it("that is illegal closes the connection when luv's callback did it, and is reported", function()
     local list = reports(function()
       with(function(conn, client, b)
-        conn.take = function(self) self:become("idle", "handler") end
-        client:send(GET)
-        assert.equal("", client:rest())
+        conn.left = function(self) self:become("idle", "handler") end
+        client:close()
         b:wait_empty()
         assert.equal("ctx.http.Connection (closed, none)", tostring(conn))
       end)

@@ -160,15 +160,6 @@ end
 
 -- -- A request, and what comes after its response -------------------------------------------------
 
---- A request is there to be answered.
----@param req ctx.http.Request
----@param into ctx.http.Input
----@param out ctx.http.Output
-function Connection:take(req, into, out)
-  self:become(into, out)
-  self.request, self._exchange = req, nil
-end
-
 --- The rest of the request's body makes no sense, or did not come in time. Its reader is told, and
 --- the connection ends after the answer.
 ---@param status integer
@@ -213,10 +204,10 @@ function Connection:answered(keep_alive)
   if is_coming then
     self.request._body:fail(causes.handler_returned) -- the rest goes to nobody
   end
-  self.request, self.response = nil, nil
   if out ~= "refusal" then
     self.server:_served()
   end
+  self.request, self.response = nil, nil
   if into == "closed" then
     self:become("closed", out == "hijacked" and out or "none")
     return self.server:_forget(self)
@@ -394,6 +385,9 @@ function connection.new(server, stream, base)
     _left = limits.max_requests_per_connection,
     _old_at = limits.max_connection_age and core.now() + limits.max_connection_age or false,
     _reader = wire.reader(limits.max_target, limits.max_head, limits.max_headers, limits.max_body),
+    -- Makes room: later there may be no memory for it.
+    request = nil, response = nil, why = nil, roster = nil, transport = nil, _exchange = nil,
+    _watchdog = nil, _kept = nil,
   }, metatable)
   self._watchdog = watchdog.new(guarded(self, bark))
   self.transport, self._kept = transport.new(stream, limits.write_timeout,

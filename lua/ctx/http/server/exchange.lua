@@ -202,7 +202,8 @@ function exchange.refuse(conn, req, into, status, reason, retry_after)
   end
   local answered = req or request.none(conn)
   answered.keep_alive = goes_on
-  conn:take(answered, into, "refusal")
+  conn:become(into, "refusal")
+  conn.request, conn._exchange = answered, nil
   conn._exchange = core.go(run_guarded, refuse, conn, answered, req, status, reason, headers)
 end
 

@@ -103,7 +103,8 @@ local function begin(self, head, done)
     local into = not done and "body" or goes_on and "behind" or "over"
     return exchange.refuse(self, req, into, status, reason, retry_after)
   end
-  self:take(req, done and "behind" or continues and "expect" or "body", "handler")
+  self.request, self._exchange = req, nil -- at once: the server has counted it
+  self:become(done and "behind" or continues and "expect" or "body", "handler")
   if self.input == "body" then
     self._watchdog:set(self.server.limits.read_timeout)
   end
