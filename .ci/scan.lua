@@ -180,7 +180,7 @@ end
 
 -- The Lua modules that all others stand on, and that stand on nothing but one another and C.
 scan.GROUND = {}
-for name in ([[errors fields fifo floor line loop owner registry report tasks text want why]])
+for name in ([[errors fields fifo floor line loop owner registry report roster tasks text want why]])
   :gmatch("%w+") do
   scan.GROUND["lua/ctx/" .. name .. ".lua"] = true
 end

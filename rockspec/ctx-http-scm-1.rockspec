@@ -69,7 +69,6 @@ build = {
       ["ctx.http.middleware"] = "lua/ctx/http/middleware.lua",
       ["ctx.http.paths"] = "lua/ctx/http/paths.lua",
       ["ctx.http.record"] = "lua/ctx/http/record.lua",
-      ["ctx.http.roster"] = "lua/ctx/http/roster.lua",
       ["ctx.http.router"] = "lua/ctx/http/router.lua",
       ["ctx.http.server"] = "lua/ctx/http/server/init.lua",
       ["ctx.http.server.accept"] = "lua/ctx/http/server/accept.lua",

@@ -114,6 +114,7 @@ build = {
     ["ctx.registry"] = "lua/ctx/registry.lua",
     ["ctx.report"] = "lua/ctx/report.lua",
     ["ctx.retry"] = "lua/ctx/retry.lua",
+    ["ctx.roster"] = "lua/ctx/roster.lua",
     ["ctx.semaphore"] = "lua/ctx/semaphore.lua",
     ["ctx.shutdown"] = "lua/ctx/shutdown.lua",
     ["ctx.shutdown.phases"] = "lua/ctx/shutdown/phases.lua",

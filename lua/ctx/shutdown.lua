@@ -17,6 +17,7 @@ local errors = require "ctx.errors"
 local line = require "ctx.line"
 local owner = require "ctx.owner"
 local phases = require "ctx.shutdown.phases"
+local roster = require "ctx.roster"
 local signal = require "ctx.signal"
 local want = require "ctx.want"
 local workers = require "ctx.shutdown.workers"
@@ -147,7 +148,7 @@ function shutdown.new(parent, options)
     _timeouts = timeouts_of(options),
     _ready = options.ready ~= false,
     _hooks = {},
-    _workers = workers.new(),
+    _workers = roster.new(),
     _failed = {},
     _waiting = {}, -- the coroutines that wait for the report
     _silence = line.gate(), -- where they wait for the beginning; nobody ever opens it

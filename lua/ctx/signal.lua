@@ -15,6 +15,7 @@
 local core = require "ctx.core"
 local errors = require "ctx.errors"
 local loop = require "ctx.loop"
+local roster = require "ctx.roster"
 local text = require "ctx.text"
 local want = require "ctx.want"
 
@@ -24,7 +25,7 @@ local uv = loop.uv
 -- listen beside the first.
 ---@class ctx.signal.Entry
 ---@field handle userdata    luv's
----@field listeners ctx.signal.Stop[]  each knows its place
+---@field listeners ctx.roster.Roster  of ctx.signal.Listener
 ---@type { entries: table<string, ctx.signal.Entry>?, pipe: userdata? }
 local shared = core.shared("ctx.signal")
 shared.entries = shared.entries or {}
@@ -63,9 +64,10 @@ local function arrived(name, entry)
   close(name)
   local heard = false
   for _, listener in ipairs(entry.listeners) do
-    if not listener.arrived then
-      heard, listener.arrived = true, true
-      listener.cancel(listener.causes[name])
+    local stop = listener.stop
+    if not stop.arrived then
+      heard, stop.arrived = true, true
+      stop.cancel(listener.cause)
     end
   end
   -- For every listener this is the second signal, after another one: it is sent again, now with its
@@ -82,7 +84,7 @@ local function entry_of(name)
   end
   local scope <close> = loop.owned()
   scope.handle = assert(uv.new_signal())
-  entry = { handle = scope.handle, listeners = {} }
+  entry = { handle = scope.handle, listeners = roster.new() }
   -- Once: the system itself restores the default action when the signal comes. So there is no time
   -- in between when the second could get lost, and it kills a program that never saw the first.
   uv.signal_start_oneshot(entry.handle, name, function() arrived(name, entry) end)
@@ -97,25 +99,25 @@ end
 --- Ends the context and brings the default actions back, by a call or by `<close>`.
 ---@class ctx.signal.Stop
 ---@field private cancel ctx.Cancel
----@field private causes table<string, ctx.errors.Error>
----@field private entries table<string, ctx.signal.Entry>
----@field private places table<string, integer|false>  in the lists of listeners
+---@field private listeners table<string, ctx.signal.Listener>  by their signals
 ---@field private arrived boolean?  one of the signals came
 ---@overload fun(cause?: any)
 local Stop = { __name = "ctx.signal.Stop" }
 
+--- That a context ends with one of the signals.
+---@class ctx.signal.Listener : ctx.roster.Placed
+---@field stop ctx.signal.Stop
+---@field cause ctx.errors.Error
+---@field entry ctx.signal.Entry
+
 local function release(self)
-  for name, entry in pairs(self.entries) do
-    local list, place = entry.listeners, self.places[name]
-    if place then
-      local last = list[#list]
-      list[place], last.places[name] = last, place
-      list[#list] = nil
-    end
-    if #list == 0 and shared.entries[name] == entry then
+  for name, listener in pairs(self.listeners) do
+    local entry = listener.entry
+    entry.listeners:remove(listener)
+    if entry.listeners.size == 0 and shared.entries[name] == entry then
       close(name)
     end
-    self.entries[name] = nil
+    self.listeners[name] = nil
   end
 end
 
@@ -158,12 +160,9 @@ end
 --- Listens for the names until c is done.
 local function listen(stop, names, c)
   for _, name in ipairs(names) do
-    stop.causes[name] = cause_of(name)
-    local entry = entry_of(name)
-    local place = #entry.listeners + 1
-    stop.entries[name], stop.places[name] = entry, false
-    entry.listeners[place] = stop -- the last that needs memory
-    stop.places[name] = place
+    local listener = { stop = stop, cause = cause_of(name), entry = entry_of(name), place = false }
+    stop.listeners[name] = listener
+    listener.entry.listeners:add(listener)
   end
   core.after_func(c, function()
     -- After a signal the others stay, to be deadly: a handle that is closed just when its signal
@@ -189,14 +188,14 @@ function signal.notify(parent, name, ...)
   local names = names_of(name, ...)
   local c, cancel = core.with_cancel(parent)
   c:name("signal.notify(" .. table.concat(names, ", ") .. ")")
-  local stop = setmetatable({ cancel = cancel, causes = {}, entries = {}, places = {} }, Stop)
+  local stop = setmetatable({ cancel = cancel, listeners = {} }, Stop)
   if not c:done() then
     local ok, err = pcall(listen, stop, names, c)
     if not ok then -- no memory: signals must not go where nobody hears them
       stop(err)
       for _, each in ipairs(names) do
         local entry = shared.entries[each]
-        if entry and not next(entry.listeners) then
+        if entry and entry.listeners.size == 0 then
           close(each)
         end
       end

@@ -1,8 +1,5 @@
 -- SPDX-License-Identifier: MIT
 --- The workers of a shutdown: the tasks that it waits for, and closes when force comes.
----
---- They stand in a list, and each knows its place: a set by their addresses would have to be built
---- anew, again and again, whenever a worker comes beside as many as it has room for.
 local core = require "ctx.core"
 local errors = require "ctx.errors"
 local owner = require "ctx.owner"
@@ -11,7 +8,7 @@ local workers = {}
 
 ---@class ctx.shutdown.Worker
 ---@field shutdown ctx.shutdown.Shutdown
----@field place integer|false  in the list
+---@field place integer|false  in the roster
 ---@field name string          where its function stands
 ---@field task ctx.Task|false
 ---@field co thread|false      while it runs
@@ -20,33 +17,13 @@ local workers = {}
 local Worker = { __name = "ctx.shutdown.Worker" }
 Worker.__index = Worker
 
----@return ctx.shutdown.Worker[]
-function workers.new()
-  return {}
-end
-
-local function add(list, worker)
-  worker.place = #list + 1
-  list[worker.place] = worker
-end
-
---- The last one takes its place.
-local function remove(list, worker)
-  local place, last = worker.place, list[#list]
-  if place then
-    list[place], last.place = last, place
-    list[#list] = nil
-    worker.place = false
-  end
-end
-
 --- Removes the worker when it has returned or raised. If neither (closed, or raised nil), the
 --- task's status tells.
 function Worker:__close(err)
   local s = self.shutdown
   self.co = false
   if self.returned or err ~= nil then
-    remove(s._workers, self)
+    s._workers:remove(self)
   end
   if err ~= nil then
     table.insert(s._failed, { name = self.name, err = err })
@@ -76,10 +53,10 @@ function workers.start(s, fn, ...)
     returned = false, below = false,
   }, Worker)
   -- From here on, and not from its first turn, which may be after the last look at the workers.
-  add(s._workers, worker)
+  s._workers:add(worker)
   local ok, task = pcall(core.go, work, worker, fn, ...)
   if not ok then -- no memory
-    remove(s._workers, worker)
+    s._workers:remove(worker)
     error(task, 0)
   end
   worker.task = task
@@ -108,8 +85,7 @@ function workers.wait(s, c)
   local list = s._workers
   for _, worker in ipairs(table.move(list, 1, #list, 1, {})) do
     workers.outlast(worker.task, c)
-    if worker.task:status() == "failed" and worker.place then
-      remove(list, worker)
+    if worker.task:status() == "failed" and list:remove(worker) then
       table.insert(s._failed, { name = worker.name, err = select(2, worker.task:wait()) })
     end
   end
@@ -125,7 +101,7 @@ function workers.force(s)
     local worker = list[i]
     if worker and worker.co and coroutine.status(worker.co) == "suspended" then
       worker.below, closed = closed, worker
-      remove(list, worker)
+      list:remove(worker)
       coroutine.close(worker.co)
     end
   end

@@ -11,6 +11,7 @@ local core = require "ctx.core"
 local host = require "ctx.uv.host"
 local loop = require "ctx.loop"
 local report = require "ctx.report"
+local roster = require "ctx.roster"
 local semaphore = require "ctx.semaphore"
 
 local uv = host.uv
@@ -28,19 +29,19 @@ local PATIENCE_MS = 200
 
 ---@class ctx.uv.Job
 ---@field request userdata|false   luv's; false: it cannot be called back
----@field index integer|false      its place in the list
+---@field place integer|false      among the jobs
 ---@field left boolean             its caller has gone, and it runs on
 ---@field refused boolean          it never ran: it was called back, as no thread was free
 
 -- The threads are the process's, so these are, too.
 ---@class ctx.uv.Threads
----@field jobs ctx.uv.Job[]  that have begun, and whose callers wait
+---@field jobs ctx.roster.Roster  of ctx.uv.Job, that have begun, and whose callers wait
 ---@field left integer       others that have begun
 ---@field taken boolean      all threads have been held by those for a while
 ---@field timer userdata?    tells when that is so
 ---@field permits table<string, ctx.semaphore.Semaphore>
 local shared = core.shared("ctx.uv.threads") ---@type ctx.uv.Threads
-shared.jobs = shared.jobs or {}
+shared.jobs = shared.jobs or roster.new()
 shared.left = shared.left or 0
 shared.taken = shared.taken or false
 shared.permits = shared.permits or {}
@@ -96,18 +97,9 @@ end
 
 -- -- Jobs -----------------------------------------------------------------------------------------
 
-local function unlist(job)
-  local jobs, index = shared.jobs, job.index
-  if index then
-    local last = jobs[#jobs]
-    jobs[index], last.index = last, index
-    jobs[#jobs], job.index = nil, false
-  end
-end
-
 --- It has ended, on its thread or in the queue.
 local function finish(job)
-  unlist(job)
+  shared.jobs:remove(job)
   if job.left then
     job.left = false
     count(-1)
@@ -133,21 +125,18 @@ local Job = {
 
 --- Its caller leaves: takes it from libuv's queue, or counts its thread as held.
 local function leave(job)
-  if not job.index or job.request and uv.cancel(job.request) then
+  if not job.place or job.request and uv.cancel(job.request) then
     return
   end
-  unlist(job)
+  shared.jobs:remove(job)
   job.left = true
   count(1)
 end
 
 --- A job that is about to begin.
 local function new_job()
-  local jobs = shared.jobs
-  local job = setmetatable({
-    request = false, index = #jobs + 1, left = false, refused = false,
-  }, Job)
-  jobs[job.index] = job
+  local job = setmetatable({ request = false, place = false, left = false, refused = false }, Job)
+  shared.jobs:add(job)
   return job
 end
 

@@ -18,14 +18,14 @@ local curl = require "ctx.http.curl"
 local errors = require "ctx.errors"
 local host = require "ctx.uv.host"
 local loop = require "ctx.loop"
-local roster = require "ctx.http.roster"
+local roster = require "ctx.roster"
 
 local uv = host.uv
 
 ---@class ctx.http.client.Engine
 ---@field _pool userdata
 ---@field _options table             of the pool
----@field _live ctx.http.Roster      the transfers under way
+---@field _live ctx.roster.Roster      the transfers under way
 ---@field _running integer           how many
 ---@field _waiting integer           tasks that wait for one
 ---@field _polls table<integer, userdata>

@@ -75,7 +75,7 @@ local RANK = { idle = 0, head = 0, expect = 0, body = 0, behind = 0,
 ---@field request ctx.http.Request?   the one that is being answered
 ---@field response ctx.http.Response?  the answer
 ---@field why any?                    why the client has gone
----@field roster ctx.http.Roster      of the server, which it is in
+---@field roster ctx.roster.Roster      of the server, which it is in
 ---@field transport ctx.http.Transport
 ---@field _exchange ctx.Task?         sees to the last request, or to what came behind it
 ---@field _cancel ctx.Cancel
@@ -87,7 +87,7 @@ local RANK = { idle = 0, head = 0, expect = 0, body = 0, behind = 0,
 ---@field _since number               when it began to have nothing to do
 ---@field _left number                requests that it may still bring
 ---@field _old_at number|false        from then on its next response is its last
----@field _place integer|false        in the roster
+---@field place integer|false        in the roster
 local Connection = {}
 local metatable = { __name = "ctx.http.Connection", __index = Connection }
 
@@ -381,7 +381,7 @@ function connection.new(server, stream, base)
   local c, cancel = core.with_cancel(base)
   local self = setmetatable({
     server = server, stream = stream, ctx = c, input = "idle", output = "none", _cancel = cancel,
-    _kept_size = 0, _discarded = 0, _since = core.now(), _place = false,
+    _kept_size = 0, _discarded = 0, _since = core.now(), place = false,
     _left = limits.max_requests_per_connection,
     _old_at = limits.max_connection_age and core.now() + limits.max_connection_age or false,
     _reader = wire.reader(limits.max_target, limits.max_head, limits.max_headers, limits.max_body),

@@ -10,7 +10,7 @@ local listener = require "ctx.uv.listener"
 local loop = require "ctx.loop"
 local owner = require "ctx.owner"
 local want = require "ctx.want"
-local roster = require "ctx.http.roster"
+local roster = require "ctx.roster"
 local settings = require "ctx.http.server.settings"
 local stream_class = require "ctx.uv.stream"
 

@@ -4,7 +4,7 @@
 -- taken. An array in which each knows its place costs the same at any number.
 local cpu = require "spec.support.cpu"
 local new_random = require "spec.support.random"
-local roster = require "ctx.http.roster"
+local roster = require "ctx.roster"
 
 describe("a roster", function()
   local seed = os.time() % 1000000

@@ -1,44 +1,44 @@
 -- SPDX-License-Identifier: MIT
---- A set of objects that come and go beside many that stay.
+--- Internal: a set of objects that come and go beside many that stay.
 ---
 --- An array in which each object knows its place, and the last one moves into a free place. A table
 --- with the objects as keys would be built anew for each that comes when nearly all its nodes are
 --- taken: with 16 381 idle connections each new one cost a millisecond.
 
----@class ctx.http.Placed
----@field _place integer|false  its place in the roster
+---@class ctx.roster.Placed
+---@field place integer|false  its place in the roster
 
----@class ctx.http.Roster
----@field [integer] ctx.http.Placed
+---@class ctx.roster.Roster
+---@field [integer] ctx.roster.Placed
 ---@field size integer
-local Roster = { __name = "ctx.http.Roster" }
+local Roster = { __name = "ctx.roster.Roster" }
 Roster.__index = Roster
 
 local roster = {}
 
----@return ctx.http.Roster
+---@return ctx.roster.Roster
 function roster.new()
   return setmetatable({ size = 0 }, Roster)
 end
 
----@param object ctx.http.Placed  not in a roster
+---@param object ctx.roster.Placed  not in a roster
 function Roster:add(object)
   local size = self.size + 1
   self[size] = object -- first what may run out of memory
-  object._place = size
+  object.place = size
   self.size = size
 end
 
----@param object ctx.http.Placed
+---@param object ctx.roster.Placed
 ---@return boolean removed  false: it was not there
 function Roster:remove(object)
-  local place, size = object._place, self.size
+  local place, size = object.place, self.size
   if not place then
     return false
   end
   local last = self[size]
-  self[place], last._place = last, place
-  self[size], self.size, object._place = nil, size - 1, false
+  self[place], last.place = last, place
+  self[size], self.size, object.place = nil, size - 1, false
   return true
 end
 
