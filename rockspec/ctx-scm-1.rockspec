@@ -76,6 +76,7 @@ build = {
         "csrc/lua/task/drive.c",
         "csrc/lua/task/fake.c",
         "csrc/lua/task/gone.c",
+        "csrc/lua/task/leave.c",
         "csrc/lua/task/record.c",
         "csrc/lua/task/results.c",
         "csrc/lua/task/sched.c",

@@ -8,6 +8,7 @@
 #include "enter.h"
 #include "line/acquire.h"
 #include "report/live.h"
+#include "task/leave.h"
 #include "task/sched.h"
 #include "task/turn.h"
 #include "task/wait.h"
@@ -198,7 +199,7 @@ static void end_context(lctx_state* S, lctx_group* g) {
 static int park_for_group(lua_State* L, lctx_state* S, lctx_group* g, const lctx_wait* wait) {
   lctx_task* t = lctx_waiter(L, S, wait->what);
   if (ctx_group_is_over(&g->g) || (wait->c != NULL && ctx_err(wait->c->c) != 0)) {
-    lctx_leave(t);
+    lctx_leave(L, t, LCTX_TAKES);
     return wait->kind->waited(L, S, LCTX_DUE);
   }
   return lctx_park_task(L, S, t, wait);

@@ -5,6 +5,7 @@
 
 #include "context/context.h"
 #include "task/gone.h"
+#include "task/leave.h"
 #include "task/record.h"
 #include "task/results.h"
 #include "task/sched.h"
@@ -60,7 +61,7 @@ static int queue_wait(lua_State* L) {
   if (q->entered > 0) q->entered--; /* 0: a finalizer's wait in here has failed, see queue_empty */
   if (q->called > 0) {
     q->called--;
-    lctx_leave(t);
+    lctx_leave(L, t, LCTX_TAKES);
     return 0;
   }
   static const lctx_wait_kind kinds[] = {{.waited = queue_waited},

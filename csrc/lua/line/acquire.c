@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "line/acquire.h"
 
+#include "task/leave.h"
 #include "task/sched.h"
 
 void lctx_acquire_granted(lctx_acquire* a, int err) {
@@ -29,7 +30,7 @@ int lctx_acquire_wait(lua_State* L, lctx_state* S, const lctx_acquire_kind* kind
   if (err == CTX_ENOMEM || err == CTX_ECLOSED) return lctx_leave_error(L, a->t, kind->what, err);
   if (err != CTX_PENDING) {
     /* Meanwhile a finalizer has given back what is asked for, or ended the context. */
-    lctx_leave(a->t);
+    lctx_leave(L, a->t, LCTX_TAKES);
     return kind->wait.waited(L, S, err == 0 ? LCTX_DUE : LCTX_ENDED);
   }
   lctx_wait wait = {.kind = &kind->wait,

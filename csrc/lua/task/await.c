@@ -5,6 +5,7 @@
 #include "context/context.h"
 #include "enter.h"
 #include "task/gone.h"
+#include "task/leave.h"
 #include "task/record.h"
 #include "task/results.h"
 #include "task/sched.h"
@@ -81,15 +82,12 @@ static void abort_work(lua_State* L, lctx_state* S) {
   }
 }
 
-/* The coroutine will not go on: what it has been given is freed, and the work called off, which is
- * also how a handle is closed that has done its work. */
+/* Calls off the work of a wait that nobody is in any more, which is also how a handle is closed that has
+ * done its work. */
 static void undo_await(lua_State* L, lctx_task* t) {
-  t->outcome = LCTX_ENDED; /* what comes now is late */
-  if (lctx_take_packed(L, t)) lctx_drop_packed(L, t->S);
-  if (t->listed) {
-    (void)lctx_pushplace(L, t, LCTX_PLACE_LIST);
-    (void)lctx_hook(L, t->S, "abort", 1, 0);
-  }
+  if (!t->listed) return;
+  (void)lctx_pushplace(L, t, LCTX_PLACE_LIST);
+  (void)lctx_hook(L, t->S, "abort", 1, 0);
 }
 
 static int awaited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) {
@@ -129,9 +127,7 @@ static void call_start(lua_State* L, lctx_task* t) {
   t->S->starting = outer;
   t->state = LCTX_RUNNING;
   if (status != LUA_OK) {
-    bool packed = lctx_take_packed(L, t);
-    lctx_leave(t);
-    if (packed) lctx_drop_packed(L, t->S);
+    lctx_leave(L, t, LCTX_FORGOES);
     lua_error(L);
   }
   lua_replace(L, AWAIT_START);
@@ -150,7 +146,7 @@ static int wait_await(lua_State* L) {
   call_start(L, t);
   if (t->outcome != LCTX_NOTHING) {
     bool packed = lctx_take_packed(L, t);
-    lctx_leave(t);
+    lctx_leave(L, t, LCTX_TAKES);
     if (packed) lctx_unpack(L);
     return awaited(L, S, LCTX_VALUES);
   }
@@ -159,8 +155,7 @@ static int wait_await(lua_State* L) {
     lctx_put(L, t, LCTX_PLACE_LIST);
     t->listed = true;
   }
-  static const lctx_wait_kind kind = {
-      .waited = awaited, .undo = undo_await, .abort = abort_work, .external = true};
+  static const lctx_wait_kind kind = {.waited = awaited, .undo = undo_await, .external = true};
   lctx_wait wait = {
       .kind = &kind, .what = "ctx.await", .c = c, .context = AWAIT_C, .due_ns = CTX_NEVER};
   return lctx_park_task(L, S, t, &wait);

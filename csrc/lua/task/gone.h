@@ -20,10 +20,6 @@ static inline int lctx_close_thread(lua_State* L, lua_State* co) {
 #endif
 }
 
-/* Takes a parked coroutine out of everything that could wake it. */
-void lctx_unpark(lctx_task* t);
-/* Takes back what a coroutine waits for, or was given, that will not go on. */
-void lctx_undo(lua_State* L, lctx_task* t);
 /* Whether the owner of a coroutine that waited has closed it, or is about to. */
 bool lctx_is_gone(const lctx_task* t);
 /* The coroutine of `t`, which waited, goes on, and takes nothing of what it was to bring: ends the wait,

@@ -16,6 +16,7 @@
 #include "task/alarm.h"
 #include "task/check.h"
 #include "task/gone.h"
+#include "task/leave.h"
 #include "task/turn.h"
 #include "task/wait.h"
 
@@ -144,26 +145,11 @@ void lctx_wake(lctx_task* t, enum lctx_outcome outcome) {
   if (t->state == LCTX_STARTING) {
     t->outcome = (uint8_t)outcome;
   } else if (t->state == LCTX_PARKED) {
-    lctx_unpark(t);
+    lctx_unregister(t);
     t->outcome = (uint8_t)outcome;
     t->state = LCTX_READY;
     lctx_enqueue(t->S, &t->link);
   }
-}
-
-void lctx_undo(lua_State* L, lctx_task* t) {
-  const lctx_wait_kind* wait = t->wait;
-  t->wait = NULL;
-  if (wait != NULL && wait->undo != NULL) wait->undo(L, t);
-}
-
-void lctx_unpark(lctx_task* t) {
-  (void)ctx_unwatch(&t->watcher);
-  lctx_disarm(t);
-  lctx_list_remove(&t->link);
-  t->state = LCTX_RUNNING; /* until the caller knows better */
-  t->S->parked--;
-  if (t->wait->external) t->S->external--;
 }
 
 /* An error that leaves a coroutine that is not a task: there is nobody to hand it to. Stack of L: the
@@ -235,11 +221,10 @@ bool lctx_is_gone(const lctx_task* t) {
 void lctx_task_closed(lua_State* L, lctx_task* t) {
   lctx_state* S = t->S;
   lua_Debug ar;
-  if (t->state == LCTX_PARKED) lctx_unpark(t);
-  lctx_undo(L, t);
-  if (t->kind != LCTX_TASK) {
-    lctx_task_free(t);
-  } else if (lua_status(t->co) == LUA_OK && lua_getstack(t->co, 0, &ar)) {
+  bool is_task = t->kind == LCTX_TASK;
+  lctx_leave(L, t, LCTX_FORGOES);
+  if (!is_task) return;
+  if (lua_status(t->co) == LUA_OK && lua_getstack(t->co, 0, &ar)) {
     t->state = LCTX_READY;
     lctx_enqueue(S, &t->link);
   } else {
@@ -250,21 +235,19 @@ void lctx_task_closed(lua_State* L, lctx_task* t) {
 }
 
 void lctx_task_abandon(lua_State* L, lctx_task* t) {
-  if (t->state == LCTX_PARKED) {
-    lctx_unpark(t);
-  } else {
-    lctx_list_remove(&t->link); /* it was ready to run */
-  }
-  t->state = LCTX_RUNNING;
-  lctx_undo(L, t);
-  (void)lctx_close_thread(L, t->co);
-  lua_settop(t->co, 0);
-  if (t->kind == LCTX_TASK) {
+  lua_State* co = t->co;
+  bool is_task = t->kind == LCTX_TASK;
+  (void)lctx_pushplace(L, t, LCTX_PLACE_THREAD); /* the record may go */
+  lua_insert(L, -2);
+  lctx_leave(L, t, LCTX_FORGOES);
+  (void)lctx_close_thread(L, co);
+  lua_settop(co, 0);
+  if (is_task) {
     end_task(L, t);
   } else {
     lua_pop(L, 1);
-    lctx_task_free(t);
   }
+  lua_pop(L, 1);
 }
 
 /* Whether the coroutine is as its wait or lctx_task_start has left it. Its thread is pooled, so also

@@ -13,6 +13,7 @@
 #include "task/alarm.h"
 #include "task/drive.h"
 #include "task/gone.h"
+#include "task/leave.h"
 #include "task/results.h"
 #include "task/sched.h"
 #include "task/turn.h"
@@ -100,7 +101,7 @@ lctx_task* lctx_waiter(lua_State* L, lctx_state* S, const char* what) {
   if (is_current(co, S)) return S->current;
   lctx_task* t = lctx_task_new(L, S, co == S->main ? LCTX_MAIN : LCTX_FOREIGN, co);
   if (t->kind == LCTX_MAIN || lctx_can_turn(L, S)) return t;
-  lctx_task_free(t);
+  lctx_leave(L, t, LCTX_FORGOES);
   luaL_error(L, "%s: %s", what, lctx_no_loop(L));
   return NULL;
 }
@@ -113,17 +114,9 @@ static int core_check_wait(lua_State* L) {
   return 0;
 }
 
-/* Nothing of a wait stays when it is over; nor does a record that was taken for it only. */
-void lctx_leave(lctx_task* t) {
-  t->ticket++;
-  t->what = NULL;
-  lctx_let_go(t);
-  if (t->kind != LCTX_TASK) lctx_task_free(t);
-}
-
 int lctx_leave_error(lua_State* L, lctx_task* t, const char* what, int err) {
   lctx_state* S = t->S;
-  lctx_leave(t);
+  lctx_leave(L, t, LCTX_FORGOES);
   return lctx_error(L, S, "%s: %s", what, ctx_strerror(err));
 }
 
@@ -139,18 +132,12 @@ int lctx_intruded(lua_State* L, lctx_state* S, const char* what) {
 
 void lctx_forsake(lua_State* L, lctx_task* t) {
   lctx_state* S = t->S;
-  bool early = t->state != LCTX_RUNNING; /* it was not the scheduler that resumed the coroutine */
-  if (t->state == LCTX_PARKED) lctx_unpark(t);
-  lctx_list_remove(&t->link);
-  t->state = LCTX_RUNNING;
-  lctx_undo(L, t);
-  t->nargs = 0;
-  if (early && t->kind == LCTX_TASK) {
-    /* The scheduler gets it back, or learns that it has ended meanwhile. */
-    t->state = LCTX_READY;
-    lctx_enqueue(S, &t->link);
-  }
-  lctx_leave(t);
+  /* If it was not the scheduler that resumed a task, that gets it back, or learns that it has ended. */
+  bool back = t->state != LCTX_RUNNING && t->kind == LCTX_TASK;
+  lctx_leave(L, t, LCTX_FORGOES);
+  if (!back) return;
+  t->state = LCTX_READY;
+  lctx_enqueue(S, &t->link);
 }
 
 static int resumed(lua_State* L, int status, lua_KContext context) {
@@ -164,9 +151,8 @@ static int resumed(lua_State* L, int status, lua_KContext context) {
   }
   enum lctx_outcome outcome = (enum lctx_outcome)t->outcome;
   lctx_waited_fn waited = t->wait->waited;
-  t->wait = NULL;
   bool packed = lctx_take_packed(L, t);
-  lctx_leave(t);
+  lctx_leave(L, t, LCTX_TAKES);
   if (packed) lctx_unpack(L);
   return waited(L, S, outcome);
 }
@@ -179,10 +165,8 @@ bool lctx_is_woken(lctx_state* S, void* arg) {
 /* The main thread's way: it has run the loop until the record was woken, or nothing could do so. */
 static int driven_to(lua_State* L, lctx_state* S, lctx_task* t, enum lctx_driven driven) {
   if (driven != LCTX_OVER) {
-    lctx_unpark(t);
-    lctx_undo(L, t);
     const char* what = t->what;
-    lctx_leave(t);
+    lctx_leave(L, t, LCTX_FORGOES);
     if (driven == LCTX_FAILED) {
       /* Without a line, as Lua's own errors of this kind. */
       lua_pushfstring(L, "%s: %s", what, lctx_no_loop(L));
@@ -192,7 +176,6 @@ static int driven_to(lua_State* L, lctx_state* S, lctx_task* t, enum lctx_driven
     return lctx_error(L, S, "%s: all tasks are asleep, and nothing can wake this thread\n%s", what,
                       lua_tostring(L, -1));
   }
-  lctx_list_remove(&t->link);
   t->state = LCTX_RUNNING;
   return resumed(L, LUA_YIELD, (lua_KContext)t);
 }
@@ -238,14 +221,11 @@ int lctx_park_task(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* w
     t->listed = true;
   }
   t->outcome = LCTX_NOTHING;
-  int err = listen(S, t, wait);
-  if (err != 0) {
-    if (wait->kind->abort != NULL) wait->kind->abort(L, S);
-    return lctx_leave_error(L, t, wait->what, err);
-  }
   t->what = wait->what;
   t->wait = wait->kind;
   t->undo_data = wait->undo_data;
+  int err = listen(S, t, wait);
+  if (err != 0) return lctx_leave_error(L, t, wait->what, err);
   t->state = LCTX_PARKED;
   S->parked++;
   if (wait->kind->external) S->external++;

@@ -11,17 +11,13 @@
 /* Turns the outcome of a wait into results, on the stack of the coroutine that waited. */
 typedef int (*lctx_waited_fn)(lua_State* L, lctx_state* S, enum lctx_outcome outcome);
 
-/* Takes back what a coroutine waits for, or has been given, that will never go on. Raises no error. */
+/* Takes back what a coroutine waits for, or has been given. Raises no error. */
 typedef void (*lctx_undo_fn)(lua_State* L, lctx_task* t);
-
-/* Calls off what was begun before a wait that then could not begin. Raises no error. */
-typedef void (*lctx_abort_fn)(lua_State* L, lctx_state* S);
 
 /* What all waits in one function have in common. */
 typedef struct lctx_wait_kind {
   lctx_waited_fn waited;
-  lctx_undo_fn undo;    /* called if the coroutine will not go on; may be NULL */
-  lctx_abort_fn abort;  /* called if the wait cannot begin; may be NULL */
+  lctx_undo_fn undo;    /* called if the coroutine forgoes it; may be NULL */
   bool joins;           /* what is waited for is the end of tasks */
   bool external, looks; /* on neither a context nor a task; woken without a value, it looks again */
 } lctx_wait_kind;
@@ -41,11 +37,10 @@ typedef struct {
 bool lctx_can_wait(lua_State* L, lctx_state* S);
 /* Parks the running coroutine; use as `return lctx_park(…)`. Raises where it cannot wait. */
 int lctx_park(lua_State* L, lctx_state* S, const lctx_wait* wait);
-/* The same in two steps: the record of the running coroutine, and its parking. In between, a failure
- * ends with lctx_leave_error, which gives the record back and raises the core's error. */
+/* The same in two steps: the record of the running coroutine, and its parking; or lctx_leave, if there is
+ * nothing to wait for any more; or lctx_leave_error, which raises the core's error. */
 lctx_task* lctx_waiter(lua_State* L, lctx_state* S, const char* what);
 int lctx_park_task(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* wait);
-void lctx_leave(lctx_task* t);
 bool lctx_is_woken(lctx_state* S, void* arg); /* whether the record is */
 int lctx_leave_error(lua_State* L, lctx_task* t, const char* what, int err);
 void lctx_open_wait(lua_State* L, lctx_state* S);

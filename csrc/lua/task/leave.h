@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* May include: ground, task. */
+#ifndef LCTX_LEAVE_H
+#define LCTX_LEAVE_H
+
+/* The one way out of a wait. Every path takes it: a coroutine that was woken, one that somebody else has
+ * resumed, one whose owner has closed it, one that is given up, a main thread that nothing can wake, and
+ * a wait that could not begin. */
+#include "state.h"
+
+#pragma GCC visibility push(hidden)
+
+enum lctx_exit {
+  LCTX_TAKES,  /* it goes on with what it was woken with */
+  LCTX_FORGOES /* what it asks for, or was given, is taken back */
+};
+
+/* Undoes all that was registered for the wait of `t`, if it is in one: the watcher, the alarm, the place
+ * in a list or in the run queue; takes back what it forgoes; lets go of what was anchored. What was meant
+ * for the wait comes too late from here on. A record that was taken for this wait only is free afterwards.
+ * Raises no error. */
+void lctx_leave(lua_State* L, lctx_task* t, enum lctx_exit how);
+/* Takes a parked record out of everything that could wake it; nothing of Lua's runs. */
+void lctx_unregister(lctx_task* t);
+
+#pragma GCC visibility pop
+
+#endif
