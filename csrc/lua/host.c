@@ -60,7 +60,7 @@ bool lctx_turn_due(const lctx_state* S) {
 static void host_wake_at(void* data, uint64_t at_ns) {
   lctx_state* S = (lctx_state*)data;
   S->alarm_ns = at_ns;
-  if (at_ns == 0 || (S->parked > 0 && at_ns < S->armed_ns)) lctx_ask(S);
+  if (!S->asked && (at_ns == 0 || (S->parked > 0 && at_ns < S->armed_ns))) lctx_ask(S);
 }
 
 /* From any thread. A full pipe has been written to already: that is as good. */

@@ -145,8 +145,7 @@ static void take_turn(lua_State* L, lctx_state* S) {
 
 /* -- Running the loop ------------------------------------------------------------------------------ */
 
-bool lctx_can_turn(lua_State* L, lctx_state* S) {
-  if (S->draining || S->looping || S->closed) return true;
+bool lctx_open_handles(lua_State* L, lctx_state* S) {
   bool open = has_handles(S) && !call_luv(S, LUV_IS_CLOSING, LUV_PREPARE, 0) &&
               !call_luv(S, LUV_IS_CLOSING, LUV_TIMER, 0);
   return open || lctx_hook(L, S, "check", 0, 0);

@@ -38,7 +38,10 @@ static inline bool lctx_is_ready(const lctx_state* S) {
 /* Sees to it that a loop that the program runs can turn for what begins now: our handles are open, or are
  * made again; false if there is no memory for that. So asks, last of all that may fail, what begins
  * something outside of the scheduler. */
-bool lctx_can_turn(lua_State* L, lctx_state* S);
+bool lctx_open_handles(lua_State* L, lctx_state* S);
+static inline bool lctx_can_turn(lua_State* L, lctx_state* S) {
+  return S->draining || S->looping || S->closed || lctx_open_handles(L, S);
+}
 /* True while luv's loop runs, ours or anyone's. */
 bool lctx_in_loop(lua_State* L, lctx_state* S);
 

@@ -196,7 +196,8 @@ static void end_context(lctx_state* S, lctx_group* g) {
 
 /* Parks until the group is over. Before it looks at the group for the last time, all that may run
  * finalizers is done. */
-static int park_for_group(lua_State* L, lctx_state* S, lctx_group* g, const lctx_wait* wait) {
+static inline int park_for_group(lua_State* L, lctx_state* S, lctx_group* g,
+                                 const lctx_wait* wait) {
   lctx_task* t = lctx_waiter(L, S, wait->what);
   if (ctx_group_is_over(&g->g) || (wait->c != NULL && ctx_err(wait->c->c) != 0)) {
     lctx_leave(L, t, LCTX_TAKES);

@@ -15,19 +15,20 @@ void lctx_unregister(lctx_task* t) {
   if (t->wait->external) t->S->external--;
 }
 
-/* To take back may run Lua, which finds the record running, and its ticket too high for this wait. */
-static void take_back(lua_State* L, lctx_task* t) {
+/* Apart, and not inlined, since most leave with what they were woken with. To take back may run Lua, which
+ * finds the record running, and its ticket too high for this wait. */
+static __attribute__((noinline)) void forgo(lua_State* L, lctx_task* t) {
+  if (t->state == LCTX_PARKED) lctx_unregister(t);
+  lctx_list_remove(&t->link); /* it may be ready */
+  t->state = LCTX_RUNNING;
   if (t->wait != NULL && t->wait->undo != NULL) t->wait->undo(L, t);
   if (lctx_take_packed(L, t)) lctx_drop_packed(L, t->S);
   t->nargs = 0;
 }
 
 void lctx_leave(lua_State* L, lctx_task* t, enum lctx_exit how) {
-  if (t->state == LCTX_PARKED) lctx_unregister(t);
-  lctx_list_remove(&t->link); /* it may be ready */
-  t->state = LCTX_RUNNING;
   t->ticket++;
-  if (how == LCTX_FORGOES) take_back(L, t);
+  if (how == LCTX_FORGOES) forgo(L, t);
   t->wait = NULL;
   t->what = NULL;
   lctx_let_go(t);

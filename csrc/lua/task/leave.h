@@ -11,7 +11,7 @@
 #pragma GCC visibility push(hidden)
 
 enum lctx_exit {
-  LCTX_TAKES,  /* it goes on with what it was woken with */
+  LCTX_TAKES,  /* it runs, and goes on with what it was woken with */
   LCTX_FORGOES /* what it asks for, or was given, is taken back */
 };
 

@@ -291,21 +291,24 @@ static bool run_round(lua_State* L, lctx_state* S) {
   return !turn_due;
 }
 
+static void run_due(lua_State* L, lctx_state* S) {
+  if (S->alarm_ns != CTX_NEVER || S->tree.inbox != NULL) {
+    S->alarm_ns = CTX_NEVER;
+    ctx_tree_run(&S->tree);
+  }
+  if (S->failures_due) lctx_tell_failures(L, S, false);
+  tell_starved(L, S);
+}
+
 static int drain(lua_State* L) {
   lctx_state* S = (lctx_state*)lua_touserdata(L, 1);
-  int rounds = 0;
-  do {
-    if (S->alarm_ns != CTX_NEVER || S->tree.inbox != NULL) {
-      S->alarm_ns = CTX_NEVER;
-      ctx_tree_run(&S->tree);
-    }
-    if (S->failures_due) lctx_tell_failures(L, S, false);
-    tell_starved(L, S);
-    /* Behind what else is ready. Those that wait for a turn from now on wait for the next one. */
-    if (rounds++ == 0) lctx_wake_turn(S);
-    S->ran = S->ran || !lctx_list_empty(&S->run);
-    if (S->fake && rounds > FAKE_ROUNDS) break;
-  } while (!lctx_list_empty(&S->run) && run_round(L, S));
+  run_due(L, S);
+  /* Behind what else is ready. Those that wait for a turn from now on wait for the next one. */
+  lctx_wake_turn(S);
+  for (int rounds = 0; !lctx_list_empty(&S->run); run_due(L, S)) {
+    S->ran = true;
+    if ((S->fake && ++rounds > FAKE_ROUNDS) || !run_round(L, S)) break;
+  }
   return 0;
 }
 

@@ -176,6 +176,7 @@ static int driven_to(lua_State* L, lctx_state* S, lctx_task* t, enum lctx_driven
     return lctx_error(L, S, "%s: all tasks are asleep, and nothing can wake this thread\n%s", what,
                       lua_tostring(L, -1));
   }
+  lctx_list_remove(&t->link); /* of the run queue, unless that has come to it */
   t->state = LCTX_RUNNING;
   return resumed(L, LUA_YIELD, (lua_KContext)t);
 }
@@ -229,7 +230,7 @@ int lctx_park_task(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* w
   t->state = LCTX_PARKED;
   S->parked++;
   if (wait->kind->external) S->external++;
-  lctx_ask(S); /* to set the timer, at least */
+  if (!S->asked) lctx_ask(S); /* to set the timer, at least */
   if (L == S->main && t->kind == LCTX_MAIN) {
     return driven_to(L, S, t, lctx_drive(L, S, lctx_is_woken, t));
   }
