@@ -8,16 +8,22 @@
 --- in lower case; on the wire each has one spelling. A caller's plain table becomes one by
 --- `fields.of`, which refuses two spellings of a name: `pairs` would decide which of them counts.
 local text = require "ctx.text"
+local want = require "ctx.want"
 
 local fields = {}
 
 -- -- Names ----------------------------------------------------------------------------------------
 
---- Whether it is a token (RFC 9110, 5.6.2), as the name of a field has to be.
+--- A pattern for one character of a token (RFC 9110, 5.6.2).
+fields.TOKEN = "[A-Za-z0-9!#$%%&'*+.^_`|~-]"
+
+local NO_TOKEN = fields.TOKEN:gsub("^%[", "[^")
+
+--- Whether it is a token, as the name of a field has to be.
 ---@param name any
 ---@return boolean
 function fields.is_token(name)
-  return type(name) == "string" and not name:find("[^A-Za-z0-9!#$%%&'*+.^_`|~-]") and name ~= ""
+  return type(name) == "string" and not name:find(NO_TOKEN) and name ~= ""
 end
 
 -- The names that were folded lately. A program uses a few; a proxy may copy any of another
@@ -62,6 +68,11 @@ end
 function fields.is_control(name)
   return CONTROL[fold(name)] or false
 end
+
+--- A rule: the name of a field that a program may take for something of its own.
+fields.free = want.rule("the name of a header that HTTP does not use itself", function(name)
+  return fields.is_token(name) and not fields.is_control(name)
+end, "header")
 
 -- -- Tables of fields -----------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ local baggage = {}
 
 local MAX_MEMBERS, MAX_LENGTH = 64, 8192
 
-local TOKEN = "[A-Za-z0-9!#$%%&'*+.^_`|~-]+"
+local TOKEN = fields.TOKEN .. "+"
 local OCTETS = "[!#-+%-.-:<-[%]^-~]*"
 local NOT_OCTET = "[^!#$&-+%-.-:<-[%]^-~]" -- nor a percent sign, which begins an escape
 
@@ -28,12 +28,6 @@ local NOT_OCTET = "[^!#$&-+%-.-:<-[%]^-~]" -- nor a percent sign, which begins a
 ---@class ctx.propagate.Members
 ---@field [integer] ctx.propagate.Member
 ---@field header string
-
----@param name any
----@return boolean
-function baggage.is_name(name)
-  return fields.is_token(name)
-end
 
 --- The value that the octets mean. By W3C Baggage it is UTF-8, and what is not becomes U+FFFD.
 local function decode(octets)
