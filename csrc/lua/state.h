@@ -67,7 +67,6 @@ enum lctx_ref {
   LCTX_REF_BUDGETS,    /* context -> the ms its deadline was away; the same */
   LCTX_REF_SHELF,      /* the thread whose stack holds the tables of record.h */
   LCTX_REF_LUV,        /* the thread on which luv's functions are called, see loop.c */
-  LCTX_REF_RESULTS,    /* slot -> packed results that could not go on a stack */
   LCTX_REF_TRACES,     /* slot -> traceback of the error that ended it */
   LCTX_REF_SPAWNS,     /* slot -> where the task was started, under debug */
   LCTX_REF_OWNERS,     /* coroutine -> what it does for whom; weak keys */

@@ -91,12 +91,19 @@ static lctx_task* first_of(lua_State* L, queue_t* q) {
 static int queue_wake(lua_State* L) {
   queue_t* q = check_queue(L);
   lctx_task* t = first_of(L, q);
-  /* To make room may run finalizers, which wake, too, or end the wait. */
   int n = lua_gettop(L) - 1;
-  while (t != NULL && lctx_needs_packing(t, n) && lctx_make_room(L, t, n)) t = first_of(L, q);
+  bool packs = t != NULL && lctx_needs_packing(t, n);
+  if (packs) {
+    lua_pushnil(L);
+    lctx_pack(L, n); /* may run finalizers, which wake, too, or end the wait */
+    t = first_of(L, q);
+  }
   if (t != NULL) {
-    lctx_hand_over(L, t, n);
-    lctx_wake(t, LCTX_VALUES);
+    if (packs) {
+      lctx_wake_packed(L, t);
+    } else {
+      lctx_wake_with(L, t, n);
+    }
   }
   bool called = t == NULL && q->entered > q->called;
   if (called) q->called++;

@@ -104,9 +104,9 @@ static void make_tables(lua_State* L, lctx_state* S) {
       {LCTX_REF_GROUP, NULL},   {LCTX_REF_AFTER, NULL},     {LCTX_REF_LIVE, "v"},
       {LCTX_REF_KNOWN, "v"},    {LCTX_REF_CHECKED, "v"},    {LCTX_REF_LINES, NULL},
       {LCTX_REF_NAMES, "k"},    {LCTX_REF_CANCELLERS, "k"}, {LCTX_REF_BUDGETS, "k"},
-      {LCTX_REF_RESULTS, NULL}, {LCTX_REF_TRACES, NULL},    {LCTX_REF_SPAWNS, NULL},
-      {LCTX_REF_AFTERS, NULL},  {LCTX_REF_NODES, NULL},     {LCTX_REF_SHARED, NULL},
-      {LCTX_REF_HOOKS, NULL},   {LCTX_REF_OWNERS, "k"},
+      {LCTX_REF_TRACES, NULL},  {LCTX_REF_SPAWNS, NULL},    {LCTX_REF_AFTERS, NULL},
+      {LCTX_REF_NODES, NULL},   {LCTX_REF_SHARED, NULL},    {LCTX_REF_HOOKS, NULL},
+      {LCTX_REF_OWNERS, "k"},
   };
   for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
     lua_newtable(L);

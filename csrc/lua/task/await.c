@@ -53,21 +53,23 @@ static int resolve(lua_State* L) {
   lctx_state* S = t->S;
   if (S->closed) return 0;
   int n = lua_gettop(L);
-  bool precious = are_precious(L, n), late = is_late(L, t);
-  /* To make room may run finalizers, which resolve, too, or end the wait. */
-  while (!late && (precious || lctx_needs_packing(t, n)) && lctx_make_room(L, t, n))
+  bool late = is_late(L, t);
+  bool packs = !late && (lctx_needs_packing(t, n) || are_precious(L, n));
+  lua_pushvalue(L, lua_upvalueindex(RESOLVE_FREE));
+  if (packs) {
+    lctx_pack(L, n); /* may run finalizers, which resolve, too, or end the wait */
     late = is_late(L, t);
-  if (late) {
-    lua_pushvalue(L, lua_upvalueindex(RESOLVE_FREE));
+  }
+  if (!late && packs) {
+    lctx_wake_packed(L, t);
+  } else if (!late) {
+    lua_pop(L, 1);
+    lctx_wake_with(L, t, n);
+  } else if (packs) {
+    lctx_drop_packed(L, S);
+  } else {
     lua_insert(L, 1);
     lctx_hook(L, S, "drop", n + 1, 0);
-  } else if (precious) {
-    lua_pushvalue(L, lua_upvalueindex(RESOLVE_FREE));
-    lctx_pack(L, t, n);
-    lctx_wake(t, LCTX_VALUES);
-  } else {
-    lctx_hand_over(L, t, n);
-    lctx_wake(t, LCTX_VALUES);
   }
   return 0;
 }

@@ -17,8 +17,7 @@ void lctx_reclaim_all(lua_State* L, lctx_state* S) {
 static void look_again(lua_State* L, lctx_task* t) {
   lctx_reclaim(L, t);
   if (t->kind == LCTX_FREE || t->state != LCTX_PARKED || !t->wait->looks) return;
-  lctx_hand_over(L, t, 0);
-  lctx_wake(t, LCTX_VALUES);
+  lctx_wake_with(L, t, 0);
 }
 
 /* core.look_again(): wakes all that wait in a queue for something outside. They look again for

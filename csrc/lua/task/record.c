@@ -41,18 +41,8 @@ static void grow(lua_State* L, lctx_state* S) {
   S->idle++;
 }
 
-static void forget_results(lctx_state* S, const lctx_block* block) {
-  lctx_pushref(S->shelf, S, LCTX_REF_RESULTS);
-  for (int i = 0; i < LCTX_BLOCK; i++) {
-    lua_pushnil(S->shelf);
-    lua_rawseti(S->shelf, -2, block->tasks[i].slot);
-  }
-  lua_pop(S->shelf, 1);
-}
-
 /* Gives an idle block back to Lua, with the threads of its records. */
 static void give_back(lctx_state* S, lctx_block* block) {
-  if (block->packed) forget_results(S, block);
   for (int i = 0; i < LCTX_BLOCK; i++) {
     if (block->tasks[i].co != NULL) S->spares--;
     lctx_list_remove(&block->tasks[i].link);

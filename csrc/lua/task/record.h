@@ -38,7 +38,7 @@
  * - ANCHOR and LIST are filled exactly if `anchored` and `listed` say so. OWNER is the group, if the task
  *   has one; else its handle, or nothing, as with an after-func.
  * - THREAD is `co`. A spare's has ended without an error: it takes another function.
- * - `packed` has a table at LCTX_REF_RESULTS. A NEW record has its function and `nargs` - 1 values
+ * - `packed` has the table of results at ANCHOR, and is woken. A NEW record has its function and `nargs` - 1 values
  *   besides on its stack, unless somebody else has changed that.
  * - The ticket rises whenever a wait ends, and never falls. */
 #include "state.h"
@@ -105,14 +105,13 @@ enum { LCTX_BLOCK = 64 }; /* bits of `used` */
 
 typedef struct {
   uint32_t number; /* on the shelf */
-  bool packed;     /* a record of it has, or had, results at LCTX_REF_RESULTS */
   uint64_t used;   /* a bit for each record that is */
   lctx_task tasks[LCTX_BLOCK];
 } lctx_block;
 
 enum lctx_place {
   LCTX_PLACE_THREAD,
-  LCTX_PLACE_ANCHOR, /* what the coroutine waits on */
+  LCTX_PLACE_ANCHOR, /* what the coroutine waits on; once it is woken, perhaps packed results */
   LCTX_PLACE_LIST,   /* the owner of the list that it stands in; or what aborts an await */
   LCTX_PLACE_OWNER,  /* the task's handle, or its group, until it is over */
   LCTX_PLACES
@@ -155,7 +154,7 @@ static inline void lctx_empty(lctx_task* t, enum lctx_place place) {
 static inline void lctx_let_go(lctx_task* t) {
   if (t->anchored) lctx_empty(t, LCTX_PLACE_ANCHOR);
   if (t->listed) lctx_empty(t, LCTX_PLACE_LIST);
-  t->anchored = t->listed = false;
+  t->anchored = t->listed = t->packed = false;
 }
 /* Pushes the block of the record: while it is kept one may look at the record's ticket for ever. */
 static inline void lctx_pushblock(lua_State* L, const lctx_task* t) {
