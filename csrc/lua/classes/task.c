@@ -197,7 +197,7 @@ static int task_status(lua_State* L) {
 
 bool lctx_push_spawn(lua_State* L, lctx_task* t) {
   lctx_pushref(L, t->S, LCTX_REF_SPAWNS);
-  bool known = lua_rawgeti(L, -1, t->slot) == LUA_TSTRING && t->kind == LCTX_TASK;
+  bool known = lua_rawgeti(L, -1, t->slot) == LUA_TSTRING && t->spawned;
   lua_remove(L, -2);
   if (!known) lua_pop(L, 1);
   return known;

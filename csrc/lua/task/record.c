@@ -96,12 +96,6 @@ void lctx_close_records(lctx_state* S) {
 
 /* -- Records ----------------------------------------------------------------------------------- */
 
-static void forget_spawn(lua_State* L, lctx_task* t) {
-  if (!t->S->debug) return;
-  lua_pushboolean(L, 0);
-  lctx_set_at(L, t->S, LCTX_REF_SPAWNS, t->slot);
-}
-
 /* A record without a thread; that is the value on top, which is popped. */
 static lctx_task* take_bare(lua_State* L, lctx_state* S) {
   if (lctx_list_empty(&S->bare) && S->records >= S->reclaim_at) {
@@ -111,15 +105,13 @@ static lctx_task* take_bare(lua_State* L, lctx_state* S) {
   }
   if (lctx_list_empty(&S->bare)) grow(L, S);
   lctx_task* t = LCTX_CONTAINER(S->bare.next, lctx_task, link);
-  forget_spawn(L, t);
   t->co = lua_tothread(L, -1);
   lctx_put(L, t, LCTX_PLACE_THREAD);
   return use(t);
 }
 
-static lctx_task* take_spare(lua_State* L, lctx_state* S) {
+static lctx_task* take_spare(lctx_state* S) {
   lctx_task* t = LCTX_CONTAINER(S->spare.next, lctx_task, link);
-  forget_spawn(L, t);
   S->spares--;
   return use(t);
 }
@@ -130,7 +122,7 @@ static lctx_task* ready_made(lctx_task* t, enum lctx_task_kind kind) {
   t->state = LCTX_RUNNING;
   t->outcome = LCTX_NOTHING;
   t->nargs = 0;
-  t->failed = t->packed = false;
+  t->failed = t->packed = t->spawned = false;
   t->what = NULL;
   t->owner = NULL;
   return t;
@@ -138,7 +130,7 @@ static lctx_task* ready_made(lctx_task* t, enum lctx_task_kind kind) {
 
 lctx_task* lctx_task_new(lua_State* L, lctx_state* S, enum lctx_task_kind kind, lua_State* co) {
   if (kind == LCTX_TASK) {
-    if (!lctx_list_empty(&S->spare)) return ready_made(take_spare(L, S), kind);
+    if (!lctx_list_empty(&S->spare)) return ready_made(take_spare(S), kind);
     lua_newthread(L);
   } else {
     lua_pushthread(co);

@@ -85,6 +85,7 @@ struct lctx_task {
   bool failed : 1, packed : 1;
   bool anchored : 1; /* has what it waits on at LCTX_PLACE_ANCHOR */
   bool listed : 1;   /* has something at LCTX_PLACE_LIST */
+  bool spawned : 1;  /* has the line that started it at LCTX_REF_SPAWNS */
   uint32_t slot;
   lua_State* co;
   ctx_watcher_t watcher;

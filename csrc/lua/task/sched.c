@@ -80,6 +80,7 @@ static int put_spawn(lua_State* L) {
   lctx_task* t = (lctx_task*)lua_touserdata(L, 1);
   lctx_pushwhere(L, t->S);
   lctx_set_at(L, t->S, LCTX_REF_SPAWNS, t->slot);
+  t->spawned = true;
   return 0;
 }
 
