@@ -62,7 +62,7 @@ static bool keeps_watched(lctx_task* t) {
 static void check_places(lctx_task* t) {
   const void* held;
   HOLDS(t, (look(t, LCTX_PLACE_ANCHOR, &held) != LUA_TNIL) == t->anchored);
-  HOLDS(t, !t->packed || (t->anchored && t->state < LCTX_PARKING));
+  HOLDS(t, !t->packed || (t->anchored && t->state != LCTX_PARKED));
   HOLDS(t, (look(t, LCTX_PLACE_LIST, &held) != LUA_TNIL) == t->listed);
   int thread = look(t, LCTX_PLACE_THREAD, &held);
   HOLDS(t, t->co == NULL ? thread == LUA_TNIL : held == t->co);
