@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* ctx.http.curl: libcurl's multi interface for a loop that is Lua's. */
+/* ctx.http.curl: libcurl's multi interface, driven by a loop in Lua. */
 #include "curl_module.h"
 
 #include <string.h>
@@ -25,22 +25,21 @@ void hcurl_changed(hcurl_transfer* t) {
 
 /* -- Pools ------------------------------------------------------------------------------------- */
 
-/* Closes libcurl's side of it, and so all connections. */
+/* Closes libcurl's part of the pool, and so all connections. */
 static void close_connections(hcurl_pool* p) {
   if (p->multi != NULL) (void)curl_multi_cleanup(p->multi);
   p->multi = NULL;
   hcurl_free_connections(p);
 }
 
-/* The same and what descriptors there are besides. */
+/* The same, and all other descriptors. */
 static void close_multi(hcurl_pool* p) {
   close_connections(p);
   hcurl_close_sockets(p);
   p->timeout_ms = -1;
 }
 
-/* Frees all that the pool has, which is at index 1; its transfers end with it. Calling it again does
- * nothing. */
+/* Frees everything of the pool at index 1, and ends its transfers. Calling it again does nothing. */
 static void close_pool(lua_State* L, hcurl_pool* p) {
   p->closed = true;
   while (p->transfers != NULL) {
@@ -71,7 +70,7 @@ static long opt_count(lua_State* L, const char* name) {
 }
 
 /* curl.pool{ max_idle =, max_per_host =, max_total =, apart = }: 0 or nil is libcurl's own choice.
- * `apart`: the descriptors are not gathered in one. A pool that has nothing to do has none. */
+ * `apart`: without a common descriptor. A pool without transfers and connections has no descriptor. */
 static int new_pool(lua_State* L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   hcurl_pool* p = lua_newuserdatauv(L, sizeof *p, 1);
@@ -93,7 +92,7 @@ static int new_pool(lua_State* L) {
   p->loses_zeros = curl_version_info(CURLVERSION_NOW)->version_num < 0x080e00;
   p->share = curl_share_init();
   if (p->share == NULL) return luaL_error(L, "not enough memory");
-  /* Names are known for a while, also when everything else has been closed. */
+  /* The cache of names stays when everything else is closed. */
   if (curl_share_setopt(p->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS) != CURLSHE_OK)
     return luaL_error(L, "libcurl: names cannot be shared");
   return 1;
@@ -114,20 +113,20 @@ static CURLMcode set_multi(hcurl_pool* p) {
   return code;
 }
 
-/* Opens libcurl's side of it, if that is not open. */
+/* Opens libcurl's part of the pool, if it is not open. */
 static CURLMcode open_multi(hcurl_pool* p) {
   hcurl_guard guard = {.from = -1};
   if (p->multi != NULL) return CURLM_OK;
   if (!p->apart && p->epoll_fd < 0) hcurl_open_sockets(p);
   hcurl_expect_descriptors(&guard);
   p->multi = curl_multi_init();
-  hcurl_guard_descriptors(&guard); /* the pair by which another thread could wake it */
+  hcurl_guard_descriptors(&guard); /* the pair of sockets by which another thread could wake it */
   CURLMcode code = p->multi == NULL ? CURLM_OUT_OF_MEMORY : set_multi(p);
   if (code != CURLM_OK) close_multi(p);
   return code;
 }
 
-/* The transfers that libcurl is through with. */
+/* The transfers that libcurl has finished. */
 static void hear_ends(hcurl_pool* p) {
   int left;
   CURLMsg* message;
@@ -136,7 +135,7 @@ static void hear_ends(hcurl_pool* p) {
     if (message->msg != CURLMSG_DONE) continue;
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &found);
     hcurl_transfer* t = (hcurl_transfer*)(void*)found;
-    if (t == NULL) continue; /* that of hcurl_sweep */
+    if (t == NULL) continue; /* the transfer of hcurl_sweep */
     t->done = true;
     t->code = message->data.result;
     hcurl_conclude(t);
@@ -145,7 +144,7 @@ static void hear_ends(hcurl_pool* p) {
   }
 }
 
-/* → true, or nil and what makes it impossible to go on with this pool */
+/* → true, or nil and why this pool cannot go on */
 static int outcome(lua_State* L, hcurl_pool* p, CURLMcode code) {
   if (code == CURLM_OK) hear_ends(p);
   hcurl_guard_descriptors(&p->guard);
@@ -167,7 +166,7 @@ static int pool_add(lua_State* L) {
                 "not one that may begin");
   lua_getiuservalue(L, 2, HCURL_HANDLE_BLOCK);
   lua_getiuservalue(L, 2, HCURL_HANDLE_OWNER);
-  lua_setiuservalue(L, -2, HCURL_BLOCK_OWNER); /* is found from an event, and stays */
+  lua_setiuservalue(L, -2, HCURL_BLOCK_OWNER); /* found by an event, and kept until then */
   CURLMcode code = open_multi(p);
   if (code == CURLM_OK) code = curl_multi_add_handle(p->multi, t->easy);
   t->added = code == CURLM_OK;
@@ -187,8 +186,8 @@ CURLMcode hcurl_act(hcurl_pool* p, curl_socket_t fd, int events, bool failed) {
   return code;
 }
 
-/* pool:action([fd, events]): something happened on the descriptor, or time has passed. Events: 1 to
- * read, 2 to write, 4 an error */
+/* pool:action([fd, events]): the descriptor has these events, or time has passed. Events: 1 to read, 2
+ * to write, 4 an error */
 static int pool_action(lua_State* L) {
   hcurl_pool* p = hcurl_check_pool(L, 1);
   lua_Integer fd = luaL_optinteger(L, 2, -1);
@@ -199,14 +198,15 @@ static int pool_action(lua_State* L) {
     hcurl_spoil(c);
     return outcome(L, p, CURLM_OK);
   }
-  /* Told of an error, libcurl ends the transfer without a reason: it finds that by reading. */
+  /* If it is told of an error, libcurl ends the transfer without a reason; it finds the reason by
+   * reading. */
   bool failed = events & CURL_CSELECT_ERR;
   if (failed) events = CURL_CSELECT_IN | CURL_CSELECT_OUT;
   return outcome(L, p,
                  hcurl_act(p, fd < 0 ? CURL_SOCKET_TIMEOUT : (curl_socket_t)fd, events, failed));
 }
 
-/* pool:frames() → whether a transfer is under way that may be over HTTP/2 */
+/* pool:frames() → whether a transfer in progress may use HTTP/2 */
 static int pool_frames(lua_State* L) {
   const hcurl_transfer* t = hcurl_check_pool(L, 1)->transfers;
   while (t != NULL && !(t->added && !t->done && t->strict.framed)) t = t->next;
@@ -214,8 +214,8 @@ static int pool_frames(lua_State* L) {
   return 1;
 }
 
-/* pool:poke(): lets libcurl read again from each connection of HTTP/2. 7.88 may leave what it has taken
- * from the socket lying there, and no event will ever tell of that. */
+/* pool:poke(): lets libcurl read again from each HTTP/2 connection. 7.88 may keep bytes that it has
+ * read from the socket and not use them, and no event will come for those. */
 static int pool_poke(lua_State* L) {
   hcurl_pool* p = hcurl_check_pool(L, 1);
   CURLMcode code = CURLM_OK;
@@ -227,7 +227,7 @@ static int pool_poke(lua_State* L) {
   return outcome(L, p, code);
 }
 
-/* pool:kept() → how many connections are idle, and how many are not used again and still open */
+/* pool:kept() → the numbers of idle connections, and of spoiled ones that are still open */
 static int pool_kept(lua_State* L) {
   hcurl_pool* p = luaL_checkudata(L, 1, HCURL_POOL);
   hcurl_settle(p);
@@ -236,22 +236,22 @@ static int pool_kept(lua_State* L) {
   return 2;
 }
 
-/* pool:sweep(): closes those, but for the ones of the last second */
+/* pool:sweep(): closes the spoiled ones, except those of the last second */
 static int pool_sweep(lua_State* L) {
   hcurl_pool* p = hcurl_check_pool(L, 1);
   return outcome(L, p, hcurl_sweep(p));
 }
 
-/* pool:rest(): closes the connections and all descriptors, until the next transfer begins. Nothing while
- * there is one. */
+/* pool:rest(): closes the connections and all descriptors, until the next transfer begins. Does nothing
+ * while there is a transfer. */
 static int pool_rest(lua_State* L) {
   hcurl_pool* p = hcurl_check_pool(L, 1);
   if (p->transfers == NULL) close_multi(p);
   return 0;
 }
 
-/* pool:abandon(): ends the connections of a client that nobody has any more. A descriptor that the loop
- * watches stays open: that of all, or else that of each connection. */
+/* pool:abandon(): ends the connections of a client that was collected. Descriptors that the loop watches
+ * stay open: the common one, or else that of each connection. */
 static int pool_abandon(lua_State* L) {
   hcurl_pool* p = luaL_checkudata(L, 1, HCURL_POOL);
   if (p->transfers != NULL) return 0;
@@ -271,7 +271,7 @@ static int pool_fd(lua_State* L) {
   return 1;
 }
 
-/* pool:timeout() → when action() is due in so many ms, -1 never; nil when that is as before */
+/* pool:timeout() → ms until action() is due, -1: never; nil: not changed since the last call */
 static int pool_timeout(lua_State* L) {
   hcurl_pool* p = luaL_checkudata(L, 1, HCURL_POOL);
   if (!p->timeout_new) return 0;
@@ -280,8 +280,8 @@ static int pool_timeout(lua_State* L) {
   return 1;
 }
 
-/* pool:socket() → a descriptor for which other events are wanted than before, these (1 to read, 2 to
- * write, 0 none), and whether it may be another file by now; nil when there is no more */
+/* pool:socket() → a descriptor whose events have changed, the events (1 to read, 2 to write, 0 none), and
+ * whether the descriptor may be another file now; nil when there is no more */
 static int pool_socket(lua_State* L) {
   hcurl_pool* p = luaL_checkudata(L, 1, HCURL_POOL);
   if (p->dirty == 0) return 0;
@@ -297,7 +297,7 @@ static int pool_socket(lua_State* L) {
   return 3;
 }
 
-/* pool:again(): all that is wanted counts as not told yet */
+/* pool:again(): all events and the timeout count as changed */
 static int pool_again(lua_State* L) {
   hcurl_pool* p = luaL_checkudata(L, 1, HCURL_POOL);
   for (size_t i = 0; i < p->count; i++) p->sockets[i].dirty = true;
@@ -306,7 +306,7 @@ static int pool_again(lua_State* L) {
   return 0;
 }
 
-/* pool:event() → the owner of a transfer with news; nil when there is none */
+/* pool:event() → the owner of a transfer that has changed; nil when there is none */
 static int pool_event(lua_State* L) {
   hcurl_pool* p = luaL_checkudata(L, 1, HCURL_POOL);
   hcurl_transfer* t = p->changed;

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* What libcurl calls for a transfer: bytes that come and go, and how far it has come. What came is
- * checked in strict.c, whatever libcurl made of it. */
+/* The callbacks of libcurl for a transfer: bytes in both directions, and progress. strict.c checks the
+ * received bytes, whatever libcurl has made of them. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "curl_module.h"
 
-/* Any count but the one it gave makes libcurl end the transfer. */
+/* A callback that returns another count than it was given makes libcurl end the transfer. */
 static size_t fail(hcurl_transfer* t, enum hcurl_failure failure, size_t size) {
   t->failure = failure;
   return size == 0 ? 1 : 0;
 }
 
-/* The connection serves this transfer and no other. */
+/* Whether the connection serves only this transfer. */
 static void give_up_connection(hcurl_transfer* t) {
   (void)curl_easy_setopt(t->easy, CURLOPT_FORBID_REUSE, 1L);
 }
@@ -24,8 +24,8 @@ static enum hcurl_failure failure_of(enum http_strict_fault fault) {
   return fault == STRICT_TOO_LARGE ? HCURL_HEAD_TOO_LARGE : HCURL_WRONG;
 }
 
-/* A head tells whether the connection may be kept. libcurl is asked to show what it takes for itself:
- * the frames of chunks, what comes behind an empty body, and a body before it is decoded. */
+/* A head says whether the connection may be kept. Then libcurl is asked to show bytes that it otherwise
+ * hides: the frames of chunks, bytes after an empty body, and a body before it is decoded. */
 static void take_head(hcurl_transfer* t) {
   const struct http_strict* s = &t->strict;
   bool is_empty = s->body == STRICT_NO_BODY || (s->body == STRICT_LENGTH && s->length == 0);
@@ -36,7 +36,7 @@ static void take_head(hcurl_transfer* t) {
   hcurl_changed(t);
 }
 
-/* One line of a head or of the trailers. Those of a chunked body have been checked as they came. */
+/* One line of a head or of the trailers. Trailers of a chunked body were checked when they came. */
 static bool take_line(hcurl_transfer* t, const char* line, size_t size) {
   struct http_strict* s = &t->strict;
   if (t->head_done && s->body == STRICT_CHUNKED) return true;
@@ -48,8 +48,7 @@ static bool take_line(hcurl_transfer* t, const char* line, size_t size) {
   return false;
 }
 
-/* Interim responses come first; of those nothing is kept. What comes after the final one's head are
- * trailers. */
+/* Interim responses come first; nothing of them is kept. Lines after the final head are trailers. */
 static size_t on_header(char* line, size_t one, size_t size, void* data) {
   hcurl_transfer* t = data;
   (void)one;
@@ -97,8 +96,7 @@ static void note_encoded(hcurl_transfer* t, const char* bytes, size_t size) {
   }
 }
 
-/* The body as it came, before libcurl makes anything of it. What is behind the end spoils the
- * connection. */
+/* The body as it was received, before libcurl decodes it. Bytes after its end spoil the connection. */
 static void take_raw(hcurl_transfer* t, const char* bytes, size_t size) {
   struct http_strict* s = &t->strict;
   if (s->major != 1) {
@@ -121,8 +119,8 @@ static unsigned number_after(const char* text, const char* word) {
   return at == NULL ? 0 : (unsigned)strtoul(at + strlen(word), NULL, 10);
 }
 
-/* What libcurl says of HTTP/2 in words only. A version that says it in others is not understood, which
- * is safe: then it is not known that a request was not processed. */
+/* Facts about HTTP/2 that libcurl reports only as text. The text of another version is not understood,
+ * which is safe: then the client does not conclude that a request was not processed. */
 static void take_text(hcurl_transfer* t, const char* text) {
   hcurl_connection* c = t->connection;
   unsigned stream = number_after(text, "Using Stream ID: ");
@@ -165,8 +163,8 @@ static bool is_refused(const hcurl_transfer* t) {
   return t->stream == 0 || (c->going_away && t->stream > c->last_stream);
 }
 
-/* libcurl begins once more, as it does when a kept connection dies without a response. The server may
- * have done what was asked for, and the headers are old: whether that may be is for Lua to say. */
+/* libcurl begins again, as it does when a kept connection dies without a response. The server may have
+ * processed the request, and the headers are old: Lua decides whether to repeat it. */
 static enum hcurl_failure again(const hcurl_transfer* t) {
   if (t->status >= 200) return HCURL_AGAIN;
   return is_refused(t) ? HCURL_REFUSED : HCURL_LOST;
@@ -231,8 +229,8 @@ static int on_progress(void* data, curl_off_t down_total, curl_off_t down, curl_
   return 0;
 }
 
-/* libcurl has no address for the name in its cache, and no connection to it. The thread has a pair of
- * sockets, which libcurl opens right behind this. */
+/* libcurl has no address for the name in its cache, and no connection to it. It will start a thread,
+ * with a pair of sockets that it opens right after this. */
 static int on_lookup(void* resolver, void* unused, void* data) {
   hcurl_transfer* t = data;
   (void)resolver;
@@ -265,8 +263,8 @@ static curl_socket_t on_open_socket(void* data, curlsocktype purpose, struct cur
   return fd;
 }
 
-/* Only to know how far it has come. libcurl remembers the errors of addresses that it tried before: what
- * it has by now is no reason for what comes. */
+/* Notes the progress. libcurl remembers the errors of addresses that it has tried: an error from before
+ * the connection is not the reason of a later failure. */
 static CURLcode on_tls(CURL* easy, void* tls, void* data) {
   hcurl_transfer* t = data;
   (void)tls;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The connections of a pool: which of them serve, which are kept, and which must not be used again. */
+/* The connections of a pool: in use, kept for later, or not to be used again. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -52,7 +52,7 @@ static void free_unused(hcurl_connection* c) {
   if (c->fd < 0 && c->users == 0 && !c->restless) (void)p->alloc(p->alloc_data, c, sizeof *c, 0);
 }
 
-/* libcurl has begun or ended something on it: see hcurl_settle. */
+/* libcurl has begun or ended a transfer on it: see hcurl_settle. */
 static void make_restless(hcurl_connection* c) {
   if (c->restless) return;
   c->restless = true;
@@ -67,7 +67,7 @@ static void set_idle(hcurl_connection* c, bool idle) {
   if (!idle) c->pool->idle--;
 }
 
-/* It has a transfer, or is closed: no more one that was opened and that none has had. */
+/* It has a transfer, or is closed: removes it from its opener's list. */
 static void leave_opener(hcurl_connection* c) {
   if (c->opener == NULL) return;
   hcurl_connection** at = &c->opener->opened;
@@ -76,7 +76,7 @@ static void leave_opener(hcurl_connection* c) {
   c->opener = NULL;
 }
 
-/* Its descriptor is closed, or about to be, or somebody else's by now. */
+/* Its descriptor is closed, or will be, or belongs to other code now. */
 static void forget(hcurl_connection* c) {
   hcurl_pool* p = c->pool;
   leave_opener(c);
@@ -104,7 +104,7 @@ static bool enter(hcurl_transfer* t, curl_socket_t fd) {
 
 /* -- What libcurl calls ------------------------------------------------------------------------ */
 
-/* libcurl's own way, but children must not inherit the connection. */
+/* As libcurl does it, but children must not inherit the connection. */
 curl_socket_t hcurl_open_connection(hcurl_transfer* t, const struct curl_sockaddr* a) {
 #if defined(SOCK_CLOEXEC) && !defined(CTX_PORTABLE)
   curl_socket_t fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
@@ -126,7 +126,7 @@ int hcurl_on_close(void* data, curl_socket_t fd) {
 
 /* -- Which one a transfer has ------------------------------------------------------------------ */
 
-/* Gives the new ones their ports. One that has none is of another family. */
+/* Sets the ports of new connections. One without a port is of another family. */
 static void name_all(hcurl_pool* p) {
   hcurl_connection* next;
   for (hcurl_connection* c = p->nameless; c != NULL; c = next) {
@@ -142,8 +142,8 @@ static void name_all(hcurl_pool* p) {
   }
 }
 
-/* Nothing can be read from it any more, and libcurl sees that. What libcurl sends to end TLS may go out:
- * that it could not would become the error of the request for which it looks. */
+/* Closes the reading side, which libcurl notices. The writing side stays open, so that libcurl can end
+ * TLS: otherwise its error would become the error of the next request. */
 void hcurl_spoil(hcurl_connection* c) {
   char bytes[DRAINED];
   if (c->spoiled) return;
@@ -155,8 +155,8 @@ void hcurl_spoil(hcurl_connection* c) {
   for (int i = 0; i < MOST_DRAINS && recv(c->fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0;) i++;
 }
 
-/* RFC 9112, 9.2: what has come before the request is no answer to it. On HTTP/2 it may be anything
- * that concerns the whole connection. */
+/* RFC 9112, 9.2: bytes that came before the request are not its response. On HTTP/2 they may be a frame
+ * for the whole connection. */
 static bool is_good(const hcurl_connection* c) {
   char byte;
   if (c->spoiled) return false;
@@ -165,9 +165,9 @@ static bool is_good(const hcurl_connection* c) {
   return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
 }
 
-/* libcurl names a connection by its port on our side. Two may have the same, towards different
- * peers, and those through the file system have none: then each of them has to be good. One that
- * another transfer has may be through with that, or another one: it is not spoiled. */
+/* libcurl identifies a connection by its local port. Two connections to different peers may have the
+ * same port, and sockets in the file system have none: then each candidate must be good. A candidate
+ * that another transfer has is not spoiled: that transfer may have ended, or use another one. */
 bool hcurl_take_connection(hcurl_transfer* t, int port) {
   hcurl_pool* p = t->pool;
   hcurl_connection *found = NULL, *next;
@@ -259,8 +259,8 @@ static curl_socket_t open_nothing(void* data, curlsocktype purpose, struct curl_
   return CURL_SOCKET_BAD;
 }
 
-/* libcurl has no call for it: it looks for dead connections, once a second at most, when a request
- * begins. So one begins, which can open no socket. */
+/* libcurl has no function for this. It checks for dead connections when a request begins, once a second
+ * at most. So a request begins that cannot open a socket. */
 CURLMcode hcurl_sweep(hcurl_pool* p) {
   int running;
   CURL* e = curl_easy_init();
@@ -286,10 +286,10 @@ static bool is_inherited(int fd) {
   return flags >= 0 && !(flags & FD_CLOEXEC);
 }
 
-/* libcurl is about to open some, and does not always mark them. They get the lowest numbers that are
- * free by then, and which those are depends on threads that look other names up: so a range is
- * compared. A descriptor that another thread opens there meanwhile is marked as well, which does no
- * harm but to one that a child is to inherit. */
+/* libcurl is about to open descriptors, and does not always mark them as closed on exec. They get the
+ * lowest free numbers, which depend on threads that look up other names: so a range is compared. A
+ * descriptor that another thread opens in the range meanwhile is marked as well. This is harmless,
+ * unless a child should inherit it. */
 void hcurl_expect_descriptors(hcurl_guard* g) {
   int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
   hcurl_guard_descriptors(g); /* of another lookup in the same call */
@@ -308,8 +308,8 @@ void hcurl_guard_descriptors(hcurl_guard* g) {
   g->from = -1;
 }
 
-/* Its server hears that it has ended, and the loop, which is to close its handle before the descriptor
- * is closed. */
+/* Its server notices the end, and so does the loop, which must close its handle before the descriptor is
+ * closed. */
 void hcurl_shut_connections(hcurl_pool* p) {
   for (size_t fd = 0; fd < p->descriptors; fd++) {
     if (p->by_fd[fd] != NULL) (void)shutdown((curl_socket_t)fd, SHUT_RDWR);

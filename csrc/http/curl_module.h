@@ -1,27 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* What the files of ctx.http.curl share: transfers in pools, over libcurl's multi interface.
+/* Shared by the files of ctx.http.curl: transfers in pools, over libcurl's multi interface.
  *
- * Callbacks. None of libcurl's callbacks enters Lua or raises: they copy bytes into buffers and write
- * down what libcurl wants. The binding asks for that after each call: pool:timeout(), pool:socket(),
- * pool:event(). What fails in a callback ends the transfer, and has its name in `failure`.
+ * Callbacks. No callback of libcurl enters Lua or raises. Callbacks copy bytes into buffers and write
+ * down what libcurl needs. After each call of libcurl, Lua asks for it: pool:timeout(), pool:socket(),
+ * pool:event(). An error in a callback ends the transfer, and has a name in `failure`.
  *
- * Descriptors. On Linux they are gathered in an epoll descriptor of the pool's, and the loop watches
- * that one. It is tempting to let the loop watch each, as elsewhere: but luv prints "EBADF" on stderr
+ * Descriptors. On Linux they are in an epoll descriptor of the pool, and the loop watches only that
+ * one. If the loop watched each descriptor, as on other systems, luv would print "EBADF" on stderr
  * for every connection that is refused, since libuv takes POLLERR for a bad descriptor.
  *
- * Memory. Pools and transfers are userdata; each is whole, and closed, before it acquires anything,
- * and its finalizer only frees. Lua may lose a finalizer, near the limits of its stacks or when out of
- * memory, and then frees the object all the same. So what libcurl and the pool's list point to is not
- * the object that Lua code holds, but a second userdata behind it, the block, which the pool's table
- * of blocks keeps until the transfer is closed or the pool is. A lost finalizer leaks a block until the
- * pool is closed.
+ * Memory. Pools and transfers are userdata. Each is complete, and closed, before it acquires anything,
+ * and its finalizer only frees. Near the limits of its stacks or without memory, Lua may lose a
+ * finalizer, and then frees the object. So libcurl and the pool's list do not point to the object of
+ * Lua code, but to a second userdata, the block. The pool's table of blocks keeps the block until the
+ * transfer or the pool is closed. A lost finalizer leaks a block until the pool is closed.
  *
- * Until a transfer begins its block holds nothing of the program's but the body, or it would keep its
- * own owner alive.
+ * Until a transfer begins, its block refers to no object of the program but the body. Otherwise it
+ * would keep its own owner alive.
  *
- * Buffers are from Lua's allocator, but are no garbage of Lua's. */
+ * Buffers are from Lua's allocator, but the garbage collector does not know them. */
 
 #include <curl/curl.h>
 #include <lauxlib.h>
@@ -45,55 +44,55 @@ typedef struct {
   size_t size, capacity;
 } hcurl_buffer;
 
-/* A descriptor that libcurl wants watched, or no more. */
+/* A descriptor that libcurl wants to be watched, or not to be watched any more. */
 typedef struct {
   curl_socket_t fd;
-  int want;     /* CURL_POLL_IN, _OUT, _INOUT; CURL_POLL_REMOVE: not any more */
+  int want;     /* CURL_POLL_IN, _OUT, _INOUT; CURL_POLL_REMOVE: no events any more */
   bool dirty;   /* Lua has not been told yet */
-  bool renewed; /* libcurl let go of it since: what was watched may be another file by now */
+  bool renewed; /* libcurl has removed it since: the descriptor may be another file now */
 } hcurl_socket;
 
 /* A connection that libcurl has opened. It is found by its descriptor, and by its port. */
 struct hcurl_connection {
   hcurl_pool* pool;
-  hcurl_connection *next, **at; /* in a list of the pool's, while it is open */
+  hcurl_connection *next, **at; /* in a list of the pool, while it is open */
   hcurl_connection* next_restless;
-  hcurl_transfer* opener; /* for which it was opened; NULL once a transfer has had it */
+  hcurl_transfer* opener; /* its first transfer to be; NULL once a transfer has had it */
   hcurl_connection* next_opened;
   curl_socket_t fd;       /* -1: closed */
-  int port;               /* on our side; 0: not known so far, or none */
+  int port;               /* of our side; 0: not known yet, or none */
   unsigned users;         /* transfers that have it */
   bool used;              /* has had one */
   bool wanted;            /* libcurl watches it */
   bool registered;        /* in the epoll descriptor */
-  bool idle;              /* nobody has it: whatever comes spoils it */
+  bool idle;              /* no transfer has it: any byte that comes spoils it */
   bool spoiled;           /* it is not used again; see hcurl_spoil */
-  bool restless;          /* in the pool's list of those to settle */
+  bool restless;          /* in the pool's list for hcurl_settle */
   bool multiplexed;       /* HTTP/2: of several transfers, and bytes may come at any time */
   bool plain;             /* it is known that its bytes are those of HTTP/1 */
-  char last;              /* of the bytes that were looked at */
-  hcurl_transfer* reader; /* of the response that comes now, on a plain one */
+  char last;              /* the last byte that was looked at */
+  hcurl_transfer* reader; /* on a plain one: the transfer whose response comes now */
   bool going_away; /* HTTP/2: GOAWAY has come; streams beyond `last_stream` were not processed */
   unsigned last_stream;
 };
 
 enum { HCURL_PORTS = 256, HCURL_GUARDED = 128, HCURL_MAX_FIELDS = 1000 };
 
-/* Where libcurl is about to open descriptors for itself: around the lowest free one, as threads that
- * look names up open and close others meanwhile. */
+/* The range in which libcurl will open descriptors for itself: around the lowest free one, since
+ * threads that look up names open and close others meanwhile. */
 typedef struct {
   int from;                      /* -1: none are expected */
-  bool inherited[HCURL_GUARDED]; /* before: those that children shall have */
+  bool inherited[HCURL_GUARDED]; /* before: the descriptors that children shall inherit */
 } hcurl_guard;
 
 /* User value 1: the blocks of its transfers, by slot. A free slot holds the number of the next free
- * one: unlike in a table by address, no key is ever new, so none rebuilds the table. */
+ * slot. No key is ever new, as it would be in a table by address, so the table is never rebuilt. */
 struct hcurl_pool {
   bool closed, apart;
-  bool loses_zeros; /* this libcurl may: see hcurl_begins_with_zero */
+  bool loses_zeros; /* this version of libcurl may: see hcurl_begins_with_zero */
   long max_idle, max_per_host, max_total;
-  CURLSH* share; /* the names that are known */
-  CURLM* multi;  /* NULL: there is nothing to do */
+  CURLSH* share; /* the cache of names */
+  CURLM* multi;  /* NULL: no transfer and no connection */
   int epoll_fd;  /* -1: the loop watches each descriptor */
   hcurl_transfer* transfers;
   lua_Integer slots, free_slot; /* of the table of blocks; 0: none is free */
@@ -102,14 +101,14 @@ struct hcurl_pool {
   size_t descriptors;
   hcurl_connection *nameless, *by_port[HCURL_PORTS]; /* the open ones */
   hcurl_connection* restless;
-  size_t idle, spoiled; /* how many of the open ones */
+  size_t idle, spoiled; /* numbers of open connections */
   hcurl_guard guard;    /* of a lookup's descriptors */
   hcurl_socket* sockets;
   size_t count, capacity;
-  size_t dirty;     /* sockets that are */
+  size_t dirty;     /* number of dirty sockets */
   long timeout_ms;  /* -1: none */
   bool timeout_new; /* Lua has not been told yet */
-  bool lost;        /* no memory for what libcurl wants: nothing in the pool can go on */
+  bool lost;        /* no memory for a request of libcurl: no transfer of the pool can go on */
   lua_Alloc alloc;
   void* alloc_data;
 };
@@ -120,26 +119,26 @@ enum hcurl_failure {
   HCURL_HEAD_TOO_LARGE,
   HCURL_BODY_TOO_LARGE,
   HCURL_LOST,      /* a kept connection died with the request */
-  HCURL_DROPPED,   /* the same, and libcurl's code tells how */
+  HCURL_DROPPED,   /* the same; libcurl's code says how */
   HCURL_STALE,     /* a kept connection was spoiled before the request was sent */
   HCURL_REFUSED,   /* the server says that it has not processed the request */
   HCURL_AGAIN,     /* libcurl would send the request once more after a response, a 417 */
-  HCURL_NO_LOOKUP, /* it may not look a name up */
-  HCURL_WRONG,     /* no response looks like this: strict.reason */
+  HCURL_NO_LOOKUP, /* it must not look up a name now */
+  HCURL_WRONG,     /* the response is invalid: strict.reason */
   HCURL_CUT,       /* the connection ended before the response did */
 };
 
-/* The object that Lua code holds. */
+/* The object that Lua code has. */
 typedef struct {
   hcurl_transfer* block; /* NULL: there was no memory for it */
 } hcurl_handle;
 enum { HCURL_HANDLE_POOL = 1, HCURL_HANDLE_OWNER, HCURL_HANDLE_BLOCK, HCURL_HANDLE_VALUES = 3 };
 
-/* User values of a block: whom its events are for, once it has begun; the body that is sent. */
+/* User values of a block: the owner that gets its events, once it has begun; the body to send. */
 enum { HCURL_BLOCK_OWNER = 1, HCURL_BLOCK_BODY, HCURL_BLOCK_VALUES = 2 };
 
 struct hcurl_transfer {
-  hcurl_pool* pool;           /* NULL once the pool has gone */
+  hcurl_pool* pool;           /* NULL once the pool is freed */
   hcurl_transfer *next, **at; /* in the pool's list; at == NULL: not there */
   lua_Integer slot;           /* in the pool's table of blocks */
   hcurl_transfer* next_changed;
@@ -147,53 +146,53 @@ struct hcurl_transfer {
   struct curl_slist *headers, *connect_to;
   hcurl_buffer head; /* of the final response; then `trailers` */
   hcurl_buffer trailers;
-  hcurl_buffer body;   /* that has come and Lua has not taken */
-  hcurl_buffer upload; /* that Lua has given and libcurl has not taken */
-  size_t uploaded;     /* bytes of `upload` that are gone */
+  hcurl_buffer body;   /* received, and not yet taken by Lua */
+  hcurl_buffer upload; /* given by Lua, and not yet taken by libcurl */
+  size_t uploaded;     /* bytes of `upload` that libcurl has taken */
   size_t high_water;   /* of `body`: then the transfer is paused */
   size_t max_head;
   struct http_strict strict;
-  hcurl_connection* connection; /* NULL: none so far, or no more */
-  hcurl_connection* opened;     /* those that were opened for it, and that no transfer has had */
+  hcurl_connection* connection; /* NULL: not yet, or no longer */
+  hcurl_connection* opened;     /* opened for it, and not yet had by a transfer */
   unsigned stream;              /* HTTP/2: its number, if libcurl has told; or 0 */
   curl_off_t max_body, received;
   curl_off_t encoded;  /* of a body that libcurl decodes: bytes as they were sent */
   uint32_t last;       /* the last four of them, the last byte first */
   curl_off_t progress; /* bytes moved, by libcurl's count */
   curl_off_t to_send;  /* -1: not known */
-  int status;          /* 0: nothing has come */
-  int no_socket;       /* the system's errno: why there was no socket for it */
-  long passed;         /* the errno of an address that was tried before the one that it has */
+  int status;          /* 0: no response so far */
+  int no_socket;       /* the errno of a socket that could not be made */
+  long passed;         /* the errno of an address that was tried before */
   CURLcode code;
   enum hcurl_failure failure;
   bool added, done;
-  bool in_changed;  /* in the pool's list of those with news */
+  bool in_changed;  /* in the pool's list of changed transfers */
   bool connecting;  /* has opened a socket */
-  bool handshaking; /* has begun with TLS, where the TLS library tells */
-  bool tells_tls;   /* it does */
+  bool handshaking; /* has begun with TLS, if the TLS library says so */
+  bool tells_tls;   /* the TLS library says so */
   bool connected;   /* has a connection to send on */
   bool begun;       /* has sent its request, or a part of it, once */
-  bool kept;        /* on a connection that had another before */
+  bool kept;        /* on a connection that had a transfer before */
   bool refused;     /* libcurl says that the server refused the stream */
   bool decodes;     /* libcurl may decode the body */
   bool shows_raw;   /* libcurl shows the body as it was sent */
   bool secure;      /* the URL says https */
-  bool may_look_up; /* a name, in a thread that nobody can stop */
-  bool looks_up;    /* has begun with that: that it is over is news */
-  bool head_done;   /* the final response's head is there */
+  bool may_look_up; /* a name, in a thread that cannot be stopped */
+  bool looks_up;    /* has begun to: its end changes the transfer */
+  bool head_done;   /* the final response's head is complete */
   bool receive_paused, send_paused;
   bool wants_upload; /* libcurl has asked for more to send */
   bool upload_ended;
-  bool watched; /* each movement of bytes is news */
+  bool watched; /* each movement of bytes changes the transfer */
   char error[CURL_ERROR_SIZE];
 };
 
 /* -- Buffers (curl_buffer.c) ------------------------------------------------------------------- */
 
-/* False, and nothing is changed, when there is no memory. */
+/* False, with nothing changed, when there is no memory. */
 bool hcurl_append(hcurl_pool* p, hcurl_buffer* b, const void* data, size_t size);
 
-/* Gives the buffer's memory back. */
+/* Frees the buffer's memory. */
 void hcurl_release(hcurl_pool* p, hcurl_buffer* b);
 
 /* -- Descriptors (curl_sockets.c) -------------------------------------------------------------- */
@@ -201,23 +200,23 @@ void hcurl_release(hcurl_pool* p, hcurl_buffer* b);
 /* The callback for libcurl; its data is the pool. */
 int hcurl_on_socket(CURL* easy, curl_socket_t fd, int what, void* data, void* unused);
 
-/* Gathers the pool's descriptors in one, where the system can; otherwise epoll_fd is -1. */
+/* Makes one descriptor for all of the pool's, where the system can; otherwise epoll_fd is -1. */
 void hcurl_open_sockets(hcurl_pool* p);
 
-/* Frees what is kept about descriptors. */
+/* Frees the records of descriptors. */
 void hcurl_close_sockets(hcurl_pool* p);
 
-/* Tells libcurl what has happened on them. */
+/* Tells libcurl the events on them. */
 CURLMcode hcurl_poll(hcurl_pool* p);
 
-/* Watches a connection that libcurl does not watch, if it is idle, and otherwise no more. */
+/* Watches a connection that libcurl does not watch while it is idle; else stops watching it. */
 void hcurl_watch_idle(hcurl_pool* p, hcurl_connection* c);
 
 /* -- Connections (curl_connections.c) ---------------------------------------------------------- */
 
-/* The law: a kept connection is used again only if nothing has come on it since. While it is idle it
- * is watched, and right before a request it is looked at; what came, bytes or an end, spoils it, and
- * nothing is sent on it. libcurl 7.88 takes such bytes for the next answer. */
+/* The law: a kept connection is used again only if no byte has come on it since. It is watched while
+ * it is idle, and checked right before a request. Bytes, or its end, spoil it, and nothing more is
+ * sent on it. libcurl 7.88 takes such bytes for the next response. */
 
 /* The open connection with this descriptor, or NULL. */
 hcurl_connection* hcurl_connection_of(const hcurl_pool* p, curl_socket_t fd);
@@ -228,37 +227,38 @@ curl_socket_t hcurl_open_connection(hcurl_transfer* t, const struct curl_sockadd
 /* The callback for libcurl; its data is the pool. */
 int hcurl_on_close(void* pool, curl_socket_t fd);
 
-/* The transfer is about to send on the connection with this port on our side. False: that one must
+/* The transfer is about to send on the connection with this local port. False: the connection must
  * not be used. */
 bool hcurl_take_connection(hcurl_transfer* t, int port);
 
 /* The transfer has no connection any more. */
 void hcurl_leave_connection(hcurl_transfer* t);
 
-/* The same, at its end. What was opened for it, and what no transfer has had, is gone: libcurl 7.88
- * closes attempts that it gives up silently, and their descriptors may be anybody's. */
+/* The same, at its end. Connections that were opened for it, and that no transfer has had, are
+ * forgotten: libcurl 7.88 silently closes attempts that it gives up, and their descriptors may belong
+ * to other code. */
 void hcurl_end_connections(hcurl_transfer* t);
 
-/* It is not used again: libcurl closes it when it looks. */
+/* The connection is not used again: libcurl closes it at its next check. */
 void hcurl_spoil(hcurl_connection* c);
 
-/* Before libcurl reads from it: whether a line of a head begins with a zero byte. libcurl 7.88 loses that
- * and all that came with it. */
+/* Before libcurl reads from it: whether a line of a head begins with a zero byte. libcurl 7.88 loses
+ * that byte and all bytes of the same read after it. */
 bool hcurl_begins_with_zero(hcurl_connection* c);
 
-/* libcurl watches it, or no more. */
+/* Notes whether libcurl watches it. */
 void hcurl_wanted(hcurl_connection* c, bool wanted);
 
-/* After each call of libcurl's: watches what has become idle. */
+/* After each call of libcurl: watches connections that have become idle. */
 void hcurl_settle(hcurl_pool* p);
 
-/* Lets libcurl close the connections that are spoiled; it does so once a second at most. */
+/* Lets libcurl close the spoiled connections; libcurl does so once a second at most. */
 CURLMcode hcurl_sweep(hcurl_pool* p);
 
-/* Ends all of them, and leaves their descriptors open: the loop may watch these. */
+/* Ends all connections, and leaves their descriptors open: the loop may watch these. */
 void hcurl_shut_connections(hcurl_pool* p);
 
-/* Frees what is kept about them, once libcurl has closed all. */
+/* Frees the records of connections, once libcurl has closed all. */
 void hcurl_free_connections(hcurl_pool* p);
 
 /* Before and after libcurl opens descriptors of its own: children must not inherit them. */
@@ -267,11 +267,11 @@ void hcurl_guard_descriptors(hcurl_guard* g);
 
 /* -- Pools (curl.c) ---------------------------------------------------------------------------- */
 
-/* The pool at this index; raises if it is none, or closed. */
+/* The pool at this index; raises for another value, or a closed pool. */
 hcurl_pool* hcurl_check_pool(lua_State* L, int index);
 
-/* Tells libcurl what has happened on a descriptor, or that time has passed. One that has failed is not
- * looked at first: the system tells an error only once, and libcurl has to hear it. */
+/* Tells libcurl the events on a descriptor, or that time has passed. A descriptor with an error is not
+ * checked first: the system reports an error only once, and libcurl must get it. */
 CURLMcode hcurl_act(hcurl_pool* p, curl_socket_t fd, int events, bool failed);
 
 /* Notes that Lua should look at this transfer. */
@@ -285,10 +285,10 @@ int hcurl_new_transfer(lua_State* L);
 /* The transfer of the handle at this index; raises for anything else. NULL if it could not be made. */
 hcurl_transfer* hcurl_check_handle(lua_State* L, int index);
 
-/* Takes it from its pool at once; a connection in use is closed, or its stream is reset. */
+/* Removes it from its pool at once; a connection in use is closed, or its stream is reset. */
 void hcurl_stop(hcurl_transfer* t);
 
-/* Stops it and frees all it has but its place among the blocks. Calling it again does nothing. */
+/* Stops it and frees everything but its place among the blocks. Calling it again does nothing. */
 void hcurl_free(hcurl_transfer* t);
 
 /* The class. */
@@ -298,15 +298,16 @@ void hcurl_open_transfer(lua_State* L);
 
 CURLcode hcurl_set_callbacks(hcurl_transfer* t);
 
-/* What came is no response. libcurl need not know, and may wait for more: so the transfer is done. */
+/* The response is invalid. libcurl does not know, and may wait for more; so the transfer ends here. */
 void hcurl_refuse(hcurl_transfer* t, enum hcurl_failure failure);
 
-/* libcurl is through with it: looks whether the response is whole, and what the failure means. */
+/* libcurl has finished it: checks whether the response is complete, and what a failure means. */
 void hcurl_conclude(hcurl_transfer* t);
 
 /* -- Options (curl_options.c) ------------------------------------------------------------------ */
 
-/* Sets up the transfer, whose block is on top, by the table at index 3. Raises for what libcurl refuses. */
+/* Sets up the transfer, whose block is on top, by the table at index 3. Raises if libcurl refuses an
+ * option. */
 void hcurl_set_up(lua_State* L, hcurl_transfer* t);
 
 /* -- For specs (judge.c) ----------------------------------------------------------------------- */
