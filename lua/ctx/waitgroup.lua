@@ -30,30 +30,26 @@ function waitgroup.new()
   return setmetatable({ _count = 0, _leaving = 0, _waiters = line.new() }, metatable)
 end
 
---- Everything is done: every wait is over. They return later; until then they are counted.
-local function open_gate(self)
-  while line.grant(self._waiters) do
-    self._leaving = self._leaving + 1
-  end
-end
-
---- Why `n` more cannot be counted; nil if they can.
-local function refusal(self, n)
+--- Raises, as the method of this name and at this level of the stack, if `n` more cannot be
+--- counted.
+local function check(self, n, name, level)
   if self._count + n < 0 then
-    return ("the counter would be negative (%d%+d): more done than added"):format(self._count, n)
+    error(("waitgroup:%s: the counter would be negative (%d%+d): more done than added")
+      :format(name, self._count, n), level)
   elseif n > 0 and self._count == 0 and self._leaving > 0 then
     -- Go's "reused before previous Wait has returned": those were told that all is done, and what
     -- comes now would make that a lie. Go's other case, adding from zero while somebody waits, is
     -- the same one here, since at zero every wait is over at once.
-    return "added to, from zero, before a wait that is over has returned; add before the wait, or"
-      .. " use a new group"
+    error(("waitgroup:%s: added to, from zero, before a wait that is over has returned; add before"
+      .. " the wait, or use a new group"):format(name), level)
   end
 end
 
+--- At zero every wait is over. They return later; until then they are counted.
 local function count(self, n)
   self._count = self._count + n
-  if self._count == 0 then
-    open_gate(self)
+  while self._count == 0 and line.grant(self._waiters) do
+    self._leaving = self._leaving + 1
   end
 end
 
@@ -64,34 +60,25 @@ end
 function WaitGroup:add(n)
   want.self(self, metatable, "add")
   n = N(n == nil and 1 or n, "add", 1)
-  local why = refusal(self, n)
-  if why then
-    error("waitgroup:add: " .. why, 2)
-  end
+  check(self, n, "add", 3)
   count(self, n)
 end
 
 --- Counts one thing as done. Raises when none is left.
 function WaitGroup:done()
   want.self(self, metatable, "done")
-  local why = refusal(self, -1)
-  if why then
-    error("waitgroup:done: " .. why, 2)
-  end
+  check(self, -1, "done", 3)
   count(self, -1)
 end
 
 --- What a task closes when it ends, however it ends. One that called done as well is one too many,
 --- and fails.
-local function ended(task)
-  local why = refusal(task.group, -1)
-  if why then
-    error("waitgroup:go: " .. why, 0)
-  end
-  count(task.group, -1)
-end
-
-local counted = { __close = ended }
+local counted = {
+  __close = function(task)
+    check(task.group, -1, "go", 0)
+    count(task.group, -1)
+  end,
+}
 
 local function run(task, fn, ...)
   local scope <close> = task
@@ -106,10 +93,7 @@ end
 function WaitGroup:go(fn, ...)
   want.self(self, metatable, "go")
   want.fn(fn, "go", 1)
-  local why = refusal(self, 1)
-  if why then
-    error("waitgroup:go: " .. why, 2)
-  end
+  check(self, 1, "go", 3)
   -- The task runs later, so it is counted in time, and not at all if it could not be started.
   local task = core.go(run, setmetatable({ group = self }, counted), fn, ...)
   self._count = self._count + 1
