@@ -54,7 +54,7 @@ local function codec(given, name)
   if given == nil then
     return GRPC
   end
-  want.argument(given == false or getmetatable(given) == deadlines.metatable, name, 3, "deadline",
+  want.argument(given == false or deadlines.header(given), name, 3, "deadline",
     "a deadline, or false", given, 1)
   return given
 end
@@ -220,11 +220,11 @@ end
 --- A new place in the trace of c, or in a new trace.
 local function next_place(parent, tracer)
   if parent then
-    return trace.here(parent.trace_id, ids.span(), trace.flags(parent), parent.state)
+    return trace.new(parent.trace_id, ids.span(), parent._flags, parent.state, false)
   end
   local trace_id = ids.trace()
-  local chosen = is_chosen(trace_id, tracer.ratio or 1)
-  return trace.here(trace_id, ids.span(), trace.RANDOM | (chosen and trace.SAMPLED or 0))
+  local flags = trace.RANDOM | (is_chosen(trace_id, tracer.ratio or 1) and trace.SAMPLED or 0)
+  return trace.new(trace_id, ids.span(), flags, nil, false)
 end
 
 ---@class ctx.propagate.SpanOptions
@@ -258,7 +258,7 @@ function propagate.start_span(c, name, options)
   local new = span.new({
     name = name, kind = options and options.kind or "internal",
     trace_id = here.trace_id, span_id = here.span_id,
-    flags = trace.flags(here), state = here.state,
+    flags = here._flags, state = here.state,
     parent_span_id = parent and parent.span_id, parent_is_remote = parent ~= nil and parent.remote,
   }, below, tracer.exporter)
   if options and options.attributes then

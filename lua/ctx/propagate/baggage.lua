@@ -140,12 +140,8 @@ function baggage.with(members, name, value)
       if room < 0 or #list == MAX_MEMBERS then
         break
       end
-      list[#list + 1] = member
+      table.insert(list, 1, member)
     end
-  end
-  local n = #list
-  for i = 1, n // 2 do
-    list[i], list[n + 1 - i] = list[n + 1 - i], list[i]
   end
   return with_line(list)
 end

@@ -13,17 +13,11 @@ local deadline = {}
 local LONGEST = 9e12   -- ms: more than any clock can show
 local MAX_LENGTH = 100 -- bytes of a header that is looked at
 
--- What one of a unit is in ns. By name, in the order of size.
-local GRPC = {
-  { "n", 1 }, { "u", 1000 }, { "m", 1000000 }, { "S", 1000000000 }, { "M", 60000000000 },
-  { "H", 3600000000000 },
-}
-local GRPC_NS = {}
-for _, unit in ipairs(GRPC) do
-  GRPC_NS[unit[1]] = unit[2]
-end
-
+-- What one of a unit is in ns.
 local UNIT_NS = { ns = 1, us = 1000, ms = 1000000, s = 1000000000 }
+local GRPC_NS = { n = 1, u = 1000, m = 1000000, S = 1000000000, M = 60000000000,
+  H = 3600000000000 }
+local GRPC_UNITS = { "n", "u", "m", "S", "M", "H" } -- from small to large
 
 ---@param unit any
 ---@return boolean
@@ -32,10 +26,10 @@ function deadline.is_unit(unit)
 end
 
 local function encode_grpc(ns)
-  for _, unit in ipairs(GRPC) do
-    local n = ns // unit[2]
+  for _, unit in ipairs(GRPC_UNITS) do
+    local n = ns // GRPC_NS[unit]
     if n <= 99999999 then
-      return n .. unit[1]
+      return n .. unit
     end
   end
 end
@@ -69,7 +63,6 @@ end
 ---@field _unit string
 local Deadline = {}
 local metatable = { __name = "ctx.propagate.Deadline", __index = Deadline }
-deadline.metatable = metatable
 
 ---@param header string  in lower case
 ---@param unit string
@@ -80,8 +73,8 @@ end
 
 local function encode(self, ms)
   if ms > 0 and ms < LONGEST then
-    local ns = math.max(math.floor(ms * 1e6), 1)
-    return self._unit == "grpc" and encode_grpc(ns) or encode_plain(ns, self._unit)
+    local to_text = self._unit == "grpc" and encode_grpc or encode_plain
+    return to_text(math.max(math.floor(ms * 1e6), 1), self._unit)
   end
 end
 
@@ -97,12 +90,8 @@ end
 
 local function decode(self, value)
   local text = fields.single(value, MAX_LENGTH)
-  local ms
-  if text and self._unit == "grpc" then
-    ms = decode_grpc(text)
-  elseif text then
-    ms = decode_plain(text, self._unit)
-  end
+  local to_ms = self._unit == "grpc" and decode_grpc or decode_plain
+  local ms = text and to_ms(text, self._unit)
   return ms and ms < LONGEST and ms or nil
 end
 

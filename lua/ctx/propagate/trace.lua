@@ -26,6 +26,7 @@ local MAX_HEADER = 2 * MAX_MEMBERS * (MAX_KEY + MAX_VALUE + 2)
 ---@field random boolean    the trace id is random in its last 14 digits
 ---@field state string?     the tracestate, as it goes on
 ---@field remote boolean    the span is the caller's
+---@field _flags integer     those that we know
 ---@field _parent string    the traceparent that goes on
 local metatable = { __name = "ctx.propagate.Trace", __index = {} }
 
@@ -33,28 +34,20 @@ function metatable.__tostring(self)
   return self._parent
 end
 
-local function new(trace_id, span_id, flags, state, parent, remote)
-  return setmetatable({
-    trace_id = trace_id, span_id = span_id, state = state, remote = remote,
-    sampled = flags & trace.SAMPLED ~= 0, random = flags & trace.RANDOM ~= 0,
-    _parent = parent or ("00-%s-%s-%02x"):format(trace_id, span_id, flags),
-  }, metatable)
-end
-
---- Where the trace stands in a span of this process.
 ---@param trace_id string
 ---@param span_id string
 ---@param flags integer
 ---@param state string?
+---@param remote boolean
+---@param parent? string  the caller's, if it goes on as it is
 ---@return ctx.propagate.Trace
-function trace.here(trace_id, span_id, flags, state)
-  return new(trace_id, span_id, flags, state, nil, false)
-end
-
----@param of ctx.propagate.Trace
----@return integer flags  those that we know
-function trace.flags(of)
-  return (of.sampled and trace.SAMPLED or 0) | (of.random and trace.RANDOM or 0)
+function trace.new(trace_id, span_id, flags, state, remote, parent)
+  return setmetatable({
+    trace_id = trace_id, span_id = span_id, state = state, remote = remote,
+    sampled = flags & trace.SAMPLED ~= 0, random = flags & trace.RANDOM ~= 0,
+    _flags = flags & KNOWN,
+    _parent = parent or ("00-%s-%s-%02x"):format(trace_id, span_id, flags & KNOWN),
+  }, metatable)
 end
 
 local PARENT = "^(%x%x)%-(%x+)%-(%x+)%-(%x%x)()"
@@ -136,11 +129,9 @@ function trace.parse(parent, state)
   if not trace_id then
     return nil
   end
-  flags = tonumber(flags, 16)
-  if not unchanged then
-    flags = flags & KNOWN -- of a later version: what else it said is not ours to pass on as 00
-  end
-  return new(trace_id, span_id, flags, state and trace.state(state), unchanged, true)
+  -- What else a later version said is not ours to pass on as 00.
+  return trace.new(trace_id, span_id, tonumber(flags, 16), state and trace.state(state), true,
+    unchanged)
 end
 
 return trace
