@@ -13,6 +13,7 @@ local core = require "ctx.core"
 local encode = require "ctx.propagate.otlp.encode"
 local errors = require "ctx.errors"
 local fields = require "ctx.fields"
+local fifo = require "ctx.fifo"
 local want = require "ctx.want"
 local propagate = require "ctx.propagate"
 local report = require "ctx.report"
@@ -69,10 +70,9 @@ local function post_by_http(c, url, headers, body)
 end
 
 ---@class ctx.propagate.otlp.Exporter
----@field _queue table<integer, ctx.propagate.Span>
----@field _first integer   the number of the first span in the queue
----@field _last integer    of the last: how many have ever been queued
----@field _over integer    of the last that is sent, or given up
+---@field _queue ctx.fifo.Fifo  of spans
+---@field _ever integer    spans that have ever been queued
+---@field _over integer    of these, those that are sent, or given up
 ---@field _task ctx.Task?  that sends a batch, if its status says so
 ---@field _in_hand integer spans that it has taken, and knows nothing of yet
 ---@field _closed boolean
@@ -110,7 +110,7 @@ function otlp.new(options)
     _max_queue = options.max_queue or 2048, _batch = options.batch or 512,
     _interval = options.interval or 5000, _timeout = options.timeout or 10000,
     _post = options.post or post_by_http, _before = before, _after = after,
-    _queue = {}, _first = 1, _last = 0, _over = 0,
+    _queue = fifo.new(), _ever = 0, _over = 0,
     _closed = false, _failing = false,
     _in_hand = 0, _sent = 0, _dropped = 0, _failed = 0, _rejected = 0,
   }, metatable)
@@ -120,13 +120,11 @@ end
 
 ---@class ctx.propagate.otlp.Refusal
 ---@field status any
----@field text string
----@field transient boolean
 ---@field wait_ms number?
-local refusal_metatable = { __name = "ctx.propagate.otlp.Refusal" }
+local Refusal = { __name = "ctx.propagate.otlp.Refusal" }
 
-function refusal_metatable.__tostring(self)
-  return self.text
+function Refusal:__tostring()
+  return "status " .. tostring(self.status)
 end
 
 local function refusal(response)
@@ -134,34 +132,29 @@ local function refusal(response)
   -- A date instead of seconds is not worth a clock that may be wrong.
   local seconds = tostring(headers["retry-after"]):match("^%d+$")
   return setmetatable({
-    status = response.status, text = "status " .. tostring(response.status),
-    transient = TRANSIENT[response.status] or false,
+    status = response.status,
     wait_ms = seconds and #seconds < 9 and tonumber(seconds) * 1000.0 or nil,
-  }, refusal_metatable)
+  }, Refusal)
 end
 
 local function is_transient(err)
-  return getmetatable(err) ~= refusal_metatable or err.transient
+  return getmetatable(err) ~= Refusal or TRANSIENT[err.status] or false
+end
+
+local function is_too_large(err)
+  return getmetatable(err) == Refusal and err.status == 413
 end
 
 local function backoff(attempt, err)
-  local asked = getmetatable(err) == refusal_metatable and err.wait_ms
+  local asked = getmetatable(err) == Refusal and err.wait_ms
   local grown = math.min(BACKOFF * 2.0 ^ (attempt - 1), MAX_BACKOFF)
   return asked or grown * (0.5 + math.random() / 2)
 end
 
 local RETRY = { attempts = math.huge, backoff = backoff, retryable = is_transient }
 
-local function headers_for(self)
-  local headers = {}
-  for name, value in pairs(self._headers) do
-    headers[name] = value
-  end
-  return headers
-end
-
 local function attempt(c, self, body)
-  local response, err = self._post(c, self._endpoint, headers_for(self), body)
+  local response, err = self._post(c, self._endpoint, fields.of(self._headers), body)
   if not response then
     return nil, err or errors.new("no response")
   elseif type(response.status) ~= "number" or response.status // 100 ~= 2 then
@@ -173,11 +166,9 @@ end
 --- Takes spans from the queue: each as JSON. One that cannot be encoded is dropped.
 local function take(c, self)
   local parts, bytes, taken = {}, 0, 0
-  while taken < self._batch and self._first <= self._last and bytes < MAX_BODY do
-    local span = self._queue[self._first]
-    self._queue[self._first] = nil
-    self._first, taken = self._first + 1, taken + 1
-    local ok, json = pcall(encode.span, span)
+  while taken < self._batch and self._queue.count > 0 and bytes < MAX_BODY do
+    taken = taken + 1
+    local ok, json = pcall(encode.span, fifo.pop(self._queue))
     if ok then
       parts[#parts + 1], bytes = json, bytes + #json
       self._in_hand = #parts
@@ -206,10 +197,6 @@ local function note(self, count, response, err)
     report.send(("otlp: %d spans are lost, since %s does not take them: %s")
       :format(count, self._endpoint:gsub("//[^/]*@", "//"), report.describe(err)), "otlp")
   end
-end
-
-local function is_too_large(err)
-  return getmetatable(err) == refusal_metatable and err.status == 413
 end
 
 --- Sends all spans at once, or, to a receiver for which that is too much, as many as it takes:
@@ -248,10 +235,6 @@ end
 
 local start
 
-local function queued(self)
-  return self._last - self._first + 1
-end
-
 --- Asks the task, since one that gets no memory to begin with cannot say that it is over.
 local function is_sending(self)
   local status = self._task and self._task:status()
@@ -288,7 +271,7 @@ local Sending = {}
 
 function Sending:__close()
   local exporter = self.exporter
-  exporter._task, exporter._over = nil, exporter._first - 1
+  exporter._task, exporter._over = nil, exporter._ever - exporter._queue.count
   exporter._failed, exporter._in_hand = exporter._failed + exporter._in_hand, 0
 end
 
@@ -297,16 +280,16 @@ local function send(self, sending)
     local _ <close> = sending
     send_batch(self)
   end
-  if queued(self) >= self._batch then
+  if self._queue.count >= self._batch then
     start(self)
-  elseif queued(self) > 0 then
+  elseif self._queue.count > 0 then
     arm(self)
   end
 end
 
 function start(self)
   disarm(self)
-  if not is_sending(self) and queued(self) > 0 then
+  if not is_sending(self) and self._queue.count > 0 then
     self._task = core.go(send, self, setmetatable({ exporter = self }, Sending))
   end
 end
@@ -317,15 +300,15 @@ end
 ---@param span ctx.propagate.Span
 function Exporter:export(span)
   want.self(self, metatable, "export")
-  if self._closed or queued(self) >= self._max_queue then
+  if self._closed or self._queue.count >= self._max_queue then
     self._dropped = self._dropped + 1
     return
   end
-  self._last = self._last + 1
-  self._queue[self._last] = span
+  fifo.push(self._queue, span)
+  self._ever = self._ever + 1
   if is_sending(self) then
     return
-  elseif queued(self) >= self._batch then
+  elseif self._queue.count >= self._batch then
     start(self)
   else
     arm(self)
@@ -334,7 +317,7 @@ end
 
 --- Waits until what was queued before is over.
 local function flush(self, c)
-  local target = self._last
+  local target = self._ever
   while self._over < target do
     start(self)
     self._task:wait(c)
@@ -377,12 +360,11 @@ function Exporter:shutdown(c)
     ok, err = flush(self, c)
   end
   disarm(self)
-  self._dropped = self._dropped + queued(self)
-  self._queue, self._first = {}, self._last + 1
+  self._dropped, self._queue = self._dropped + self._queue.count, fifo.new()
   if self._cancel and not ok then
     self._cancel(err)
   elseif not is_sending(self) then
-    self._over = self._last
+    self._over = self._ever
   end
   return ok, err
 end
@@ -393,7 +375,7 @@ end
 function Exporter:stats()
   want.self(self, metatable, "stats")
   return {
-    queued = queued(self), sent = self._sent, dropped = self._dropped, failed = self._failed,
+    queued = self._queue.count, sent = self._sent, dropped = self._dropped, failed = self._failed,
     rejected = self._rejected,
   }
 end
