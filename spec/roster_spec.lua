@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The server's connections. They were the keys of a table: with 16 381 idle ones each that came and
+-- The connections of a server were the keys of a table: with 16 381 idle ones each that came and
 -- went cost 1.3 ms, as Lua builds such a table anew for every key while nearly all its nodes are
 -- taken. An array in which each knows its place costs the same at any number.
 local cpu = require "spec.support.cpu"

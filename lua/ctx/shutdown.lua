@@ -304,7 +304,7 @@ end
 
 function metatable:__tostring()
   return ("ctx.shutdown.Shutdown (%s, %d workers)"):format(self:phase() or "serving",
-    #self._workers)
+    self._workers.size)
 end
 
 return shutdown

@@ -24,8 +24,9 @@ local uv = loop.uv
 -- One per Lua state: signals belong to the process, and a second instance of this module must not
 -- listen beside the first.
 ---@class ctx.signal.Entry
+---@field name string
 ---@field handle userdata    luv's
----@field listeners ctx.roster.Roster  of ctx.signal.Listener
+---@field listeners ctx.roster.Roster
 ---@type { entries: table<string, ctx.signal.Entry>?, pipe: userdata? }
 local shared = core.shared("ctx.signal")
 shared.entries = shared.entries or {}
@@ -48,20 +49,19 @@ local function cause_of(name)
 end
 
 --- libuv restores the default action with the last of its handles for a signal.
-local function close(name)
-  local entry = shared.entries[name]
-  shared.entries[name] = nil
-  if entry then
+local function close(entry)
+  if shared.entries[entry.name] == entry then
+    shared.entries[entry.name] = nil
     loop.close(entry.handle)
   end
 end
 
 --- Runs in luv's callback, where nothing may raise: all that could has been made before.
-local function arrived(name, entry)
-  if shared.entries[name] ~= entry then
+local function arrived(entry)
+  if shared.entries[entry.name] ~= entry then
     return
   end
-  close(name)
+  close(entry)
   local heard = false
   for _, listener in ipairs(entry.listeners) do
     local stop = listener.stop
@@ -73,7 +73,7 @@ local function arrived(name, entry)
   -- For every listener this is the second signal, after another one: it is sent again, now with its
   -- default action.
   if not heard then
-    uv.kill(uv.os_getpid(), name)
+    uv.kill(uv.os_getpid(), entry.name)
   end
 end
 
@@ -84,10 +84,10 @@ local function entry_of(name)
   end
   local scope <close> = loop.owned()
   scope.handle = assert(uv.new_signal())
-  entry = { handle = scope.handle, listeners = roster.new() }
+  entry = { name = name, handle = scope.handle, listeners = roster.new() }
   -- Once: the system itself restores the default action when the signal comes. So there is no time
   -- in between when the second could get lost, and it kills a program that never saw the first.
-  uv.signal_start_oneshot(entry.handle, name, function() arrived(name, entry) end)
+  uv.signal_start_oneshot(entry.handle, name, function() arrived(entry) end)
   loop.waker(entry.handle)
   shared.entries[name] = entry -- only now: before, it would pass for one whose handle runs
   scope.handle = false
@@ -99,25 +99,27 @@ end
 --- Ends the context and brings the default actions back, by a call or by `<close>`.
 ---@class ctx.signal.Stop
 ---@field private cancel ctx.Cancel
----@field private listeners table<string, ctx.signal.Listener>  by their signals
+---@field private listeners ctx.signal.Listener[]
 ---@field private arrived boolean?  one of the signals came
 ---@overload fun(cause?: any)
 local Stop = { __name = "ctx.signal.Stop" }
 
---- That a context ends with one of the signals.
+--- What waits for one signal.
 ---@class ctx.signal.Listener : ctx.roster.Placed
 ---@field stop ctx.signal.Stop
 ---@field cause ctx.errors.Error
----@field entry ctx.signal.Entry
+---@field entry ctx.signal.Entry|false
 
 local function release(self)
-  for name, listener in pairs(self.listeners) do
+  for i, listener in ipairs(self.listeners) do
     local entry = listener.entry
-    entry.listeners:remove(listener)
-    if entry.listeners.size == 0 and shared.entries[name] == entry then
-      close(name)
+    if entry then
+      entry.listeners:remove(listener)
+      if entry.listeners.size == 0 then
+        close(entry)
+      end
     end
-    self.listeners[name] = nil
+    self.listeners[i] = nil
   end
 end
 
@@ -159,9 +161,10 @@ end
 
 --- Listens for the names until c is done.
 local function listen(stop, names, c)
-  for _, name in ipairs(names) do
-    local listener = { stop = stop, cause = cause_of(name), entry = entry_of(name), place = false }
-    stop.listeners[name] = listener
+  for i, name in ipairs(names) do
+    local listener = { stop = stop, cause = cause_of(name), entry = false, place = false }
+    stop.listeners[i] = listener -- first: it closes what entry_of has opened
+    listener.entry = entry_of(name)
     listener.entry.listeners:add(listener)
   end
   core.after_func(c, function()
@@ -193,12 +196,6 @@ function signal.notify(parent, name, ...)
     local ok, err = pcall(listen, stop, names, c)
     if not ok then -- no memory: signals must not go where nobody hears them
       stop(err)
-      for _, each in ipairs(names) do
-        local entry = shared.entries[each]
-        if entry and entry.listeners.size == 0 then
-          close(each)
-        end
-      end
       error(err, 0)
     end
   end

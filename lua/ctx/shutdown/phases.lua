@@ -134,7 +134,7 @@ function phases.run(s, cause)
     local phase = { name = name, hooks = {}, timed_out = false }
     report.phases[i], report.phases[name] = phase, phase
     if name == "force" then
-      stuck = #s._workers > 0
+      stuck = s._workers.size > 0
       local ok, running = pcall(report_of.still_running, s)
       report.running = ok and running or report.running
     end

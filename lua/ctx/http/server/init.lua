@@ -26,8 +26,8 @@ local SERVE, SHUTDOWN = line.name("server:serve"), line.name("server:shutdown")
 ---@field _listeners ctx.uv.Listener[]
 ---@field _takings ctx.http.Taking[]  a task each that accepts, or has accepted
 ---@field _starved integer           loop.starved when it last looked at its connections
----@field _connections ctx.http.Roster
----@field _turned_away ctx.http.Roster  one too many each: they are told so
+---@field _connections ctx.roster.Roster
+---@field _turned_away ctx.roster.Roster  one too many each: they are told so
 ---@field _in_flight integer
 ---@field _counts table
 ---@field _changed ctx.line.Gate     opens when a connection has ended
