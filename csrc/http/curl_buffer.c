@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Bytes that callbacks of libcurl put aside for Lua. */
+/* Bytes that callbacks of libcurl keep for Lua. */
 #include <string.h>
 
 #include "curl_module.h"

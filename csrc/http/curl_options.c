@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* From a table of options to libcurl's. Lua has checked what users may get wrong. */
+/* Sets libcurl's options from a table. Lua has checked the values that users give. */
 #include <string.h>
 
 #include "curl_module.h"
@@ -58,7 +58,7 @@ static void set_protocols(lua_State* L, CURL* e) {
 #endif
 }
 
-/* Where HTTP/2 may be agreed on, libcurl has to say what it hears there. */
+/* If HTTP/2 may be agreed on, libcurl must report its frames. */
 static void set_version(lua_State* L, hcurl_transfer* t) {
   CURL* e = t->easy;
   static const char* const names[] = {"1.0", "1.1", "2", "2-prior-knowledge", NULL};
@@ -73,15 +73,15 @@ static void set_version(lua_State* L, hcurl_transfer* t) {
   if (may_frame) must(L, curl_easy_setopt(e, CURLOPT_VERBOSE, 1L), "http_version");
   http_strict_begin(&t->strict, (uint32_t)t->max_head, HCURL_MAX_FIELDS, has(L, "no_body"),
                     may_frame);
-  /* libcurl begins anew on a connection that it has kept (seen with 7.88): the server hangs up. */
+  /* On a kept connection libcurl begins HTTP/2 again (seen with 7.88), and the server closes it. */
   if (is_prior) {
     must(L, curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, 1L), "http_version");
     must(L, curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L), "http_version");
   }
 }
 
-/* What it never does: signals, waiting for a resolver's thread when it is stopped, netrc, following
- * by itself, and HTTP/0.9. */
+/* Switched off: signals, waiting for a resolver's thread at the end, netrc, following redirections by
+ * itself, and HTTP/0.9. */
 static void set_always(lua_State* L, hcurl_transfer* t) {
   CURL* e = t->easy;
   must(L, curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L), "nosignal");
@@ -107,7 +107,7 @@ static void set_tls(lua_State* L, hcurl_transfer* t) {
   must(L, curl_easy_setopt(t->easy, CURLOPT_SSL_VERIFYHOST, 2 * verify), "verify");
 }
 
-/* A body that is known whole is sent from the Lua string, which stays; another one comes by feed. */
+/* A body that is a string is sent from the Lua string, which is kept; another one comes by feed(). */
 static void set_body(lua_State* L, hcurl_transfer* t) {
   CURL* e = t->easy;
   size_t size = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The descriptors that libcurl wants watched. */
+/* The descriptors that libcurl wants to be watched. */
 #include "curl_module.h"
 
 #if defined(__linux__) && !defined(CTX_PORTABLE)
@@ -119,8 +119,8 @@ CURLMcode hcurl_poll(hcurl_pool* p) {
 
 /* -- Both -------------------------------------------------------------------------------------- */
 
-/* An error from here would end all transfers of the pool, and libcurl would not say why: so `lost`
- * says it. */
+/* An error of this callback would end all transfers of the pool, and libcurl would not say why; so
+ * `lost` is set. */
 int hcurl_on_socket(CURL* easy, curl_socket_t fd, int what, void* data, void* unused) {
   hcurl_pool* p = data;
   (void)easy;
@@ -135,7 +135,7 @@ int hcurl_on_socket(CURL* easy, curl_socket_t fd, int what, void* data, void* un
   return 0;
 }
 
-/* What an idle one of HTTP/2 says is for libcurl, when it is used again; its end is for us. */
+/* Bytes on an idle HTTP/2 connection are for libcurl, at its next use; only its end counts here. */
 void hcurl_watch_idle(hcurl_pool* p, hcurl_connection* c) {
 #if defined(__linux__) && !defined(CTX_PORTABLE)
   if (p->epoll_fd >= 0) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* URLs, and names for the system's errors: what needs no pool. */
+/* Functions without a pool: URLs, and names of the system's errors. */
 #include <errno.h>
 
 #include "curl_module.h"
@@ -8,7 +8,7 @@
 
 #define HCURL_URL "ctx.http.curl.URL"
 
-/* Freed by its finalizer if Lua has no memory while there is something in it. */
+/* Its finalizer frees it if Lua runs out of memory while it is in use. */
 typedef struct {
   CURLU* handle;
   char* part;
@@ -38,8 +38,8 @@ static void set_part(lua_State* L, url_t* u, const char* name, CURLUPart part, u
 }
 
 /* curl.url(text [, base]) → { url, scheme, host, port, user, password, public, safe }, or nil and
- * why. A base: of what `text` is relative to, as a redirection gives it. `public`: without user and
- * query; `safe`: without user. None has a fragment. */
+ * why. `base`: the URL to which `text` is relative, for redirections. `public`: without user and query;
+ * `safe`: without user. None has a fragment. */
 static int parse_url(lua_State* L) {
   const char* text = luaL_checkstring(L, 1);
   const char* base = luaL_optstring(L, 2, NULL);
@@ -84,7 +84,7 @@ static int parse_url(lua_State* L) {
   X(EPROTOTYPE) X(ETIMEDOUT)
 /* clang-format on */
 
-/* curl.errno_name(n) → "ECONNREFUSED" and its like, or nil */
+/* curl.errno_name(n) → a name such as "ECONNREFUSED", or nil */
 static int errno_name(lua_State* L) {
   static const struct {
     int number;

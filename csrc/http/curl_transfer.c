@@ -17,8 +17,8 @@ static void forget_changed(hcurl_transfer* t) {
   t->in_changed = false;
 }
 
-/* libcurl may keep the frame that resets a stream of HTTP/2 until it has more to send (seen with 7.88 and
- * 8.14). If no other transfer is on that connection, it is closed instead: then the peer hears of it. */
+/* libcurl may keep the frame that resets an HTTP/2 stream until it has more to send (seen with 7.88 and
+ * 8.14). So if no other transfer is on that connection, the connection is closed. */
 static void tell_peer(hcurl_transfer* t) {
   if (!t->done) (void)curl_easy_setopt(t->easy, CURLOPT_FORBID_REUSE, 1L);
 }
@@ -86,7 +86,7 @@ static void leave(lua_State* L, hcurl_transfer* t) {
   p->free_slot = t->slot;
 }
 
-/* Pushes the object that Lua code is to hold, and on top of it the block behind it. */
+/* Pushes the object for Lua code, and on top of it its block. */
 static hcurl_transfer* push_transfer(lua_State* L) {
   hcurl_handle* handle = lua_newuserdatauv(L, sizeof *handle, HCURL_HANDLE_VALUES);
   handle->block = NULL;
@@ -108,7 +108,7 @@ int hcurl_new_transfer(lua_State* L) {
   luaL_checktype(L, 3, LUA_TTABLE);
   lua_settop(L, 3);
   hcurl_transfer* t = push_transfer(L);
-  enter(L, hcurl_check_pool(L, 1), t); /* only now: a finalizer may have closed the pool */
+  enter(L, hcurl_check_pool(L, 1), t); /* checked now: a finalizer may have closed the pool */
   t->easy = curl_easy_init();
   if (t->easy == NULL) return luaL_error(L, "not enough memory");
   hcurl_set_up(L, t);
@@ -138,13 +138,13 @@ static int transfer_close(lua_State* L) {
 
 /* -- Its state --------------------------------------------------------------------------------- */
 
-/* What is sent by feed is all with libcurl, or there is no such thing. */
+/* Whether libcurl has taken all fed bytes, if there are any. */
 static bool is_fed(const hcurl_transfer* t) {
   return t->to_send >= 0 || (t->upload_ended && t->uploaded == t->upload.size);
 }
 
-/* t:state() → the head of the response is there, it is done, it wants more to send, bytes that have
- * come, all that it has to send is given to libcurl */
+/* t:state() → whether the response's head is complete, whether the transfer is done, whether it wants more
+ * to send; the number of received bytes; whether libcurl has taken everything to send */
 static int transfer_state(lua_State* L) {
   const hcurl_transfer* t = check(L);
   lua_pushboolean(L, t->head_done);
@@ -155,7 +155,7 @@ static int transfer_state(lua_State* L) {
   return 5;
 }
 
-/* t:head() → the final response's status and head, and its trailers; nil as long as it is not there */
+/* t:head() → the final response's status and head, and its trailers; nil before the head is complete */
 static int transfer_head(lua_State* L) {
   const hcurl_transfer* t = check(L);
   if (!t->head_done) return 0;
@@ -165,20 +165,20 @@ static int transfer_head(lua_State* L) {
   return 3;
 }
 
-/* Lets those directions go on that are not held back; libcurl may call back from here. */
+/* Continues the directions that are not paused; libcurl may call back from here. */
 static void unpause(hcurl_transfer* t) {
   int mask = (t->receive_paused ? CURLPAUSE_RECV : 0) | (t->send_paused ? CURLPAUSE_SEND : 0);
   if (!t->added || t->done) return;
   CURLcode code = curl_easy_pause(t->easy, mask);
   if (code != CURLE_OK) {
-    /* What it had kept back could not be written: the next step will not tell. */
+    /* Paused bytes could not be written: the next step will not report that. */
     t->done = true;
     t->code = code;
     hcurl_changed(t);
   }
 }
 
-/* t:take() → what has come of the body, "" if that is nothing. Gives the memory back. */
+/* t:take() → the received bytes of the body, or "". Frees their memory. */
 static int transfer_take(lua_State* L) {
   hcurl_transfer* t = check(L);
   lua_pushlstring(L, t->body.data, t->body.size);
@@ -190,7 +190,7 @@ static int transfer_take(lua_State* L) {
   return 1;
 }
 
-/* t:feed(bytes): to be sent; t:feed(): that was all */
+/* t:feed(bytes): gives bytes to send; t:feed(): ends the body */
 static int transfer_feed(lua_State* L) {
   hcurl_transfer* t = check(L);
   size_t size = 0;
@@ -210,7 +210,7 @@ static int transfer_feed(lua_State* L) {
   return 0;
 }
 
-/* t:refuse(): the peer wants no more of the body. libcurl knows that, but not while it is paused. */
+/* t:refuse(): the peer wants no more of the body. libcurl notices this, but not while it is paused. */
 static int transfer_refuse(lua_State* L) {
   hcurl_transfer* t = check(L);
   t->wants_upload = false;
@@ -245,14 +245,14 @@ static const char* phase(hcurl_transfer* t) {
   return "connecting";
 }
 
-/* t:phase() → how far it has come */
+/* t:phase() → the phase of the transfer */
 static int transfer_phase(lua_State* L) {
   lua_pushstring(L, phase(check(L)));
   return 1;
 }
 
-/* t:encoded() → of a body that libcurl decodes: its bytes as they were sent, the last four as a number,
- * the lowest byte first, and the bytes that came out */
+/* t:encoded() → for a body that libcurl decodes: its length as it was sent, its last four bytes as a number
+ * (the lowest first), and its decoded length */
 static int transfer_encoded(lua_State* L) {
   const hcurl_transfer* t = check(L);
   lua_pushinteger(L, t->decodes ? (lua_Integer)t->encoded : 0);
@@ -261,23 +261,23 @@ static int transfer_encoded(lua_State* L) {
   return 3;
 }
 
-/* t:is_unheard() → whether the response says that the server has not heard the request: a 408 on a kept
- * connection that it closes is about the time since the last one (RFC 9110, 15.5.9) */
+/* t:is_unheard() → whether the response shows that the server has not processed the request: a 408 that
+ * closes a kept connection is about the time since the last request (RFC 9110, 15.5.9) */
 static int transfer_is_unheard(lua_State* L) {
   const hcurl_transfer* t = check(L);
   lua_pushboolean(L, t->head_done && t->kept && t->status == 408 && !t->strict.keep);
   return 1;
 }
 
-/* t:is_looking_up() → whether a thread looks a name up for it, as far as is known */
+/* t:is_looking_up() → whether a thread looks up a name for it, as far as is known */
 static int transfer_is_looking_up(lua_State* L) {
   const hcurl_transfer* t = check(L);
   lua_pushboolean(L, t->looks_up && !t->connecting && !t->done);
   return 1;
 }
 
-/* t:result() → libcurl's code, what it says, the system's errno, the certificate's verdict, ours, and what
- * is wrong with the response */
+/* t:result() → libcurl's code and message, the system's errno, the result of the certificate's check, the
+ * failure of this module, and the fault of the response */
 static int transfer_result(lua_State* L) {
   static const char* const failures[] = {"",      "memory",  "head",  "body",   "lost",  "dropped",
                                          "stale", "refused", "again", "lookup", "wrong", "cut"};
@@ -288,7 +288,7 @@ static int transfer_result(lua_State* L) {
   lua_pushinteger(L, t->code);
   lua_pushstring(L, t->error[0] != '\0' ? t->error : curl_easy_strerror(t->code));
   bool unknown =
-      !t->tells_tls && !t->connected && is_in_handshake(t); /* nobody told when to look */
+      !t->tells_tls && !t->connected && is_in_handshake(t); /* the TLS library does not say */
   if (number == t->passed || unknown) number = 0;
   lua_pushinteger(L, t->no_socket ? t->no_socket : number);
   lua_pushinteger(L, verdict);
@@ -297,7 +297,7 @@ static int transfer_result(lua_State* L) {
   return 6;
 }
 
-/* t:info() → the address and port of the peer, and how many connections this needed */
+/* t:info() → the address and port of the peer, and the number of connections that were made */
 static int transfer_info(lua_State* L) {
   const hcurl_transfer* t = check(L);
   char* ip = NULL;

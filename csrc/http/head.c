@@ -9,15 +9,15 @@
 
 enum { STATUS = 1, REASON, HEADERS, LENGTH, KEEP_ALIVE, MINOR, DATE, HINT, ARGUMENTS = HINT };
 
-/* The head is walked through twice: once to look at it and count, once to write it. In between, and
- * on the way, a finalizer may change the headers: no more is written than there is room for. */
+/* The head is walked through twice: once to check and count it, once to write it. A finalizer may
+ * change the headers meanwhile, so never more is written than there is room for. */
 struct head {
   lua_State* L;
   char* out; /* NULL while counting */
   size_t size, room;
-  lua_Integer length; /* -1: the program named none */
+  lua_Integer length; /* -1: the program gave none */
   int keep_alive, has_date, has_hint;
-  int trailers;      /* these are lines behind a body, none of which is the server's */
+  int trailers;      /* the lines are trailers: the server adds none */
   const char* wrong; /* why it must not be sent so */
 };
 
@@ -56,7 +56,7 @@ static int is_token(const char* s, size_t n) {
   return n > 0;
 }
 
-/* RFC 9110, 5.5; what breaks a line is one of these. */
+/* RFC 9110, 5.5. Line breaks are among these. */
 static int is_value(const char* s, size_t n) {
   for (size_t i = 0; i < n; i++) {
     unsigned char c = (unsigned char)s[i];
@@ -97,7 +97,7 @@ static void take_length(struct head* h, const char* value, size_t size) {
   }
 }
 
-/* Whether the line is to be written as it is: what frames the message is the server's business. */
+/* Whether the line is written as it is: the server itself frames the message. */
 static int is_plain(struct head* h, const char* name, size_t name_size, const char* value,
                     size_t size) {
   if (h->trailers) return 1;
@@ -123,7 +123,7 @@ static const struct {
 } SPELLINGS[] = {
     {"ETag", 4}, {"WWW-Authenticate", 16}, {"X-Request-ID", 12}, {"DAV", 3}, {"MIME-Version", 12}};
 
-/* A name has one spelling, whichever the program wrote: capitals behind a hyphen and at the begin. */
+/* Writes a name in one spelling: capitals at the beginning and after a hyphen. */
 static void put_name(struct head* h, const char* name, size_t size) {
   size_t from = h->size;
   put(h, name, size);
@@ -140,8 +140,8 @@ static void put_name(struct head* h, const char* name, size_t size) {
   }
 }
 
-/* The shortest text that reads back as this number, without a fraction if it has none, and with a
- * point, whatever the locale has in its place. */
+/* The shortest text that reads back as this number, without a fraction if it is whole, and with a
+ * decimal point in every locale. */
 static void write_number(char* text, size_t room, lua_Number n) {
   const char* point = localeconv()->decimal_point;
   (void)snprintf(text, room, "%.15g", n);
@@ -152,7 +152,7 @@ static void write_number(char* text, size_t room, lua_Number n) {
   memmove(at + 1, at + strlen(point), strlen(at + strlen(point)) + 1);
 }
 
-/* A length that is written as a float: 5.0. */
+/* A length that is a float, such as 5.0. */
 static void make_whole(lua_State* L) {
   int is_whole;
   lua_Integer n = lua_tointegerx(L, -1, &is_whole);
@@ -161,7 +161,7 @@ static void make_whole(lua_State* L) {
   lua_replace(L, -2);
 }
 
-/* The text of the string or number on top of the stack; it may stand in `number`. NULL: there is none. */
+/* The text of the string or number on top of the stack, which may be in `number`; NULL: another value. */
 static const char* text_of(struct head* h, int is_length, char* number, size_t room, size_t* size) {
   lua_State* L = h->L;
   if (is_length && lua_type(L, -1) == LUA_TNUMBER) make_whole(L);
@@ -193,8 +193,8 @@ static void put_line(struct head* h, int name) {
   }
 }
 
-/* Whether the table at the index is a list of n, and has nothing beside that but the `n` of table.pack:
- * what else there is would be lost. */
+/* Whether the table at the index is a list of n values, without other keys than the `n` of table.pack:
+ * other keys would be ignored. */
 static int is_list(lua_State* L, int index, lua_Integer n) {
   lua_Integer count = 0;
   lua_pushnil(L);
@@ -223,7 +223,7 @@ static void put_lines(struct head* h) {
   if (!is_token(at, size)) {
     h->wrong = "not the name of a header";
   } else if (!lua_istable(L, value)) {
-    lua_pushvalue(L, value); /* a number becomes a string there, not in the table */
+    lua_pushvalue(L, value); /* a copy: lua_tolstring must not change the table */
     put_line(h, name);
     lua_pop(L, 1);
   } else {
@@ -237,8 +237,8 @@ static void put_lines(struct head* h) {
   }
 }
 
-/* The lines of the table at `headers`. Pushes "name: what is wrong" and returns 0 at the first that
- * cannot be sent. */
+/* The lines of the table at `headers`. At the first that cannot be sent, pushes "name: what is wrong" and
+ * returns 0. */
 static int put_headers(struct head* h, int headers) {
   lua_State* L = h->L;
   if (!lua_istable(L, headers)) return 1;
@@ -264,7 +264,7 @@ static void put_status(struct head* h) {
   put(h, "\r\n", 2);
 }
 
-/* Says where the body ends. In HTTP/1.0, with the length unknown, at the end of the connection. */
+/* Writes how the body ends. In HTTP/1.0, with unknown length: with the connection. */
 static void put_framing(struct head* h) {
   lua_Integer status = lua_tointeger(h->L, STATUS);
   if (status < 200 || status == 204) h->length = -1; /* RFC 9110, 8.6 */

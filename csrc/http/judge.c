@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What strict.c makes of the bytes of one connection, for the corpus of responses in spec/. */
+/* The result of strict.c for the bytes of one connection, for the corpus of responses in spec/. */
 #include "curl_module.h"
 
 enum { PIECES = 1, OPTIONS };
@@ -11,7 +11,7 @@ static lua_Integer option(lua_State* L, const char* name, lua_Integer otherwise)
   return n;
 }
 
-/* Feeds one piece; adds what it has of the body to the buffer. → how much was taken */
+/* Feeds one piece; adds its bytes of the body to the buffer. → the number of bytes that were taken */
 static size_t feed(struct http_strict* s, luaL_Buffer* body, const char* piece, size_t size) {
   size_t used = 0;
   while (used < size && !s->over && s->fault == STRICT_FINE) {
@@ -22,7 +22,7 @@ static size_t feed(struct http_strict* s, luaL_Buffer* body, const char* piece, 
 }
 
 /* curl.judge(pieces, { max_head =, max_fields =, no_body = }) → the status and the body, or nil and a
- * code; whether the connection may be used again; what was wrong. The pieces are all that comes. */
+ * code; whether the connection may be used again; the fault. After the pieces the connection ends. */
 int hcurl_judge(lua_State* L) {
   static const char* const codes[] = {"", "EPROTO", "EMSGSIZE", "EOF"};
   struct http_strict s;

@@ -36,12 +36,12 @@ static int is_token(unsigned char c) {
   return alnum || (c != 0 && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
-/* What a quoted string holds, RFC 9110, 5.6.4: no control characters. */
+/* RFC 9110, 5.6.4: a quoted string has no control characters. */
 static int is_text(unsigned char c) {
   return c == '\t' || (c >= 0x20 && c != 0x7f);
 }
 
-/* Behind something that may be the last of the line. */
+/* After something that may end the line. */
 static int after(unsigned char c, int blank) {
   if (c == '\r') return HTTP_CHUNK_CR;
   if (c == ';') return HTTP_CHUNK_EXTENSION;

@@ -5,7 +5,7 @@
 
 #include "lines.h"
 
-/* As llhttp hands the error of a callback on; only failed() gives it. */
+/* The error of a callback, which llhttp passes on; only failed() returns it. */
 enum { STOP = HPE_USER };
 
 static int failed(struct http_message* m, int status, const char* reason) {
@@ -36,7 +36,7 @@ static int append(struct http_message* m, const char* at, size_t size, uint32_t 
   return 0;
 }
 
-/* A trailer may be as long as a head, which is not there any more for smaller ones' sake. */
+/* Trailers have limits of their own, the same as the head's. */
 static uint32_t head_limit(const struct http_message* m) {
   return m->target_size + m->limits.head * (m->in_trailer ? 2 : 1);
 }
@@ -77,12 +77,12 @@ static void free_head(struct http_message* m) {
 
 /* ---- the lines of a head --------------------------------------------------------------------- */
 
-/* How many of the bytes stand in lines that are as they must be; all, behind the head. */
+/* The number of bytes that are in valid lines; after the head, all. */
 static size_t good_lines(struct http_message* m, const char* data, size_t size) {
   for (size_t i = 0; i < size && m->lines != HTTP_LINE_OVER; i++) {
     unsigned char c = (unsigned char)data[i];
     int within = m->lines == HTTP_LINE || m->lines == HTTP_LINE_FIRST;
-    if (!within || c <= ' ') { /* most bytes are within a line, and lead nowhere else */
+    if (!within || c <= ' ') { /* most bytes are within a line and do not change the state */
       int next = http_line_next(m->lines, m->tail, c);
       if (next < 0) return i;
       m->lines = (unsigned char)next;
@@ -108,8 +108,8 @@ static int is_chunked(const struct http_message* m, const struct http_field* fie
   return 1;
 }
 
-/* RFC 9110, 5.1: a field has a name. 5.5: no value holds control characters, and a proxy that lets
- * one pass may cut it there. */
+/* RFC 9110, 5.1: a field has a name. 5.5: a value has no control characters; a proxy that lets one pass
+ * may cut the value there. */
 static int is_field(const struct http_message* m, const struct http_field* field) {
   if (field->name_size == 0) return 0;
   for (uint32_t i = 0; i < field->value_size; i++) {
@@ -119,13 +119,13 @@ static int is_field(const struct http_message* m, const struct http_field* field
   return 1;
 }
 
-/* RFC 9110, 6.5.1: framing stands in the head. llhttp refuses a length behind it since 9.0 only. */
+/* RFC 9110, 6.5.1: only the head frames a message. llhttp refuses a length in trailers only since 9.0. */
 static int is_trailer(const struct http_message* m, const struct http_field* field) {
   return is_field(m, field) && !is_name(m, field, "content-length") &&
          !is_name(m, field, "transfer-encoding");
 }
 
-/* RFC 9112, 3.2: a host and a port have these; what else it may be, the program finds out. */
+/* RFC 9112, 3.2: the characters of a host and a port. The program checks the rest. */
 static int is_host(const struct http_message* m, const struct http_field* field) {
   for (uint32_t i = 0; i < field->value_size; i++) {
     char c = m->bytes[field->value + i];
@@ -156,7 +156,7 @@ static int look_at_fields(struct http_message* m, struct framing* f) {
   return 0;
 }
 
-/* RFC 9112, 3.2: without a fragment, and the asterisk is for OPTIONS. */
+/* RFC 9112, 3.2: a target has no fragment, and the asterisk is for OPTIONS. */
 static int check_target(struct http_message* m) {
   if (memchr(m->bytes, '#', m->target_size)) return failed(m, 400, "a fragment in the target");
   if (m->bytes[0] == '*' && (m->target_size > 1 || m->parser.method != HTTP_OPTIONS))
@@ -164,8 +164,8 @@ static int check_target(struct http_message* m) {
   return 0;
 }
 
-/* RFC 9112, 3.2 and 6.3. llhttp checks most of this itself; what is safe must not depend on its
- * version or on how it was compiled. */
+/* RFC 9112, 3.2 and 6.3. llhttp checks most of this, but safety must not depend on its version or on how
+ * it was compiled. */
 static int check_head(struct http_message* m) {
   struct framing f = {0};
   unsigned minor = llhttp_get_http_minor(&m->parser);
@@ -181,7 +181,7 @@ static int check_head(struct http_message* m) {
   if (f.codings > 1) return failed(m, 400, "more than one Transfer-Encoding");
   if (f.codings == 1 && !f.chunked)
     return failed(m, 501, "no transfer coding but chunked is known here");
-  if (f.codings == 1 && !(m->parser.flags & F_CHUNKED)) /* behind it was a tab */
+  if (f.codings == 1 && !(m->parser.flags & F_CHUNKED)) /* a tab came after it */
     return failed(m, 400, "a Transfer-Encoding that is not understood");
   if (m->parser.method == HTTP_CONNECT && (f.codings > 0 || m->parser.content_length > 0))
     return failed(m, 400, "a CONNECT has no body"); /* llhttp would read it as the next request */
@@ -247,7 +247,7 @@ static int on_value_end(llhttp_t* parser) {
   return 0;
 }
 
-/* The line of a chunk's size comes: a pause, as read_chunk_line reads it first. */
+/* The line of a chunk's size comes. Pauses, since read_chunk_line reads it first. */
 static int before_chunk(struct http_message* m) {
   m->chunk = HTTP_CHUNK_BEGIN;
   return HPE_PAUSED;
@@ -267,7 +267,7 @@ static int on_head(llhttp_t* parser) {
   return m->chunked ? before_chunk(m) : 0;
 }
 
-/* Behind the last chunk there are lines again: a pause, since only llhttp knows where that is. */
+/* After the last chunk there are lines again. Pauses, since only llhttp knows the place. */
 static int on_chunk(llhttp_t* parser) {
   struct http_message* m = of(parser);
   if (parser->content_length > 0) return 0;
@@ -276,13 +276,13 @@ static int on_chunk(llhttp_t* parser) {
   return HPE_PAUSED;
 }
 
-/* llhttp calls this behind the trailers, too. */
+/* llhttp also calls this after the trailers. */
 static int on_chunk_end(llhttp_t* parser) {
   struct http_message* m = of(parser);
   return m->last_chunk ? 0 : before_chunk(m);
 }
 
-/* The second piece of a read makes it necessary to put them together. */
+/* A second piece in one read: the pieces are joined. */
 static int join(struct http_message* m, const char* at, size_t size) {
   size_t whole = m->body.size + size;
   if (whole > m->body.capacity) {
@@ -352,7 +352,7 @@ void http_message_close(struct http_message* m) {
   memset(&m->body, 0, sizeof m->body);
 }
 
-/* What llhttp itself refuses. */
+/* A message that llhttp itself refuses. */
 static void refuse(struct http_message* m, llhttp_errno_t error) {
   if (m->status != 0) return;
   int spoken = m->parser.http_major == 1 && m->parser.http_minor <= 1;
@@ -369,8 +369,8 @@ static size_t read_until(struct http_message* m, const char* data) {
 
 enum { MAX_DIGITS = 16 }; /* of a chunk's size */
 
-/* How many of the bytes stand next to each other in the line of a chunk's size and are for llhttp, or,
- * as `extension` says, are not: some versions refuse extensions that others take. */
+/* The number of consecutive bytes in the line of a chunk's size that are for llhttp; or, if `extension`
+ * is set, that are not, since some versions refuse extensions that others accept. */
 static size_t read_chunk_line(struct http_message* m, const char* data, size_t size,
                               int* extension) {
   size_t i = 0;
@@ -385,13 +385,13 @@ static size_t read_chunk_line(struct http_message* m, const char* data, size_t s
   }
   if (i == 0) failed(m, 400, "a chunk's size is not understood");
   if (*extension) m->extension += i;
-  /* As many as the body has bytes, and a head's: a stream of signed chunks may go on for long. */
+  /* At most the bytes of the body and of a head: a stream of signed chunks may be long. */
   if (m->extension > m->limits.head + m->body_size)
     failed(m, 400, "the chunk extensions are too large");
   return i;
 }
 
-/* How many bytes were used; sets events and, at a failure, status. */
+/* Returns the number of bytes that were used; sets events and, at a failure, status. */
 static size_t execute(struct http_message* m, const char* data, size_t size) {
   if (m->chunk != HTTP_CHUNK_OFF) {
     int extension = 0;
@@ -424,7 +424,7 @@ size_t http_message_read(struct http_message* m, const char* data, size_t size) 
     used += step;
   }
   if (m->status == 0) return used;
-  if (m->events != 0) return used - 1; /* first what came before the failure */
+  if (m->events != 0) return used - 1; /* the bytes before the failure come first */
   m->events = MESSAGE_FAILED;
   return used;
 }

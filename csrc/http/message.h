@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* The requests of one connection, read from bytes as they come. llhttp parses; this keeps the head
- * together, holds it to its limits, and refuses what RFC 9112 lets a server refuse to be safe from
- * request smuggling. It knows neither Lua nor sockets.
+/* The requests of one connection, read from bytes as they come. llhttp parses. This keeps the head
+ * together, checks its limits, and refuses everything that RFC 9112 lets a server refuse against request
+ * smuggling. It uses neither Lua nor sockets.
  *
- * http_message_read stops at the end of each message, and where a head, a failure or an upgrade
- * comes to light; `events` says what there is. Between two calls the caller takes what it wants:
- * the head is good until http_message_next, `body` until the next read. */
+ * http_message_read stops at the end of each message, and at a head, a failure or an upgrade; `events`
+ * says which. The caller uses the results between two calls: the head is valid until http_message_next,
+ * `body` until the next read. */
 
 #include <llhttp.h>
 #include <stddef.h>
@@ -16,20 +16,20 @@
 #pragma GCC visibility push(hidden)
 
 enum message_events {
-  MESSAGE_HEAD = 1,  /* the head is whole */
+  MESSAGE_HEAD = 1,  /* the head is complete */
   MESSAGE_BODY = 2,  /* bytes of the body, at body.at */
-  MESSAGE_END = 4,   /* the message is over, its trailers are whole */
-  MESSAGE_FAILED = 8 /* for good: status and reason tell */
+  MESSAGE_END = 4,   /* the message is complete, with its trailers */
+  MESSAGE_FAILED = 8 /* no more is read: see status and reason */
 };
 
 struct http_limits {
   uint32_t target; /* bytes of the request's target */
   uint32_t head;   /* bytes of names and values, those of a trailer the same again */
-  uint32_t fields; /* how many there may be */
+  uint32_t fields; /* the number of fields */
   uint64_t body;   /* bytes, chunked or not */
 };
 
-/* Where a name and its value stand in the head's bytes. Names are in lower case. */
+/* The places of a name and its value in the head's bytes. Names are in lower case. */
 struct http_field {
   uint32_t name, name_size, value, value_size;
 };
@@ -46,7 +46,7 @@ struct http_message {
   uint32_t target_size;
   struct http_field* fields;
   uint32_t field_count, field_capacity;
-  uint32_t head_fields; /* of these, how many are not trailers; set with MESSAGE_HEAD */
+  uint32_t head_fields; /* the number of those before the trailers; set with MESSAGE_HEAD */
   uint64_t extension;   /* bytes of chunk extensions */
   uint64_t body_size;   /* so far */
   struct {
@@ -57,8 +57,8 @@ struct http_message {
   } body;
   unsigned events;
   uint64_t tail;        /* the last eight bytes of the head */
-  unsigned char lines;  /* where in its lines the head is; see lines.h */
-  unsigned char chunk;  /* where in the line of a chunk's size the body is; see lines.h */
+  unsigned char lines;  /* the state of the head's lines; see lines.h */
+  unsigned char chunk;  /* the state of the line of a chunk's size; see lines.h */
   unsigned char digits; /* of the chunk's size */
   unsigned char in_field, in_trailer, began, last_chunk;
   unsigned char keep_alive, upgrade, chunked; /* of the head; set with MESSAGE_HEAD */
@@ -71,18 +71,19 @@ struct http_message {
 void http_message_init(struct http_message* m, const struct http_limits* limits,
                        http_alloc_fn alloc, void* alloc_data);
 
-/* Frees what it holds; may be called again. */
+/* Frees its memory; may be called again. */
 void http_message_close(struct http_message* m);
 
-/* Reads some of the bytes and returns how many; sets `events`. After MESSAGE_END nothing is read until
- * http_message_next; after MESSAGE_FAILED nothing any more. A failure behind a head or some body leaves
- * the last byte, and comes alone with the next read: so all is as if the bytes came one by one. */
+/* Reads some of the bytes and returns their number; sets `events`. After MESSAGE_END it reads nothing until
+ * http_message_next, and after MESSAGE_FAILED nothing any more. At a failure after a head or some body it
+ * leaves the last byte, and the next read reports the failure alone: so the result is the same as if the
+ * bytes came one by one. */
 size_t http_message_read(struct http_message* m, const char* data, size_t size);
 
-/* On to the next message; the head is freed. */
+/* Begins the next message; frees the head. */
 void http_message_next(struct http_message* m);
 
-/* Whether some bytes of a message that is not over have been read. */
+/* Whether some bytes of an incomplete message have been read. */
 int http_message_began(const struct http_message* m);
 
 #pragma GCC visibility pop

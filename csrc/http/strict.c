@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* Where the next byte stands. */
+/* The state: where in the response the next byte is. */
 enum {
   BEGIN, /* of a status line */
   PROTOCOL,
@@ -15,13 +15,13 @@ enum {
   AFTER_CODE,
   REASON,
   STATUS_LF,
-  LINE, /* the begin of a field's line */
+  LINE, /* the beginning of a field's line */
   NAME,
   VALUE,
   VALUE_LF,
-  LAST_LF, /* behind the CR of an empty line */
+  LAST_LF, /* after the CR of an empty line */
   BODY,    /* `left` bytes, or up to the end of the connection */
-  CHUNK,   /* the begin of a chunk's size */
+  CHUNK,   /* the beginning of a chunk's size */
   SIZE,
   SIZE_BLANK,
   EXTENSION,
@@ -33,7 +33,7 @@ enum {
   FAILED
 };
 
-/* Fields that frame a message. The others are only looked at for their bytes. */
+/* Fields that frame a message. Of other fields only the bytes are checked. */
 enum { OTHER, LENGTH, CODING, CONNECTION, KINDS };
 
 static const struct {
@@ -68,7 +68,7 @@ static bool is_blank(unsigned char c) {
   return c == ' ' || c == '\t';
 }
 
-/* RFC 9110, 5.5: what a value and a reason may hold; all of one line. */
+/* RFC 9110, 5.5: the characters of a value and a reason, which stay on one line. */
 static bool is_text(unsigned char c) {
   return (c >= ' ' && c != 0x7f) || c == '\t';
 }
@@ -98,7 +98,7 @@ static void begin_response(struct http_strict* s) {
   s->status = 0;
   s->fields = 0;
   s->length = -1;
-  s->began = s->chunked = s->persists = false; /* `closes` is for good */
+  s->began = s->chunked = s->persists = false; /* `closes` stays */
 }
 
 static int in_protocol(struct http_strict* s, unsigned char c) {
@@ -170,7 +170,7 @@ static int begin_name(struct http_strict* s, unsigned char c) {
   return in_name(s, c);
 }
 
-/* RFC 9112, 6.3: several lengths are one if they are the same, and a contradiction if not. */
+/* RFC 9112, 6.3: several lengths count as one if they are the same; else they contradict. */
 static int take_length(struct http_strict* s) {
   if (!s->digits) return wrong(s, "not a Content-Length");
   if (s->length >= 0 && s->length != s->number) return wrong(s, "Content-Lengths that differ");
@@ -193,8 +193,8 @@ static int in_length(struct http_strict* s, unsigned char c) {
   return VALUE;
 }
 
-/* Nothing else was asked for, so nothing else is understood: the end would be where two readers
- * disagree. */
+/* The client asks for no other coding, so it accepts none: two readers might disagree on the end of the
+ * body. */
 static int in_coding(struct http_strict* s, unsigned char c) {
   static const char chunked[] = "chunked";
   if (is_blank(c)) {
@@ -207,7 +207,7 @@ static int in_coding(struct http_strict* s, unsigned char c) {
   return VALUE;
 }
 
-/* `candidates` has a bit for each word that the token may still be. */
+/* `candidates` has a bit for each word that the token may still become. */
 static int in_connection(struct http_strict* s, unsigned char c) {
   static const char close[] = "close", persist[] = "keep-alive";
   uint32_t at = s->position;
@@ -225,8 +225,8 @@ static int in_connection(struct http_strict* s, unsigned char c) {
   return VALUE;
 }
 
-/* RFC 9110, 6.5.1: a trailer does not frame what has already come. RFC 9113, 8.2.2: nor does HTTP/2
- * know transfer codings. RFC 9112, 6.1: nor does HTTP/1.0. */
+/* RFC 9110, 6.5.1: a trailer does not frame the message. RFC 9113, 8.2.2 and RFC 9112, 6.1: HTTP/2 and
+ * HTTP/1.0 have no transfer codings. */
 static int end_value(struct http_strict* s) {
   if (s->kind == LENGTH) {
     if (take_length(s) == FAILED) return FAILED;
@@ -254,8 +254,8 @@ static int in_value(struct http_strict* s, unsigned char c) {
   }
 }
 
-/* RFC 9112, 5.2: a value that goes on in the next line is one value. One that frames the message is
- * not read twice the same by all, though. */
+/* RFC 9112, 5.2: a value that continues on the next line is one value. But readers differ on such a value
+ * in a field that frames the message. */
 static int fold(struct http_strict* s) {
   if (s->fields == 0) return wrong(s, "a header field without a name");
   if (s->kind == LENGTH || s->kind == CODING) return wrong(s, "a framing field in two lines");
@@ -286,7 +286,7 @@ static int end_response(struct http_strict* s) {
   return END;
 }
 
-/* Which state a whole head leads to. Of HTTP/2 trailers may follow in any case. */
+/* The state after a complete head. In HTTP/2, trailers may always follow. */
 static int end_head(struct http_strict* s) {
   if (s->ended_head) return end_response(s);
   if (s->chunked && s->length >= 0) return wrong(s, "Transfer-Encoding with Content-Length");
@@ -330,7 +330,7 @@ static int in_head(struct http_strict* s, unsigned char c) {
 
 /* ---- chunks (RFC 9112, 7.1) ------------------------------------------------------------------ */
 
-/* The bytes around the data are counted against the data: a few for each chunk are usual, and more
+/* The bytes around the data are limited by the data: a few for each chunk are usual, and more would
  * cost the reader more than the sender. */
 static bool is_too_much(struct http_strict* s) {
   int64_t usual = 16 + s->number / 8;
@@ -405,7 +405,7 @@ static size_t read_body(struct http_strict* s, const char* bytes, size_t size) {
   return taken;
 }
 
-/* Most bytes of a head stand in values that nobody looks at. */
+/* Most bytes of a head are in values that are not read. */
 static size_t plain_bytes(const struct http_strict* s, const char* bytes, size_t size) {
   size_t n = 0;
   if (s->state == VALUE && s->kind == OTHER) {

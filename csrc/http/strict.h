@@ -1,32 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* The responses of one connection, checked byte by byte as they come (RFC 9112). It knows neither
- * libcurl nor Lua, and allocates nothing: what it has to remember of a head fits into the struct.
+/* The responses of one connection, checked byte by byte as they come (RFC 9112). It uses neither
+ * libcurl nor Lua, and allocates nothing: the struct has room for everything that it remembers.
  *
- * The law: what a response says and where it ends does not depend on the judgement of a library. Each
- * line ends with CR LF and holds no other control characters; a name is a token, with its colon right
- * behind it; a body has one length, or is chunked and nothing else; and a response has ended only when
- * its last byte has come. What two readers may take differently is refused.
+ * The law: no library decides what a response says and where it ends. Each line ends with CR LF and has
+ * no other control characters. A name is a token, followed at once by its colon. A body has one length,
+ * or is chunked and nothing else. A response has ended only when its last byte has come. A response that
+ * two readers may understand differently is refused.
  *
- * Bytes are fed as they come from the connection. A caller whose library takes the connection's bytes
- * itself feeds what that shows: the lines of the head, whole, and then the body as it was sent. The
- * outcome is the same however the bytes are cut into pieces. */
+ * Bytes are fed as they come from the connection. If a library reads the connection, the caller feeds the
+ * bytes that the library shows: complete lines of the head, and then the body as it was sent. The result
+ * does not depend on how the bytes are cut into pieces. */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum http_strict_event {
-  STRICT_HEAD = 1, /* the final response's head is whole: status, body, length and keep are known */
-  STRICT_BODY = 2, /* bytes of the body, at `at` */
-  STRICT_END = 4,  /* the response is over; what comes next is not part of it */
-  STRICT_FAILED = 8 /* for good: `fault` and `reason` tell */
+  STRICT_HEAD = 1,  /* the final head is complete: status, body, length and keep are known */
+  STRICT_BODY = 2,  /* bytes of the body, at `at` */
+  STRICT_END = 4,   /* the response is complete; later bytes are not part of it */
+  STRICT_FAILED = 8 /* no more is taken: see `fault` and `reason` */
 };
 
 enum http_strict_fault {
   STRICT_FINE,
-  STRICT_WRONG,     /* no response looks like this */
+  STRICT_WRONG,     /* the response is invalid */
   STRICT_TOO_LARGE, /* more than the limits allow */
   STRICT_CUT        /* the connection ended before the response did */
 };
@@ -36,7 +36,7 @@ enum http_strict_body {
   STRICT_LENGTH,  /* `length` bytes */
   STRICT_CHUNKED, /* followed by trailers */
   STRICT_CLOSE,   /* up to the end of the connection */
-  STRICT_FRAMED   /* by HTTP/2, elsewhere: the bytes behind the head are trailers, by lines */
+  STRICT_FRAMED   /* by HTTP/2 itself: the bytes after the head are lines of trailers */
 };
 
 struct http_strict {
@@ -44,15 +44,15 @@ struct http_strict {
   uint32_t max_head;   /* bytes of all heads, interim ones too; of the trailers the same again */
   uint32_t max_fields; /* lines of a head, and of the trailers */
   bool no_body;        /* HEAD */
-  bool framed;         /* status lines of HTTP/2, as libcurl writes them, are welcome too */
+  bool framed;         /* also accepts status lines of HTTP/2, as libcurl writes them */
   /* Of the response. */
   int status; /* of the last status line, or 0 */
   int major, minor;
   enum http_strict_body body;
-  int64_t length; /* what Content-Length says, or -1 */
+  int64_t length; /* of Content-Length, or -1 */
   bool keep;      /* the connection may carry another request afterwards */
   bool began;     /* the first byte of the status line has come */
-  bool over;      /* so has the last byte of all */
+  bool over;      /* the last byte of the response has come */
   unsigned events;
   const char* at; /* of STRICT_BODY: in the bytes that were fed */
   size_t size;
@@ -60,9 +60,9 @@ struct http_strict {
   const char* reason;
   /* Inside. */
   unsigned char state, kind, candidates;
-  bool ended_head; /* the final head is whole */
-  bool digits;     /* of a number: one has come */
-  bool spaced;     /* a number or a token is over, and more of it would be another */
+  bool ended_head; /* the final head is complete */
+  bool digits;     /* a digit of a number has come */
+  bool spaced;     /* a number or a token has ended; more characters would be another one */
   bool chunked, closes, persists;
   uint32_t position; /* in a literal, a name or a token */
   uint32_t seen, fields, overhead;
@@ -73,7 +73,7 @@ struct http_strict {
 void http_strict_begin(struct http_strict* s, uint32_t max_head, uint32_t max_fields, bool no_body,
                        bool framed);
 
-/* Takes some of the bytes, and returns how many; sets `events`. Stops behind a final head, behind each
+/* Takes some of the bytes, and returns their number; sets `events`. Stops after a final head, after each
  * piece of body, at the end and at a failure; after those two it takes nothing. */
 size_t http_strict_read(struct http_strict* s, const char* bytes, size_t size);
 

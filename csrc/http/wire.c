@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The Lua module ctx.http.wire: requests out of bytes, heads of responses into bytes, and what luv
- * cannot do with the descriptor of a socket. For lua/ctx/http only, which knows what to pass: wrong
- * types raise, but their messages name no public function. */
+/* The Lua module ctx.http.wire: reads requests from bytes, writes heads of responses, and has functions
+ * on descriptors of sockets that luv lacks. It is only for lua/ctx/http: wrong types raise, but the
+ * messages name no public function. */
 #include "wire.h"
 
 #include <fcntl.h>
@@ -33,13 +33,13 @@ static void push_bytes(lua_State* L, const struct http_message* m, uint32_t at, 
   lua_pushlstring(L, size > 0 ? m->bytes + at : "", size);
 }
 
-/* The list of cookies has a separator of its own (RFC 6265, 5.4); of all others the comma joins. */
+/* Several Cookie fields are joined by a semicolon (RFC 6265, 5.4), all others by a comma. */
 static const char* separator_of(const struct http_message* m, const struct http_field* field) {
   int cookie = field->name_size == 6 && memcmp(m->bytes + field->name, "cookie", 6) == 0;
   return cookie ? "; " : ", ";
 }
 
-/* Pushes a table: name -> value, several of one name joined. */
+/* Pushes a table: name -> value; several values of one name are joined. */
 static void push_fields(lua_State* L, const struct http_message* m, uint32_t first, uint32_t last) {
   lua_createtable(L, 0, (int)(last - first));
   for (uint32_t i = first; i < last; i++) {
@@ -118,7 +118,7 @@ static int new_reader(lua_State* L) {
 }
 
 /* feed(bytes, from): reads on at byte `from`. Returns where it stopped, the head or nil, bytes of the
- * body or nil, and whether the message is over; or nil, status, reason: it failed, for good. */
+ * body or nil, and whether the message is complete; or nil, status, reason after a failure. */
 static int feed(lua_State* L) {
   struct http_message* m = check_reader(L);
   size_t size;
@@ -155,13 +155,13 @@ static int trailers(lua_State* L) {
   return 1;
 }
 
-/* next(): on to the next message. */
+/* next(): begins the next message. */
 static int next_message(lua_State* L) {
   http_message_next(check_reader(L));
   return 0;
 }
 
-/* began(): whether a message has begun and is not over. */
+/* began(): whether a message has begun and is incomplete. */
 static int began(lua_State* L) {
   lua_pushboolean(L, http_message_began(check_reader(L)));
   return 1;
@@ -172,7 +172,7 @@ static int close_reader(lua_State* L) {
   return 0;
 }
 
-/* methods(): a table with a key for each method that the parser takes. */
+/* methods(): a table with a key for each method that the parser accepts. */
 static int methods(lua_State* L) {
   lua_newtable(L);
 #define METHOD(number, name, text) set_flag(L, #text, 1);
@@ -184,9 +184,9 @@ static int methods(lua_State* L) {
 /* ---- descriptors ----------------------------------------------------------------------------- */
 
 /* hangup(fd): a descriptor, closed on exec, that luv can watch for the hangup of a socket while the
- * stream that owns the socket does not read, and the event that tells of it; nil if there is none
- * left. An epoll of its own and not a second descriptor of the socket: of one that was reset luv 1.44
- * prints that it is bad. */
+ * socket's stream does not read, and the event to watch for; nil if no descriptor is left. It is an
+ * epoll and not a second descriptor of the socket: for a socket that was reset, luv 1.44 would print
+ * that the descriptor is bad. */
 static int hangup_fd(lua_State* L) {
   int of = (int)luaL_checkinteger(L, 1);
 #if defined(__linux__) && !defined(CTX_PORTABLE)
@@ -207,21 +207,21 @@ static int hangup_fd(lua_State* L) {
   return 2;
 }
 
-/* accept(fd): a connection that the kernel has established already, closed on exec; nil if there is
- * none. Does not wait, as luv has made the listening socket so. */
+/* accept(fd): a connection that the kernel has established, closed on exec; nil if there is none. It does
+ * not wait, since luv has made the listening socket non-blocking. */
 static int accept_fd(lua_State* L) {
   int fd = accept((int)luaL_checkinteger(L, 1), NULL, NULL);
   if (fd < 0) return 0;
-  (void)fcntl(fd, F_SETFD, FD_CLOEXEC); /* of a descriptor that is ours: cannot fail */
+  (void)fcntl(fd, F_SETFD, FD_CLOEXEC); /* our own descriptor: cannot fail */
   lua_pushinteger(L, fd);
   return 1;
 }
 
-/* deafen(fd): no more connections begin on the listening socket; those that have begun go on. What
- * the kernel establishes between the last accept and the close would be reset. Returns true if some
- * may still be under way: their clients take them for established, and our side waits for a last
- * packet. Where there is no such thing as this filter, or only for root, a gap of microseconds
- * remains. */
+/* deafen(fd): lets no new connection begin on the listening socket; handshakes that have begun go on.
+ * Without it, connections that the kernel establishes between the last accept and the close would be
+ * reset. Returns true if some handshakes may be unfinished: their clients consider the connection
+ * established, and the kernel waits for the last packet. Where this filter does not exist, or only for
+ * root, a gap of microseconds remains. */
 static int deafen_fd(lua_State* L) {
   int fd = (int)luaL_checkinteger(L, 1);
   bool under_way = false;
@@ -229,7 +229,7 @@ static int deafen_fd(lua_State* L) {
   socklen_t size = sizeof address;
   bool local =
       getsockname(fd, (struct sockaddr*)&address, &size) == 0 && address.ss_family == AF_UNIX;
-  if (local) (void)shutdown(fd, SHUT_RD); /* connecting is one step there */
+  if (local) (void)shutdown(fd, SHUT_RD); /* local sockets connect in one step */
 #if defined(__linux__) && !defined(CTX_PORTABLE)
   struct sock_filter no_syn[] = {
       BPF_STMT(BPF_LD | BPF_B | BPF_ABS, TCP_FLAGS_AT),
