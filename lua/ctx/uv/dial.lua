@@ -20,15 +20,7 @@ local MIN_SHARE_MS = 2000
 --- also when the coroutine is closed meanwhile.
 local function connect(c, scope, what, options, begin)
   local handle = scope.handle
-  local ok, err = core.await(c, function(resolve)
-    local request, refused = begin(host.guarded(function(said)
-      resolve(not said, said)
-    end))
-    if request == nil then
-      resolve(false, refused)
-    end
-    return handle -- closing it is the only way to stop it
-  end)
+  local ok, err = host.request(c, begin, handle) -- closing it is the only way to stop it
   if ok == false then
     err = handle:is_closing() and not c:err() and failure.closed(what, failure.ROBBED)
       or failure.of(c, err, what)

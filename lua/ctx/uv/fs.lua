@@ -14,19 +14,9 @@ local want = require "ctx.want"
 
 local uv = host.uv
 
--- The arguments of each before its callback. fs_opendir takes one more after it.
-local ARGUMENTS = {
-  fs_access = 2, fs_chmod = 2, fs_chown = 3, fs_close = 1, fs_closedir = 1, fs_copyfile = 3,
-  fs_fchmod = 2, fs_fchown = 3, fs_fdatasync = 1, fs_fstat = 1, fs_fsync = 1, fs_ftruncate = 2,
-  fs_futime = 3, fs_lchown = 3, fs_link = 2, fs_lstat = 1, fs_lutime = 3, fs_mkdir = 2,
-  fs_mkdtemp = 1, fs_mkstemp = 1, fs_open = 3, fs_opendir = 1, fs_read = 3, fs_readdir = 1,
-  fs_readlink = 1, fs_realpath = 1, fs_rename = 2, fs_rmdir = 1, fs_scandir = 1, fs_sendfile = 4,
-  fs_stat = 1, fs_statfs = 1, fs_symlink = 3, fs_unlink = 1, fs_utime = 3, fs_write = 3,
-}
-
 -- What luv insists on, where everybody means the same.
 local DEFAULTS = { fs_open = { [2] = "r", [3] = tonumber("644", 8) },
-  fs_mkdir = { [2] = tonumber("755", 8) }, fs_access = { [2] = "r" } }
+  fs_mkdir = { [2] = tonumber("755", 8) }, fs_access = { [2] = "r" }, fs_opendir = { [2] = 64 } }
 
 local function named(argument, rule)
   return want.rule(rule[1], rule[2], argument)
@@ -47,6 +37,9 @@ local FD, PATH, NEW_PATH = want.descriptor, named("path", want.string),
 local TEMPLATE, OFFSET = named("template", want.string), named("offset", want.whole(-1))
 local ID, MODE = named("id", want.whole(-1, 0xfffffffe)), named("mode", want.whole(0, 4095))
 local SIZE, LENGTH = named("size", want.whole(0, 0x7fffffff)), named("size", want.whole(0))
+local DIRECTORY = want.rule("a directory", function(value)
+  return want.kind(value) == "uv_dir"
+end, "dir")
 local ENTRIES = named("entries", want.whole(1, 0xffff))
 local TIME = want.rule("a time in s", function(value)
   return type(value) == "number" and math.abs(value) < 1e12
@@ -63,9 +56,11 @@ local COPY = named("flags", want.either("a table of flags", want.whole(0, 7),
   want.options_of { excl = want.flag, ficlone = want.flag, ficlone_force = want.flag }))
 local LINK = named("flags", want.either("a table of flags", want.whole(0, 3),
   want.options_of { dir = want.flag, junction = want.flag }))
+-- The arguments of each. Its callback is the last, but fs_opendir takes one more behind that.
 local RULES = {
   fs_access = { PATH, ACCESS }, fs_chmod = { PATH, MODE }, fs_chown = { PATH, ID, ID },
-  fs_close = { FD }, fs_copyfile = { PATH, NEW_PATH, COPY }, fs_fchmod = { FD, MODE },
+  fs_close = { FD }, fs_closedir = { DIRECTORY }, fs_copyfile = { PATH, NEW_PATH, COPY },
+  fs_fchmod = { FD, MODE }, fs_readdir = { DIRECTORY },
   fs_fchown = { FD, ID, ID }, fs_fdatasync = { FD }, fs_fstat = { FD }, fs_fsync = { FD },
   fs_ftruncate = { FD, LENGTH }, fs_futime = { FD, TIME, TIME }, fs_lchown = { PATH, ID, ID },
   fs_link = { PATH, NEW_PATH }, fs_lstat = { PATH }, fs_lutime = { PATH, TIME, TIME },
@@ -82,7 +77,7 @@ local OPTIONAL = { fs_access = 2, fs_copyfile = 3, fs_mkdir = 2, fs_open = 2, fs
 
 --- Puts what is to be used into `given`, or raises at the line of the caller's caller.
 local function check(name, given, deeper)
-  for i, rule in ipairs(RULES[name] or {}) do
+  for i, rule in ipairs(RULES[name]) do
     if given[i] ~= nil or i < (OPTIONAL[name] or math.huge) then
       given[i] = rule(given[i], name, i + 1, nil, 1 + deeper)
     end
@@ -90,8 +85,8 @@ local function check(name, given, deeper)
 end
 
 --- The error, if one of the paths among the arguments is cut short at a zero byte by luv.
-local function fault(name, n, given)
-  for i = 1, name ~= "fs_write" and n or 0 do
+local function fault(name, given)
+  for i = 1, name ~= "fs_write" and #RULES[name] or 0 do
     local wrong = type(given[i]) == "string" and paths.fault(given[i], name)
     if wrong then
       return wrong
@@ -104,32 +99,24 @@ local CERTAIN = { fs_close = true, fs_closedir = true }
 
 -- Undoes what came too late. A descriptor that is closed here costs no thread: it is local.
 local FREE = {
-  fs_open = function(fd)
-    uv.fs_close(fd)
-  end,
+  fs_open = function(fd) uv.fs_close(fd) end,
   fs_mkstemp = function(fd, path)
     uv.fs_close(fd)
     uv.fs_unlink(path)
   end,
-  fs_mkdtemp = function(path)
-    uv.fs_rmdir(path)
-  end,
-  fs_opendir = function(dir)
-    uv.fs_closedir(dir)
-  end,
+  fs_mkdtemp = function(path) uv.fs_rmdir(path) end,
+  fs_opendir = function(dir) uv.fs_closedir(dir) end,
 }
 
 --- Lays the arguments out as luv wants them, the callback in its place.
-local function arrange(name, n, given, callback)
-  local defaults = DEFAULTS[name] or {}
-  local arguments = {}
+local function arrange(name, given, callback)
+  local defaults, arguments, n = DEFAULTS[name] or {}, {}, #RULES[name]
   for i = 1, n do
     arguments[i] = given[i] == nil and defaults[i] or given[i]
   end
   arguments[n + 1] = callback
   if name == "fs_opendir" then
-    arguments[n + 2] = given[n + 1] or 64
-    return arguments, n + 2
+    arguments[n], arguments[n + 1] = callback, arguments[n]
   end
   return arguments, n + 1
 end
@@ -148,8 +135,8 @@ local function misused(name, said, level)
 end
 
 --- Begins it; false if luv raised, with what it said in `raised`.
-local function begin(name, n, given, callback, raised)
-  local arguments, count = arrange(name, n, given, callback)
+local function begin(name, given, callback, raised)
+  local arguments, count = arrange(name, given, callback)
   local ok, request, refused = pcall(uv[name], table.unpack(arguments, 1, count))
   if not ok then
     raised.said = request
@@ -182,19 +169,19 @@ local function finish(c, name, ok, ...)
 end
 
 --- One of them. For a function that another calls for the user, `deeper` is 1.
-local function wrap(name, n, deeper)
+local function wrap(name, deeper)
   local what, operation = "uv." .. name, operation_of(name)
   return function(c, ...)
     want.context(c, name, 1, nil, deeper)
     core.check_wait(c, what)
     local given, raised = table.pack(...), {}
     check(name, given, deeper)
-    local wrong = fault(name, n, given)
+    local wrong = fault(name, given)
     if wrong then
       return core.refused(nil, wrong)
     end
     local results = table.pack(threads.await(c, function(callback)
-      return begin(name, n, given, callback, raised)
+      return begin(name, given, callback, raised)
     end, operation))
     if raised.said then
       misused(name, raised.said, 2 + deeper)
@@ -279,16 +266,16 @@ end
 ---@field fs_sendfile async fun(c: ctx.Context, out_fd, in_fd, offset, size): integer?, any
 local fs = {}
 
-for name, n in pairs(ARGUMENTS) do
+for name in pairs(RULES) do
   if uv[name] then
-    fs[name] = wrap(name, n, 0)
+    fs[name] = wrap(name, 0)
   end
 end
 
 -- A close often comes at the end of the caller's time, or when no thread is left; a descriptor must
 -- not be lost for that.
 local function close_anyway(name)
-  local wait = wrap(name, 1, 1)
+  local wait = wrap(name, 1)
   fs[name] = function(c, thing)
     want.context(c, name)
     if not c:err() and not threads.are_taken() then

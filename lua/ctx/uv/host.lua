@@ -25,6 +25,26 @@ function host.guarded(fn)
   end
 end
 
+--- Waits under c for one of luv's requests. begin(callback) begins it, and answers as luv does;
+--- `abort`, as for ctx.await, stops it.
+---@async
+---@param c ctx.Context
+---@param begin fun(callback: fun(said: string?)): any, string?
+---@param abort? userdata
+---@return boolean|nil ok  false and luv's words; nil and an error of c
+---@return any? err
+function host.request(c, begin, abort)
+  return core.await(c, function(resolve)
+    local request, refused = begin(host.guarded(function(said)
+      resolve(not said, said)
+    end))
+    if not request then
+      resolve(false, refused)
+    end
+    return abort
+  end)
+end
+
 --- Waits at the gate for `ms` of real time at most, or math.huge: for what other processes do,
 --- which know no hand-moved clock. Look afterwards: the end of the time opens it, too, for all who
 --- wait.

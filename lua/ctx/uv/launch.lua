@@ -112,26 +112,30 @@ local function descriptor_of(what, what_for)
   return fd
 end
 
+--- What the program finds at its descriptors: the options, by the number.
+local function wanted(options)
+  local given = {}
+  for fd, what in pairs(options.fds or {}) do
+    given[fd] = what
+  end
+  for i, name in ipairs(CHANNELS) do
+    given[i - 1] = options[name]
+  end
+  return given
+end
+
 --- luv's stdio list. Pipes that are made for it become the child's.
 local function stdio_of(options, child, what_for)
   local stdio = {}
-  local err
-  for fd, given in pairs(options.fds or {}) do
-    stdio[fd + 1], err = descriptor_of(given, what_for)
+  for fd, given in pairs(wanted(options)) do
+    local found, err = fd, nil
+    if given ~= "inherit" and given ~= "pipe" then
+      found, err = descriptor_of(given, what_for)
+    end
     if err then
       return nil, err
     end
-  end
-  for i, name in ipairs(CHANNELS) do
-    local given = options[name]
-    if given == "inherit" then
-      stdio[i] = i - 1
-    elseif given and given ~= "pipe" then
-      stdio[i], err = descriptor_of(given, what_for)
-      if err then
-        return nil, err
-      end
-    end
+    stdio[fd + 1] = found
   end
   for i, name in ipairs(CHANNELS) do
     if options[name] == "pipe" then
@@ -162,14 +166,9 @@ end
 
 --- Other processes have these sockets, too.
 local function mark_inherited(options)
-  for _, given in pairs(options.fds or {}) do
+  for _, given in pairs(wanted(options)) do
     if listener.is(given) then
       given.inherited = true
-    end
-  end
-  for _, name in ipairs(CHANNELS) do
-    if listener.is(options[name]) then
-      options[name].inherited = true
     end
   end
 end

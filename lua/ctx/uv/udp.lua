@@ -124,14 +124,9 @@ end
 --- Sends what the kernel would not take at once.
 local function send(self, c, data, ip, port)
   core.check_wait(c, "udp:send")
-  local ok, err = core.await(c, function(resolve)
-    local request, refused = self._handle:send(data, ip, port, host.guarded(function(said)
-      resolve(not said, said)
-    end))
-    if not request then
-      resolve(false, refused)
-    end
-    -- A datagram that is queued cannot be called back; it goes as a whole or not at all.
+  -- A datagram that is queued cannot be called back; it goes as a whole or not at all.
+  local ok, err = host.request(c, function(callback)
+    return self._handle:send(data, ip, port, callback)
   end)
   if ok then
     return true

@@ -31,6 +31,7 @@ local uv = host.uv
 ---@field _polls table<integer, userdata>
 ---@field _timer userdata?
 ---@field _sweeper userdata?         a timer, while spoiled connections are open
+---@field _poker userdata?           a timer, while there are transfers over HTTP/2
 ---@field _on_timer fun()?           its callback, as long as the timer is the same
 ---@field _weak table                has the engine, for callbacks
 ---@field _held table                closing it ends a wait
@@ -262,17 +263,6 @@ local function poke(owner)
   end
 end
 
-local function poke_again(self)
-  if not self._poker or self._poker:is_closing() then
-    local scope <close> = loop.owned()
-    local timer = new_timer(scope)
-    timer:start(POKE_MS, POKE_MS, callback(self, timer, poke))
-    timer:unref()
-    self._poker = timer -- only now: before, it would pass for one that runs
-    scope.handle = false
-  end
-end
-
 --- Has libcurl close the connections that are not used again; and closes everything if that was
 --- all.
 local function sweep(owner)
@@ -292,14 +282,15 @@ local function sweep(owner)
   end
 end
 
-local function sweep_later(self)
-  if not self._sweeper or self._sweeper:is_closing() then
+--- Sees to it that a timer of this name calls fn after so many ms, and again as often.
+local function call_later(self, name, ms, again, fn)
+  if not self[name] or self[name]:is_closing() then
     local scope <close> = loop.owned()
     local timer = new_timer(scope)
     uv.update_time()
-    timer:start(SWEEP_MS, 0, callback(self, timer, sweep))
+    timer:start(ms, again, callback(self, timer, fn))
     timer:unref()
-    self._sweeper = timer
+    self[name] = timer -- only now: before, it would pass for one that runs
     scope.handle = false
   end
 end
@@ -335,7 +326,7 @@ function Engine:settle()
     open_handles(self)
   end
   if spoiled > 0 or at_rest and self._timer then
-    sweep_later(self)
+    call_later(self, "_sweeper", SWEEP_MS, 0, sweep)
   end
   local fd, want, renewed = pool:socket()
   while fd do
@@ -369,7 +360,7 @@ function Engine:begin(owner, options)
   local ok, said = self._pool:add(owner.curl)
   if ok then
     if self._pool:frames() then
-      poke_again(self)
+      call_later(self, "_poker", POKE_MS, POKE_MS, poke)
     end
     step(self, -1, 0)
   else

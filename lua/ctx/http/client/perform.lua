@@ -17,14 +17,12 @@ local GRACE_MS = 1000   -- libcurl's own deadline comes so much after the contex
 
 -- -- Trace and deadline ---------------------------------------------------------------------------
 
---- The headers with one that differs.
-local function with_header(headers, name, value)
-  local changed = {}
-  for each, given in pairs(headers) do
-    changed[each] = given
+local function copied(headers)
+  local copy = {}
+  for name, value in pairs(headers) do
+    copy[name] = value
   end
-  changed[name] = value
-  return changed
+  return copy
 end
 
 --- The headers of one attempt: the hop's, with trace and remaining time as they are now.
@@ -32,10 +30,7 @@ local function headers_now(c, hop, request)
   if request.propagate == false then
     return hop.headers
   end
-  local headers = {}
-  for name, value in pairs(hop.headers) do
-    headers[name] = value
-  end
+  local headers = copied(hop.headers)
   propagate.inject(c, headers)
   return headers
 end
@@ -170,7 +165,8 @@ local function send_surely(self, c, hop, request)
   end
   if one and not location and refuses_expectation(hop, status) then
     one:finish()
-    hop.headers = with_header(hop.headers, "expect", false)
+    hop.headers = copied(hop.headers)
+    hop.headers.expect = false
     return send_traced(self, c, hop, request)
   end
   return one, location, status
@@ -184,10 +180,7 @@ local OF_BODY = { "content-encoding", "content-language", "content-length", "con
   "content-type", "expect" }
 
 local function without(headers, names)
-  local rest = {}
-  for name, value in pairs(headers) do
-    rest[name] = value
-  end
+  local rest = copied(headers)
   for _, name in ipairs(names) do
     rest[name] = nil
   end
