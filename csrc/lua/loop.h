@@ -52,6 +52,5 @@ static inline bool lctx_is_over(lctx_state* S) {
 enum lctx_loop { LCTX_LOOP_EMPTY, LCTX_LOOP_ALIVE, LCTX_LOOP_FAILED };
 /* One turn of luv's loop: EMPTY when nothing is left in it that could happen. */
 enum lctx_loop lctx_run_loop(lua_State* L, lctx_state* S, bool block);
-void lctx_open_loop(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop

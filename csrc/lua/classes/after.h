@@ -22,6 +22,5 @@ typedef struct {
 
 /* Takes back those that were registered after this serial number was given. */
 void lctx_after_forget(lua_State* L, lctx_state* S, uint64_t since);
-void lctx_open_after(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop

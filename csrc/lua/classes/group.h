@@ -48,6 +48,4 @@ static inline void lctx_group_end(lctx_group* g, bool failed, ctx_cause_t* cause
   lctx_group_check(g);
 }
 
-void lctx_open_group(lua_State* L, lctx_state* S);
-
 #pragma GCC visibility pop

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: ground, context, task. */
 /* Queues of coroutines that wait for one another: what mutexes, channels and wait groups are made
  * of, on the Lua side. The context that ends a wait, and the leaving of the queue, are done here. */
-#include "classes/queue.h"
-
 #include "context/context.h"
 #include "task/gone.h"
 #include "task/leave.h"

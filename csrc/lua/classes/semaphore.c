@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: ground, context, task, line. */
 /* The class of semaphores, over the core's. */
-#include "classes/semaphore.h"
-
 #include "context/context.h"
 #include "line/acquire.h"
 #include "task/gone.h"

@@ -23,6 +23,5 @@ lctx_handle* lctx_checkhandle(lua_State* L, int arg);
 void lctx_push_task_error(lua_State* L, lctx_task* t);
 /* Takes the traceback of a task's error out of its place; pushes it, or nil. */
 void lctx_push_trace(lua_State* L, lctx_task* t);
-void lctx_open_task(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop

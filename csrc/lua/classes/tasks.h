@@ -11,6 +11,5 @@
 const char* lctx_status_of(const lctx_task* t);
 /* Pushes where the task was started, "file:line:", if that is known. */
 bool lctx_push_spawn(lua_State* L, lctx_task* t);
-void lctx_open_tasks(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop

@@ -15,6 +15,5 @@ typedef struct {
 void lctx_pushcancel(lua_State* L, lctx_context* c); /* of the context on top */
 /* Cancels the context at `index` with the cause at `cause`, unless that is nil. */
 void lctx_cancel_context(lua_State* L, int index, int cause);
-void lctx_open_cancel(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop

@@ -55,6 +55,5 @@ lctx_context* lctx_checkcontext(lua_State* L, int arg, const char* name);
  * walked any more. */
 int lctx_err(lctx_state* S, lctx_context* c);
 void lctx_pusherr(lua_State* L, lctx_state* S, int err); /* nil for 0 */
-void lctx_open_context(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop

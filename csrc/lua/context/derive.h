@@ -10,6 +10,5 @@
 /* Pushes a context below `parent`, which is at stack index 1, as with_cancel does, but without a cancel:
  * that is the caller's to do. */
 lctx_node* lctx_push_derived(lua_State* L, lctx_context* parent);
-void lctx_open_derive(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop

@@ -10,6 +10,5 @@
 int lctx_context_value(lua_State* L); /* c:value(key) */
 /* Pushes the name of the key of a value: that of ctx.key, or its type. */
 void lctx_pushkeyname(lua_State* L, lctx_state* S, lctx_context* value);
-void lctx_open_value(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop

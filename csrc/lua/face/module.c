@@ -1,34 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* The module ctx.core: makes the record of a state, and opens all parts of the binding in it; closes them
  * with the state. */
-#include "classes/after.h"
-#include "classes/group.h"
-#include "classes/queue.h"
-#include "classes/semaphore.h"
-#include "classes/task.h"
-#include "classes/tasks.h"
-#include "context/cancel.h"
-#include "context/context.h"
-#include "context/derive.h"
-#include "context/value.h"
 #include "enter.h"
 #include "host.h"
-#include "loop.h"
-#include "report/failure.h"
 #include "report/live.h"
-#include "report/quiet.h"
-#include "report/traceback.h"
-#include "report/where.h"
 #include "task/alarm.h"
-#include "task/await.h"
 #include "task/drive.h"
-#include "task/fake.h"
 #include "task/gone.h"
 #include "task/record.h"
-#include "task/sched.h"
-#include "task/turn.h"
-#include "task/wait.h"
-#include "task/wrap.h"
 
 /* Before 5.4.3 a <close> variable cannot wait; up to then finalizers could hang at the end, too. */
 #if LUA_VERSION_NUM == 504 && LUA_VERSION_RELEASE_NUM < 50404
@@ -137,7 +116,6 @@ static lctx_state* make_state(lua_State* L) {
   lua_setfield(L, -2, "__gc");
   lua_setmetatable(L, -2);
   make_tables(L, S);
-  lctx_open_record(L, S);
   S->luv = lua_newthread(L);
   lctx_setref(L, S, LCTX_REF_LUV);
   return S;
@@ -269,6 +247,23 @@ static void refuse_copy(lua_State* L) {
   lua_pop(L, 1);
 }
 
+/* All that has functions or objects in Lua, room by room. Each has a function of this name in its file. */
+/* clang-format off */
+#define PARTS(PART)                                                                                \
+  PART(loop)                                                                                       \
+  PART(where) PART(traceback) PART(quiet) PART(live) PART(failure)                                 \
+  PART(context) PART(derive) PART(cancel) PART(value)                                              \
+  PART(record) PART(sched) PART(turn) PART(wait) PART(await) PART(gone) PART(wrap) PART(drive)     \
+  PART(fake)                                                                                       \
+  PART(after) PART(task) PART(tasks) PART(queue) PART(semaphore) PART(group)
+/* clang-format on */
+#define DECLARE(part) void lctx_open_##part(lua_State* L, lctx_state* S);
+#define OPEN(part)    lctx_open_##part(L, S);
+
+#pragma GCC visibility push(hidden)
+PARTS(DECLARE)
+#pragma GCC visibility pop
+
 static void open_state(lua_State* L) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, &lctx_key);
   bool first = lua_isnil(L, -1);
@@ -280,30 +275,7 @@ static void open_state(lua_State* L) {
   lctx_register(L, S, functions);
   lua_pushfstring(L, "ctx %d.%d.%d", CTX_VERSION_MAJOR, CTX_VERSION_MINOR, CTX_VERSION_PATCH);
   lua_setfield(L, -2, "_VERSION");
-  lctx_open_where(L, S);
-  lctx_open_traceback(L, S);
-  lctx_open_sched(L, S);
-  lctx_open_context(L, S);
-  lctx_open_derive(L, S);
-  lctx_open_cancel(L, S);
-  lctx_open_value(L, S);
-  lctx_open_after(L, S);
-  lctx_open_task(L, S);
-  lctx_open_fake(L, S);
-  lctx_open_quiet(L, S);
-  lctx_open_tasks(L, S);
-  lctx_open_wait(L, S);
-  lctx_open_gone(L, S);
-  lctx_open_await(L, S);
-  lctx_open_queue(L, S);
-  lctx_open_semaphore(L, S);
-  lctx_open_group(L, S);
-  lctx_open_failure(L, S);
-  lctx_open_live(L, S);
-  lctx_open_turn(L, S);
-  lctx_open_wrap(L, S);
-  lctx_open_loop(L, S);
-  lctx_open_drive(L, S);
+  PARTS(OPEN)
   /* Only a state that is whole goes into the registry. */
   lua_setiuservalue(L, -2, 1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &lctx_key);

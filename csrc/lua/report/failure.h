@@ -36,6 +36,5 @@ void lctx_hear(lua_State* L, lctx_state* S, lctx_failure* f);
 void lctx_tell_failures(lua_State* L, lctx_state* S, bool all);
 /* Replaces the failure on top by a user value of it. With NULL for it what is on top is the error. */
 void lctx_open_up(lua_State* L, const lctx_failure* failure, int value);
-void lctx_open_failure(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop

@@ -13,6 +13,5 @@ void lctx_live_add(lua_State* L, lctx_state* S, uint32_t* slot, int index);
 void lctx_live_remove(lctx_state* S, uint32_t* slot);
 /* Looks for contexts that were collected; reports each under debug. */
 void lctx_live_scan(lua_State* L, lctx_state* S);
-void lctx_open_live(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop

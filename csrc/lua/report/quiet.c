@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: ground. */
 /* Which of this process's sockets can bring nothing by themselves: for ctx.testing, whose clock stands
  * still only for what comes from outside. Those are the sockets that listen, and those whose other end
  * is in this process, too: what came for them was there as soon as it was sent. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* struct ucred */
 #endif
-#include "report/quiet.h"
-
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <netinet/in.h>
@@ -18,6 +17,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "state.h"
 
 /* An address of IPv6, or of IPv4 mapped into that, with its port. */
 typedef struct {

@@ -22,6 +22,5 @@ void lctx_owned_traceback(lua_State* co, lctx_state* S, int level);
  * once for all stacks that are alike, and kept in the table at the index `texts`: of 100 000 tasks
  * most stand in one of a few places. */
 void lctx_shared_traceback(lua_State* L, lua_State* co, int texts);
-void lctx_open_traceback(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop

@@ -14,6 +14,5 @@
 void lctx_pushwhere(lua_State* L, lctx_state* S);
 /* luaL_error at that line, however deep in this library: for what can go wrong in any wait. */
 int lctx_error(lua_State* L, lctx_state* S, const char* format, ...);
-void lctx_open_where(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop

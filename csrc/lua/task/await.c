@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: ground, context, task. */
 /* ctx.await: the wait for anything else. */
-#include "task/await.h"
-
 #include "context/context.h"
 #include "enter.h"
 #include "task/gone.h"

@@ -18,6 +18,5 @@ enum lctx_driven {
 };
 /* Runs the loop until over(S, arg), which it may ask several times in a turn. Raises no error. */
 enum lctx_driven lctx_drive(lua_State* L, lctx_state* S, lctx_over_fn over, void* arg);
-void lctx_open_drive(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop

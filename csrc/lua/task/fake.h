@@ -8,6 +8,5 @@
 
 /* Nothing is ready, and the clock is one that is moved by hand. Lets the next thing happen. */
 enum lctx_loop lctx_let_time_pass(lua_State* L, lctx_state* S);
-void lctx_open_fake(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop

@@ -36,6 +36,5 @@ void lctx_task_abandon(lua_State* L, lctx_task* t);
 /* Does that if the coroutine of `t` is gone; and for all. */
 void lctx_reclaim(lua_State* L, lctx_task* t);
 void lctx_reclaim_all(lua_State* L, lctx_state* S);
-void lctx_open_gone(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop

@@ -173,6 +173,5 @@ typedef void (*lctx_record_fn)(lua_State* L, lctx_task* t);
 void lctx_each_record(lua_State* L, lctx_state* S, lctx_record_fn fn);
 /* What is not Lua's memory goes; the records stay, since what waits may still be met. */
 void lctx_close_records(lctx_state* S);
-void lctx_open_record(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop

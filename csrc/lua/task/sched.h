@@ -21,6 +21,5 @@ void lctx_wake(lctx_task* t, enum lctx_outcome outcome);
  * Raises no error; false when one cut it short, which is reported, and the rest waits for the next
  * turn. */
 bool lctx_drain(lua_State* L, lctx_state* S);
-void lctx_open_sched(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop

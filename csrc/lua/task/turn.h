@@ -22,6 +22,5 @@ int lctx_refused(lua_State* L, lctx_state* S, int nresults);
 /* What a wait returns that ended with the context at `arg`, also before it began: nil and an error, the
  * sentinel or where there is a cause one that is both. Use as `return lctx_pushended(…)`. */
 int lctx_pushended(lua_State* L, lctx_state* S, int arg);
-void lctx_open_turn(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop

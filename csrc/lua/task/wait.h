@@ -43,6 +43,5 @@ lctx_task* lctx_waiter(lua_State* L, lctx_state* S, const char* what);
 int lctx_park_task(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* wait);
 bool lctx_is_woken(lctx_state* S, void* arg); /* whether the record is */
 int lctx_leave_error(lua_State* L, lctx_task* t, const char* what, int err);
-void lctx_open_wait(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop

@@ -39,6 +39,5 @@ static inline lua_State* lctx_waiting_coroutine(lua_State* L, lctx_state* S) {
 bool lctx_waits_for(const lua_State* L, const lua_State* co, const lctx_state* S);
 /* The body of a generator, if L is one, is about to yield for a wait. */
 void lctx_generator_waits(lua_State* L, lctx_state* S, lctx_task* t);
-void lctx_open_wrap(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop
