@@ -140,9 +140,9 @@ end
 function Inbox:take(c, name, what, begin, owner)
   local item, err = nil, c:ended()
   while item == nil and err == nil do
-    self:check()
-    if self.closed then
-      return core.refused(nil, failure.closed(what, self.closed))
+    local closed = self:fault(what)
+    if closed then
+      return core.refused(nil, closed)
     end
     item = self:try_take()
     if item == nil then
@@ -169,6 +169,15 @@ function Inbox:check()
   if not self.closed and self._handle:is_closing() then
     self:close(failure.ROBBED)
   end
+end
+
+--- Why nothing can be done with the handle; nil while it is open. To be asked before each call into
+--- luv.
+---@param what string
+---@return any err
+function Inbox:fault(what)
+  self:check()
+  return self.closed and failure.closed(what, self.closed) or nil
 end
 
 --- Closes the handle, and wakes the waiters. Calling it again does nothing.

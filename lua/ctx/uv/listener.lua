@@ -171,8 +171,9 @@ end
 ---@return any? err  of the system, with a `code`
 function Listener:address()
   want.self(self, metatable, "address")
-  if self:is_closed() then
-    return nil, failure.closed("address", self._inbox.closed)
+  local err = self._inbox:fault("address")
+  if err then
+    return nil, err
   end
   return host.address(self._handle, "getsockname", "address")
 end

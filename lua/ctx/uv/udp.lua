@@ -112,15 +112,6 @@ function Udp:recv(c)
   return got.data, got.from
 end
 
---- Why nothing can be done with it; nil while it is open. To be asked before each call into luv:
---- libuv opens a socket for a handle that was closed, and then ends the process.
-local function fault(self, what)
-  self._inbox:check()
-  if self._inbox.closed then
-    return failure.closed(what, self._inbox.closed)
-  end
-end
-
 --- Sends what the kernel would not take at once.
 local function send(self, c, data, ip, port)
   core.check_wait(c, "udp:send")
@@ -131,7 +122,7 @@ local function send(self, c, data, ip, port)
   if ok then
     return true
   elseif ok == false then
-    return nil, fault(self, "send") or failure.of(c, err, "send")
+    return nil, self._inbox:fault("send") or failure.of(c, err, "send")
   end
   return nil, err
 end
@@ -161,10 +152,10 @@ function Udp:send(c, data, name, port)
     want.string(name, "send", 3, "name")
     port = want.port(port, "send", 4)
   end
-  local err = c:ended() or fault(self, "send")
+  local err = c:ended() or self._inbox:fault("send")
   if not err and name then
     name, err = address_of(self, c, name)
-    err = err or fault(self, "send")
+    err = err or self._inbox:fault("send")
   end
   if err then
     return core.refused(nil, err)
@@ -189,7 +180,7 @@ function Udp:connect(ip, port)
   want.self(self, metatable, "connect")
   want.string(ip, "connect", 1, "ip")
   port = want.port(port, "connect", 2)
-  local err = fault(self, "connect")
+  local err = self._inbox:fault("connect")
   if err then
     return nil, err
   elseif not dns.is_numeric(ip) then
@@ -207,7 +198,7 @@ end
 ---@return any? err  of the system, with a `code`
 function Udp:address()
   want.self(self, metatable, "address")
-  local err = fault(self, "address")
+  local err = self._inbox:fault("address")
   if err then
     return nil, err
   end
