@@ -180,15 +180,27 @@ end
 
 -- The Lua modules that all others stand on, and that stand on nothing but one another and C.
 scan.GROUND = {}
-for name in ([[errors fields fifo floor line loop owner registry report roster tasks text want why]])
-  :gmatch("%w+") do
+for name in ([[errors fields fifo floor line loop owner registry report roster tasks text want
+  why]]):gmatch("%w+") do
   scan.GROUND["lua/ctx/" .. name .. ".lua"] = true
 end
 
-local function is_folder(path)
-  local handle = io.open(path .. "/.")
+-- Modules that only put together, for programs, what others make.
+local FACES = { ["lua/ctx/init.lua"] = true, ["lua/ctx/http.lua"] = true,
+  ["lua/ctx/uv.lua"] = true }
+
+local function exists(path)
+  local handle = io.open(path)
   if handle then handle:close() end
   return handle ~= nil
+end
+
+--- The file of a module of Lua; nil if it is not one of these.
+---@return string?
+function scan.path_of(module)
+  local stem = "lua/" .. module:gsub("%.", "/")
+  return exists(stem .. ".lua") and stem .. ".lua"
+    or exists(stem .. "/init.lua") and stem .. "/init.lua" or nil
 end
 
 --- The room of a C or Lua file: its folder; of a module that has a folder of its own, that folder.
@@ -196,7 +208,8 @@ end
 function scan.room_of(path)
   local own = path:match("^(lua/.+)%.lua$")
   if scan.GROUND[path] then return "lua/ctx: ground floor" end
-  return own and is_folder(own) and own or path:match("^(.*)/")
+  if FACES[path] then return "lua/ctx: faces" end
+  return own and exists(own .. "/.") and own or path:match("^(.*)/")
 end
 
 --- Calls found(name, number) for each module that a Lua file requires by name.

@@ -25,7 +25,7 @@ for name, needs in pairs {
   end
 end
 
-local answer = require "ctx.http.server.answer"
+local answer = require "ctx.http.answer"
 local causes = require "ctx.http.causes"
 local client = require "ctx.http.client"
 local core = require "ctx.core"
@@ -36,6 +36,7 @@ local paths = require "ctx.http.paths"
 local router = require "ctx.http.router"
 local server = require "ctx.http.server"
 local status_names = require "ctx.http.status"
+local timeout = require "ctx.http.server.timeout"
 local url = require "ctx.http.url"
 local want = require "ctx.want"
 
@@ -64,7 +65,7 @@ local http = {
   router = router.new,
   chain = middleware.chain,
   request_id = middleware.request_id,
-  timeout = middleware.timeout,
+  timeout = timeout.new,
   failure = failure.new,
   Failure = failure.class,
   logfmt = record.logfmt,

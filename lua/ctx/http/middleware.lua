@@ -1,14 +1,13 @@
 -- SPDX-License-Identifier: MIT
 --- Functions that wrap a handler: (next) → handler.
 local core = require "ctx.core"
-local defect = require "ctx.http.server.defect"
+local defect = require "ctx.http.defect"
 local fields = require "ctx.fields"
 local loop = require "ctx.loop"
 local want = require "ctx.want"
 local record = require "ctx.http.record"
-local timeout = require "ctx.http.server.timeout"
 
-local middleware = { timeout = timeout.new }
+local middleware = {}
 
 local shared = core.shared("ctx.http.middleware")
 shared.request_id = shared.request_id or core.key("request id")

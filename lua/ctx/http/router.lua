@@ -3,8 +3,8 @@
 ---
 --- Patterns are paths with names for some segments: "/users/{id}", and, at the end, for all the
 --- rest: "/files/{path...}". A segment in clear beats a name, and a name beats the rest.
-local answer = require "ctx.http.server.answer"
-local defect = require "ctx.http.server.defect"
+local answer = require "ctx.http.answer"
+local defect = require "ctx.http.defect"
 local fields = require "ctx.fields"
 local paths = require "ctx.http.paths"
 local text = require "ctx.text"

@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
 --- One request and its response: a task, which gives the request its context, runs the handler, and
 --- sees that there is an answer.
-local answer = require "ctx.http.server.answer"
+local answer = require "ctx.http.answer"
 local causes = require "ctx.http.causes"
 local core = require "ctx.core"
-local defect = require "ctx.http.server.defect"
+local defect = require "ctx.http.defect"
 local errors = require "ctx.errors"
 local failure = require "ctx.http.failure"
 local propagate = require "ctx.propagate"

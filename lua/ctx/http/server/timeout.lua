@@ -5,7 +5,7 @@
 --- in time. When it does not, the client gets a 503, and the buffer's writes fail from then on.
 local causes = require "ctx.http.causes"
 local core = require "ctx.core"
-local defect = require "ctx.http.server.defect"
+local defect = require "ctx.http.defect"
 local errors = require "ctx.errors"
 local failure = require "ctx.http.failure"
 local fields = require "ctx.fields"

@@ -2,7 +2,7 @@
 --- What the server says by itself, in place of a handler: a plain text, or what the program's own
 --- `failure` makes of it. One place for all of these answers.
 local core = require "ctx.core"
-local defect = require "ctx.http.server.defect"
+local defect = require "ctx.http.defect"
 local errors = require "ctx.errors"
 local fields = require "ctx.fields"
 local report = require "ctx.report"
