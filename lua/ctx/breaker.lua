@@ -129,12 +129,17 @@ local function record_closed(self, is_failure)
   end
 end
 
---- What became of a probe, which counts also when it took longer than it held its place.
-local function record_probe(self, permit, is_failure)
+--- A probe lets go of its place.
+local function leave(self, permit)
   if permit._due then
     permit._due = false
     self._probing = self._probing - 1
   end
+end
+
+--- What became of a probe, which counts also when it took longer than it held its place.
+local function record_probe(self, permit, is_failure)
+  leave(self, permit)
   if is_failure then
     change(self, "open")
   elseif is_failure == false then
@@ -200,11 +205,7 @@ end
 local function expire(self)
   local now, oldest = core.now(), fifo.peek(self._waiting)
   while oldest and not (oldest._due and oldest._due > now) do
-    fifo.pop(self._waiting)
-    if oldest._due then
-      oldest._due = false
-      self._probing = self._probing - 1
-    end
+    leave(self, fifo.pop(self._waiting))
     oldest = fifo.peek(self._waiting)
   end
 end

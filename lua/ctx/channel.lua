@@ -102,10 +102,7 @@ end
 --- be one more than there is room for.
 function Channel:_put_back(waiter)
   local value, order = waiter.value, waiter.order
-  if rawequal(value, CLOSED) then
-    return
-  end
-  if line.grant(self._receivers, value, order) then
+  if rawequal(value, CLOSED) or line.grant(self._receivers, value, order) then
     return
   end
   self._returned = returned.push(self._returned, waiter)

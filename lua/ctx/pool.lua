@@ -85,23 +85,22 @@ end
 
 -- -- Workers ------------------------------------------------------------------------------------
 
-local function failed(self, item, err, traceback)
+--- Counts an item, by what errors.call returned: what fn did, or its error and a traceback.
+local function settle(self, item, returned, value, err)
+  if returned and (value or err == nil) then
+    self._done = self._done + 1
+    return
+  end
   self._failed = self._failed + 1
-  traceback = traceback and traceback .. report.place(self._fn, "the pool's function")
+  local traceback
+  if not returned then
+    traceback = err and err .. report.place(self._fn, "the pool's function")
+    err = value
+  end
   if self._on_error then
     report.guard("pool", "on_error", self._on_error, err, item, traceback)
   elseif #self._errors < KEPT then
     table.insert(self._errors, { item = item, err = err, traceback = traceback })
-  end
-end
-
-local function settle(self, item, ok, value, err)
-  if not ok then
-    failed(self, item, value, err)
-  elseif not value and err ~= nil then
-    failed(self, item, err)
-  else
-    self._done = self._done + 1
   end
 end
 

@@ -140,10 +140,6 @@ end
 
 -- -- The call ------------------------------------------------------------------------------------
 
-local function failed(results)
-  return not results[1] and results[2] ~= nil
-end
-
 local function attempt_once(c, options, fn, ...)
   if not options.timeout then
     return table.pack(fn(c, ...))
@@ -152,16 +148,10 @@ local function attempt_once(c, options, fn, ...)
   return table.pack(fn(limited, ...))
 end
 
-local function stopped(reason, attempts, last, more)
-  more = more or {}
-  more.reason, more.attempts, more.last = reason, attempts, last
-  return setmetatable(more, Stopped)
-end
-
 local function stopped_by(c, attempts, last)
   -- Most often the attempt has failed for the same reason: that need not be said twice.
   local ended = not errors.is(last, c:err()) and c:ended() or nil
-  return stopped("done", attempts, last, { ended = ended })
+  return setmetatable({ reason = "done", attempts = attempts, last = last, ended = ended }, Stopped)
 end
 
 --- What ends the attempts after this one; nil if there will be another, after `delay`.
@@ -173,11 +163,12 @@ local function reason_to_stop(c, options, attempt, err)
   if permanent ~= nil then
     return permanent
   elseif attempt >= (options.attempts or 3) then
-    return stopped("attempts", attempt, err)
+    return setmetatable({ reason = "attempts", attempts = attempt, last = err }, Stopped)
   end
   local delay = delay_after(options, attempt, err)
   if delay >= c:remaining() then
-    return stopped("budget", attempt, err, { delay = delay })
+    return setmetatable({ reason = "budget", attempts = attempt, last = err, delay = delay },
+      Stopped)
   end
   return nil, delay
 end
@@ -204,7 +195,7 @@ function retry.call(c, options, fn, ...)
   while err == nil do
     attempt = attempt + 1
     local results = attempt_once(c, options, fn, ...)
-    if not failed(results) then
+    if results[1] or results[2] == nil then
       return table.unpack(results, 1, results.n)
     end
     local delay

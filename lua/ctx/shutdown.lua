@@ -33,9 +33,9 @@ local Shutdown = {}
 local metatable = { __name = "ctx.shutdown.Shutdown", __index = Shutdown }
 
 --- In ms. With no delay they come to less than the 30 s that Kubernetes gives a pod.
-local TIMEOUTS = {
+local TIMEOUTS = { __index = {
   readiness = 1000, stop = 1000, drain = 15000, cancel = 1000, wait = 5000, force = 1000,
-}
+} }
 local HOOKS_OF = want.one_of("readiness", "stop", "drain", "cancel", "wait", "force")
 
 local OPTIONS = {
@@ -53,14 +53,6 @@ local OPTIONS = {
 local BY_HAND = errors.new("shutdown") -- the cause, where none is given
 
 -- -- Making one ---------------------------------------------------------------------------------
-
-local function timeouts_of(options)
-  local timeouts = {}
-  for name, ms in pairs(TIMEOUTS) do
-    timeouts[name] = options.timeouts and options.timeouts[name] or ms
-  end
-  return timeouts
-end
 
 --- Ends the contexts and lets go of the signals: nothing here needs memory, and nothing happens
 --- that has happened.
@@ -145,7 +137,7 @@ function shutdown.new(parent, options)
     _base = core.without_cancel(parent),
     _delay = options.delay or 0,
     _grace = options.grace or 0,
-    _timeouts = timeouts_of(options),
+    _timeouts = setmetatable(options.timeouts or {}, TIMEOUTS),
     _ready = options.ready ~= false,
     _hooks = {},
     _workers = roster.new(),
@@ -254,10 +246,6 @@ end
 
 --- Waits until it begins, or c is done; the error, if that comes first.
 local function wait_for_beginning(self, c)
-  if not c then
-    self._silence:wait(self._beginning, WAIT)
-    return nil
-  end
   local either, cancel <close> = core.any(c, self._beginning)
   local _, err = self._silence:wait(either, WAIT)
   return not self._beginning:done() and err or nil
@@ -275,7 +263,7 @@ function Shutdown:wait(c)
   if c ~= nil then
     want.context(c, "wait")
   end
-  local err = wait_for_beginning(self, c)
+  local err = wait_for_beginning(self, c or core.background())
   if err ~= nil then
     return nil, err
   end

@@ -71,28 +71,17 @@ function deadline.new(header, unit)
   return setmetatable({ _header = header, _unit = unit }, metatable)
 end
 
-local function encode(self, ms)
-  if ms > 0 and ms < LONGEST then
-    local to_text = self._unit == "grpc" and encode_grpc or encode_plain
-    return to_text(math.max(math.floor(ms * 1e6), 1), self._unit)
-  end
-end
-
 --- Returns the value of the header for so many ms; nil when no time is left, and for math.huge.
 ---@param ms number
 ---@return string? value
 function Deadline:encode(ms)
   want.self(self, metatable, "encode")
   want.argument(type(ms) == "number" and ms == ms, "encode", 1, "ms", "a number", ms)
-  local value = encode(self, ms)
-  return value
-end
-
-local function decode(self, value)
-  local text = fields.single(value, MAX_LENGTH)
-  local to_ms = self._unit == "grpc" and decode_grpc or decode_plain
-  local ms = text and to_ms(text, self._unit)
-  return ms and ms < LONGEST and ms or nil
+  if ms <= 0 or ms >= LONGEST then
+    return nil
+  end
+  local to_text = self._unit == "grpc" and encode_grpc or encode_plain
+  return (to_text(math.max(math.floor(ms * 1e6), 1), self._unit))
 end
 
 --- Returns the ms that the value of a header means; nil if it is malformed, or more than a clock
@@ -101,8 +90,10 @@ end
 ---@return number? ms
 function Deadline:decode(value)
   want.self(self, metatable, "decode")
-  local ms = decode(self, value)
-  return ms
+  local text = fields.single(value, MAX_LENGTH)
+  local to_ms = self._unit == "grpc" and decode_grpc or decode_plain
+  local ms = text and to_ms(text, self._unit)
+  return ms and ms < LONGEST and ms or nil
 end
 
 --- The name of the header that it reads; nil if it is no codec.
@@ -118,7 +109,7 @@ end
 ---@return number?
 function deadline.extract(codec, headers)
   local value = headers[codec._header]
-  return value ~= nil and decode(codec, value) or nil
+  return value ~= nil and codec:decode(value) or nil
 end
 
 --- What is left now, for the header; nil without a deadline.
@@ -127,7 +118,7 @@ end
 ---@return string?
 function deadline.left(codec, c)
   local at = c:deadline()
-  return at and encode(codec, at - core.now())
+  return at and codec:encode(at - core.now())
 end
 
 return deadline

@@ -317,16 +317,13 @@ end
 
 --- Waits until what was queued before is over.
 local function flush(self, c)
-  local target = self._ever
-  while self._over < target do
+  local target, err = self._ever, c:ended()
+  while err == nil and self._over < target do
     start(self)
     self._task:wait(c)
-    local err = self._over < target and c:ended()
-    if err then
-      return nil, err
-    end
+    err = self._over < target and c:ended() or nil
   end
-  return true
+  return err == nil or nil, err
 end
 
 --- Sends now what is queued, and waits until it is sent or given up.
@@ -337,12 +334,7 @@ end
 function Exporter:flush(c)
   want.self(self, metatable, "flush")
   want.context(c, "flush")
-  local err = c:ended()
-  if err ~= nil then
-    return nil, err
-  end
-  local ok
-  ok, err = flush(self, c)
+  local ok, err = flush(self, c)
   return ok, err
 end
 
@@ -355,10 +347,7 @@ function Exporter:shutdown(c)
   want.self(self, metatable, "shutdown")
   want.context(c, "shutdown")
   self._closed = true
-  local ok, err = nil, c:ended()
-  if err == nil then
-    ok, err = flush(self, c)
-  end
+  local ok, err = flush(self, c)
   disarm(self)
   self._dropped, self._queue = self._dropped + self._queue.count, fifo.new()
   if self._cancel and not ok then

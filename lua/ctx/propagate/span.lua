@@ -114,7 +114,10 @@ local function status_of(err)
   return "error"
 end
 
-local function finish(self, err)
+--- Tells that the work is over, with an error if one is given. Only the first call counts.
+---@param err? any
+function Span:finish(err)
+  want.self(self, metatable, "finish")
   if self._finished then
     return
   end
@@ -126,20 +129,13 @@ local function finish(self, err)
   report.guard("propagate", "the exporter", exporter.export, exporter, self)
 end
 
---- Tells that the work is over, with an error if one is given. Only the first call counts.
----@param err? any
-function Span:finish(err)
-  want.self(self, metatable, "finish")
-  finish(self, err)
-end
-
 --- Without a status, it ends with the error that leaves the scope, or that its context has ended
 --- with.
 function metatable.__close(self, err)
   if err == nil and self._c then
     err = self._c:ended()
   end
-  finish(self, err)
+  self:finish(err)
 end
 
 return span

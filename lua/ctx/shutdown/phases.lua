@@ -57,40 +57,32 @@ end
 
 -- -- Phases ---------------------------------------------------------------------------------------
 
---- What the phases do beside their hooks, which come after. True, or nothing when time was up.
-local actions = {}
+--- What the phases do before their hooks. It is no part of a phase's own deadline.
+local before = {}
 
 --- The balancer has to see that the server is not ready, before connections are refused.
-function actions.delay(s)
-  return core.sleep(s._base, s._delay)
+function before.delay(s)
+  core.sleep(s._base, s._delay)
 end
 
-function actions.stop(s, _, cause)
+function before.stop(s, cause)
   s._softened_at = core.now()
   s._soften(cause)
-  return true
 end
 
 --- The grace counts from the soft cancel; a drain that took longer has used it up.
-function actions.cancel(s, _, cause)
+function before.cancel(s, cause)
   local _ <close> = s._cancel -- also when there is no memory to wait
   local left = math.max(0, s._grace - (core.now() - s._softened_at))
   local grace, cancel <close> = core.with_timeout(s._base, left)
   workers.wait(s, grace)
   s._cancel(cause)
-  return true
-end
-
-function actions.wait(s, c)
-  return workers.wait(s, c)
 end
 
 local function run_phase(s, phase, cause)
-  local name = phase.name
-  local action, in_time = actions[name], true
-  -- The grace before the cancel is no part of that phase's own deadline, nor is the delay.
-  if action and name ~= "wait" then
-    action(s, nil, cause)
+  local name, in_time = phase.name, true
+  if before[name] then
+    before[name](s, cause)
   end
   local ms = s._timeouts[name]
   if ms then
@@ -99,7 +91,7 @@ local function run_phase(s, phase, cause)
         text.number("%g", ms))))
     c:name("shutdown." .. name)
     run_hooks(s._hooks[name] or {}, phase, c)
-    in_time = name ~= "wait" or action(s, c)
+    in_time = name ~= "wait" or workers.wait(s, c)
   end
   for _, hook in ipairs(phase.hooks) do
     in_time = in_time and hook.state ~= "timed out"
