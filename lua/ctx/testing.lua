@@ -40,7 +40,7 @@ local ROUNDS = 20     -- of tasks that others start as they are collected or giv
 ---@field grace number      ms that the clock may move on after the end
 ---@field patience number   ms of real time
 ---@field debugging boolean  before
----@field previous function?  the reporter before
+---@field previous function|false  the reporter before
 ---@field snapshot ctx.testing.Snapshot
 ---@field task ctx.Task
 ---@field failed table?     with what fn raised
@@ -117,17 +117,14 @@ end
 
 --- From here on lost cancels are collected, not printed; until the run is closed.
 function Run:begin(real)
-  local previous
-  local function reporter(message, kind)
-    if kind ~= "lost_cancel" then
-      previous(message, kind)
-    end
-  end
   self.debugging = core.debug(true)
   self.snapshot = leaks.snapshot()
   self.snapshot._in_run = true
-  previous = report.set(reporter)
-  self.previous = previous
+  self.previous = report.set(function(message, kind)
+    if kind ~= "lost_cancel" then
+      self.previous(message, kind)
+    end
+  end)
   still.begin(self.name)
   self.clock = real and clocks.real() or clocks.new()
 end
@@ -206,7 +203,7 @@ function testing.run(fn, options)
     error("testing.run: this is within a task or a callback; start a task with ctx.go", 2)
   end
   local run = setmetatable({
-    name = options.name or errors.place(fn), debugging = core.debug(),
+    name = options.name or errors.place(fn), debugging = core.debug(), previous = false,
     grace = options.grace or GRACE, patience = options.patience or PATIENCE,
   }, Run)
   do

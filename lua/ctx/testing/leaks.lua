@@ -19,10 +19,11 @@ local leaks = {}
 local Snapshot = {}
 local metatable = { __name = "ctx.testing.Snapshot", __index = Snapshot }
 
-local function set(list)
+--- What stands in a list, or in this field of each thing there, as the keys of a weak table.
+local function set_of(list, field)
   local found = setmetatable({}, { __mode = "k" })
   for _, each in ipairs(list) do
-    found[each] = true
+    found[field and each[field] or each] = true
   end
   return found
 end
@@ -32,18 +33,11 @@ end
 ---@nodiscard
 function leaks.snapshot()
   collectgarbage()
-  local contexts, coroutines = {}, {}
-  for i, live in ipairs(core.contexts()) do
-    contexts[i] = live.context
-  end
   local since = core.serial()
-  for _, task in ipairs(core.tasks(since)) do
-    coroutines[#coroutines + 1] = task.co
-  end
   return setmetatable({
-    _since = since, _coroutines = set(coroutines), _contexts = set(contexts),
-    _handles = set(handles.list()), _requests = handles.has_requests() or false,
-    _lost = core.counters().lost,
+    _since = since, _coroutines = set_of(core.tasks(since), "co"),
+    _contexts = set_of(core.contexts(), "context"), _handles = set_of(handles.list()),
+    _requests = handles.has_requests() or false, _lost = core.counters().lost,
   }, metatable)
 end
 
@@ -110,10 +104,7 @@ end
 
 --- Whether a request to luv that came since is under way; nil while that is not known.
 function Snapshot:_has_requests()
-  if self._requests then
-    return false
-  end
-  return handles.has_requests()
+  return not self._requests and handles.has_requests()
 end
 
 --- Which one it is, luv does not tell, nor how many there are: none is told beside earlier ones.
