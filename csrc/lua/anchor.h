@@ -2,12 +2,12 @@
 /* May include: ground. */
 #pragma once
 
-/* What C points to and Lua code need not hold: kept by slot in a table of its own, from its first use to
- * its end.
+/* Values that C points to and that Lua code may not refer to. A table keeps them by slot, from their first
+ * use to their end.
  *
- * A free slot holds the number of the next free one. So a value comes and goes in constant time: in a
- * table by address each new address would be a new key, which with 2^k - 1 others makes Lua build the
- * table anew. And giving a slot back allocates nothing and raises no error. */
+ * A free slot holds the number of the next free slot. So a value comes and goes in constant time. In a
+ * table by address each new address would be a new key, and with 2^k - 1 others Lua would rebuild the
+ * table. Freeing a slot allocates nothing and raises no error. */
 #include "state.h"
 
 #pragma GCC visibility push(hidden)
@@ -15,9 +15,9 @@
 /* Keeps the value at `index`; returns its slot, which is not 0. May raise, with nothing changed. Runs
  * no finalizer once the value is in its slot. */
 uint32_t lctx_anchor(lua_State* L, lctx_state* S, lctx_anchors* anchors, int index);
-/* Gives the slot back; 0 is none. */
+/* Frees the slot; does nothing for 0. */
 void lctx_unanchor(lua_State* L, lctx_state* S, lctx_anchors* anchors, uint32_t slot);
-/* Pushes what is in the slot: a userdata, or something else if it is free. Returns its type. */
+/* Pushes the value in the slot: a userdata, or another type if the slot is free. Returns its type. */
 int lctx_push_anchored(lua_State* L, lctx_state* S, const lctx_anchors* anchors, uint32_t slot);
 
 #pragma GCC visibility pop

@@ -2,7 +2,7 @@
 /* May include: ground. */
 #pragma once
 
-/* The only door from C to Lua functions that are not ours. */
+/* The only calls from C into Lua functions of others. */
 #include "state.h"
 
 #pragma GCC visibility push(hidden)
@@ -11,15 +11,15 @@
 int lctx_enter(lua_State* L, lctx_state* S, int nargs, int nresults);
 /* The same without the traceback: for errors that are passed on. */
 int lctx_enter_plain(lua_State* L, int nargs, int nresults);
-/* Pushes the text, or the message that there is no memory for it. Raises no error. */
+/* Pushes the text, or without memory for it the out-of-memory message. Raises no error. */
 void lctx_pushtext(lua_State* L, const char* text);
-/* Calls the hook of this name with the `nargs` values on top. False, and no results, when it
- * raised or is not there. */
+/* Calls the hook of this name with the `nargs` values on top. False, without results, if it has
+ * raised or does not exist. */
 bool lctx_hook(lua_State* L, lctx_state* S, const char* name, int nargs, int nresults);
-/* luv ends the process when there is no memory to call a callback with: asks beforehand
- * for what that takes. False if there is not so much. */
+/* luv ends the process when it has no memory to call a callback: this allocates the memory before. False
+ * if there is not enough. */
 bool lctx_reserve(lua_State* L);
-/* Why turn after turn of the loop could not be run. */
+/* The error when several turns of the loop in a row could not be run. */
 const char* lctx_no_loop(lua_State* L);
 /* Reports the message on top, and pops it. */
 void lctx_report(lua_State* L, lctx_state* S, const char* kind);

@@ -2,7 +2,7 @@
 /* May include: nothing. */
 #pragma once
 
-/* Intrusive lists: circular, with a sentinel, so that a link leaves its list without knowing it. */
+/* Intrusive lists: circular, with a sentinel, so that a link can leave without naming its list. */
 
 #include <stdbool.h>
 #include <stddef.h>

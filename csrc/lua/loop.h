@@ -5,23 +5,23 @@
 /* luv's loop, and the one way from it to the scheduler.
  *
  * libuv calls prepare handles in every turn, before it computes how long it may wait for the system.
- * Ours runs all that is ready, and sets one timer to when the core wants the next turn: to 0, if work is
- * left. So whatever changes in a turn of the loop is seen in time, and no function has to tell.
+ * Our handle runs the coroutines that are ready, and sets one timer to the core's next time, or to 0 if
+ * work is left. So every change in a turn of the loop is noticed in time, without a call.
  *
- * What must be told is that the loop has to turn at all, since it ends once nothing in it is alive.
- * Invariants, between two turns of ours:
+ * Only one thing must be told: that the loop has to turn at all, since it ends when no handle keeps it
+ * alive. Invariants, between two turns of ours:
  *
- * - the prepare handle is referenced if something is ready, or somebody has begun to wait since the
- *   last turn: a turn is asked for;
- * - else the timer is, if a coroutine waits and the core wants a turn some day; and so are the handles
- *   by which others may wake a coroutine (signals, the descriptor for other threads), if one waits.
+ * - The prepare handle is referenced (a turn is asked for) if a coroutine is ready, or one has begun to
+ *   wait since the last turn.
+ * - Else, if a coroutine waits, the timer is referenced if the core has a next time, and so are the
+ *   handles by which others may wake a coroutine (signals, the descriptor for other threads).
  *
- * Contexts, deadlines and after-funcs that only pend keep no loop alive. */
+ * Contexts, deadlines and after-funcs that only wait for their time keep no loop alive. */
 #include "state.h"
 
 #pragma GCC visibility push(hidden)
 
-/* Asks for a turn. Allocates nothing, runs nothing of Lua's and cannot fail: the core's callbacks may. */
+/* Asks for a turn. It allocates nothing, runs no Lua code and cannot fail: for the core's callbacks, too. */
 void lctx_ask(lctx_state* S);
 /* Puts a coroutine or an after-func into the run queue. */
 static inline void lctx_enqueue(lctx_state* S, lctx_link* link) {
@@ -35,22 +35,22 @@ static inline bool lctx_idle(const lctx_state* S) {
 static inline bool lctx_is_ready(const lctx_state* S) {
   return !lctx_idle(S) || S->alarm_ns == 0;
 }
-/* Sees to it that a loop that the program runs can turn for what begins now: our handles are open, or are
- * made again; false if there is no memory for that. So asks, last of all that may fail, what begins
- * something outside of the scheduler. */
+/* For a loop that the program runs: makes sure that our handles are open, and makes them again if not;
+ * false if there is no memory for that. A function that begins a task or a wait outside of the scheduler
+ * calls it, as the last of its steps that may fail. */
 bool lctx_open_handles(lua_State* L, lctx_state* S);
 static inline bool lctx_can_turn(lua_State* L, lctx_state* S) {
   return S->draining || S->looping || S->closed || lctx_open_handles(L, S);
 }
-/* True while luv's loop runs, ours or anyone's. */
+/* True while luv's loop runs, for us or for other code. */
 bool lctx_in_loop(lua_State* L, lctx_state* S);
 
-/* Whether what the loop is driven for is over. */
+/* Whether the reason for which the loop is driven has ended. */
 static inline bool lctx_is_over(lctx_state* S) {
   return S->over != NULL && S->over(S, S->over_arg);
 }
 enum lctx_loop { LCTX_LOOP_EMPTY, LCTX_LOOP_ALIVE, LCTX_LOOP_FAILED };
-/* One turn of luv's loop: EMPTY when nothing is left in it that could happen. */
+/* One turn of luv's loop: EMPTY when no event can come any more. */
 enum lctx_loop lctx_run_loop(lua_State* L, lctx_state* S, bool block);
 
 #pragma GCC visibility pop

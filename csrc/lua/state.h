@@ -2,25 +2,25 @@
 /* May include: ground. */
 #pragma once
 
-/* What the files of the binding share.
+/* Shared by the files of the binding.
  *
- * Memory. Contexts, cancels and tasks are Lua's garbage, most without a finalizer. That is safe
- * because a context is linked into the core's tree only while something watches it (ctx.h), and what
- * watches anchors it: a parked coroutine in its record's places, an after-func in a slot. A context
- * holds its parent by its first user value, so raw pointers upwards are good.
+ * Memory. The garbage collector frees contexts, cancels and tasks, most without a finalizer. That is safe
+ * because a context is linked into the core's tree only while something watches it (ctx.h), and the
+ * watcher anchors it: a parked coroutine in its record's places, an after-func in a slot. A context
+ * refers to its parent by its first user value, so raw pointers to ancestors are valid.
  *
- * The law: nothing that C links needs a finalizer to be unlinked, since Lua may lose a finalizer and
- * frees the object all the same. What a finalizer unlinks stands in memory that something else keeps
- * until then (shelter.h). A lost finalizer leaks; it leaves no pointer to what is gone.
+ * The law: nothing that C links needs a finalizer to be unlinked, since Lua may lose a finalizer and then
+ * frees the object. A node that a finalizer unlinks is in memory that is anchored until then (shelter.h).
+ * A lost finalizer leaks memory, but no pointer dangles.
  *
  * Order. First comes everything that may raise, allocate or run Lua, which includes every step that
- * makes an object: finalizers run there. Then the last look, and the registration, with nothing in
+ * makes an object: finalizers run there. Then come the last check and the registration, with nothing in
  * between.
  *
- * Errors. No Lua error may cross a frame of the core: its callbacks only move records from one
- * list to another, and lctx_drain does afterwards what can fail.
+ * Errors. No Lua error may cross a frame of the core. The core's callbacks only move records from one
+ * list to another; lctx_drain afterwards takes the steps that may fail.
  *
- * Upvalues. Every C function here that is registered through lctx_register has the same ones. */
+ * Upvalues. All C functions that are registered through lctx_register have the same upvalues. */
 
 #define CTX_BUILD
 #include <ctx/ctx.h>
@@ -30,7 +30,7 @@
 
 #include "list.h"
 
-/* The binding's own names never leave the module, whatever builds it. */
+/* The binding's own names are hidden in the module, with any build system. */
 #pragma GCC visibility push(hidden)
 
 enum {
@@ -43,14 +43,14 @@ enum {
   LCTX_UP_COUNT = LCTX_UP_GROUP
 };
 
-/* Values that C needs at hand; each has a place in the registry, at S->ref[…]. */
+/* Values that C uses often; each has a place in the registry, at S->ref[…]. */
 enum lctx_ref {
   LCTX_REF_CONTEXT,   /* metatables */
   LCTX_REF_SHELTERED, /* the same with a finalizer, see shelter.h */
   LCTX_REF_CANCEL,
   LCTX_REF_TASK,
   LCTX_REF_FAILURE,
-  LCTX_REF_FAILURES_FIRST, /* the queue of those that nobody has heard of */
+  LCTX_REF_FAILURES_FIRST, /* the queue of failures that no wait has returned */
   LCTX_REF_FAILURES_LAST,
   LCTX_REF_GENERATOR,
   LCTX_REF_KEY,
@@ -60,26 +60,26 @@ enum lctx_ref {
   LCTX_REF_GROUP,
   LCTX_REF_LIVE,
   LCTX_REF_KNOWN,
-  LCTX_REF_CHECKED,    /* node -> context that C has come by; weak values */
+  LCTX_REF_CHECKED,    /* node -> context that C has seen; weak values */
   LCTX_REF_LINES,      /* slot -> where the context was made, under debug */
   LCTX_REF_NAMES,      /* context -> its name; weak keys */
   LCTX_REF_CANCELLERS, /* context -> where it was cancelled, under debug; weak keys */
-  LCTX_REF_BUDGETS,    /* context -> the ms its deadline was away; the same */
+  LCTX_REF_BUDGETS,    /* context -> ms from its making to its deadline; the same */
   LCTX_REF_SHELF,      /* the thread whose stack holds the tables of record.h */
   LCTX_REF_LUV,        /* the thread on which luv's functions are called, see loop.c */
-  LCTX_REF_TRACES,     /* slot -> traceback of the error that ended it */
+  LCTX_REF_TRACES,     /* slot -> traceback of the error that ended the task */
   LCTX_REF_SPAWNS,     /* slot -> where the task was started, under debug */
-  LCTX_REF_OWNERS,     /* coroutine -> what it does for whom; weak keys */
+  LCTX_REF_OWNERS,     /* coroutine -> its owner and purpose; weak keys */
   LCTX_REF_TASK_BODY,
   LCTX_REF_ON_ERROR,
   LCTX_REF_AFTERS, /* after-funcs that are registered, by slot */
-  LCTX_REF_NODES,  /* what the core points to and a finalizer should take back, by slot */
+  LCTX_REF_NODES,  /* nodes that the core points to and a finalizer removes, by slot */
   LCTX_REF_SHARED, /* name -> table, one per state */
   LCTX_REF_BACKGROUND,
   LCTX_REF_TODO,
   LCTX_REF_CANCELED, /* sentinels */
   LCTX_REF_DEADLINE_EXCEEDED,
-  LCTX_REF_OWN,   /* how the names of our own chunks begin */
+  LCTX_REF_OWN,   /* the beginning of the names of our own chunks */
   LCTX_REF_RUN,   /* luv's function that runs the loop */
   LCTX_REF_HOOKS, /* functions of the Lua side, by name */
   LCTX_REF_COUNT
@@ -94,11 +94,11 @@ typedef struct lctx_alarm lctx_alarm;
 /* See anchor.h. */
 typedef struct {
   enum lctx_ref ref;   /* the table */
-  uint32_t size, used; /* slots that it has; of these, slots that hold a value */
-  uint32_t free;       /* the first one that holds none; 0: there is none */
+  uint32_t size, used; /* the number of slots; of these, with a value */
+  uint32_t free;       /* the first free slot; 0: none */
 } lctx_anchors;
 
-/* Whether what the loop is driven for is over. */
+/* Whether the reason for which the loop is driven has ended. */
 typedef bool (*lctx_over_fn)(lctx_state* S, void* arg);
 
 /* -- The state: one record per Lua state ------------------------------------------------------- */
@@ -112,38 +112,38 @@ struct lctx_state {
 
   /* sched.c */
   lctx_task* current;        /* the record of the coroutine that the scheduler resumed */
-  lctx_task* starting;       /* the innermost that is in the start function of ctx.await */
-  lctx_generator* generator; /* the innermost whose body runs */
+  lctx_task* starting;       /* the innermost task in the start function of ctx.await */
+  lctx_generator* generator; /* the innermost generator whose body runs */
   lctx_link run;             /* sentinel of the run queue */
   lctx_link mark;            /* in the run queue: the end of this round */
-  lctx_link turn;            /* coroutines that go on after a turn of the loop */
-  uint64_t turned_ns;        /* when the loop last had its turn, on the coarse clock */
-  uint32_t refusals;         /* waits in a row that ended at once with their context */
-  lctx_link spare;           /* records that are not used and have a thread */
-  lctx_link bare;            /* and those that have none */
+  lctx_link turn;            /* coroutines that run after a turn of the loop */
+  uint64_t turned_ns;        /* the time of the loop's last turn, on the coarse clock */
+  uint32_t refusals;         /* waits in a row that returned at once */
+  lctx_link spare;           /* unused records with a thread */
+  lctx_link bare;            /* unused records without a thread */
   uint32_t spares;
   uint32_t records;    /* used or not */
-  uint32_t free_block; /* no block has a lower number than this to give */
-  uint32_t idle;       /* blocks of which no record is used */
-  uint32_t reclaim_at; /* so many of them: time to look for closed coroutines */
+  uint32_t free_block; /* no block with a lower number has a free record */
+  uint32_t idle;       /* blocks without a used record */
+  uint32_t reclaim_at; /* at this number of records, look for closed coroutines */
   size_t tasks;        /* alive, made by ctx.go */
-  uint64_t serial;     /* the last that was given to a record or an after-func */
-  uint64_t since;      /* tasks with a higher one are young, */
-  size_t young;        /* and so many of them are alive */
+  uint64_t serial;     /* the last serial number of a record or an after-func */
+  uint64_t since;      /* tasks with a higher serial number are young, */
+  size_t young;        /* and this number of them are alive */
   lctx_alarm* alarms;  /* not in use */
   uint32_t spare_alarms;
   size_t parked;   /* coroutines that wait */
-  size_t external; /* of these, on something outside (await) */
+  size_t external; /* of these, in ctx.await */
 #ifdef CTX_CHECK
   unsigned checked; /* blocks that check.c has looked at */
 #endif
   bool draining;
-  bool ran;     /* in this turn something did */
-  bool starved; /* a task has failed without memory, and Lua has not been told so */
+  bool ran;     /* a coroutine has run in this turn */
+  bool starved; /* a task has failed without memory, and Lua was not told yet */
 
   /* failure.c */
   ctx_timer_t failures_timer;        /* for the first in the queue */
-  bool failures_timed, failures_due; /* it runs; it has rung */
+  bool failures_timed, failures_due; /* it runs; it has fired */
   uint64_t failures;                 /* that have been reported */
 
   lctx_anchors afters, nodes; /* after.c, node.c */
@@ -151,19 +151,19 @@ struct lctx_state {
   /* live.c */
   uintptr_t* slots; /* see live.c */
   uint32_t slots_size, slots_top, slots_free;
-  uint64_t lost; /* contexts that were collected before anyone cancelled them */
+  uint64_t lost; /* contexts that were collected without a cancel */
 
   /* loop.c */
   lua_State* luv;    /* the thread on which luv's functions are called */
-  uint64_t alarm_ns; /* when the core wants its turn; 0: now */
-  uint64_t armed_ns; /* what luv's timer is set to; CTX_NEVER: not running */
-  bool asked;        /* the prepare handle is referenced, or need not be: a turn is being made */
+  uint64_t alarm_ns; /* the core's next time; 0: now */
+  uint64_t armed_ns; /* the time of luv's timer; CTX_NEVER: not running */
+  bool asked;        /* the prepare handle is referenced, or need not be during a turn */
   bool timed;        /* the timer is referenced */
-  bool held;         /* and what may wake a coroutine from elsewhere */
+  bool held;         /* and so are the handles of other sources of wake-ups */
   bool watching;     /* luv's poll handle watches poll_fd */
   bool looping;      /* within our own uv.run */
   bool sound;        /* no turn has failed since the driver asked */
-  lctx_over_fn over; /* what the loop is driven for; NULL: it is not */
+  lctx_over_fn over; /* the end of the driver's work; NULL: not driven */
   void* over_arg;
   int8_t driven; /* how the main thread drove the loop for a generator; see wrap.c */
 
@@ -172,23 +172,23 @@ struct lctx_state {
   bool fake;            /* the clock is moved by hand */
   bool stirred;         /* and a task has run since somebody asked */
   uint64_t fake_ns;
-  uint64_t jump_ns; /* until then it jumps also while something outside is waited for */
-  uint64_t end_ns;  /* it goes no further; CTX_NEVER: as far as may be */
-  /* By the system's clock, when the driver wants to go on, whatever else is ready; 0: it is none. */
+  uint64_t jump_ns; /* until then it also jumps beside waits for the outside */
+  uint64_t end_ns;  /* it goes no further; CTX_NEVER: no limit */
+  /* On the system's clock: the time at which the driver goes on in any case; 0: none. */
   uint64_t patience_ns;
   const lctx_task* target; /* what core.drive waits for */
   int64_t offset_ns;       /* of our time from the system's, after a fake clock ran ahead */
 
-  /* What rooms that stand higher do for lower ones; set when they are opened. */
+  /* Hooks of lower rooms, which higher rooms set when they are opened. */
   bool (*drain)(lua_State* L, lctx_state* S); /* the turn of the scheduler, see sched.h */
   lua_CFunction add_traceback;                /* the message handler of lctx_enter */
   void (*start_after)(lua_State* L, lctx_state* S, lctx_link* after); /* in the run queue */
 
   bool debug, closed, giving_up;
-  bool whole; /* everything is there: it has been opened */
+  bool whole; /* it has been opened completely */
 };
 
-/* Its address is where the registry keeps the record: each copy of this library has its own. */
+/* Its address is the record's key in the registry: each copy of this library has its own. */
 extern const char lctx_key;
 static inline lctx_state* lctx_stateof_tree(ctx_tree_t* tree) {
   return (lctx_state*)((char*)tree - offsetof(lctx_state, tree));

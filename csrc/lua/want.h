@@ -2,15 +2,14 @@
 /* May include: ground. */
 #pragma once
 
-/* What the functions of the binding accept: the checks of arguments. Each raises at the caller's line an
- * error that calls the argument by `name`. */
+/* The checks of arguments. Each raises at the caller's line an error that names the argument `name`. */
 #include "state.h"
 
 #pragma GCC visibility push(hidden)
 
 int lctx_typeerror(lua_State* L, int arg, const char* name, const char* expected);
 int lctx_selferror(lua_State* L, const char* name, const char* expected); /* of a method's self */
-/* The object at `arg`, which begins with the address that tells its class; at 1 the self of a method. */
+/* The object at `arg`, which begins with the address of its class; at 1 the self of a method. */
 static inline void* lctx_checkobject(lua_State* L, int arg, size_t size, const void* tag,
                                      const char* name, const char* expected) {
   void* object = lua_touserdata(L, arg);
@@ -19,12 +18,12 @@ static inline void* lctx_checkobject(lua_State* L, int arg, size_t size, const v
   }
   return object;
 }
-/* At `arg` is a function or an object that can be called, as a cancel. */
+/* Checks that `arg` is a function or a callable object, such as a cancel. */
 void lctx_checkcallable(lua_State* L, int arg, const char* name);
 static inline void lctx_checkfn(lua_State* L, int arg, const char* name) {
   if (!lua_isfunction(L, arg)) lctx_checkcallable(L, arg, name);
 }
-/* The time in ms at `arg` as ns, rounded up; CTX_NEVER for math.huge, 0 for what is negative. */
+/* The time in ms at `arg` as ns, rounded up; CTX_NEVER for math.huge, 0 for negative times. */
 uint64_t lctx_checkms(lua_State* L, int arg, const char* name);
 
 #pragma GCC visibility pop

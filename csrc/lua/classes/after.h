@@ -2,9 +2,9 @@
 /* May include: ground, context, task, classes. */
 #pragma once
 
-/* After-funcs: functions that run, each as a task of its own, when a context is done. Where nothing
- * may fail they only take their place in the run queue, between the coroutines that are woken: the
- * order is that of registration. They become tasks when their turn comes. */
+/* After-funcs: functions that run, each in a task of its own, when a context is done. In the core's
+ * callback, where nothing may fail, they only enter the run queue, among the coroutines that are woken,
+ * in the order of registration. They become tasks when their turn comes. */
 #include "state.h"
 
 #pragma GCC visibility push(hidden)
@@ -14,13 +14,13 @@ typedef struct {
   lctx_link link;  /* in the run queue, once due */
   uint8_t kind;    /* LCTX_AFTER */
   bool pending;    /* it may still run */
-  uint32_t slot;   /* what keeps it meanwhile; 0: nothing, as its context can never be done */
-  uint64_t serial; /* rises with each that is registered */
+  uint32_t slot;   /* its anchor; 0: none, since its context can never be done */
+  uint64_t serial; /* rises with each registration */
   ctx_watcher_t watcher;
   lctx_state* S;
 } lctx_after;
 
-/* Takes back those that were registered after this serial number was given. */
+/* Removes those that were registered after this serial number. */
 void lctx_after_forget(lua_State* L, lctx_state* S, uint64_t since);
 
 #pragma GCC visibility pop

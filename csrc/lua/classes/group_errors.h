@@ -2,16 +2,16 @@
 /* May include: ground, classes. */
 #pragma once
 
-/* What becomes of the errors of a group's tasks. */
+/* The errors of a group's tasks. */
 #include "classes/group.h"
 
 #pragma GCC visibility push(hidden)
 
-/* A task of the group is over, with the values on its stack. */
+/* A task of the group has ended, with the values on its stack. */
 void lctx_group_task_over(lua_State* L, lctx_task* t, int nresults);
-/* Pushes the first error of the group at `index`, which has failed; true if nobody had heard it. */
+/* Pushes the first error of the failed group at `index`; true if no wait had returned it before. */
 bool lctx_group_hear(lua_State* L, lctx_group* g, int index);
-/* One that waited for the group at `index` has given up. */
+/* A waiter of the group at `index` has given up. */
 void lctx_group_unawaited(lua_State* L, lctx_state* S, lctx_group* g, int index);
 /* g:errors() → a list of all errors, by time */
 int lctx_group_errors(lua_State* L);

@@ -7,10 +7,10 @@
 
 #pragma GCC visibility push(hidden)
 
-/* The handle of a task, a userdata. User value 1: packed results, or what it failed with. */
+/* The handle of a task, a userdata. User value 1: packed results, or its failure. */
 typedef struct {
   lctx_owner owner;
-  lctx_task* task;   /* NULL once it is over */
+  lctx_task* task;   /* NULL once it has ended */
   lctx_link waiters; /* coroutines in t:wait(); the list's sentinel */
   bool failed;
   struct lctx_failure* failure; /* NULL also if there was no memory for one */

@@ -15,12 +15,12 @@ enum lctx_kind {
   LCTX_TIMEOUT,
   LCTX_WITHOUT,
   LCTX_ANY,
-  LCTX_PUSHED, /* an `any` of one context that C made */
+  LCTX_PUSHED, /* of a context that C has pushed */
   LCTX_VALUE,
   LCTX_SHELTER /* never seen by Lua code */
 };
 
-/* User values: 1 the parent, 2 the cause or the value, 3 and on: see the kind. Once somebody has asked
+/* User values: 1 the parent, 2 the cause or the value, 3 and more: see the kind. After the first request
  * for the error of a wait that ended here, 2 is that error, which wraps the cause: `joined`. */
 struct lctx_context {
   ctx_cause_t token;    /* its ops tell a context from all other userdata; as a cause of the core it
@@ -51,7 +51,7 @@ static inline lctx_state* lctx_stateof(const lctx_context* c) {
 }
 /* The context at `arg`, or an error at the caller's line that calls it by `name`. */
 lctx_context* lctx_checkcontext(lua_State* L, int arg, const char* name);
-/* What ctx_err says; once the state is closed only what is known already is true, and nothing may be
+/* The result of ctx_err. Once the state is closed it is the known status, since the tree must not be
  * walked any more. */
 int lctx_err(lctx_state* S, lctx_context* c);
 void lctx_pusherr(lua_State* L, lctx_state* S, int err); /* nil for 0 */

@@ -8,7 +8,7 @@
 #pragma GCC visibility push(hidden)
 
 /* Pushes a context below `parent`, which is at stack index 1, as with_cancel does, but without a cancel:
- * that is the caller's to do. */
+ * the caller cancels it. */
 lctx_node* lctx_push_derived(lua_State* L, lctx_context* parent);
 
 #pragma GCC visibility pop

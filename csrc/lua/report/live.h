@@ -2,7 +2,7 @@
 /* May include: ground, report. */
 #pragma once
 
-/* The contexts that nobody has cancelled yet. */
+/* The contexts that were not cancelled yet. */
 #include "state.h"
 
 #pragma GCC visibility push(hidden)
@@ -11,7 +11,7 @@
  * changed. */
 void lctx_live_add(lua_State* L, lctx_state* S, uint32_t* slot, int index);
 void lctx_live_remove(lctx_state* S, uint32_t* slot);
-/* Looks for contexts that were collected; reports each under debug. */
+/* Scans for contexts that were collected; under debug reports each. */
 void lctx_live_scan(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop

@@ -2,17 +2,17 @@
 /* May include: ground. */
 #pragma once
 
-/* Where the program is: for the errors of waits, and for what is noted under debug of who made a
- * context, started a task, or cancelled. That is the program's own line: those of this library,
- * between it and here, would be the same for all. */
+/* The line of the program: for the errors of waits, and under debug for the makers of contexts, starters
+ * of tasks and callers of cancels. Lines of this library are skipped, since they would be the same for
+ * all. */
 #include "state.h"
 
 #pragma GCC visibility push(hidden)
 
-/* Pushes "file:line: ", the nearest line that is not this library's own; with none such, the nearest;
- * or "". */
+/* Pushes "file:line: ", the nearest line outside of this library; without such a line the nearest; or
+ * "". */
 void lctx_pushwhere(lua_State* L, lctx_state* S);
-/* luaL_error at that line, however deep in this library: for what can go wrong in any wait. */
+/* luaL_error at that line, from any depth in this library: for errors of any wait. */
 int lctx_error(lua_State* L, lctx_state* S, const char* format, ...);
 
 #pragma GCC visibility pop

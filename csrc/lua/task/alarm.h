@@ -2,9 +2,8 @@
 /* May include: ground, task. */
 #pragma once
 
-/* Alarms: the timers of coroutines that sleep. They are apart from the records, since most of what
- * waits does not sleep, and they are no objects of Lua's: taking one runs no finalizer, which could
- * take it, too. */
+/* Alarms: the timers of coroutines that sleep. They are separate from the records, since most waits are
+ * not sleeps. They are not Lua objects: taking one runs no finalizer, which might take the same alarm. */
 #include "state.h"
 
 #pragma GCC visibility push(hidden)
@@ -12,14 +11,14 @@
 struct lctx_alarm {
   ctx_timer_t timer;
   lctx_task* t;
-  lctx_alarm* next; /* in the list of those that are not in use */
+  lctx_alarm* next; /* in the list of unused alarms */
 };
 
 /* Wakes the coroutine at `due_ns`. 0, or the core's error. */
 int lctx_arm(lctx_task* t, uint64_t due_ns);
-/* Takes the alarm of a coroutine back, if it has one. */
+/* Removes the alarm of a coroutine, if it has one. */
 void lctx_disarm(lctx_task* t);
-/* Frees those that are kept for later. */
+/* Frees the unused alarms. */
 void lctx_close_alarms(lctx_state* S);
 
 #pragma GCC visibility pop

@@ -2,7 +2,7 @@
 /* May include: ground, task. */
 #pragma once
 
-/* Driving luv's loop ourselves, until something is over. */
+/* Driving luv's loop until a given end. */
 #include "state.h"
 
 #pragma GCC visibility push(hidden)
@@ -13,8 +13,8 @@ enum { LCTX_PATIENCE = 16 };
 enum lctx_driven {
   LCTX_NOT_DRIVEN = -1,
   LCTX_OVER,
-  LCTX_ASLEEP, /* nothing can happen any more */
-  LCTX_FAILED  /* turn after turn could not be run: see lctx_no_loop */
+  LCTX_ASLEEP, /* no event can come any more */
+  LCTX_FAILED  /* several turns in a row could not be run: see lctx_no_loop */
 };
 /* Runs the loop until over(S, arg), which it may ask several times in a turn. Raises no error. */
 enum lctx_driven lctx_drive(lua_State* L, lctx_state* S, lctx_over_fn over, void* arg);

@@ -6,7 +6,7 @@
 
 #pragma GCC visibility push(hidden)
 
-/* Nothing is ready, and the clock is one that is moved by hand. Lets the next thing happen. */
+/* With a test's clock, when no coroutine is ready: moves the clock to the next event. */
 enum lctx_loop lctx_let_time_pass(lua_State* L, lctx_state* S);
 
 #pragma GCC visibility pop

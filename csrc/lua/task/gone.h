@@ -2,8 +2,8 @@
 /* May include: ground, task. */
 #pragma once
 
-/* Coroutines that wait and will not go on, since their owners close them, or since nothing can ever
- * wake them. Lua tells nobody of a close: the code that meets such a coroutine looks. All in sched.c. */
+/* Coroutines that wait and will not run again, since their owners have closed them, or since nothing can
+ * wake them. Lua does not report a close: code that meets such a coroutine must check. */
 #include "state.h"
 
 #pragma GCC visibility push(hidden)
