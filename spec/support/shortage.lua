@@ -120,6 +120,7 @@ function shortage.spare_luv()
       return heard(again(pcall(call, ...)))
     end
   end
+  loop.prepare:start(core.turn) -- it had the one from before
   spare_all(loop.uv)
   for name, class in pairs(debug.getregistry()) do
     if type(name) == "string" and name:find("^uv_") and type(class) == "table"
