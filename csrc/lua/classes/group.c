@@ -232,7 +232,6 @@ static int group_waited(lua_State* L, lctx_state* S, enum lctx_outcome outcome) 
                     .what = "group:wait",
                     .c = c,
                     .context = c != NULL ? 2 : 1,
-                    .due_ns = CTX_NEVER,
                     .list = &g->waiters};
   return park_for_group(L, S, g, &wait);
 }
@@ -259,11 +258,7 @@ static int group_closed(lua_State* L, lctx_state* S, enum lctx_outcome outcome) 
   lctx_group* g = lctx_checkgroup(L, 1);
   if (!S->closed && !ctx_group_is_over(&g->g)) {
     static const lctx_wait_kind kind = {.waited = group_closed, .joins = true};
-    lctx_wait wait = {.kind = &kind,
-                      .what = "group:__close",
-                      .context = 1,
-                      .due_ns = CTX_NEVER,
-                      .list = &g->waiters};
+    lctx_wait wait = {.kind = &kind, .what = "group:__close", .context = 1, .list = &g->waiters};
     return park_for_group(L, S, g, &wait);
   }
   end_context(S, g);

@@ -7,7 +7,6 @@
 #include "task/leave.h"
 #include "task/record.h"
 #include "task/results.h"
-#include "task/sched.h"
 #include "task/turn.h"
 #include "task/wait.h"
 #include "want.h"
@@ -65,12 +64,8 @@ static int queue_wait(lua_State* L) {
   }
   static const lctx_wait_kind kinds[] = {{.waited = queue_waited},
                                          {.waited = queue_waited, .external = true, .looks = true}};
-  lctx_wait wait = {.kind = &kinds[outside],
-                    .what = what,
-                    .c = c,
-                    .context = WAIT_C,
-                    .due_ns = CTX_NEVER,
-                    .list = &q->waiters};
+  lctx_wait wait = {
+      .kind = &kinds[outside], .what = what, .c = c, .context = WAIT_C, .list = &q->waiters};
   return lctx_park_task(L, S, t, &wait);
 }
 

@@ -3,7 +3,6 @@
  * its thread, are used again as soon as it is over. */
 #include "classes/task.h"
 
-#include "classes/tasks.h"
 #include "context/context.h"
 #include "enter.h"
 #include "report/failure.h"
@@ -168,12 +167,7 @@ static int task_wait(lua_State* L) {
   lua_settop(L, 2);
   if (c != NULL && ctx_err(c->c) != 0) return task_waited(L, S, LCTX_ENDED);
   static const lctx_wait_kind kind = {.waited = task_waited, .joins = true};
-  lctx_wait wait = {.kind = &kind,
-                    .what = "t:wait",
-                    .c = c,
-                    .context = 2,
-                    .due_ns = CTX_NEVER,
-                    .list = &h->waiters};
+  lctx_wait wait = {.kind = &kind, .what = "t:wait", .c = c, .context = 2, .list = &h->waiters};
   return lctx_park(L, S, &wait);
 }
 

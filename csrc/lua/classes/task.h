@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* May include: ground, report, context, task, classes. */
+/* May include: ground, report, context, task. */
 #pragma once
 
 /* The handles of tasks. */
@@ -23,5 +23,9 @@ lctx_handle* lctx_checkhandle(lua_State* L, int arg);
 void lctx_push_task_error(lua_State* L, lctx_task* t);
 /* Takes the traceback of a task's error out of its place; pushes it, or nil. */
 void lctx_push_trace(lua_State* L, lctx_task* t);
+/* "ready", "running" or "waiting". */
+const char* lctx_status_of(const lctx_task* t);
+/* Pushes where the task was started, "file:line:", if that is known. */
+bool lctx_push_spawn(lua_State* L, lctx_task* t);
 
 #pragma GCC visibility pop

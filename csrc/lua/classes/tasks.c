@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/* May include: report, task, classes. */
 /* All tasks at once: the list of them for reports, and the giving up of those that nobody waits for. */
-#include "classes/tasks.h"
-
 #include "classes/after.h"
+#include "classes/task.h"
 #include "report/traceback.h"
 #include "task/gone.h"
 #include "task/record.h"

@@ -33,10 +33,7 @@ int lctx_acquire_wait(lua_State* L, lctx_state* S, const lctx_acquire_kind* kind
     lctx_leave(L, a->t, LCTX_TAKES);
     return kind->wait.waited(L, S, err == 0 ? LCTX_DUE : LCTX_ENDED);
   }
-  lctx_wait wait = {.kind = &kind->wait,
-                    .what = kind->what,
-                    .context = lua_gettop(L),
-                    .due_ns = CTX_NEVER,
-                    .undo_data = a};
+  lctx_wait wait = {
+      .kind = &kind->wait, .what = kind->what, .context = lua_gettop(L), .undo_data = a};
   return lctx_park_task(L, S, a->t, &wait);
 }

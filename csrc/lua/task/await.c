@@ -7,7 +7,6 @@
 #include "task/leave.h"
 #include "task/record.h"
 #include "task/results.h"
-#include "task/sched.h"
 #include "task/turn.h"
 #include "task/wait.h"
 #include "want.h"
@@ -157,8 +156,7 @@ static int wait_await(lua_State* L) {
     t->listed = true;
   }
   static const lctx_wait_kind kind = {.waited = awaited, .undo = undo_await, .external = true};
-  lctx_wait wait = {
-      .kind = &kind, .what = "ctx.await", .c = c, .context = AWAIT_C, .due_ns = CTX_NEVER};
+  lctx_wait wait = {.kind = &kind, .what = "ctx.await", .c = c, .context = AWAIT_C};
   return lctx_park_task(L, S, t, &wait);
 }
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* May include: ground, task. */
+/* May include: ground, report, task. */
 #pragma once
 
 /* Coroutines that wait and will not run again, since their owners have closed them, or since nothing can
  * wake them. Lua does not report a close: code that meets such a coroutine must check. */
-#include "state.h"
+#include "task/record.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -21,7 +21,9 @@ static inline int lctx_close_thread(lua_State* L, lua_State* co) {
 }
 
 /* Whether the owner of a coroutine that waited has closed it, or is about to. */
-bool lctx_is_gone(const lctx_task* t);
+static inline bool lctx_is_gone(const lctx_task* t) {
+  return t->kind != LCTX_MAIN && lua_status(t->co) != LUA_YIELD;
+}
 /* The coroutine of `t`, which waited, goes on, and takes nothing of what it was to bring: ends the wait,
  * takes back what it asked for or was given, and leaves. */
 void lctx_forsake(lua_State* L, lctx_task* t);

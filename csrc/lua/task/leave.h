@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: ground, task. */
-#ifndef LCTX_LEAVE_H
-#define LCTX_LEAVE_H
+#pragma once
 
 /* The one way out of a wait. Every path takes it: a coroutine that was woken, one that somebody else has
  * resumed, one whose owner has closed it, one that is given up, a main thread that nothing can wake, and
@@ -24,5 +23,3 @@ void lctx_leave(lua_State* L, lctx_task* t, enum lctx_exit how);
 void lctx_unregister(lctx_task* t);
 
 #pragma GCC visibility pop
-
-#endif

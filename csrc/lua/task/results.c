@@ -2,6 +2,7 @@
 #include "task/results.h"
 
 #include "enter.h"
+#include "task/record.h"
 #include "task/sched.h"
 
 /* The table: how many values; these; what frees them. */

@@ -13,12 +13,10 @@
 #include "report/failure.h"
 #include "report/traceback.h"
 #include "report/where.h"
-#include "task/alarm.h"
 #include "task/check.h"
 #include "task/gone.h"
 #include "task/leave.h"
 #include "task/turn.h"
-#include "task/wait.h"
 
 /* A hand-moved clock stands still while tasks run: then so many rounds of the run queue, the same in
  * each run of a test, before the loop has its turn. */
@@ -205,50 +203,11 @@ static void resume_task(lua_State* L, lctx_task* t) {
   }
 }
 
-/* Ends a task from outside, with the value on top of L as its error; pops that. */
-static void end_task(lua_State* L, lctx_task* t) {
+void lctx_end_task(lua_State* L, lctx_task* t) {
   lua_settop(t->co, 0);
   lua_xmove(L, t->co, 1);
   t->failed = true;
   finish(L, t, 1);
-}
-
-bool lctx_is_gone(const lctx_task* t) {
-  return t->kind != LCTX_MAIN && lua_status(t->co) != LUA_YIELD;
-}
-
-/* Its owner closed the coroutine of `t` while that waited, or does so now: then it is one of its own
- * <close> variables that asks, on the stack that is being closed. The task ends when that is empty. */
-void lctx_task_closed(lua_State* L, lctx_task* t) {
-  lctx_state* S = t->S;
-  lua_Debug ar;
-  bool is_task = t->kind == LCTX_TASK;
-  lctx_leave(L, t, LCTX_FORGOES);
-  if (!is_task) return;
-  if (lua_status(t->co) == LUA_OK && lua_getstack(t->co, 0, &ar)) {
-    t->state = LCTX_READY;
-    lctx_enqueue(S, &t->link);
-  } else {
-    (void)lctx_close_thread(L, t->co);
-    lctx_pushtext(L, "the task's coroutine was closed, or resumed to its end, by someone else");
-    end_task(L, t);
-  }
-}
-
-void lctx_task_abandon(lua_State* L, lctx_task* t) {
-  lua_State* co = t->co;
-  bool is_task = t->kind == LCTX_TASK;
-  (void)lctx_pushplace(L, t, LCTX_PLACE_THREAD); /* the record may go */
-  lua_insert(L, -2);
-  lctx_leave(L, t, LCTX_FORGOES);
-  (void)lctx_close_thread(L, co);
-  lua_settop(co, 0);
-  if (is_task) {
-    end_task(L, t);
-  } else {
-    lua_pop(L, 1);
-  }
-  lua_pop(L, 1);
 }
 
 /* Whether the coroutine is as its wait or lctx_task_start has left it. Its thread is pooled, so also

@@ -17,6 +17,8 @@ void lctx_task_start(lua_State* L, lctx_task* t, const lctx_owner* owner, int na
 void lctx_inherit_hook(lua_State* L, lctx_state* S, lua_State* co);
 /* Puts a parked coroutine into the run queue; the first call counts, until it parks again. */
 void lctx_wake(lctx_task* t, enum lctx_outcome outcome);
+/* Ends a task from outside, with the value on top of L as its error; pops that. */
+void lctx_end_task(lua_State* L, lctx_task* t);
 /* What is due in the core, then every coroutine that is ready, until the loop should have its turn.
  * Raises no error; false when one cut it short, which is reported, and the rest waits for the next
  * turn. */

@@ -32,8 +32,7 @@ static int core_breathe(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   static const lctx_wait_kind kind = {.waited = no_results};
   if ((!S->fake && !lctx_turn_due(S)) || !lctx_can_wait(L, S)) return 0;
-  lctx_wait wait = {
-      .kind = &kind, .what = "the next turn of the loop", .due_ns = CTX_NEVER, .turn = true};
+  lctx_wait wait = {.kind = &kind, .what = "the next turn of the loop", .turn = true};
   return lctx_park(L, S, &wait);
 }
 
@@ -71,10 +70,7 @@ static int refused(lua_State* L, lctx_state* S, int nresults, const lctx_wait_ki
   lua_pushcfunction(L, tell_refusals);
   lua_pushlightuserdata(L, S);
   if (lctx_enter_plain(L, 1, 0) != LUA_OK) lua_pop(L, 1);
-  lctx_wait wait = {.kind = kind,
-                    .what = "the next turn, as what it asks has ended",
-                    .due_ns = CTX_NEVER,
-                    .turn = true};
+  lctx_wait wait = {.kind = kind, .what = "the next turn, as what it asks has ended", .turn = true};
   return lctx_park(L, S, &wait);
 }
 

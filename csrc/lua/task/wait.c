@@ -126,20 +126,6 @@ static void on_done(ctx_watcher_t* w) {
   lctx_wake(LCTX_CONTAINER(w, lctx_task, watcher), LCTX_ENDED);
 }
 
-int lctx_intruded(lua_State* L, lctx_state* S, const char* what) {
-  return lctx_error(L, S, "%s: this coroutine was resumed by someone else while it waited", what);
-}
-
-void lctx_forsake(lua_State* L, lctx_task* t) {
-  lctx_state* S = t->S;
-  /* If it was not the scheduler that resumed a task, that gets it back, or learns that it has ended. */
-  bool back = t->state != LCTX_RUNNING && t->kind == LCTX_TASK;
-  lctx_leave(L, t, LCTX_FORGOES);
-  if (!back) return;
-  t->state = LCTX_READY;
-  lctx_enqueue(S, &t->link);
-}
-
 static int resumed(lua_State* L, int status, lua_KContext context) {
   (void)status;
   lctx_task* t = (lctx_task*)context;
@@ -197,7 +183,7 @@ static int resumed_in_body(lua_State* L, int status, lua_KContext context) {
 static int listen(lctx_state* S, lctx_task* t, const lctx_wait* wait) {
   int err = 0;
   if (wait->c != NULL) err = ctx_watch(wait->c->c, &t->watcher, on_done);
-  if (err == 0 && wait->due_ns != CTX_NEVER) {
+  if (err == 0 && wait->due_ns != 0) {
     err = lctx_arm(t, wait->due_ns);
     if (err != 0) (void)ctx_unwatch(&t->watcher);
   }
@@ -257,7 +243,7 @@ static int context_wait(lua_State* L) {
   lua_settop(L, 1);
   if (ctx_err(c->c) != 0) return context_ended(L, S, LCTX_ENDED);
   static const lctx_wait_kind kind = {.waited = context_ended};
-  lctx_wait wait = {.kind = &kind, .what = "c:wait", .c = c, .context = 1, .due_ns = CTX_NEVER};
+  lctx_wait wait = {.kind = &kind, .what = "c:wait", .c = c, .context = 1};
   return lctx_park(L, S, &wait);
 }
 
@@ -279,13 +265,8 @@ static int wait_sleep(lua_State* L) {
   lua_settop(L, 1);
   if (ctx_err(c->c) != 0) return slept(L, S, LCTX_ENDED);
   static const lctx_wait_kind kind = {.waited = slept};
-  lctx_wait wait = {.kind = &kind,
-                    .what = "ctx.sleep",
-                    .c = c,
-                    .context = 1,
-                    .due_ns = CTX_NEVER,
-                    .turn = ns == 0};
-  if (ns > 0) wait.due_ns = ctx_time_add(ctx_now(&S->tree), ns);
+  lctx_wait wait = {.kind = &kind, .what = "ctx.sleep", .c = c, .context = 1, .turn = ns == 0};
+  if (ns > 0 && ns != CTX_NEVER) wait.due_ns = ctx_time_add(ctx_now(&S->tree), ns);
   return lctx_park(L, S, &wait);
 }
 

@@ -27,7 +27,7 @@ typedef struct {
   const char* what; /* for reports and errors: the function's name */
   lctx_context* c;  /* ends the wait; may be NULL */
   int context;      /* where on the stack that is */
-  uint64_t due_ns;  /* ends it, too; or CTX_NEVER */
+  uint64_t due_ns;  /* ends it, too; 0: there is none */
   lctx_link* list;  /* to stand in meanwhile, in the userdata at stack index 1; may be NULL */
   bool turn;        /* ends it, too: one turn of the loop */
   void* undo_data;
