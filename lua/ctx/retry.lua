@@ -27,6 +27,8 @@ local shared = core.shared("ctx.retry")
 ---@field delay number?     ms to the next one, that were too many for the budget
 ---@field ended any?        the error of the context
 local Stopped = shared.stopped or { __name = "ctx.retry.Stopped" }
+---@class ctx.retry.Permanent
+---@field err any
 local Permanent = shared.permanent or { __name = "ctx.retry.Permanent" }
 shared.stopped, shared.permanent = Stopped, Permanent
 
