@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
---- A circuit breaker: stops calling what keeps failing, and lets a few calls probe whether it is
---- well again.
+--- A circuit breaker: stops calling a service that keeps failing, and lets a few calls find out
+--- whether it has recovered.
 ---
 ---     local payments = breaker.new { name = "payments", failures = 5, cooldown = 10000 }
 ---     local receipt, err = payments:call(c, charge, order)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
---- HTTP: a server whose requests' work ends with the client, and a client that carries the context
---- on.
+--- HTTP: a server in which the work for a request ends when its client leaves, and a client that
+--- sends the deadline and the trace on.
 ---
 ---     local http = require "ctx.http"
 ---     local server = http.server {

@@ -231,9 +231,9 @@ end
 ---@field kind? "internal"|"server"|"client"|"producer"|"consumer"  internal
 ---@field attributes? table<string, string|number|boolean>
 
---- Makes a context for one piece of work, and the span that tells what became of it, which is to be
---- closed: `local c, span <close> = propagate.start_span(c, "charge")`. It is recorded if the
---- trace is. Without a tracer, it is c itself and a span that does nothing.
+--- Makes a context for one piece of work, and a span that records its outcome; close it:
+--- `local c, span <close> = propagate.start_span(c, "charge")`. The span is recorded if the trace
+--- is. Without a tracer, the results are c itself and a span that does nothing.
 ---@param c ctx.Context
 ---@param name string
 ---@param options? ctx.propagate.SpanOptions

@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
---- Tries again what may fare better the next time, within the budget of a context.
+--- Repeats calls that may succeed the next time, within the budget of a context.
 ---
 ---     local page, err = retry.call(c, { attempts = 3, timeout = 200 }, fetch, url)
 ---
---- Done comes first: no attempt and no sleep begins on a context that has ended, and no sleep that
---- would outlast it.
+--- The end of the context comes first: then no attempt and no sleep begins. No sleep begins that
+--- would outlast the deadline.
 local core = require "ctx.core"
 local errors = require "ctx.errors"
 local report = require "ctx.report"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
---- Signals that end a context, as the first thing that a server listens to.
+--- Contexts that signals end.
 ---
 ---     ctx.run(function(root)
 ---       local c, stop <close> = signal.notify(root, "sigint", "sigterm")
@@ -7,11 +7,11 @@
 ---       print(c:cause())               --> interrupt signal received
 ---     end)
 ---
---- The first signal ends c, and the second has its default action: it kills a program that does not
---- get ready with its clean-up. `stop` brings the default actions back as well.
+--- The first signal ends c, and the second has its default action: it kills a program whose
+--- clean-up does not end. `stop` restores the default actions, too.
 ---
---- Loading this module makes the process ignore SIGPIPE, which would kill it for a peer or a
---- terminal that went away; a write there fails with an error instead.
+--- Loading this module makes the process ignore SIGPIPE, which would kill it when a peer or a
+--- terminal has gone. Then a write fails with an error instead.
 local core = require "ctx.core"
 local errors = require "ctx.errors"
 local loop = require "ctx.loop"

@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
---- One flight for each key: a caller that asks for what is being fetched already waits for that.
+--- One flight for each key: callers that ask for the same key at the same time share one call.
 ---
 ---     local user, err, shared = users:call(c, id, load_user, id)
 ---
---- Every caller waits with its own context. The flight belongs to none of them: it goes on as long
---- as anyone waits, and is cancelled when all have left.
+--- Every caller waits with its own context. The flight belongs to no caller: it goes on while one
+--- waits, and is cancelled when all have left.
 local core = require "ctx.core"
 local errors = require "ctx.errors"
 local owner = require "ctx.owner"

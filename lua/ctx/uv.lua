@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
---- luv's operations that wait, with a context first.
+--- luv's operations as waits, with a context as the first argument.
 ---
 ---     local uv = require "ctx.uv"
 ---     local socket <close>, err = uv.connect(c, "example.org", 80)
@@ -9,9 +9,9 @@
 ---     local ok, err = socket:write(c, "…")
 ---     local line, err = socket:read_line(c)
 ---
---- Each returns its results, or `nil, err`, and ends with its context within one turn of the loop;
---- with a context that is done it does not begin. Failures of the system are errors with a `code`;
---- `uv.ECODE` is the sentinel for each. Timers are ctx.sleep.
+--- Each returns its results, or `nil, err`, and ends with its context within one turn of the loop.
+--- It does not begin if its context is done. Failures of the system are errors with a `code`;
+--- `uv.ECODE` is the sentinel for each. For timers use ctx.sleep.
 local dial = require "ctx.uv.dial"
 local dns = require "ctx.uv.dns"
 local failure = require "ctx.uv.failure"

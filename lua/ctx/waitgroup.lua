@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
---- Waits until a number of tasks are done, whatever becomes of each: for work whose outcomes are
+--- Waits until a number of tasks have ended, however each one ends: for work whose outcomes are
 --- independent of one another.
 ---
 ---     local wg = waitgroup.new()

@@ -358,7 +358,7 @@ function Exporter:shutdown(c)
   return ok, err
 end
 
---- Returns how many spans wait, and what became of the others.
+--- Returns the numbers of spans: queued, sent, and lost in different ways.
 ---@return { queued: integer, sent: integer, dropped: integer, failed: integer, rejected: integer }
 ---          stats
 function Exporter:stats()

@@ -28,7 +28,7 @@ local function set_of(list, field)
   return found
 end
 
---- Notes what there is now, to compare with later.
+--- Records the tasks, contexts and handles that exist now, to compare with later.
 ---@return ctx.testing.Snapshot snapshot
 ---@nodiscard
 function leaks.snapshot()
@@ -149,8 +149,8 @@ function Snapshot:_leave()
   end
 end
 
---- Returns a text for each thing that came since and is still there. Tasks that are alike share
---- one.
+--- Returns a text for each thing that was made since and is left. Tasks that wait in the same place
+--- share one.
 ---@return string[] texts
 ---@nodiscard
 function Snapshot:leaks()
