@@ -203,10 +203,9 @@ end
 --- Lets go of probes that are settled, or overdue: a probe that hangs, or whose permit was dropped,
 --- would keep all others out for ever.
 local function expire(self)
-  local now, oldest = core.now(), fifo.peek(self._waiting)
-  while oldest and not (oldest._due and oldest._due > now) do
-    leave(self, fifo.pop(self._waiting))
-    oldest = fifo.peek(self._waiting)
+  local now, waiting = core.now(), self._waiting
+  while waiting.count > 0 and (fifo.peek(waiting)._due or 0) <= now do
+    leave(self, fifo.pop(waiting))
   end
 end
 
@@ -215,9 +214,7 @@ local function allow(self, c)
   if state == "half-open" then
     expire(self)
   end
-  local refused = state == "open"
-    or state == "half-open" and self._probing + self._passed >= self._probes
-  if refused then
+  if state == "open" or state == "half-open" and self._probing + self._passed >= self._probes then
     return nil, self._name and errors.wrap(breaker.open, self._name) or breaker.open
   end
   local permit = setmetatable({ _breaker = self, _era = self._era, _due = false, _c = c },

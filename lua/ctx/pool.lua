@@ -195,15 +195,14 @@ local function refusal(self)
   return rawequal(cause, errors.canceled) and pool.closed or errors.ended(pool.closed, cause)
 end
 
---- Waits for a place, as long as c lives and the pool is open.
+--- Waits for a place, as long as c lives and the pool is open; returns the error if there is none.
 local function wait_for_place(self, c)
   core.check_wait(c, "pool:submit")
   local either, cancel <close> = core.any(c, self._open)
   local ok, err = self._places:acquire(either)
   if not ok then
-    return nil, not c:done() and refusal(self) or err
+    return not c:done() and refusal(self) or err
   end
-  return true
 end
 
 --- Hands over an item, and waits for a place when all are taken. When c or the pool ends first, the
@@ -218,17 +217,12 @@ function Pool:submit(c, item)
   want.self(self, metatable, "submit")
   want.context(c, "submit")
   want.something(item, "submit", 2, "item")
-  local err = c:ended()
-  if err == nil then
-    err = refusal(self)
-  end
-  if err ~= nil then
+  local err = c:ended() or refusal(self)
+  if err then
     return core.refused(nil, err)
-  end
-  if not self._places:try_acquire() then
-    local ok
-    ok, err = wait_for_place(self, c)
-    if not ok then
+  elseif not self._places:try_acquire() then
+    err = wait_for_place(self, c)
+    if err then
       return nil, err
     end
   end

@@ -41,12 +41,9 @@ end
 local describe = errors.describe
 report.describe = describe
 
---- Whether the value has an identity. A traceback that is kept for the error 42 would be shown for
---- each error that is 42; and NaN is no key.
-local function is_object(err)
-  local kind = type(err)
-  return kind == "table" or kind == "userdata" or kind == "function" or kind == "thread"
-end
+-- The types of values with an identity. A traceback that is kept for the error 42 would be shown for
+-- each error that is 42; and NaN is no key.
+local OBJECTS = { table = true, userdata = true, ["function"] = true, thread = true }
 
 --- The text of an error, with the traceback of where it was raised, if that is known.
 ---@param err any
@@ -55,7 +52,7 @@ end
 function report.full(err, trace)
   local kept = type(err) == "table" and rawget(err, "traceback")
   trace = trace or type(kept) == "string" and kept
-  local inner = is_object(err) and shared.inner[err]
+  local inner = OBJECTS[type(err)] and shared.inner[err]
   if inner then
     trace = trace and inner .. "\nwhich was iterated here:\n" .. trace or inner
   end
@@ -70,23 +67,21 @@ core.hook("generator_failed", function(err, trace)
   elseif err == nil then
     return errors.raised(nil, trace)
   end
-  if is_object(err) then
+  if OBJECTS[type(err)] then
     shared.inner[err] = trace
   end
   return err
 end)
 
---- What the reporter raises has nowhere to go: a report of a failed report would fail, too.
-local function send(message, kind)
-  pcall(shared.report, message, kind)
-end
-
---- Sends one report.
+--- Sends one report. What the reporter raises has nowhere to go: a report of a failed report would
+--- fail, too.
 ---@param message any
 ---@param kind string
 function report.send(message, kind)
-  send(describe(message), kind)
+  pcall(shared.report, describe(message), kind)
 end
+
+local send = report.send
 
 --- Where a caller's function stands, as the last line of a report on it: a function that ends with
 --- a tail call leaves no line of its own in a traceback.
@@ -111,7 +106,7 @@ function report.guard(kind, name, fn, ...)
   end
 end
 
-core.hook("report", report.send)
+core.hook("report", send)
 
 --- This error is told elsewhere: no report of a task that failed with it.
 ---@param err any

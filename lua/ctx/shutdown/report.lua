@@ -3,7 +3,6 @@
 local core = require "ctx.core"
 local errors = require "ctx.errors"
 local tasks = require "ctx.tasks"
-local workers = require "ctx.shutdown.workers"
 
 local describe = errors.describe
 
@@ -103,8 +102,12 @@ end
 ---@param s ctx.shutdown.Shutdown
 ---@return ctx.shutdown.Running[]
 function report.still_running(s)
-  local names = workers.names(s)
-  local running = {}
+  local names, running = {}, {}
+  for _, worker in ipairs(s._workers) do
+    if worker.co then
+      names[worker.co] = worker.name
+    end
+  end
   for _, task in ipairs(core.tasks()) do
     if task.kind == "task" and task.status ~= "running" and not s._waiting[task.co] then
       running[#running + 1] = {

@@ -112,17 +112,4 @@ function workers.force(s)
   end
 end
 
---- The names of those that run, by their coroutine.
----@param s ctx.shutdown.Shutdown
----@return table<thread, string>
-function workers.names(s)
-  local names = {}
-  for _, worker in ipairs(s._workers) do
-    if worker.co then
-      names[worker.co] = worker.name
-    end
-  end
-  return names
-end
-
 return workers
