@@ -32,7 +32,7 @@ local GRPC = deadlines.new("grpc-timeout", "grpc")
 
 local DEADLINE_OPTIONS = {
   header = fields.free,
-  unit = want.rule("'ms', 's', 'us', 'ns' or 'grpc'", deadlines.is_unit),
+  unit = want.one_of("ms", "s", "us", "ns", "grpc"),
 }
 
 ---@class ctx.propagate.DeadlineOptions
@@ -208,7 +208,7 @@ function propagate.is_tracing()
 end
 
 local SPAN_OPTIONS = {
-  kind = want.rule("'internal', 'server', 'client', 'producer' or 'consumer'", span.is_kind),
+  kind = want.one_of("internal", "server", "client", "producer", "consumer"),
   attributes = span.attributes,
 }
 

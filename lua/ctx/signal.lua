@@ -58,9 +58,6 @@ end
 
 --- Runs in luv's callback, where nothing may raise: all that could has been made before.
 local function arrived(entry)
-  if shared.entries[entry.name] ~= entry then
-    return
-  end
   close(entry)
   local heard = false
   for _, listener in ipairs(entry.listeners) do

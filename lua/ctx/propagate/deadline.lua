@@ -19,12 +19,6 @@ local GRPC_NS = { n = 1, u = 1000, m = 1000000, S = 1000000000, M = 60000000000,
   H = 3600000000000 }
 local GRPC_UNITS = { "n", "u", "m", "S", "M", "H" } -- from small to large
 
----@param unit any
----@return boolean
-function deadline.is_unit(unit)
-  return unit == "grpc" or UNIT_NS[unit] ~= nil
-end
-
 local function encode_grpc(ns)
   for _, unit in ipairs(GRPC_UNITS) do
     local n = ns // GRPC_NS[unit]
@@ -65,7 +59,7 @@ local Deadline = {}
 local metatable = { __name = "ctx.propagate.Deadline", __index = Deadline }
 
 ---@param header string  in lower case
----@param unit string
+---@param unit "ms"|"s"|"us"|"ns"|"grpc"
 ---@return ctx.propagate.Deadline
 function deadline.new(header, unit)
   return setmetatable({ _header = header, _unit = unit }, metatable)

@@ -10,14 +10,6 @@ local span = {}
 
 local MAX_ATTRIBUTES = 128
 
-local KINDS = { internal = true, server = true, client = true, producer = true, consumer = true }
-
----@param value any
----@return boolean
-function span.is_kind(value)
-  return KINDS[value] or false
-end
-
 local SCALAR = { string = true, number = true, boolean = true }
 local ATTRIBUTE = want.rule("a string, number or boolean", function(value)
   return SCALAR[type(value)]
@@ -46,7 +38,6 @@ span.attributes = want.table_of("a table of strings, numbers and booleans", ATTR
 ---@field _exporter table?
 local Span = {}
 local metatable = { __name = "ctx.propagate.Span", __index = Span }
-span.class = Span
 
 --- The span of whatever is not recorded.
 span.none = setmetatable({ recording = false, _finished = true }, metatable)
