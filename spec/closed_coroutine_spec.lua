@@ -7,6 +7,7 @@ local core = require "ctx.core"
 local ctx = require "ctx"
 local errgroup = require "ctx.errgroup"
 local testing = require "ctx.testing"
+local uv = require "luv"
 
 local function collect()
   collectgarbage()
@@ -94,5 +95,61 @@ describe("the results of a task", function()
         assert.equal(i, task:wait())
       end
     end)
+  end)
+end)
+
+-- Cause: Lua tells nobody when a coroutine is closed. One that slept went on holding the loop until
+-- its time was up. Cure: something to be closed stands on its stack, and leaves the wait.
+describe("a coroutine that is closed in its wait, in a loop that the program runs,", function()
+  local background = ctx.background()
+  local waits = {
+    ["ctx.sleep"] = function(c) ctx.sleep(c, 60000) end,
+    ["c:wait"] = function(c) c:wait() end,
+  }
+
+  for name, wait in pairs(waits) do
+    it("does not hold the loop: " .. name, function()
+      local c, cancel <close> = ctx.with_timeout(background, 60000)
+      for _, turns in ipairs { 0, 2 } do
+        local co = coroutine.create(wait)
+        assert(coroutine.resume(co, c))
+        for _ = 1, turns do uv.run("nowait") end
+        assert.is_true(uv.loop_alive())
+        assert.is_true(coroutine.close(co))
+        uv.run("nowait")
+        assert.is_false(uv.loop_alive())
+      end
+      cancel()
+    end)
+
+    it("is not woken any more, if it was already: " .. name, function()
+      local c, cancel = ctx.with_cancel(background)
+      local over = false
+      local co = coroutine.create(function()
+        wait(c)
+        over = true
+      end)
+      assert(coroutine.resume(co))
+      cancel()
+      assert.is_true(coroutine.close(co))
+      uv.run()
+      assert.is_false(over)
+      assert.equal(0, look_at_records())
+    end)
+  end
+
+  it("ends as others do, if it goes on", function()
+    local list = {}
+    local co = coroutine.create(function()
+      for i = 1, 3 do
+        list[i] = ctx.sleep(background, 1)
+        collect()
+      end
+      return "over"
+    end)
+    assert(coroutine.resume(co))
+    uv.run()
+    assert.same({ true, true, true }, list)
+    assert.equal("dead", coroutine.status(co))
   end)
 end)

@@ -53,6 +53,7 @@ enum lctx_ref {
   LCTX_REF_FAILURES_FIRST, /* the queue of failures that no wait has returned */
   LCTX_REF_FAILURES_LAST,
   LCTX_REF_GENERATOR,
+  LCTX_REF_GUARD, /* of a wait, see leave.h */
   LCTX_REF_KEY,
   LCTX_REF_AFTER,
   LCTX_REF_QUEUE,

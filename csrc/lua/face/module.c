@@ -85,7 +85,7 @@ static void make_tables(lua_State* L, lctx_state* S) {
       {LCTX_REF_NAMES, "k"},    {LCTX_REF_CANCELLERS, "k"}, {LCTX_REF_BUDGETS, "k"},
       {LCTX_REF_TRACES, NULL},  {LCTX_REF_SPAWNS, NULL},    {LCTX_REF_AFTERS, NULL},
       {LCTX_REF_NODES, NULL},   {LCTX_REF_SHARED, NULL},    {LCTX_REF_HOOKS, NULL},
-      {LCTX_REF_OWNERS, "k"},
+      {LCTX_REF_OWNERS, "k"},   {LCTX_REF_GUARD, NULL},
   };
   for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
     lua_newtable(L);
@@ -253,7 +253,7 @@ static void refuse_copy(lua_State* L) {
   PART(loop)                                                                                       \
   PART(where) PART(traceback) PART(quiet) PART(live) PART(failure)                                 \
   PART(context) PART(derive) PART(cancel) PART(value)                                              \
-  PART(record) PART(sched) PART(turn) PART(wait) PART(await) PART(gone) PART(wrap) PART(drive)     \
+  PART(record) PART(sched) PART(turn) PART(wait) PART(await) PART(gone) PART(leave) PART(wrap) PART(drive)     \
   PART(fake)                                                                                       \
   PART(after) PART(task) PART(tasks) PART(queue) PART(semaphore) PART(group)
 /* clang-format on */

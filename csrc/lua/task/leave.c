@@ -34,3 +34,44 @@ void lctx_leave(lua_State* L, lctx_task* t, enum lctx_exit how) {
   lctx_let_go(t);
   if (t->kind != LCTX_TASK) lctx_task_free(t);
 }
+
+/* -- Guards -------------------------------------------------------------------------------------- */
+
+/* A userdata. User value: the block of the record. */
+typedef struct {
+  lctx_task* t;
+  uint64_t ticket;
+} guard_t;
+
+/* Called when the coroutine is closed; and when it goes on, and the wait is over. */
+static int close_guard(lua_State* L) {
+  const lctx_state* S = lctx_upstate(L);
+  const guard_t* guard = (const guard_t*)lua_touserdata(L, 1);
+  if (guard == NULL || !lua_getmetatable(L, 1)) return 0;
+  lctx_pushref(L, (lctx_state*)S, LCTX_REF_GUARD);
+  if (!lua_rawequal(L, -1, -2) || S->closed || guard->t == NULL) return 0;
+  if (guard->t->ticket == guard->ticket) lctx_leave(L, guard->t, LCTX_FORGOES);
+  return 0;
+}
+
+void lctx_push_guard(lua_State* L, lctx_state* S) {
+  guard_t* guard = (guard_t*)lua_newuserdatauv(L, sizeof *guard, 1);
+  *guard = (guard_t){0};
+  lctx_pushref(L, S, LCTX_REF_GUARD);
+  lua_setmetatable(L, -2);
+}
+
+void lctx_set_guard(lua_State* L, lctx_task* t) {
+  *(guard_t*)lua_touserdata(L, -1) = (guard_t){t, t->ticket};
+  lctx_pushblock(L, t);
+  lua_setiuservalue(L, -2, 1);
+  lua_toclose(L, -1);
+}
+
+void lctx_open_leave(lua_State* L, lctx_state* S) {
+  static const luaL_Reg methods[] = {{NULL, NULL}};
+  static const luaL_Reg metamethods[] = {{"__close", close_guard}, {NULL, NULL}};
+  static const lctx_class class = {
+      .name = "ctx.guard", .ref = LCTX_REF_GUARD, .methods = methods, .metamethods = metamethods};
+  lctx_open_class(L, S, &class);
+}

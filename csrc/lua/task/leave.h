@@ -22,4 +22,11 @@ void lctx_leave(lua_State* L, lctx_task* t, enum lctx_exit how);
 /* Takes a parked record out of everything that could wake it; nothing of Lua's runs. */
 void lctx_unregister(lctx_task* t);
 
+/* Lua tells nobody when the owner of a coroutine closes it in a wait, but it runs what is to be closed. So
+ * a guard stands on the stack of a coroutine that is not a task, and leaves the wait. Without memory to
+ * call it the wait stays until somebody meets the coroutine: see gone.h. */
+void lctx_push_guard(lua_State* L, lctx_state* S); /* may raise */
+/* The guard on top is that of the wait in which `t` is about to park. */
+void lctx_set_guard(lua_State* L, lctx_task* t);
+
 #pragma GCC visibility pop

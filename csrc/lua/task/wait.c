@@ -225,7 +225,11 @@ int lctx_park_task(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* w
 }
 
 int lctx_park(lua_State* L, lctx_state* S, const lctx_wait* wait) {
-  return lctx_park_task(L, S, lctx_waiter(L, S, wait->what), wait);
+  bool guarded = wait->kind->guarded && L != S->main && S->generator == NULL && !is_current(L, S);
+  if (guarded) lctx_push_guard(L, S);
+  lctx_task* t = lctx_waiter(L, S, wait->what);
+  if (guarded) lctx_set_guard(L, t);
+  return lctx_park_task(L, S, t, wait);
 }
 
 /* -- c:wait() and ctx.sleep ---------------------------------------------------------------------- */
@@ -242,7 +246,7 @@ static int context_wait(lua_State* L) {
   lctx_context* c = lctx_checkcontext(L, 1, "c (call it as c:wait())");
   lua_settop(L, 1);
   if (ctx_err(c->c) != 0) return context_ended(L, S, LCTX_ENDED);
-  static const lctx_wait_kind kind = {.waited = context_ended};
+  static const lctx_wait_kind kind = {.waited = context_ended, .guarded = true};
   lctx_wait wait = {.kind = &kind, .what = "c:wait", .c = c, .context = 1};
   return lctx_park(L, S, &wait);
 }
@@ -264,7 +268,7 @@ static int wait_sleep(lua_State* L) {
   uint64_t ns = lctx_checkms(L, 2, "ms");
   lua_settop(L, 1);
   if (ctx_err(c->c) != 0) return slept(L, S, LCTX_ENDED);
-  static const lctx_wait_kind kind = {.waited = slept};
+  static const lctx_wait_kind kind = {.waited = slept, .guarded = true};
   lctx_wait wait = {.kind = &kind, .what = "ctx.sleep", .c = c, .context = 1, .turn = ns == 0};
   if (ns > 0 && ns != CTX_NEVER) wait.due_ns = ctx_time_add(ctx_now(&S->tree), ns);
   return lctx_park(L, S, &wait);

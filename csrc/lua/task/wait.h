@@ -20,6 +20,7 @@ typedef struct lctx_wait_kind {
   lctx_undo_fn undo;    /* called if the coroutine forgoes it; may be NULL */
   bool joins;           /* what is waited for is the end of tasks */
   bool external, looks; /* on neither a context nor a task; woken without a value, it looks again */
+  bool guarded;         /* by lctx_park: what stands on top is of no use to `waited` */
 } lctx_wait_kind;
 
 typedef struct {

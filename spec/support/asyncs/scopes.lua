@@ -37,6 +37,7 @@ end
 scopes.files = {
   ["csrc/lua/context/cancel.c"] = "a cancel",
   ["csrc/lua/classes/group.c"] = "a group",
+  ["csrc/lua/task/leave.c"] = "wait",
   ["csrc/lua/task/wrap.c"] = "a generator",
   ["lua/ctx/breaker.lua"] = "a permit of a breaker",
   ["lua/ctx/floor.lua"] = "wait",
