@@ -41,8 +41,8 @@ end
 local describe = errors.describe
 report.describe = describe
 
--- The types of values with an identity. A traceback that is kept for the error 42 would be shown for
--- each error that is 42; and NaN is no key.
+-- The types of values with an identity. A traceback that is kept for the error 42 would be shown
+-- for each error that is 42; and NaN is no key.
 local OBJECTS = { table = true, userdata = true, ["function"] = true, thread = true }
 
 --- The text of an error, with the traceback of where it was raised, if that is known.
