@@ -38,6 +38,7 @@ span.attributes = want.table_of("a table of strings, numbers and booleans", ATTR
 ---@field _exporter table?
 local Span = {}
 local metatable = { __name = "ctx.propagate.Span", __index = Span }
+span.class = Span
 
 --- The span of whatever is not recorded.
 span.none = setmetatable({ recording = false, _finished = true }, metatable)
