@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* A host whose clock is moved by hand, whose memory can fail and is counted, and which notes
- * what it was asked for; and what tests hang on contexts: probes, alarms and reasons. */
+/* A host for tests: its clock is moved by hand, its memory is counted and can fail, and it records the
+ * requests of the tree. Also watchers, timers and causes for tests: probes, alarms and reasons. */
 
 #include "harness.h"
 
@@ -219,7 +219,7 @@ static inline void alarm_start(fake_t* f, alarm_t* a, uint64_t at_ns, char lette
   ASSERT_EQ(alarm_try(f, a, at_ns, letter), 0);
 }
 
-/* -- Reasons: causes that count who holds them ------------------------------------------------- */
+/* -- Reasons: causes that count their references ----------------------------------------------- */
 
 typedef struct reason_s {
   ctx_cause_t cause; /* first */

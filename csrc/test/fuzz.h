@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* What a fuzz program, fuzz_*.c, has besides its LLVMFuzzerTestOneInput, its SEEDS and its FUZZ_MAIN.
+/* Shared by fuzz programs, fuzz_*.c, each of which has its LLVMFuzzerTestOneInput, SEEDS and FUZZ_MAIN.
  *
  * With clang's libFuzzer (CTX_FUZZ, ./dev fuzz) it is a fuzz target; else a program that tries its
  * seeds and some mutations of them: [seed]. --seeds FOLDER writes the seeds to files, for libFuzzer. */

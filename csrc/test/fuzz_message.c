@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What must hold for any bytes that a client may send, however they are cut into reads: the same
- * heads, bodies and ends come out, and then a failure or none; nothing beyond the limits; every block
- * that was taken is given back, also when memory fails. Of two failures in one field or chunk, that it
- * is too long and that it is wrong, either may be told, and of the chunk some bytes, or none. */
+/* Laws for any bytes of a client, however they are cut into reads. The heads, bodies, ends and the failure
+ * are the same. Nothing exceeds the limits. All memory is freed, also when an allocation fails. If a field
+ * or chunk is both too long and invalid, either failure may be reported, with or without some bytes of the
+ * chunk. */
 #include <stdarg.h>
 
 #include "fuzz.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What must hold for any bytes that a server may send: however they are cut into pieces, the outcome is
- * the same; what was cut off is never whole, but where the connection's end is the end; an accepted head
- * has no control characters and no lone CR or LF; a body has the length that the head says. */
+/* Laws for any bytes of a server. The result does not depend on how they are cut into pieces. A response
+ * that was cut is never complete, except where the connection's end is its end. An accepted head has no
+ * control characters and no lone CR or LF. A body has the length of its head. */
 #include "strict.h"
 
 #include "fuzz.h"

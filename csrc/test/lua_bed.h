@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* A Lua state for a test: its allocator counts what is in use, and fails on demand. Tests run in
- * the project's folder, where the Lua modules are; luv is the system's. */
+/* A Lua state for a test. Its allocator counts the memory in use, and fails on demand. Tests run in the
+ * project's folder, where the Lua modules are, with the system's luv. */
 
 #include <ctx/lua.h>
 #include <lauxlib.h>

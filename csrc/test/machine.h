@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* The state of a random run, the model beside the real thing, and what must hold between them.
- * What the run does is in random.h. */
+/* The state of a random run, the model and the real tree, and the laws between them. The operations of
+ * the run are in random.h. */
 
 #include "model.h"
 
@@ -73,7 +73,7 @@ static inline void check_nodes(machine_t* m) {
 
 /* -- What is linked ---------------------------------------------------------------------------- */
 
-/* By the words of ctx.h: somebody watches it or a descendant; an any and a flag do, too. */
+/* As ctx.h says: it or a descendant is watched, by a watcher, an `any` or a flag. */
 static inline bool is_linked(machine_t* m, node_t* n) {
   if (!n->c || n->err != 0) return false;
   if (node_busy(m, n) || n->flag || n->leaving || n->n_sources > 0) return true;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* What contexts mean, as plainly as it can be said: each move of the clock and each cancel is
- * carried out at once, by recursion over an array, whether anybody watches or not. The random
+/* The meaning of contexts in the simplest form: each move of the clock and each cancel is carried out at
+ * once, by recursion over an array, for watched and unwatched contexts alike. The random
  * machine holds the core against it. */
 
 #include "fake.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* What a random run does: each operation on the model and on the real thing. Where memory fails,
- * nothing has happened. */
+/* The operations of a random run, on the model and on the real tree. An operation without memory changes
+ * nothing. */
 
 #include "machine.h"
 
@@ -127,7 +127,7 @@ static inline void op_any(machine_t* m) {
   model_any(&m->model, n);
 }
 
-/* Nobody can tell that another stands for it now. */
+/* Its replacement makes no visible difference. */
 static inline void op_interpose(machine_t* m) {
   static reason_t own = {{&reason_ops}, "own", 0};
   node_t* n = live_node(m);

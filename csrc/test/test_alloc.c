@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Memory that fails: each allocation in turn, alone and with all that follow. An operation then
- * says so or succeeds, nothing stays half-linked, nothing leaks, and all goes on as before. */
+/* Failing memory: each allocation in turn, alone and with all that follow. The operation returns the error
+ * or succeeds, nothing stays half-linked or leaks, and everything works afterwards. */
 #include "random.h"
 
 enum { MANY = 100 };

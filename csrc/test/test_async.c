@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Real threads: they poll flags, cancel through them and let go of them, while the loop's thread
- * does what it likes. Each test ends in a state that does not depend on who was first; ASan and
- * TSan say whether the way there was sound. */
+/* Real threads: they poll flags, cancel through them and release them, while the loop's thread works.
+ * Each test ends in a state that does not depend on the order of threads; ASan and TSan check the way
+ * there. */
 #define _POSIX_C_SOURCE 200809L
 
 #include "fake.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Causes: which one counts (by Go's own table), and who holds it. */
+/* Causes: which one counts (by Go's own table), and their references. */
 #include "fake.h"
 
 static REASON(parent_cause);

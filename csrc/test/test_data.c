@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The `data` of what callers register: theirs, and there in each callback. */
+/* The `data` of watchers, timers and others: the library does not change it, and each callback has it. */
 #include "fake.h"
 
 static const char* seen;

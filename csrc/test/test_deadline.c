@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Deadlines: which one counts, when it is seen, and who hears first. */
+/* Deadlines: which one counts, when it is noticed, and in which order watchers are called. */
 #include "fake.h"
 
-/* The parent's deadline is sooner or the same, so it ends the child, with its cause. */
+/* The parent's deadline is earlier or the same, so it ends the child, with its cause. */
 TEST(a_deadline_not_sooner_than_the_parents_never_fires) {
   for (uint64_t later = 0; later <= 5 * MS; later += 5 * MS) {
     fake_t f;
@@ -159,7 +159,7 @@ TEST(a_child_of_a_done_parent_answers_its_own_sooner_deadline) {
 
 /* root ── owner (1 ms) ── a ── a1, watched and shared
  *                          └─ b ── b1, idle
- * Nobody runs the tree: a loop that only polls must see the deadline, and with it all the rest. */
+ * The tree does not run: a loop that only polls must see the deadline, and end the whole subtree. */
 TEST(a_poll_ends_the_whole_subtree_of_the_deadline_on_the_spot) {
   fake_t f;
   REASON(slow);
@@ -345,8 +345,8 @@ TEST(times_saturate_and_never_is_never) {
   fake_stop(&f);
 }
 
-/* The coarse clock lags by up to 4 ms: polls may be that late, never early; waits are exact, and
- * what they have seen polls see too. */
+/* The coarse clock lags by up to 4 ms: polls may be that late, but never early. Waits are exact, and polls
+ * see every end that a wait has seen. */
 TEST(a_coarse_clock_makes_polls_late_and_waits_not) {
   fake_t f;
   fake_start_on(&f, &fake_host_coarse);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Groups, from within their own calls: what begins, ends, waits and goes there. And at random. */
+/* Groups, used within their own callbacks, where tasks begin and end and waits come and go. And at random. */
 #include "groups.h"
 
 static void wait_for_two_in_one_turn(scene_t* x) {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* What C and scripts share, where Lua calls finalizers late, in any order, or not at all. The memory
- * faults that this is about show under AddressSanitizer. */
+/* Contexts that C and scripts share, when Lua calls finalizers late, in any order, or not at all. Memory
+ * faults show under AddressSanitizer. */
 #include <ctx/lua.h>
 
 #include "lua_bed.h"
 
-/* -- Causes that go when nobody retains them ---------------------------------------------------- */
+/* -- Causes that are freed with their last reference -------------------------------------------- */
 
 typedef struct counted_s {
   ctx_cause_t cause;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Random trees and random operations against a naive model of what contexts mean. The seed is in
+/* Random trees and random operations against a simple model of contexts. The seed is in
  * every failure; `test_random SEED` runs it again. */
 #include "random.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Contexts at the border to a collector's: causes that do not pass it, and stand-ins. The random
- * machine (random.h) interposes, too. */
+/* Relays above contexts that a garbage collector frees: causes that they do not pass on, and relays that
+ * are put above a context later. The random runs (random.h) do that, too. */
 #include "fake.h"
 
 static const ctx_cause_ops_t own_ops = {NULL, NULL, NULL};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A million of everything, on a small stack: nothing recurses, nothing grows, nothing is quadratic.
- * No test here looks at a clock: what is quadratic takes days. CTX_TEST_ROUNDS makes it smaller:
- * it is how many thousands. */
+ * No test here reads a clock: quadratic code would take days. CTX_TEST_ROUNDS, the number of thousands,
+ * makes it smaller. */
 #define _POSIX_C_SOURCE 200809L
 
 #include "fake.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Semaphores: who gets what, in which order, and where it goes when nobody wants it. */
+/* Semaphores: the order of grants, and units whose waiter has given up. */
 #include "fake.h"
 
-/* An acquire that leaves its letter in the log: small when it was granted, capital when it was not. */
+/* An acquire that writes its letter to the log: small if it was granted, a capital if not. */
 typedef struct ask_s {
   ctx_acquire_t a; /* first */
   fake_t* fake;
@@ -46,7 +46,7 @@ static void begin(scene_t* x, uint64_t size) {
   for (int i = 0; i < 4; i++) ctx_with_cancel(&x->c[i], x->f.root);
 }
 
-/* Nobody waits, and the tree knows of nobody. */
+/* No waiter is left, neither in the semaphore nor in the tree. */
 static void end(scene_t* x, uint64_t held) {
   fake_settle(&x->f);
   ASSERT_EQ(x->s.held, held);
@@ -157,7 +157,7 @@ TEST(units_that_come_in_the_turn_of_the_end_are_passed_on) {
   }
 }
 
-/* The deadline has passed, but nobody has noticed yet when the units come. */
+/* The deadline has passed unnoticed when the units come. */
 TEST(units_do_not_go_to_one_whose_deadline_has_passed_unnoticed) {
   scene_t x;
   begin(&x, 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Random programs over one semaphore, against a model that is as simple as can be: a list of those
- * who ask, looked through from its start each time. */
+/* Random programs over one semaphore, against the simplest model: a list of requests that is searched
+ * from its start each time. */
 #include "fake.h"
 
 enum { ASKS = 8, CONTEXTS = 4, STEPS = 200 };
@@ -146,7 +146,7 @@ static void step_resize(play_t* p) {
   model_hand_out(p);
 }
 
-/* Also brings a done context back to life, if nobody uses it. */
+/* Also replaces a done context by a live one, if it is not in use. */
 static void step_cancel(play_t* p) {
   int i = (int)below(p, CONTEXTS);
   bool used = false;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Flags, and the cancel from elsewhere, as one thread sees them. test_async.c brings the others. */
+/* Flags, and cancels through them, on one thread. test_async.c uses real threads. */
 #include <signal.h>
 #include <sys/time.h>
 
@@ -48,7 +48,7 @@ TEST(a_flag_hears_of_a_deadline_when_the_loop_does) {
     ctx_with_deadline(&c, f.root, f.now_ns + MS, NULL);
     ctx_with_cancel(&child, &c);
     ctx_flag_t* flag = share(&child);
-    ASSERT_EQ(f.wake_ns, f.now_ns + MS); /* so that it hears although nobody watches */
+    ASSERT_EQ(f.wake_ns, f.now_ns + MS); /* so that the flag is set although nothing watches */
     f.now_ns += MS;
     ASSERT_EQ(ctx_flag_err(flag), 0);
     if (poll)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A group of libuv's own work requests: jobs on the thread pool, so many at a time, that stop
- * together when one fails or time runs out. What a C program does with ctx_group_begin. */
+/* A group of libuv's work requests: jobs on the thread pool, limited in number, that stop together when
+ * one fails or the time is over. An example of ctx_group_begin for C programs. */
 #include "uv_bed.h"
 
 #include <ctx/uv.h> /* also: this program needs libuv, says this line to the build */

@@ -87,7 +87,7 @@ TEST(queued_and_running_work_stops_at_its_deadline) {
 
 static void free_host(ctx_uv_t* host) {
   ((bed_t*)host->data)->closed++;
-  memset(host, 0xee, sizeof *host); /* nobody looks at it any more */
+  memset(host, 0xee, sizeof *host); /* it is not used any more */
   free(host);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Reports: the counters, and the walk over what is linked. */
+/* Reports: the counters, and the walk over the linked contexts. */
 #include "fake.h"
 
-/* What a walk meets, as text: a context's name after a digit for its depth. */
+/* The result of a walk as text: a digit for the depth, and the context's name. */
 typedef struct picture_s {
   char text[128];
   unsigned stop; /* ends the walk after so many; 0: never */
@@ -119,7 +119,7 @@ TEST(the_counters_count_what_was_made_and_how_it_ended) {
   ctx_with_cancel(&d, &any);
   ASSERT_EQ(fake_counters(&f).derived, 5);
   fake_advance(&f, MS);
-  ASSERT_EQ(fake_counters(&f).expired, 2); /* b and any; nobody has asked d */
+  ASSERT_EQ(fake_counters(&f).expired, 2); /* b and any; d was not asked */
   ASSERT_EQ(ctx_err(&d), CTX_DEADLINE_EXCEEDED);
   ASSERT_EQ(fake_counters(&f).expired, 3);
   ctx_cancel(&a, NULL);

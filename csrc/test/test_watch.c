@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Watchers: who hears, when, and in which order; and what they leave behind. */
+/* Watchers: when and in which order they are called, and that nothing of them stays linked. */
 #include "fake.h"
 
 TEST(a_watcher_is_called_once_and_never_within_the_cancel) {
