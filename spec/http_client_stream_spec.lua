@@ -4,6 +4,7 @@ local client = require "ctx.http.client"
 local ctx = require "ctx"
 local errors = require "ctx.errors"
 local loopback = require "spec.support.loopback"
+local luv = require "luv"
 local misuse = require "spec.support.misuse"
 local raw_server = require "spec.support.raw_server"
 local uv = require "ctx.uv"
@@ -134,6 +135,29 @@ describe("a response that is read piece by piece", function()
       assert.equal("reading body", err.phase)
       go_on()
       assert.equal("later", rest_of(root, got))
+    end)
+  end)
+
+  it("gives what came in the turn in which the context of the read ends", function()
+    run(function(root)
+      local on, go_on = gate()
+      local c, cancel = ctx.with_cancel(root)
+      local server <close> = raw_server.start(root, function(peer)
+        peer:request()
+        peer:send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n")
+        on:wait()
+        local check = luv.new_check() -- called after the sockets, and before a task runs again
+        check:start(function()
+          check:close()
+          cancel()
+        end)
+        peer:send("in")
+        peer:gone()
+      end)
+      local got <close> = assert(client.get(root, server:url(), { stream = true }))
+      go_on()
+      assert.equal("in", got:read(c))
+      assert.is_nil(got:read(c))
     end)
   end)
 
