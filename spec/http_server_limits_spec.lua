@@ -403,7 +403,7 @@ describe("a client that sends ahead", function()
         gate:wait()
       end
       local conn = req._connection
-      held = math.max(held, conn._kept_size)
+      held = math.max(held, conn._kept and conn._kept.size or 0)
       res:finish(req.ctx, "")
     end }, function(b)
       gate, open = ctx.with_cancel(b.root)

@@ -146,7 +146,8 @@ end
 local function until_parked(c, server, place, seen)
   web.wait_for(c, function()
     local conn = server._connections[1]
-    return seen.ctx and (not place.parked or place.parked(seen, conn.stream:handle(), conn))
+    return seen.ctx
+      and (not place.parked or place.parked(seen, conn.transport.stream:handle(), conn))
   end)
   assert(ctx.sleep(c, 0))
   assert.is_nil(seen.ended, tostring(seen.err))

@@ -59,11 +59,12 @@ local function take_over(server, taking)
   end
   local conn = connection.new(server, taking.stream, server._base)
   taking.conn = conn
-  conn.roster = is_full and server._turned_away or server._connections
-  conn.roster:add(conn)
   if is_full then
+    conn.roster = server._turned_away
+    conn.roster:add(conn)
     return exchange.refuse(conn, nil, "over", 503, "too many connections", 1)
   end
+  server._connections:add(conn)
   conn:go_on() -- the server knows it by now: it may end at once
   if server._ending then
     conn:retire()

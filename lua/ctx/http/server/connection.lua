@@ -68,25 +68,24 @@ local RANK = { idle = 0, head = 0, expect = 0, body = 0, behind = 0,
 
 ---@class ctx.http.Connection
 ---@field server ctx.http.Server
----@field stream ctx.uv.Stream
 ---@field ctx ctx.Context
 ---@field input ctx.http.Input        `become` alone changes it,
 ---@field output ctx.http.Output      and this
----@field request ctx.http.Request?   the one that is being answered
----@field response ctx.http.Response?  the answer
----@field why any?                    why the client has gone
----@field roster ctx.roster.Roster      of the server, which it is in
+---@field request ctx.http.Request|false   the one that is being answered
+---@field response ctx.http.Response|false  the answer
+---@field why any                     why the client has gone; false: it has not
+---@field roster ctx.roster.Roster?     of those that are turned away, if it is one
 ---@field transport ctx.http.Transport
----@field _exchange ctx.Task?         sees to the last request, or to what came behind it
+---@field _exchange ctx.Task|false    sees to the last request, or to what came behind it
 ---@field _cancel ctx.Cancel
 ---@field _reader userdata            of ctx.http.wire
 ---@field _watchdog ctx.http.Watchdog
----@field _kept string[]?             came behind the request that is being answered
----@field _kept_size integer
----@field _discarded integer          bytes of a body that nobody reads
+---@field _kept table|false           came behind the request that is being answered: strings, and
+---                                   their `size`
+---@field _discarded integer?         bytes of a body that nobody reads
 ---@field _since number               when it began to have nothing to do
 ---@field _left number                requests that it may still bring
----@field _old_at number|false        from then on its next response is its last
+---@field _old_at number?             from then on its next response is its last
 ---@field place integer|false        in the roster
 local Connection = {}
 local metatable = { __name = "ctx.http.Connection", __index = Connection }
@@ -207,7 +206,7 @@ function Connection:answered(keep_alive)
   if out ~= "refusal" then
     self.server:_served()
   end
-  self.request, self.response = nil, nil
+  self.request, self.response = false, false
   if into == "closed" then
     self:become("closed", out == "hijacked" and out or "none")
     return self.server:_forget(self)
@@ -232,7 +231,7 @@ function Connection:linger()
   elseif self.input == "behind" and self.output == "handler" and not self._kept then
     return self:close() -- nothing is on its way
   end
-  self._kept = nil
+  self._kept = false
   self:become("over", "linger")
   if not self.transport:finish() then
     return self:close()
@@ -278,7 +277,8 @@ function Connection:close()
   end
   local out = self.output
   if out ~= "hijacked" then
-    self.stream:close(self.server._why) -- first: if what follows fails, no client waits for it
+    -- First: if what follows fails, no client waits for it.
+    self.transport.stream:close(self.server._why)
     out = self.request and out or "none"
   end
   self:become("closed", out)
@@ -308,7 +308,7 @@ end
 ---@return any? err
 ---@return boolean? cut
 function Connection:write(c, data, bytes)
-  local stream = self.stream
+  local stream = self.transport.stream
   local ok, err = streams.write(stream, c, data, bytes)
   if ok then
     return true
@@ -335,10 +335,10 @@ function Connection:hijack(req)
   end
   self._watchdog:close()
   self.transport:give(self._kept)
-  self._kept = nil
+  self._kept = false
   self.server:_forget(self)
   self:become("over", "hijacked") -- last: until then, what raises leaves the stream to us
-  return self.stream
+  return self.transport.stream
 end
 
 --- The server shuts down: closes the connection if it has nothing to do, unless a request comes
@@ -379,20 +379,24 @@ end
 function connection.new(server, stream, base)
   local limits = server.limits
   local c, cancel = core.with_cancel(base)
+  -- All fields that each connection has, at once: they fit into 16 places, and none is nil, so that
+  -- it needs no memory to set one.
   local self = setmetatable({
-    server = server, stream = stream, ctx = c, input = "idle", output = "none", _cancel = cancel,
-    _kept_size = 0, _discarded = 0, _since = core.now(), place = false,
+    server = server, ctx = c, input = "idle", output = "none", request = false, response = false,
+    why = false, transport = false, place = false, _cancel = cancel, _watchdog = false,
+    _exchange = false, _kept = false, _since = core.now(),
     _left = limits.max_requests_per_connection,
-    _old_at = limits.max_connection_age and core.now() + limits.max_connection_age or false,
     _reader = wire.reader(limits.max_target, limits.max_head, limits.max_headers, limits.max_body),
-    -- Makes room: later there may be no memory for it.
-    request = nil, response = nil, why = nil, roster = nil, transport = nil, _exchange = nil,
-    _watchdog = nil, _kept = nil,
   }, metatable)
   self._watchdog = watchdog.new(guarded(self, bark))
-  self.transport, self._kept = transport.new(stream, limits.write_timeout,
-    guarded(self, input.on_read), guarded(self, self.left))
-  if self._kept then
+  local below, kept = transport.new(stream, limits.write_timeout, guarded(self, input.on_read),
+    guarded(self, self.left))
+  self.transport = below
+  if limits.max_connection_age then
+    self._old_at = core.now() + limits.max_connection_age
+  end
+  if kept then
+    kept.size, self._kept = 0, kept
     self:become("behind", "none")
   end
   self._watchdog:set(limits.read_header_timeout)

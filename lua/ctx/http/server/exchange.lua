@@ -203,7 +203,7 @@ function exchange.refuse(conn, req, into, status, reason, retry_after)
   local answered = req or request.none(conn)
   answered.keep_alive = goes_on
   conn:become(into, "refusal")
-  conn.request, conn._exchange = answered, nil
+  conn.request, conn._exchange = answered, false
   conn._exchange = core.go(run_guarded, refuse, conn, answered, req, status, reason, headers)
 end
 

@@ -138,7 +138,7 @@ end
 
 --- A connection has ended, and so has its last request; or it is the server's no more.
 function Server:_forget(conn)
-  if conn.roster:remove(conn) and conn.roster == self._connections then
+  if (conn.roster or self._connections):remove(conn) and not conn.roster then
     self._changed:open()
   end
 end

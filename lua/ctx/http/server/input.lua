@@ -17,10 +17,11 @@ local input = { DISCARD = DISCARD }
 
 --- Keeps what belongs to later requests.
 local function keep(self, bytes)
-  self._kept = self._kept or {}
-  self._kept[#self._kept + 1] = bytes
-  self._kept_size = self._kept_size + #bytes
-  if self._kept_size > KEPT then
+  local kept = self._kept or { size = 0 }
+  self._kept = kept
+  kept[#kept + 1] = bytes
+  kept.size = kept.size + #bytes
+  if kept.size > KEPT then
     self.transport:pause()
   end
 end
@@ -103,7 +104,7 @@ local function begin(self, head, done)
     local into = not done and "body" or goes_on and "behind" or "over"
     return exchange.refuse(self, req, into, status, reason, retry_after)
   end
-  self.request, self._exchange = req, nil -- at once: the server has counted it
+  self.request, self._exchange = req, false -- at once: the server has counted it
   self:become(done and "behind" or continues and "expect" or "body", "handler")
   if self.input == "body" then
     self._watchdog:set(self.server.limits.read_timeout)
@@ -182,11 +183,11 @@ end
 ---@param self ctx.http.Connection
 function input.feed_kept(self)
   local kept = self._kept
-  self._kept, self._kept_size = nil, 0
+  self._kept = false
   if kept and self.input == "behind" and self.output == "none" then
     self:become("idle", "none")
     feed(self, table.concat(kept))
-    if self._kept_size <= KEPT then
+    if not self._kept or self._kept.size <= KEPT then
       self:resume()
     end
   end

@@ -14,7 +14,7 @@ local KEEPALIVE_S = 15
 
 ---@class ctx.http.Transport
 ---@field reading boolean
----@field _stream ctx.uv.Stream
+---@field stream ctx.uv.Stream
 ---@field _handle userdata       luv's
 ---@field _on_read fun(err: string?, bytes: string?)
 ---@field _on_hangup fun()
@@ -35,7 +35,7 @@ local transport = {}
 ---@return string[]? bytes
 function transport.new(stream, write_timeout, on_read, on_hangup)
   local handle, bytes = stream:handle(), streams.hand_over(stream)
-  local self = setmetatable({ reading = false, _stream = stream, _handle = handle, _poll = false,
+  local self = setmetatable({ reading = false, stream = stream, _handle = handle, _poll = false,
     _poll_fd = -1, _on_read = on_read, _on_hangup = on_hangup }, Transport)
   stream:set_idle(write_timeout)
   if handle.keepalive then
@@ -117,20 +117,20 @@ function Transport:finish()
 end
 
 --- Gives the stream back, with these bytes before what comes next.
----@param bytes string[]?
+---@param bytes string[]|false
 function Transport:give(bytes)
   self:stop()
   self._handle:unref()
   for _, part in ipairs(bytes or {}) do
-    streams.unread(self._stream, part)
+    streams.unread(self.stream, part)
   end
-  self._stream:set_idle(nil)
+  self.stream:set_idle(nil)
 end
 
 --- Where the other side is, or was: of one that has gone the system knows nothing any more.
 function Transport:peer()
   if self._peer == nil then
-    self._peer = self._stream:peer()
+    self._peer = self.stream:peer()
   end
   return self._peer
 end
