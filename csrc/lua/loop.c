@@ -29,9 +29,9 @@ enum {
   LUV_RANG
 };
 
-/* Calls the function with a handle, or without, and `nargs` values that are on top. Whether it answers
- * with something. */
-static bool call_luv(lctx_state* S, int fn, int handle, int nargs) {
+/* Calls the function with a handle, or without, and `nargs` values that are on top. 1 if it answers with
+ * something, 0 if with nothing; -1 if it raised. */
+static int call_luv(lctx_state* S, int fn, int handle, int nargs) {
   lua_State* luv = S->luv;
   lua_pushvalue(luv, fn);
   lua_insert(luv, -nargs - 1);
@@ -40,7 +40,7 @@ static bool call_luv(lctx_state* S, int fn, int handle, int nargs) {
     lua_insert(luv, -nargs - 1);
     nargs++;
   }
-  bool answer = lctx_enter_plain(luv, nargs, 1) == LUA_OK && lua_toboolean(luv, -1);
+  int answer = lctx_enter_plain(luv, nargs, 1) == LUA_OK ? lua_toboolean(luv, -1) : -1;
   lua_pop(luv, 1);
   return answer;
 }
@@ -51,8 +51,7 @@ static bool has_handles(const lctx_state* S) {
 
 void lctx_ask(lctx_state* S) {
   if (S->asked || S->closed || !has_handles(S)) return;
-  (void)call_luv(S, LUV_REF, LUV_PREPARE, 0);
-  S->asked = true;
+  S->asked = call_luv(S, LUV_REF, LUV_PREPARE, 0) >= 0;
 }
 
 /* -- The turn ------------------------------------------------------------------------------------- */
@@ -72,7 +71,7 @@ static bool arm_timer(lua_State* L, lctx_state* S, uint64_t at_ns) {
   lua_pushinteger(S->luv, 0);
   lua_pushvalue(S->luv, LUV_RANG);
   S->armed_ns = at_ns;
-  if (call_luv(S, LUV_TIMER_START, LUV_TIMER, 3)) return true;
+  if (call_luv(S, LUV_TIMER_START, LUV_TIMER, 3) > 0) return true;
   S->armed_ns = CTX_NEVER;
   if (!lctx_hook(L, S, "check", 0, 1)) return false;
   bool anew = lua_toboolean(L, -1); /* it was closed: there is another one */
@@ -103,8 +102,8 @@ static bool tell_all(lua_State* L, lctx_state* S) {
     if (at_ns < S->armed_ns) {
       done = arm_timer(L, S, at_ns);
     } else if (S->timed != timed) {
-      S->timed = timed;
-      (void)call_luv(S, timed ? LUV_REF : LUV_UNREF, LUV_TIMER, 0);
+      done = call_luv(S, timed ? LUV_REF : LUV_UNREF, LUV_TIMER, 0) >= 0;
+      S->timed = done ? timed : S->timed;
     } else if (S->held != (S->parked > 0)) {
       done = set_hold(L, S);
     } else if (!S->watching && S->poll_fd >= 0) {
@@ -138,16 +137,15 @@ static void take_turn(lua_State* L, lctx_state* S) {
     S->sound = false;
     lctx_ask(S);
   } else if (S->asked && !lctx_is_ready(S)) {
-    (void)call_luv(S, LUV_UNREF, LUV_PREPARE, 0);
-    S->asked = false;
+    S->asked = call_luv(S, LUV_UNREF, LUV_PREPARE, 0) < 0;
   }
 }
 
 /* -- Running the loop ------------------------------------------------------------------------------ */
 
 bool lctx_open_handles(lua_State* L, lctx_state* S) {
-  bool open = has_handles(S) && !call_luv(S, LUV_IS_CLOSING, LUV_PREPARE, 0) &&
-              !call_luv(S, LUV_IS_CLOSING, LUV_TIMER, 0);
+  bool open = has_handles(S) && call_luv(S, LUV_IS_CLOSING, LUV_PREPARE, 0) == 0 &&
+              call_luv(S, LUV_IS_CLOSING, LUV_TIMER, 0) == 0;
   return open || lctx_hook(L, S, "check", 0, 0);
 }
 
@@ -183,6 +181,11 @@ static int core_handles(lua_State* L) {
   lua_xmove(L, S->luv, LUV_RANG);
   S->armed_ns = CTX_NEVER;
   S->asked = S->timed = S->held = S->watching = false;
+  /* The first call of all allocates what a call takes; later ones do not. */
+  if (call_luv(S, LUV_LOOP_MODE, 0, 0) < 0) {
+    lua_settop(S->luv, 0);
+    return luaL_error(L, "not enough memory");
+  }
   lctx_ask(S);
   return 0;
 }

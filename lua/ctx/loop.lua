@@ -40,7 +40,8 @@ if not loop.uv then
 
   core.hook("renew", loop.renew)
 
-  loop.prepare, loop.timer, loop.poll = false, false, false
+  -- Those that a load has made which then ran out of memory are used by the next one.
+  loop.prepare, loop.timer, loop.poll = loop.prepare or false, loop.timer or false, false
 
   --- The last turn is being made. Nothing of ours has anything to do in it, and of a handle that is
   --- younger than `last` the finalizer has been called.

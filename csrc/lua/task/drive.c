@@ -16,6 +16,7 @@ static enum lctx_driven drive(lua_State* L, lctx_state* S) {
   lctx_ask(S);
   for (int failures = 0; failures < LCTX_PATIENCE;) {
     if (lctx_is_over(S)) return LCTX_OVER;
+    if (lctx_is_ready(S)) lctx_ask(S);
     enum lctx_loop result = let_happen(L, S);
     if (result == LCTX_LOOP_EMPTY && !lctx_is_over(S)) {
       /* A coroutine that its owner has closed may hold what another waits for. */
