@@ -10,8 +10,6 @@
  * table. Freeing a slot allocates nothing and raises no error. */
 #include "state.h"
 
-#pragma GCC visibility push(hidden)
-
 /* Keeps the value at `index`; returns its slot, which is not 0. May raise, with nothing changed. Runs
  * no finalizer once the value is in its slot. */
 uint32_t lctx_anchor(lua_State* L, lctx_state* S, lctx_anchors* anchors, int index);
@@ -19,5 +17,3 @@ uint32_t lctx_anchor(lua_State* L, lctx_state* S, lctx_anchors* anchors, int ind
 void lctx_unanchor(lua_State* L, lctx_state* S, lctx_anchors* anchors, uint32_t slot);
 /* Pushes the value in the slot: a userdata, or another type if the slot is free. Returns its type. */
 int lctx_push_anchored(lua_State* L, lctx_state* S, const lctx_anchors* anchors, uint32_t slot);
-
-#pragma GCC visibility pop

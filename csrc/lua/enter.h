@@ -5,8 +5,6 @@
 /* The only calls from C into Lua functions of others. */
 #include "state.h"
 
-#pragma GCC visibility push(hidden)
-
 /* lua_pcall with a traceback for strings: returns its status. */
 int lctx_enter(lua_State* L, lctx_state* S, int nargs, int nresults);
 /* The same without the traceback: for errors that are passed on. */
@@ -23,5 +21,3 @@ bool lctx_reserve(lua_State* L);
 const char* lctx_no_loop(lua_State* L);
 /* Reports the message on top, and pops it. */
 void lctx_report(lua_State* L, lctx_state* S, const char* kind);
-
-#pragma GCC visibility pop

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The host of the core under Lua: clocks, wake-ups, memory. */
-#include "host.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
@@ -10,6 +8,8 @@
 #include <sys/eventfd.h>
 #endif
 #include <fcntl.h>
+
+#include "host.h"
 
 #include "loop.h"
 

@@ -5,8 +5,6 @@
 /* The core's host: clocks, wake-ups, memory. */
 #include "state.h"
 
-#pragma GCC visibility push(hidden)
-
 extern const ctx_host_t lctx_host;
 /* Makes it possible for other threads to wake the loop. May raise. */
 void lctx_open_wake(lua_State* L, lctx_state* S);
@@ -17,5 +15,3 @@ uint64_t lctx_coarse_ns(const lctx_state* S);
 bool lctx_turn_due(const lctx_state* S);
 /* The system's clock, also while a test's clock is used. */
 uint64_t lctx_real_ns(const lctx_state* S);
-
-#pragma GCC visibility pop

@@ -3,10 +3,10 @@
  *
  * The handles are luv's, made by the Lua side (lua/ctx/loop.lua): this library links no libuv, since the
  * program may hold another one inside its luv. */
-#include "loop.h"
-
 #include <string.h>
 #include <unistd.h>
+
+#include "loop.h"
 
 #include "enter.h"
 #include "host.h"

@@ -19,8 +19,6 @@
  * Contexts, deadlines and after-funcs that only wait for their time keep no loop alive. */
 #include "state.h"
 
-#pragma GCC visibility push(hidden)
-
 /* Asks for a turn. It allocates nothing, runs no Lua code and cannot fail: for the core's callbacks, too. */
 void lctx_ask(lctx_state* S);
 /* Puts a coroutine or an after-func into the run queue. */
@@ -52,5 +50,3 @@ static inline bool lctx_is_over(lctx_state* S) {
 enum lctx_loop { LCTX_LOOP_EMPTY, LCTX_LOOP_ALIVE, LCTX_LOOP_FAILED };
 /* One turn of luv's loop: EMPTY when no event can come any more. */
 enum lctx_loop lctx_run_loop(lua_State* L, lctx_state* S, bool block);
-
-#pragma GCC visibility pop

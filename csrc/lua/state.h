@@ -30,7 +30,8 @@
 
 #include "list.h"
 
-/* The binding's own names are hidden in the module, with any build system. */
+/* From here to the end of each source all names are hidden in the module, with any build system. So the
+ * headers of the system come before those of the binding. */
 #pragma GCC visibility push(hidden)
 
 enum {
@@ -217,5 +218,3 @@ typedef struct {
 void lctx_open_class(lua_State* L, lctx_state* S, const lctx_class* class);
 /* Adds methods to those of a class that is open. */
 void lctx_add_methods(lua_State* L, lctx_state* S, enum lctx_ref class, const luaL_Reg* methods);
-
-#pragma GCC visibility pop

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "want.h"
-
 #include <math.h>
+
+#include "want.h"
 
 static void push_type(lua_State* L, int arg, const char* name, const char* expected) {
   const char* got;

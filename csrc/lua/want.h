@@ -5,8 +5,6 @@
 /* The checks of arguments. Each raises at the caller's line an error that names the argument `name`. */
 #include "state.h"
 
-#pragma GCC visibility push(hidden)
-
 int lctx_typeerror(lua_State* L, int arg, const char* name, const char* expected);
 int lctx_selferror(lua_State* L, const char* name, const char* expected); /* of a method's self */
 /* The object at `arg`, which begins with the address of its class; at 1 the self of a method. */
@@ -25,5 +23,3 @@ static inline void lctx_checkfn(lua_State* L, int arg, const char* name) {
 }
 /* The time in ms at `arg` as ns, rounded up; CTX_NEVER for math.huge, 0 for negative times. */
 uint64_t lctx_checkms(lua_State* L, int arg, const char* name);
-
-#pragma GCC visibility pop

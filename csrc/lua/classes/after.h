@@ -7,8 +7,6 @@
  * in the order of registration. They become tasks when their turn comes. */
 #include "state.h"
 
-#pragma GCC visibility push(hidden)
-
 /* A userdata. User values: the function; the context. */
 typedef struct {
   lctx_link link;  /* in the run queue, once due */
@@ -22,5 +20,3 @@ typedef struct {
 
 /* Removes those that were registered after this serial number. */
 void lctx_after_forget(lua_State* L, lctx_state* S, uint64_t since);
-
-#pragma GCC visibility pop

@@ -7,8 +7,6 @@
 #include "report/failure.h"
 #include "task/record.h"
 
-#pragma GCC visibility push(hidden)
-
 /* User values: the group's context; its failure, with the first error; a list of the other errors, see
  * group_errors.c. */
 enum { LCTX_GROUP_CONTEXT = 1, LCTX_GROUP_FAILURE, LCTX_GROUP_OTHERS, LCTX_GROUP_VALUES = 3 };
@@ -46,5 +44,3 @@ static inline void lctx_group_end(lctx_group* g, bool failed, ctx_cause_t* cause
   ctx_group_end(&g->g, failed, cause);
   lctx_group_check(g);
 }
-
-#pragma GCC visibility pop

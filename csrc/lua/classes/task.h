@@ -5,8 +5,6 @@
 /* The handles of tasks. */
 #include "task/record.h"
 
-#pragma GCC visibility push(hidden)
-
 /* The handle of a task, a userdata. User value 1: packed results, or its failure. */
 typedef struct {
   lctx_owner owner;
@@ -27,5 +25,3 @@ void lctx_push_trace(lua_State* L, lctx_task* t);
 const char* lctx_status_of(const lctx_task* t);
 /* Pushes where the task was started, "file:line:", if that is known. */
 bool lctx_push_spawn(lua_State* L, lctx_task* t);
-
-#pragma GCC visibility pop

@@ -5,8 +5,6 @@
 /* The class of cancels. */
 #include "context/context.h"
 
-#pragma GCC visibility push(hidden)
-
 typedef struct {
   const void* tag;
   lctx_context* of;
@@ -15,5 +13,3 @@ typedef struct {
 void lctx_pushcancel(lua_State* L, lctx_context* c); /* of the context on top */
 /* Cancels the context at `index` with the cause at `cause`, unless that is nil. */
 void lctx_cancel_context(lua_State* L, int index, int cause);
-
-#pragma GCC visibility pop

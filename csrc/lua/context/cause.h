@@ -8,8 +8,6 @@
  * is released. C's cause becomes a Lua value when it is first asked for, at the latest at that release. */
 #include "context/context.h"
 
-#pragma GCC visibility push(hidden)
-
 /* Pushes the cause of the context `c` at `arg`; the sentinel if there is none, nil while it lives. */
 void lctx_pushcause(lua_State* L, lctx_state* S, int arg, lctx_context* c);
 /* Pushes the error of a wait that ended with the context at `arg`; nil while it lives. All contexts that
@@ -24,5 +22,3 @@ void lctx_pushknown(lua_State* L, int arg, const lctx_context* c);
 void lctx_know(lua_State* L, int arg);
 /* If C gave a cause to the relay in this shelter, makes a Lua value of it. */
 void lctx_keep_cause(lua_State* L, lctx_state* S, int shelter);
-
-#pragma GCC visibility pop

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The class of contexts: what can be read of one. */
-#include "context/context.h"
-
 #include <math.h>
+
+#include "context/context.h"
 
 #include "context/cause.h"
 #include "context/shelter.h"

@@ -5,8 +5,6 @@
 /* Contexts: a header, then a node of the core or a value. */
 #include "state.h"
 
-#pragma GCC visibility push(hidden)
-
 enum lctx_kind {
   LCTX_BACKGROUND,
   LCTX_TODO,
@@ -55,5 +53,3 @@ lctx_context* lctx_checkcontext(lua_State* L, int arg, const char* name);
  * walked any more. */
 int lctx_err(lctx_state* S, lctx_context* c);
 void lctx_pusherr(lua_State* L, lctx_state* S, int err); /* nil for 0 */
-
-#pragma GCC visibility pop

@@ -5,10 +5,6 @@
 /* The functions that make contexts. */
 #include "context/context.h"
 
-#pragma GCC visibility push(hidden)
-
 /* Pushes a context below `parent`, which is at stack index 1, as with_cancel does, but without a cancel:
  * the caller cancels it. */
 lctx_node* lctx_push_derived(lua_State* L, lctx_context* parent);
-
-#pragma GCC visibility pop

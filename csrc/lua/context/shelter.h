@@ -11,8 +11,6 @@
  * contexts above it. */
 #include "context/context.h"
 
-#pragma GCC visibility push(hidden)
-
 /* A context itself, since it may stand between another and its parent, and own a cause that C made.
  * User values of that of an `any`: its sources; of others: 1 the parent, or for a pushed context what
  * keeps a cause of Lua's; 2 the cause. The last one: the node's name. */
@@ -37,5 +35,3 @@ void lctx_leave_shelter(lua_State* L, lctx_state* S, lctx_context* c);
 void lctx_shelter_node(lua_State* L, lctx_state* S);
 /* The finalizer of a context whose node is in a shelter. */
 int lctx_sheltered_gc(lua_State* L);
-
-#pragma GCC visibility pop

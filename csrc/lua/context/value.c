@@ -9,9 +9,9 @@
  * A link gets its table when walks that began there have cost as much as making one does: then a look
  * up costs the same from any depth, if there are many. And tables are far apart: in a chain that is
  * asked at each link they take memory as the chain does, not as its square. */
-#include "context/value.h"
-
 #include <string.h>
+
+#include "context/value.h"
 
 #include "context/cause.h"
 #include "want.h"

@@ -5,10 +5,6 @@
 /* Values of contexts, and their keys. */
 #include "context/context.h"
 
-#pragma GCC visibility push(hidden)
-
 int lctx_context_value(lua_State* L); /* c:value(key) */
 /* Pushes the name of the key of a value: that of ctx.key, or its type. */
 void lctx_pushkeyname(lua_State* L, lctx_state* S, lctx_context* value);
-
-#pragma GCC visibility pop

@@ -260,9 +260,7 @@ static void refuse_copy(lua_State* L) {
 #define DECLARE(part) void lctx_open_##part(lua_State* L, lctx_state* S);
 #define OPEN(part)    lctx_open_##part(L, S);
 
-#pragma GCC visibility push(hidden)
 PARTS(DECLARE)
-#pragma GCC visibility pop
 
 static void open_state(lua_State* L) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, &lctx_key);

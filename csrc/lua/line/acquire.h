@@ -6,8 +6,6 @@
  * asking. */
 #include "task/wait.h"
 
-#pragma GCC visibility push(hidden)
-
 typedef struct lctx_acquire lctx_acquire;
 
 /* The functions of a class of acquires. */
@@ -39,5 +37,3 @@ int lctx_acquire_wait(lua_State* L, lctx_state* S, const lctx_acquire_kind* kind
 /* The core's answer to a pending acquire. */
 void lctx_acquire_granted(lctx_acquire* a, int err);
 void lctx_acquire_undo(lua_State* L, lctx_task* t);
-
-#pragma GCC visibility pop

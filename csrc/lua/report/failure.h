@@ -11,8 +11,6 @@
  * failure is itself the newest object. */
 #include "state.h"
 
-#pragma GCC visibility push(hidden)
-
 /* User values. The last is the next in the queue of failures that no wait has returned; the first
  * anchors all in the queue. */
 enum { LCTX_FAILURE_ERROR = 1, LCTX_FAILURE_TRACE, LCTX_FAILURE_OWNER, LCTX_FAILURE_NEXT };
@@ -36,5 +34,3 @@ void lctx_hear(lua_State* L, lctx_state* S, lctx_failure* f);
 void lctx_tell_failures(lua_State* L, lctx_state* S, bool all);
 /* Replaces the failure on top by one of its user values. If it is NULL, the error itself is on top. */
 void lctx_open_up(lua_State* L, const lctx_failure* failure, int value);
-
-#pragma GCC visibility pop

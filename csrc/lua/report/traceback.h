@@ -9,8 +9,6 @@
  * which nothing else runs. Here a very deep stack is not walked to its end. */
 #include "state.h"
 
-#pragma GCC visibility push(hidden)
-
 /* As luaL_traceback: pushes onto L the traceback of `co`, from `level` on. */
 void lctx_traceback(lua_State* L, lua_State* co, const char* message, int level);
 /* Replaces the coroutine on top by its text in core.owners, or nil; true for a text. */
@@ -21,5 +19,3 @@ void lctx_owned_traceback(lua_State* co, lctx_state* S, int level);
  * text, which is kept in the table at the index `texts`: of 100 000 tasks most are in one of a few
  * places. */
 void lctx_shared_traceback(lua_State* L, lua_State* co, int texts);
-
-#pragma GCC visibility pop

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "report/where.h"
-
 #include <stdarg.h>
 #include <string.h>
+
+#include "report/where.h"
 
 /* Whether the chunk is one of this library's Lua files. */
 static bool is_ours(lua_State* L, lctx_state* S, const char* source) {

@@ -7,12 +7,8 @@
  * all. */
 #include "state.h"
 
-#pragma GCC visibility push(hidden)
-
 /* Pushes "file:line: ", the nearest line outside of this library; without such a line the nearest; or
  * "". */
 void lctx_pushwhere(lua_State* L, lctx_state* S);
 /* luaL_error at that line, from any depth in this library: for errors of any wait. */
 int lctx_error(lua_State* L, lctx_state* S, const char* format, ...);
-
-#pragma GCC visibility pop

@@ -6,8 +6,6 @@
  * not sleeps. They are not Lua objects: taking one runs no finalizer, which might take the same alarm. */
 #include "state.h"
 
-#pragma GCC visibility push(hidden)
-
 struct lctx_alarm {
   ctx_timer_t timer;
   lctx_task* t;
@@ -20,5 +18,3 @@ int lctx_arm(lctx_task* t, uint64_t due_ns);
 void lctx_disarm(lctx_task* t);
 /* Frees the unused alarms. */
 void lctx_close_alarms(lctx_state* S);
-
-#pragma GCC visibility pop

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "task/check.h"
-
-#ifdef CTX_CHECK
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "task/check.h"
+
+#ifdef CTX_CHECK
 #include "context/context.h"
 #include "task/alarm.h"
 #include "task/record.h"

@@ -6,8 +6,6 @@
  * development and those with sanitizers are. */
 #include "state.h"
 
-#pragma GCC visibility push(hidden)
-
 #ifdef CTX_CHECK
 /* Called after each turn of the scheduler. Ends the process at the first invariant that does not hold.
  * Looks at every record if there are few, else at some more of them in each call. */
@@ -17,5 +15,3 @@ static inline void lctx_check_records(lctx_state* S) {
   (void)S;
 }
 #endif
-
-#pragma GCC visibility pop

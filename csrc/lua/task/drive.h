@@ -5,8 +5,6 @@
 /* Driving luv's loop until a given end. */
 #include "state.h"
 
-#pragma GCC visibility push(hidden)
-
 /* Turns that may fail in a row, without memory, before the driver of the loop gives up. */
 enum { LCTX_PATIENCE = 16 };
 
@@ -18,5 +16,3 @@ enum lctx_driven {
 };
 /* Runs the loop until over(S, arg), which it may ask several times in a turn. Raises no error. */
 enum lctx_driven lctx_drive(lua_State* L, lctx_state* S, lctx_over_fn over, void* arg);
-
-#pragma GCC visibility pop

@@ -4,9 +4,5 @@
 
 #include "loop.h"
 
-#pragma GCC visibility push(hidden)
-
 /* With a test's clock, when no coroutine is ready: moves the clock to the next event. */
 enum lctx_loop lctx_let_time_pass(lua_State* L, lctx_state* S);
-
-#pragma GCC visibility pop

@@ -6,8 +6,6 @@
  * wake them. Lua does not report a close: code that meets such a coroutine must check. */
 #include "task/record.h"
 
-#pragma GCC visibility push(hidden)
-
 /* Closes a coroutine, as coroutine.close does, from L: its <close> variables run, and its error is left
  * on its stack. Returns the status. Before Lua 5.4.6 it begins a new count of C calls, so that calls of
  * this must not nest without a bound. */
@@ -38,5 +36,3 @@ void lctx_task_abandon(lua_State* L, lctx_task* t);
 /* Does that if the coroutine of `t` is gone; and for all. */
 void lctx_reclaim(lua_State* L, lctx_task* t);
 void lctx_reclaim_all(lua_State* L, lctx_state* S);
-
-#pragma GCC visibility pop

@@ -7,8 +7,6 @@
  * a wait that could not begin. */
 #include "state.h"
 
-#pragma GCC visibility push(hidden)
-
 enum lctx_exit {
   LCTX_TAKES,  /* it runs, and goes on with what it was woken with */
   LCTX_FORGOES /* what it asks for, or was given, is taken back */
@@ -28,5 +26,3 @@ void lctx_unregister(lctx_task* t);
 void lctx_push_guard(lua_State* L, lctx_state* S); /* may raise */
 /* The guard on top is that of the wait in which `t` is about to park. */
 void lctx_set_guard(lua_State* L, lctx_task* t);
-
-#pragma GCC visibility pop

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "task/record.h"
-
 #include <string.h>
+
+#include "task/record.h"
 
 #include "task/alarm.h"
 #include "task/gone.h"

@@ -43,8 +43,6 @@
  * - The ticket rises whenever a wait ends, and never falls. */
 #include "state.h"
 
-#pragma GCC visibility push(hidden)
-
 /* -- One coroutine that the scheduler may resume ---------------------------------------------- */
 
 enum lctx_task_kind {
@@ -173,5 +171,3 @@ typedef void (*lctx_record_fn)(lua_State* L, lctx_task* t);
 void lctx_each_record(lua_State* L, lctx_state* S, lctx_record_fn fn);
 /* What is not Lua's memory goes; the records stay, since what waits may still be met. */
 void lctx_close_records(lctx_state* S);
-
-#pragma GCC visibility pop

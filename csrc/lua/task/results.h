@@ -7,8 +7,6 @@
  * the table in the place of what the coroutine has waited on. */
 #include "state.h"
 
-#pragma GCC visibility push(hidden)
-
 /* Whether `n` values for `t` must be packed: its stack is in use. To wake it with none never fails, so
  * that what it was granted on the Lua side before cannot get lost. */
 bool lctx_needs_packing(const lctx_task* t, int n);
@@ -26,5 +24,3 @@ bool lctx_take_packed(lua_State* L, lctx_task* t);
 /* Replaces that table by the values in it; or frees them, and pops it, without an error. */
 void lctx_unpack(lua_State* L);
 void lctx_drop_packed(lua_State* L, lctx_state* S);
-
-#pragma GCC visibility pop

@@ -3,9 +3,9 @@
  *
  * Nothing is resumed from within a task or from within a cancel: whatever wakes a coroutine puts it
  * into the run queue, and lctx_drain, called from the bottom of the loop, takes it from there. */
-#include "task/sched.h"
-
 #include <string.h>
+
+#include "task/sched.h"
 
 #include "enter.h"
 #include "host.h"

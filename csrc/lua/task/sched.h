@@ -5,8 +5,6 @@
 /* The run queue: tasks and their turns. */
 #include "task/record.h"
 
-#pragma GCC visibility push(hidden)
-
 /* A record for a task that will take so many arguments; may raise. Then either lctx_task_start,
  * which pops a function and its arguments and cannot fail, or lctx_task_free. */
 lctx_task* lctx_task_prepare(lua_State* L, lctx_state* S, int nargs);
@@ -23,5 +21,3 @@ void lctx_end_task(lua_State* L, lctx_task* t);
  * Raises no error; false when one cut it short, which is reported, and the rest waits for the next
  * turn. */
 bool lctx_drain(lua_State* L, lctx_state* S);
-
-#pragma GCC visibility pop

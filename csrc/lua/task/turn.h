@@ -8,8 +8,6 @@
  * one takes. What is left in the run queue keeps its order. */
 #include "state.h"
 
-#pragma GCC visibility push(hidden)
-
 /* What is driven is over: its driver goes on soon, also if others are always ready. */
 void lctx_end_soon(lctx_state* S);
 /* The loop has had its turn: wakes those that waited for that. */
@@ -22,5 +20,3 @@ int lctx_refused(lua_State* L, lctx_state* S, int nresults);
 /* What a wait returns that ended with the context at `arg`, also before it began: nil and an error, the
  * sentinel or where there is a cause one that is both. Use as `return lctx_pushended(…)`. */
 int lctx_pushended(lua_State* L, lctx_state* S, int arg);
-
-#pragma GCC visibility pop

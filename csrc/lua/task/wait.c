@@ -3,9 +3,9 @@
  *
  * A task and any other coroutine yield, and go on in a continuation; the main thread cannot, and
  * runs the loop instead. The way back is one: a function that turns the outcome into results. */
-#include "task/wait.h"
-
 #include <string.h>
+
+#include "task/wait.h"
 
 #include "enter.h"
 #include "loop.h"

@@ -6,8 +6,6 @@
 #include "context/context.h"
 #include "task/record.h"
 
-#pragma GCC visibility push(hidden)
-
 /* Turns the outcome of a wait into results, on the stack of the coroutine that waited. */
 typedef int (*lctx_waited_fn)(lua_State* L, lctx_state* S, enum lctx_outcome outcome);
 
@@ -44,5 +42,3 @@ lctx_task* lctx_waiter(lua_State* L, lctx_state* S, const char* what);
 int lctx_park_task(lua_State* L, lctx_state* S, lctx_task* t, const lctx_wait* wait);
 bool lctx_is_woken(lctx_state* S, void* arg); /* whether the record is */
 int lctx_leave_error(lua_State* L, lctx_task* t, const char* what, int err);
-
-#pragma GCC visibility pop

@@ -10,8 +10,6 @@
  * it, so that it is right whatever else runs meanwhile. */
 #include "state.h"
 
-#pragma GCC visibility push(hidden)
-
 struct lctx_generator {
   const void* tag;
   lua_State *co,
@@ -39,5 +37,3 @@ static inline lua_State* lctx_waiting_coroutine(lua_State* L, lctx_state* S) {
 bool lctx_waits_for(const lua_State* L, const lua_State* co, const lctx_state* S);
 /* The body of a generator, if L is one, is about to yield for a wait. */
 void lctx_generator_waits(lua_State* L, lctx_state* S, lctx_task* t);
-
-#pragma GCC visibility pop
