@@ -16,19 +16,26 @@ local tasks = {}
 ---@class ctx.tasks.Group
 ---@field count integer
 ---@field task ctx.tasks.Record  one of them
+---@field text string
+
+--- All that a record says, but of which coroutine.
+local function content(task)
+  return ("%s\0%s\0%s\0%s\0%s\0%s"):format(task.kind, task.status, task.what, task.spawned,
+    task.owner, task.traceback)
+end
 
 --- The tasks, those that are alike together, in the order of their first.
----@param list ctx.tasks.Record[]
+---@param list table[]  ctx.tasks.Record, or what `text_of` takes
+---@param text_of? fun(task: table): string  what is the same for those that are alike
 ---@return ctx.tasks.Group[]
-function tasks.groups(list)
+function tasks.groups(list, text_of)
   local groups, known = {}, {}
   for _, task in ipairs(list) do
-    local key = ("%s\0%s\0%s\0%s\0%s\0%s"):format(task.kind, task.status, task.what,
-      task.spawned, task.owner, task.traceback)
-    local group = known[key]
+    local text = (text_of or content)(task)
+    local group = known[text]
     if not group then
-      group = { count = 0, task = task }
-      known[key], groups[#groups + 1] = group, group
+      group = { count = 0, task = task, text = text }
+      known[text], groups[#groups + 1] = group, group
     end
     group.count = group.count + 1
   end

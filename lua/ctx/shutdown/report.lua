@@ -67,19 +67,14 @@ end
 --- Tasks that are alike are one line, with their number; with their stack, unless all is well: then
 --- they are such as end with the program, servers as a rule.
 local function running_lines(lines, running, clean)
-  local counts, order = {}, {}
-  for _, task in ipairs(running) do
+  local function text_of(task)
     local spawned = task.spawned and ", started at " .. tasks.place(task.spawned) or ""
-    local text = ("%s, in %s%s%s"):format(who(task), task.what, spawned,
+    return ("%s, in %s%s%s"):format(who(task), task.what, spawned,
       clean and "" or "\n" .. task.traceback)
-    if not counts[text] then
-      order[#order + 1] = text
-    end
-    counts[text] = (counts[text] or 0) + 1
   end
-  for _, text in ipairs(order) do
-    local times = counts[text] > 1 and counts[text] .. " times " or ""
-    lines[#lines + 1] = "  still running: " .. times .. text
+  for _, group in ipairs(tasks.groups(running, text_of)) do
+    local times = group.count > 1 and group.count .. " times " or ""
+    lines[#lines + 1] = "  still running: " .. times .. group.text
   end
 end
 
