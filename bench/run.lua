@@ -78,8 +78,8 @@ local function prepare(program)
   return true
 end
 
--- The programs that can run, in the order of their turns, and a note on each that cannot: no
--- failure for a peer that nobody asked for by name.
+-- The programs that can run, in the order of their turns, and a note on each that cannot. A peer
+-- that was not asked for by name is no failure.
 local function prepare_all(peers, options)
   local ready, notes = {}, {}
   for _, group in ipairs { peers, programs.ours } do

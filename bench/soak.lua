@@ -90,7 +90,7 @@ local function watch(soak)
   return timer
 end
 
--- Of groups that are left to <close> also the timeout is told that nobody asked for.
+-- Groups that are closed by <close> also report a timeout that nothing waited for.
 local function collect_reports(soak)
   ctx.set_report(function(message, kind)
     local expected = message:find(tasks.ON_PURPOSE, 1, true)

@@ -58,7 +58,7 @@ describe("a wait", function()
     end)
   end)
 
-  -- Cause: who was told that all had ended did not look again when its turn came. Cure: it does.
+  -- Cause: a waiter that was woken did not check again in its turn. Cure: it does.
   it("counts a task that begins after the last one's end and before the waiter's turn", function()
     testing.run(function(root)
       for _, g in ipairs({ errgroup.new(), (errgroup.with_context(root)) }) do
@@ -107,8 +107,8 @@ describe("a wait", function()
     end)
   end)
 
-  -- Cause: who came to wait in the turn in which the last task ended was woken with the others,
-  -- though a task had begun since. Cure: the core looks again before it tells.
+  -- Cause: a wait that began in the turn in which the last task ended was woken with the others,
+  -- although a task had begun since. Cure: the core checks again before it wakes.
   it("for a task that began as the last one ended is for that task", function()
     testing.run(function(root)
       local g = errgroup.with_context(root)
@@ -154,8 +154,8 @@ describe("a wait", function()
     assert.equal(ctx.canceled, own:err())
   end)
 
-  -- Cause: the wait was refused when the group was listening already; the word of the end then came
-  -- to a group that had been collected. Cure: without anyone who waits, it takes its ear back.
+  -- Cause: the wait was refused when the group already watched for its end; then the call came to a
+  -- group that had been collected. Cure: without waiters, the group stops watching.
   it("that was refused leaves no ear in a group that is collected as its task ends", function()
     testing.run(function(root)
       local gate, open = ctx.with_cancel(root)

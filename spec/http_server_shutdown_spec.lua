@@ -141,7 +141,7 @@ describe("a shutdown", function()
     busy({}, function(b, seen)
       local port = b.server:address().port
       local task = shutdown(b, 10000)
-      -- Before that, the kernel does not answer: who asks again a second later is refused, too.
+      -- Before that, the kernel does not answer: a second try a second later is refused.
       b:wait_until(function() return not b.server:address() end)
       local stream, err = uv.connect(b.c, "127.0.0.1", port)
       assert.is_nil(stream)
@@ -310,8 +310,8 @@ describe("serve", function()
     end)
   end)
 
-  -- Half a head was waited for, and a body that nobody wanted, as long as a byte of it came now and
-  -- then.
+  -- The server waited for an incomplete head, and for a body that was not read, while a byte came
+  -- now and then.
   it("waits for requests when its context ends, not for what clients have still to say", function()
     for _, draining in ipairs { false, true } do
       serving_under({ handler = function() end }, function(b, serving, cancel)

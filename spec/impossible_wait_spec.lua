@@ -225,9 +225,9 @@ describe("waiting in a luv callback", function()
   end)
 end)
 
--- Cause: what a function did before its wait was done, and then it raised, at a line of the library
--- and in the name of ctx.await: who tried again charged twice. Cure: it asks first; and what a wait
--- raises names the nearest line that is not the library's.
+-- Cause: a function had done its work before its wait raised, at a line of the library and in the
+-- name of ctx.await; a program that tried again charged twice. Cure: it checks first, and the error
+-- of a wait names the nearest line outside of the library.
 describe("where nothing can wait, this raises in its own name, and does nothing:", function()
   local errgroup = require "ctx.errgroup"
   local http = require "ctx.http"

@@ -262,8 +262,8 @@ end)
 
 -- -- Against a model ------------------------------------------------------------------------------
 
---- A mutex as plainly as can be: who holds it, and a list of who waits. `grants` are those who got
---- it after a wait, as they run on.
+--- The simplest mutex: its holder, and a list of waiters. `grants` are the waiters that got it, in
+--- the order in which they run.
 local Model = {}
 Model.__index = Model
 

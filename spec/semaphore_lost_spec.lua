@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- No unit is lost, whatever becomes of the one who waits for it.
+-- No unit is lost, however the wait for it ends.
 local askers = require "spec.support.askers"
 local core = require "ctx.core"
 local ctx = require "ctx"

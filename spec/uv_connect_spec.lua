@@ -382,9 +382,9 @@ describe("names", function()
     end)
   end)
 
-  -- The cause: between the permit and the section that gives it back, memory was asked for; and
-  -- what luv never calls back gave back nothing. The fix: who gives it back is there before, and
-  -- has a finalizer.
+  -- The cause: memory was allocated between the permit and the section that releases it, and a
+  -- callback that luv never calls released nothing. The fix: the object that releases it is made
+  -- before, and has a finalizer.
   it("have their permits back after whatever goes wrong", function()
     run(function(root)
       core.await = function() error("not enough memory", 0) end

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Cause: work that ended the context of those who waited for it, as its last act, was told to them
--- as that context's error: `g:wait(gctx)` of a group that had succeeded said "context canceled".
--- Cure: a wait whose context ends looks first whether the work is over; then that is the result.
+-- Cause: work whose last step ended the context of its waiters gave them that context's error:
+-- `g:wait(gctx)` of a group that had succeeded returned "context canceled". Cure: a wait whose
+-- context ends checks first whether the work is complete, and then returns its result.
 local ctx = require "ctx"
 local errgroup = require "ctx.errgroup"
 local errors = require "ctx.errors"

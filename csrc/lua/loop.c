@@ -131,7 +131,7 @@ static void take_turn(lua_State* L, lctx_state* S) {
   if (S->draining || S->closed || !has_handles(S) || !lua_checkstack(L, LUA_MINSTACK)) return;
   S->turned_ns = lctx_coarse_ns(S);
   bool drained = S->drain(L, S), whole = tell_all(L, S) && drained;
-  /* Who runs the loop wants to go on: it must not wait for anything else. */
+  /* The driver of the loop goes on now: luv must not wait for other events. */
   if (lctx_is_over(S) || (S->ran && is_one_turn(S))) (void)call_luv(S, LUV_STOP, 0, 0);
   if (!whole) { /* is tried again */
     S->sound = false;

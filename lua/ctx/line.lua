@@ -163,10 +163,10 @@ local function serve(entry, value, order)
   return false
 end
 
---- Wakes the first in line and leaves `value` with it. Those that cannot take it any more are
---- dropped on the way, also those whose context has ended in this turn and that will hear of it
---- later: what came first counts. The line is read anew each time, since a wake may change it.
---- While this runs, the waiter may already have given it back.
+--- Wakes the first waiter of the line and leaves `value` with it. Waiters that cannot take it any
+--- more are dropped on the way, also those whose context has ended in this turn: the earlier event
+--- counts. The line is read again each time, since a wake may change it. The waiter may give the
+--- value back while this runs.
 ---@param from ctx.line.Line
 ---@param value any
 ---@param order? integer  a channel's

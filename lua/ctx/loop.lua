@@ -125,7 +125,7 @@ if not loop.uv then
   --- looks at the task itself when this has changed.
   loop.starved = 0
 
-  --- Objects that nobody may wait on, and what looks at their tasks then.
+  --- Objects on which nothing may wait, and the functions that then check their tasks.
   loop.lookers = setmetatable({}, { __mode = "k" })
 
   core.hook("starved", function()
@@ -182,10 +182,10 @@ end
 -- A call needs memory, too: what could not be closed in time is closed when there is some again.
 local owned = { __close = close_owned, __gc = close_owned }
 
---- A <close> variable for a handle or a descriptor that has no owner yet: it closes what its fields
---- `handle` and `fd` hold when the scope is left. Make it before the handle, and set the field to
---- false once somebody else would close that. Then nothing that raises loses one, as a lack of
---- memory does anywhere; luv keeps open for good what nobody closes.
+--- A <close> variable for a handle or a descriptor without an owner: when the scope is left, it
+--- closes the values of its fields `handle` and `fd`. Make it before the handle, and set the field
+--- to false once another object would close that. Then an error, such as a lack of memory, loses no
+--- handle; luv never closes a handle by itself.
 ---@return { handle: userdata|false, fd: integer|false }
 function loop.owned()
   return setmetatable({ handle = false, fd = false }, owned)

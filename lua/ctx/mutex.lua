@@ -27,8 +27,8 @@ function mutex.new()
   return setmetatable({ _locked = false, _waiters = line.new() }, metatable)
 end
 
---- It stays locked from one holder to the next, so that nobody comes between. One to whom it was
---- granted may have passed it on again by then.
+--- It stays locked from one holder to the next, so that no other task can take it. The waiter that
+--- gets it may already have passed it on when this returns.
 local function pass_on(self)
   if not line.grant(self._waiters) then
     self._locked = false

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* May include: report, task, classes. */
-/* All tasks at once: the list of them for reports, and the giving up of those that nobody waits for. */
+/* All tasks at once: the list of them for reports, and giving up tasks that are left. */
 #include "classes/after.h"
 #include "classes/task.h"
 #include "report/traceback.h"

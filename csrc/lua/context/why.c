@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Who ended a context, and from where: remembered under ctx.debug(true), told by c:why().
+/* Which context ended first, and the line of its cancel: noted under ctx.debug(true), for c:why().
  *
- * The sentinels stay what they are. An end belongs to the context that was cancelled, or whose
- * deadline passed; those below only have it from there. */
+ * The sentinels do not change. An end belongs to the context that was cancelled, or whose deadline
+ * passed; the contexts below end with it. */
 #include "context/why.h"
 
 #include "context/cause.h"

@@ -6,7 +6,7 @@
 
 enum { GRACE_NS = 500000000 }; /* in which somebody may come and wait for it */
 
-/* -- Those that nobody has heard of yet: a queue, by time ------------------------------------- */
+/* -- Failures that no wait has returned yet: a queue, by time --------------------------------- */
 
 static void on_failures_due(ctx_timer_t* timer) {
   lctx_state* S = LCTX_CONTAINER(timer, lctx_state, failures_timer);
@@ -179,7 +179,7 @@ static int failure_gc(lua_State* L) {
   return 0;
 }
 
-/* core.tell_failures(): reports all that nobody waits for */
+/* core.tell_failures(): reports all failures without a waiter */
 static int core_tell_failures(lua_State* L) {
   lctx_tell_failures(L, lctx_upstate(L), true);
   return 0;

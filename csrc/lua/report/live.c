@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The contexts that nobody has cancelled yet, in a table with weak values.
+/* The contexts that were not cancelled yet, in a table with weak values.
  *
  * Every context that comes with a cancel takes a slot and gives it back when cancelled. A slot in
- * use whose context has been collected is a lost cancel: found without a finalizer on any context,
- * which would cost more than making one. Slots are looked through when none is free, and when
- * someone asks. */
+ * use whose context has been collected is a lost cancel. It is found without finalizers, which would
+ * cost more than making a context. The slots are scanned when none is free, and when the program
+ * asks. */
 #include "report/live.h"
 
 #include "enter.h"
@@ -143,7 +143,7 @@ void lctx_live_remove(lctx_state* S, uint32_t* place) {
   *place = 0;
 }
 
-/* core.contexts() → list of {context =, made =}: those that nobody has cancelled, and some are done. */
+/* core.contexts() → list of {context =, made =}: those that were not cancelled; some of them are done. */
 static int core_contexts(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   lctx_live_scan(L, S);

@@ -14,8 +14,8 @@ static bool is_ours(lua_State* L, lctx_state* S, const char* source) {
   return ours;
 }
 
-/* Whether the C function of this frame is luv's run: who runs the loop has no part in what its
- * callbacks do, which stand above. */
+/* Whether the C function of this frame is luv's run: the callbacks are above it, and the code that runs
+ * the loop is not responsible for them. */
 static bool runs_loop(lua_State* L, lctx_state* S, lua_Debug* ar) {
   lua_getinfo(L, "f", ar);
   lctx_pushref(L, S, LCTX_REF_RUN);

@@ -82,8 +82,7 @@ static void abort_work(lua_State* L, lctx_state* S) {
   }
 }
 
-/* Calls off the work of a wait that nobody is in any more, which is also how a handle is closed that has
- * done its work. */
+/* Aborts the work of a wait that has ended. This also closes a handle whose work is done. */
 static void undo_await(lua_State* L, lctx_task* t) {
   if (!t->listed) return;
   (void)lctx_pushplace(L, t, LCTX_PLACE_LIST);

@@ -2,8 +2,8 @@
 /* May include: ground, task. */
 #pragma once
 
-/* The one way out of a wait. Every path takes it: a coroutine that was woken, one that somebody else has
- * resumed, one whose owner has closed it, one that is given up, a main thread that nothing can wake, and
+/* The one way out of a wait. Every path takes it: for a coroutine that was woken, that other code has
+ * resumed, that its owner has closed or that is given up; for a main thread that nothing can wake; and for
  * a wait that could not begin. */
 #include "state.h"
 

@@ -2,12 +2,12 @@
 /* May include: ground, report, task. */
 #pragma once
 
-/* Generators: coroutines whose plain yields give values to the coroutine that iterates, and whose waits
- * are that one's waits. The body of a generator has no record of its own: it yields to the iterator,
- * which yields on, up to the scheduler; and what wakes the iterator is handed down the same way.
+/* Generators: coroutines whose plain yields give values to the coroutine that iterates, the iterator, and
+ * whose waits are waits of the iterator. The body of a generator has no record of its own. It yields to
+ * the iterator, which yields to the scheduler; the results of a wake-up take the same way back.
  *
- * S->generator is the innermost one whose body runs: set before a body is resumed, put back behind
- * it, so that it is right whatever else runs meanwhile. */
+ * S->generator is the innermost generator whose body runs. It is set before a body is resumed, and
+ * restored afterwards, so that it is right whatever runs meanwhile. */
 #include "state.h"
 
 struct lctx_generator {
@@ -20,15 +20,14 @@ struct lctx_generator {
   bool nested;           /* while it waits: the iterator is a body, too */
 };
 
-/* Whether L is the body of a generator, and it is its iterator that has resumed it. To a body that
- * somebody else resumes the record of its wait is not known any more: the iterator may have been
- * closed meanwhile. */
+/* Whether L is the body of a generator, and its iterator has resumed it. If other code resumes the body,
+ * the record of its wait is not known any more: the iterator may have been closed meanwhile. */
 static inline bool lctx_is_iterated(const lctx_state* S, const lua_State* L) {
   return S->generator != NULL && S->generator->co == L;
 }
 
-/* The coroutine that waits when L does: L itself, or where L is the body of a generator the one that
- * iterates; or the first on the way there that cannot yield. */
+/* The coroutine that waits when L waits: L itself; or, if L is the body of a generator, its iterator, or
+ * the first coroutine on the way there that cannot yield. */
 lua_State* lctx_find_iterator(lua_State* L, lctx_state* S);
 static inline lua_State* lctx_waiting_coroutine(lua_State* L, lctx_state* S) {
   return S->generator == NULL ? L : lctx_find_iterator(L, S);

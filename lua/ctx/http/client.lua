@@ -164,7 +164,7 @@ local function default()
   return own
 end
 
---- The client of those who made none: Client.request, get and post, without a colon.
+--- The default client: request, get and post as functions without a self.
 for _, name in ipairs { "request", "get", "post" } do
   local method = Client[name]
   client[name] = function(...)

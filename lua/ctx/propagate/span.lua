@@ -117,7 +117,7 @@ function Span:finish(err)
   self._finished, self._c, self._exporter = true, nil, nil
   self.end_ns = self.start_ns + math.max(math.floor((core.now() - self._began) * 1e6), 0)
   self.status, self.cause = status_of(err), err
-  -- What becomes of spans is no concern of those who do the work.
+  -- An error of the exporter must not affect the work.
   report.guard("propagate", "the exporter", exporter.export, exporter, self)
 end
 

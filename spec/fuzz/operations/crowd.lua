@@ -67,7 +67,7 @@ local names = {}
 for name in pairs(crowds) do names[#names + 1] = name end
 table.sort(names)
 
---- Starts those who wait for a thing of this name: the act, and how many are left.
+--- Starts the waiters for an object of this name: the act, and how many are left.
 local function gather(play, name, c)
   local wait, act = crowds[name](c)
   local crowd = { name = name, act = act, left = 1 + play.random(3) }

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 --- The stream below a connection of a server. It is read, or it is watched for the hang-up.
 ---
---- The end of a stream stands behind the bytes that nobody wants yet: while nothing is read, only a
---- poll sees it. luv watches a descriptor once, so the poll has a descriptor of its own.
+--- The end of a stream comes after the bytes that were not read yet: while nothing is read, only a
+--- poll notices it. luv watches a descriptor only once, so the poll has its own descriptor.
 local host = require "ctx.uv.host"
 local streams = require "ctx.uv.stream"
 local wire = require "ctx.http.wire"
