@@ -68,12 +68,9 @@ function text.number(format, value)
 end
 
 --- The shortest decimal text that reads back as this number.
----@param value number  neither infinite nor NaN
+---@param value number  a float, neither infinite nor NaN
 ---@return string
 function text.exact(value)
-  if math.type(value) == "integer" then
-    return ("%d"):format(value)
-  end
   local short = ("%.15g"):format(value)
   return with_point(tonumber(short) == value and short or ("%.17g"):format(value))
 end
