@@ -53,6 +53,8 @@ function Snapshot:_tasks()
   return list
 end
 
+--- Tasks that are alike share a text; all other things have one each. Comes first, and returns how
+--- many tasks have no text of their own.
 local function add_tasks(self, texts)
   local list = self:_tasks()
   for _, group in ipairs(tasks.groups(list)) do
@@ -60,19 +62,16 @@ local function add_tasks(self, texts)
       and ", started at (unknown: an after-func, or ctx.debug was off)" or ""
     texts[#texts + 1] = tasks.title(group) .. unknown .. "\n" .. group.task.traceback
   end
-  return #list
+  return #list - #texts
 end
 
 local function add_contexts(self, texts)
-  local count = 0
   for _, live in ipairs(core.contexts()) do
     if not self._contexts[live.context] and not live.context:done() then
-      count = count + 1
       texts[#texts + 1] = ("a context that was never cancelled: %s%s"):format(
         tostring(live.context), live.made and " made at " .. tasks.place(live.made) or "")
     end
   end
-  return count
 end
 
 local function add_lost(self, texts)
@@ -86,20 +85,15 @@ local function add_lost(self, texts)
   if lost > 0 then
     texts[#texts + 1] = ("%d lost cancel(s): contexts collected before their cancel was called%s")
       :format(lost, where)
-    return 1
   end
-  return 0
 end
 
 local function add_handles(self, texts)
-  local count = 0
   for _, handle in ipairs(handles.list()) do
     if not self._handles[handle] then
-      count = count + 1
       texts[#texts + 1] = "an open luv handle: " .. tostring(handle)
     end
   end
-  return count
 end
 
 --- Whether a request to luv that came since is under way; nil while that is not known.
@@ -109,11 +103,9 @@ end
 
 --- Which one it is, luv does not tell, nor how many there are: none is told beside earlier ones.
 local function add_requests(self, texts)
-  if not self:_has_requests() then
-    return 0
+  if self:_has_requests() then
+    texts[#texts + 1] = "a request to luv that is under way: a file, a name, or work on a thread"
   end
-  texts[#texts + 1] = "a request to luv that is under way: a file, a name, or work on a thread"
-  return 1
 end
 
 --- A text for each kind of leak, and how many things there are.
@@ -121,8 +113,12 @@ end
 ---@return integer count
 function Snapshot:_list()
   local texts = {}
-  return texts, add_tasks(self, texts) + add_contexts(self, texts) + add_lost(self, texts)
-    + add_handles(self, texts) + add_requests(self, texts)
+  local without = add_tasks(self, texts)
+  add_contexts(self, texts)
+  add_lost(self, texts)
+  add_handles(self, texts)
+  add_requests(self, texts)
+  return texts, #texts + without
 end
 
 --- The list as one text, which begins with the name; nil if there is none.
