@@ -32,14 +32,15 @@
  * - `young` counts the `tasks` whose serial is higher than S->since; `external` the parked ones whose
  *   wait is. A task at its end is counted until its handle, or its group, is told.
  * - The watcher and the alarm are in use only while PARKED; what wakes a record takes back both.
- * - A PARKED one has a wait, a `what`, no outcome yet, and something that can wake them: the watcher,
+ * - A PARKED one has a wait, a `what`, no outcome yet, and something that can wake it: the watcher,
  *   the alarm, a list, an acquire in `undo_data`, or something outside.
  * - While the watcher is in its context's list, ANCHOR holds that context or one below it.
  * - ANCHOR and LIST are filled exactly if `anchored` and `listed` say so. OWNER is the group, if the task
  *   has one; else its handle, or nothing, as with an after-func.
  * - THREAD is `co`. A spare's has ended without an error: it takes another function.
- * - `packed` has the table of results at ANCHOR, and is woken. A NEW record has its function and `nargs` - 1 values
- *   besides on its stack, unless somebody else has changed that.
+ * - A `packed` one has been woken, and has the table of its results at ANCHOR.
+ * - A NEW one has its function and `nargs` - 1 other values on its stack, unless another caller has
+ *   changed that.
  * - The ticket rises whenever a wait ends, and never falls. */
 #include "state.h"
 
