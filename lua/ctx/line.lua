@@ -3,9 +3,9 @@
 --- request of luv's (ctx.await) nor a context is waited for here, in one of two shapes:
 ---
 --- * a gate lets all waiters go on when it opens, and they look again for what they want;
---- * a line grants to one waiter at a time, first come first served, what is then its own. Mutexes
----   and channels are made of lines. A wait in a line costs 2.7 times one at a gate, as its waiter
----   must be able to give back.
+--- * a line grants to one waiter at a time, first come first served, what is then its own. Wait
+---   groups, mutexes and channels are made of lines. A wait in a line costs 2.7 times one at a
+---   gate, as its waiter must be able to give back.
 ---
 --- To wait in a line: make a waiter, look again whether the wait is needed, join one line or
 --- several, and park. To give something to a line: grant it to the first waiter that can still take

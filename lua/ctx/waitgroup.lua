@@ -16,8 +16,8 @@ local waitgroup = {}
 
 ---@class ctx.waitgroup.WaitGroup
 ---@field _count integer    of what is not done
----@field _gate ctx.line.Gate  opens when it is zero
----@field _opened boolean   somebody waited when it last became zero
+---@field _leaving integer  waits that are over and have not returned yet
+---@field _waiters ctx.line.Line
 local WaitGroup = {}
 local metatable = { __name = "ctx.waitgroup.WaitGroup", __index = WaitGroup }
 
@@ -27,7 +27,7 @@ local N = want.whole()
 --- Makes a wait group, which has nothing to wait for at first.
 ---@return ctx.waitgroup.WaitGroup wg
 function waitgroup.new()
-  return setmetatable({ _count = 0, _gate = line.gate(), _opened = false }, metatable)
+  return setmetatable({ _count = 0, _leaving = 0, _waiters = line.new() }, metatable)
 end
 
 --- Raises, as the method of this name and at this level of the stack, if `n` more cannot be
@@ -36,7 +36,7 @@ local function check(self, n, name, level)
   if self._count + n < 0 then
     error(("waitgroup:%s: the counter would be negative (%d%+d): more done than added")
       :format(name, self._count, n), level)
-  elseif n > 0 and self._count == 0 and self._opened and self._gate.waiting > 0 then
+  elseif n > 0 and self._count == 0 and self._leaving > 0 then
     -- Go's "reused before previous Wait has returned": those were told that all is done, and what
     -- comes now would make that a lie. Go's other case, adding from zero while somebody waits, is
     -- the same one here, since at zero every wait is over at once.
@@ -45,11 +45,11 @@ local function check(self, n, name, level)
   end
 end
 
---- At zero every wait is over. They return later.
+--- At zero every wait is over. They return later; until then they are counted.
 local function count(self, n)
   self._count = self._count + n
-  if self._count == 0 then
-    self._opened = self._gate:open()
+  while self._count == 0 and line.grant(self._waiters) do
+    self._leaving = self._leaving + 1
   end
 end
 
@@ -100,6 +100,10 @@ function WaitGroup:go(fn, ...)
   return task
 end
 
+local function left(self)
+  self._leaving = self._leaving - 1
+end
+
 --- Waits until everything is done, or c ends. When both happen in one turn, everything is done.
 ---@async
 ---@param c? ctx.Context
@@ -115,7 +119,12 @@ function WaitGroup:wait(c)
   if err ~= nil or self._count == 0 then
     return err == nil or nil, err
   end
-  err = select(2, self._gate:wait(c, WAIT))
+  local waiter <close> = line.waiter(c, left, self)
+  if self._count == 0 then
+    return true
+  end
+  waiter:join(self._waiters)
+  err = select(2, waiter:wait(WAIT))
   -- What was waited for may have ended c as its last act.
   if err ~= nil and self._count > 0 then
     return nil, err
