@@ -30,7 +30,7 @@ describe("the name of a class", function()
   end)
 
   -- Of C: private, or without anything to declare.
-  local unseen = { ["ctx.Generator"] = true, ["ctx.core.Queue"] = true,
+  local unseen = { ["ctx.Generator"] = true, ["ctx.core.Queue"] = true, ["ctx.core.Guard"] = true,
     ["ctx.http.curl.Pool"] = true, ["ctx.http.curl.Transfer"] = true,
     ["ctx.http.curl.URL"] = true, ["ctx.http.wire.Reader"] = true }
 

@@ -71,7 +71,9 @@ void lctx_set_guard(lua_State* L, lctx_task* t) {
 void lctx_open_leave(lua_State* L, lctx_state* S) {
   static const luaL_Reg methods[] = {{NULL, NULL}};
   static const luaL_Reg metamethods[] = {{"__close", close_guard}, {NULL, NULL}};
-  static const lctx_class class = {
-      .name = "ctx.guard", .ref = LCTX_REF_GUARD, .methods = methods, .metamethods = metamethods};
+  static const lctx_class class = {.name = "ctx.core.Guard",
+                                   .ref = LCTX_REF_GUARD,
+                                   .methods = methods,
+                                   .metamethods = metamethods};
   lctx_open_class(L, S, &class);
 }
