@@ -113,6 +113,28 @@ describe("uv.run()", function()
     assert.equal(ctx.canceled, err)
   end)
 
+  -- Cause: the timer still ran for a deadline that was given up, not keeping the loop alive, and a
+  -- later deadline asked for no turn. Cure: it asks unless the timer keeps the loop alive.
+  it("goes on for a deadline later than one that was given up", function()
+    local c, cancel = ctx.with_cancel(background)
+    local given_up, give_up = ctx.with_cancel(background)
+    local err
+    start(function() err = c:wait() end)
+    start(function() ctx.sleep(given_up, 20) end)
+    uv.run("nowait")
+    give_up()
+    uv.fs_stat("/", function() -- unlike a timer, called after the turn's prepare handles
+      uv.fs_stat("/", function()
+        ctx.after_func(ctx.with_timeout(background, 25), cancel)
+      end)
+    end)
+    uv.run()
+    local woken_with = err
+    cancel()
+    uv.run()
+    assert.equal(ctx.canceled, woken_with)
+  end)
+
   it("goes on for what was made ready since the loop ended", function()
     local c, cancel = ctx.with_cancel(background)
     local err

@@ -59,8 +59,9 @@ bool lctx_turn_due(const lctx_state* S) {
 
 static void host_wake_at(void* data, uint64_t at_ns) {
   lctx_state* S = (lctx_state*)data;
+  bool news = S->parked > 0 && (at_ns < S->armed_ns || !S->timed) && at_ns != CTX_NEVER;
   S->alarm_ns = at_ns;
-  if (!S->asked && (at_ns == 0 || (S->parked > 0 && at_ns < S->armed_ns))) lctx_ask(S);
+  if (!S->asked && (at_ns == 0 || news)) lctx_ask(S);
 }
 
 /* From any thread. A full pipe has been written to already: that is as good. */
