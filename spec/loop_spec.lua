@@ -5,6 +5,7 @@
 local core = require "ctx.core"
 local ctx = require "ctx"
 local loop = require "ctx.loop"
+local signal = require "ctx.signal"
 local uv = require "luv"
 
 local background = ctx.background()
@@ -233,6 +234,30 @@ describe("A program that closes the scheduler's prepare handle", function()
       end))
     end)
   end
+
+  -- Cause: with new handles C forgot that those of signals keep the loop alive, and never told them
+  -- to stop. Cure: it keeps in mind that they do.
+  it("is not kept by signals when no coroutine waits any more", function()
+    local c, cancel = ctx.with_cancel(background)
+    local _, stop <close> = signal.notify(background, "sigusr1")
+    start(function() c:wait() end)
+    uv.run("nowait")
+    in_callback(function()
+      loop.prepare:close()
+      cancel()
+      ctx.go(function() end)
+    end)
+    local late = false
+    local guard = uv.new_timer()
+    guard:start(500, 0, function()
+      late = true
+      uv.stop()
+    end)
+    guard:unref()
+    uv.run()
+    guard:close()
+    assert.is_false(late)
+  end)
 
   it("leaves nothing that waits", function()
     assert.equal(0, core.counters().parked)

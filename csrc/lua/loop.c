@@ -180,7 +180,7 @@ static int core_handles(lua_State* L) {
   lua_settop(S->luv, 0);
   lua_xmove(L, S->luv, LUV_RANG);
   S->armed_ns = CTX_NEVER;
-  S->asked = S->timed = S->held = S->watching = false;
+  S->asked = S->timed = S->watching = false; /* not `held`, which is about handles of others */
   /* The first call of all allocates what a call takes; later ones do not. */
   if (call_luv(S, LUV_LOOP_MODE, 0, 0) < 0) {
     lua_settop(S->luv, 0);
