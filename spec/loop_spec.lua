@@ -174,6 +174,56 @@ describe("uv.run()", function()
   end)
 end)
 
+-- Cause: a turn that failed was to be tried again in the next one, but luv waited for an event.
+-- Cure: the driver goes on at once; in a program's loop the timer rings soon.
+describe("A turn that fails", function()
+  local report
+  --- A handle for which the first attempt to change it fails.
+  local function failing()
+    local calls = 0
+    loop.wakers[{ is_closing = function()
+      calls = calls + 1
+      if calls == 1 then error("no memory", 0) end
+      return true
+    end }] = true
+  end
+
+  before_each(function()
+    failing()
+    report = ctx.set_report(function() end)
+  end)
+
+  after_each(function() ctx.set_report(report) end)
+
+  it("is tried again soon in a loop that the program runs", function()
+    local c, cancel = ctx.with_cancel(background)
+    start(function() c:wait() end)
+    local late = false
+    local guard = uv.new_timer()
+    guard:start(500, 0, function()
+      late = true
+      cancel()
+    end)
+    guard:unref()
+    uv.run() -- ends by itself, since nothing can wake the coroutine
+    guard:close()
+    cancel()
+    uv.run()
+    assert.is_false(late)
+  end)
+
+  it("is tried again at once by ctx.run", function()
+    local c, cancel = ctx.with_cancel(background)
+    local guard = uv.new_timer()
+    guard:start(500, 0, cancel)
+    guard:unref()
+    local ok, err = pcall(ctx.run, function() c:wait() end)
+    guard:close()
+    assert.is_false(ok)
+    assert.matches("all tasks are asleep", tostring(err))
+  end)
+end)
+
 describe("A program that closes the scheduler's prepare handle", function()
   it("has another one with the next wait, and both go on", function()
     local list = {}

@@ -126,6 +126,19 @@ static bool is_one_turn(lctx_state* S) {
   return once;
 }
 
+/* A turn has failed, and should be tried again soon: luv must not wait until then for other events. */
+static void turn_again(lua_State* L, lctx_state* S) {
+  enum { PAUSE_NS = 10000000 };
+  S->sound = false;
+  lctx_ask(S);
+  if (S->looping) {
+    (void)call_luv(S, LUV_STOP, 0, 0); /* the driver counts failures */
+    return;
+  }
+  uint64_t at_ns = ctx_time_add(ctx_now(&S->tree), PAUSE_NS);
+  if (at_ns < S->armed_ns) (void)arm_timer(L, S, at_ns);
+}
+
 /* What the prepare handle calls. Refuses to nest: a task may run the loop. */
 static void take_turn(lua_State* L, lctx_state* S) {
   if (S->draining || S->closed || !has_handles(S) || !lua_checkstack(L, LUA_MINSTACK)) return;
@@ -133,9 +146,8 @@ static void take_turn(lua_State* L, lctx_state* S) {
   bool drained = S->drain(L, S), whole = tell_all(L, S) && drained;
   /* The driver of the loop goes on now: luv must not wait for other events. */
   if (lctx_is_over(S) || (S->ran && is_one_turn(S))) (void)call_luv(S, LUV_STOP, 0, 0);
-  if (!whole) { /* is tried again */
-    S->sound = false;
-    lctx_ask(S);
+  if (!whole) {
+    turn_again(L, S);
   } else if (S->asked && !lctx_is_ready(S)) {
     S->asked = call_luv(S, LUV_UNREF, LUV_PREPARE, 0) < 0;
   }
