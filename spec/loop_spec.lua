@@ -172,6 +172,30 @@ describe("uv.run()", function()
     uv.run()
     assert.same({ "first begins", "first ends", "second" }, list)
   end)
+
+  -- Cause: the prepare handle kept the loop alive, and runs no task within a task: luv waited for
+  -- an event that could not come. Cure: then it does not keep the loop alive.
+  for _, mode in ipairs { "once", "default" } do
+    it("within a task does not wait for other tasks: " .. mode, function()
+      local late, slept, guard = false, false, uv.new_timer()
+      guard:start(500, 0, function()
+        late = true
+        uv.stop()
+      end)
+      guard:unref()
+      ctx.go(function()
+        slept = ctx.sleep(background, 1)
+      end)
+      ctx.go(function()
+        pcall(uv.run, mode)
+        if not late then guard:stop() end
+      end)
+      uv.run()
+      guard:close()
+      assert.is_false(late)
+      assert.is_true(slept)
+    end)
+  end
 end)
 
 -- Cause: a turn that failed was to be tried again in the next one, but luv waited for an event.

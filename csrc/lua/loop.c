@@ -139,9 +139,14 @@ static void turn_again(lua_State* L, lctx_state* S) {
   if (at_ns < S->armed_ns) (void)arm_timer(L, S, at_ns);
 }
 
-/* What the prepare handle calls. Refuses to nest: a task may run the loop. */
+/* What the prepare handle calls. Refuses to nest: a task may run the loop, which then waits for other
+ * handles only, and ends if there are none. */
 static void take_turn(lua_State* L, lctx_state* S) {
-  if (S->draining || S->closed || !has_handles(S) || !lua_checkstack(L, LUA_MINSTACK)) return;
+  if (S->closed || !has_handles(S) || !lua_checkstack(L, LUA_MINSTACK)) return;
+  if (S->draining) {
+    S->nested = call_luv(S, LUV_UNREF, LUV_PREPARE, 0) >= 0;
+    return;
+  }
   S->turned_ns = lctx_coarse_ns(S);
   bool drained = S->drain(L, S), whole = tell_all(L, S) && drained;
   /* The driver of the loop goes on now: luv must not wait for other events. */

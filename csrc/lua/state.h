@@ -160,6 +160,7 @@ struct lctx_state {
   uint64_t alarm_ns; /* the core's next time; 0: now */
   uint64_t armed_ns; /* the time of luv's timer; CTX_NEVER: not running */
   bool asked;        /* the prepare handle is referenced, or need not be during a turn */
+  bool nested;       /* it is not any more, since a task has run the loop in this turn */
   bool timed;        /* the timer is referenced */
   bool held;         /* and so are the handles of other sources of wake-ups */
   bool watching;     /* luv's poll handle watches poll_fd */

@@ -277,14 +277,14 @@ bool lctx_drain(lua_State* L, lctx_state* S) {
   if (!lua_checkstack(L, 8)) return false;
   bool asked = S->asked;
   S->draining = S->asked = true;
-  S->ran = false;
+  S->ran = S->nested = false;
   lua_pushcfunction(L, drain);
   lua_pushlightuserdata(L, S);
   bool whole = lctx_enter(L, S, 1, 0) == LUA_OK;
   if (!whole) lctx_report(L, S, "scheduler");
   S->draining = false;
   S->stirred = S->stirred || S->ran;
-  S->asked = asked;
+  S->asked = asked && !S->nested;
   if (lctx_is_ready(S)) lctx_ask(S);
   lctx_check_records(S);
   return whole;
