@@ -153,3 +153,50 @@ describe("a coroutine that is closed in its wait, in a loop that the program run
     assert.equal("dead", coroutine.status(co))
   end)
 end)
+
+-- Cause: a wait that is given up calls the function that aborts its work. That may resume the
+-- coroutine, which left the wait a second time, and freed its record twice. Cure: the record has no
+-- wait any more when the function is called.
+describe("a coroutine that is resumed by what aborts its wait", function()
+  local background = ctx.background()
+  local co, resolve, resumed
+
+  local function wait()
+    ctx.await(background, function(resolve_it)
+      resolve = resolve_it
+      return function() resumed = { coroutine.resume(co) } end
+    end)
+  end
+
+  local bodies = {
+    ["itself"] = wait,
+    ["in a generator"] = function()
+      for _ in ctx.wrap(wait) do end
+    end,
+    ["and waits again"] = function()
+      local ok, err = pcall(wait)
+      if ok then return end
+      pcall(ctx.sleep, background, 1)
+      error(err, 0)
+    end,
+  }
+
+  for name, body in pairs(bodies) do
+    for _, how in ipairs { "waits", "was woken" } do
+      it("is told so, and closed: " .. name .. ", " .. how, function()
+        co, resumed = coroutine.create(body), nil
+        assert(coroutine.resume(co))
+        if how == "was woken" then resolve() end
+        core.give_up(core.serial(), "given up", { [co] = true })
+        assert.is_table(resumed)
+        assert.equal("dead", coroutine.status(co))
+        if not resumed[1] then
+          assert.matches("was resumed by someone else while it waited", resumed[2])
+        end
+        uv.run()
+        assert.equal(0, core.counters().parked)
+        assert.equal(0, look_at_records())
+      end)
+    end
+  end
+end)

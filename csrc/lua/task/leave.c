@@ -16,12 +16,15 @@ void lctx_unregister(lctx_task* t) {
 }
 
 /* Apart, and not inlined, since most leave with what they were woken with. To take back may run Lua, which
- * finds the record running, and its ticket too high for this wait. */
+ * finds the record running, without a wait, and its ticket too high for this one. So if that resumes the
+ * coroutine, it does not leave a second time. */
 static __attribute__((noinline)) void forgo(lua_State* L, lctx_task* t) {
   if (t->state == LCTX_PARKED) lctx_unregister(t);
   lctx_list_remove(&t->link); /* it may be ready */
   t->state = LCTX_RUNNING;
-  if (t->wait != NULL && t->wait->undo != NULL) t->wait->undo(L, t);
+  const lctx_wait_kind* wait = t->wait;
+  t->wait = NULL;
+  if (wait != NULL && wait->undo != NULL) wait->undo(L, t);
   if (lctx_take_packed(L, t)) lctx_drop_packed(L, t->S);
   t->nargs = 0;
 }

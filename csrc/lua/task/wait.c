@@ -130,7 +130,7 @@ static int resumed(lua_State* L, int status, lua_KContext context) {
   (void)status;
   lctx_task* t = (lctx_task*)context;
   lctx_state* S = t->S;
-  if (t->state != LCTX_RUNNING) {
+  if (t->state != LCTX_RUNNING || t->wait == NULL) {
     const char* what = t->what;
     lctx_forsake(L, t);
     return lctx_intruded(L, S, what);
