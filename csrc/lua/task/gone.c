@@ -14,7 +14,7 @@ int lctx_intruded(lua_State* L, lctx_state* S, const char* what) {
 }
 
 void lctx_forsake(lua_State* L, lctx_task* t) {
-  if (t->wait == NULL) return; /* it is being left: what that takes back has resumed the coroutine */
+  if (t->wait == NULL) return; /* it is being left: see leave.c */
   lctx_state* S = t->S;
   /* If it was not the scheduler that resumed a task, that gets it back, or learns that it has ended. */
   bool back = t->state != LCTX_RUNNING && t->kind == LCTX_TASK;
