@@ -15,8 +15,8 @@ local function has_functions(methods)
   return false
 end
 
--- Those of luv and of Lua's io.
-local FOREIGN = { "^uv_", "^luv_", "^FILE%*$" }
+-- Those of luv, and of Lua's files and buffers.
+local FOREIGN = { "^uv_", "^luv_", "^FILE%*$", "^_UBOX%*$" }
 
 --- Whether the table is a metatable of objects that have a name, methods, or a text: a class.
 --- Guards and weak tables have none of these.

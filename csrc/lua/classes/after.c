@@ -36,7 +36,7 @@ static void after_over(lua_State* L, lctx_task* t, int nresults) {
 /* Makes a task of an after-func that is first in the run queue, in its place. May raise, with nothing
  * changed. */
 static void start_after(lua_State* L, lctx_state* S, lctx_link* link) {
-  static const struct lctx_owner_kind kind = {.over = after_over};
+  static const lctx_owner_kind kind = {.over = after_over};
   static const lctx_owner owner = {&kind};
   lctx_after* after = LCTX_CONTAINER(link, lctx_after, link);
   (void)lctx_push_anchored(L, S, &S->afters, after->slot);

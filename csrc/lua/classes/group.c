@@ -14,7 +14,7 @@
 #include "task/wait.h"
 #include "want.h"
 
-static const struct lctx_owner_kind group_kind = {.over = lctx_group_task_over};
+static const lctx_owner_kind group_kind = {.over = lctx_group_task_over};
 
 lctx_group* lctx_checkgroup(lua_State* L, int arg) {
   return (lctx_group*)lctx_checkobject(L, arg, sizeof(lctx_group), &group_kind, "g", "a group");

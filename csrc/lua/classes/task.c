@@ -19,7 +19,7 @@
 enum { UV_RESULTS = 1 }; /* packed, or the failure */
 
 static void task_over(lua_State* L, lctx_task* t, int nresults);
-static const struct lctx_owner_kind handle_kind = {.over = task_over};
+static const lctx_owner_kind handle_kind = {.over = task_over};
 
 lctx_handle* lctx_checkhandle(lua_State* L, int arg) {
   return (lctx_handle*)lctx_checkobject(L, arg, sizeof(lctx_handle), &handle_kind, "t", "a task");

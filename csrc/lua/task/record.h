@@ -71,9 +71,10 @@ enum lctx_outcome {
 
 /* What a task belongs to, and leaves its results or its error to: begins with its kind. */
 typedef struct {
-  const struct lctx_owner_kind {
-    void (*over)(lua_State* L, lctx_task* t, int nresults); /* they are on its stack */
-  } * kind;
+  void (*over)(lua_State* L, lctx_task* t, int nresults); /* they are on its stack */
+} lctx_owner_kind;
+typedef struct {
+  const lctx_owner_kind* kind;
 } lctx_owner;
 
 /* What stands in the run queue begins with a link and a kind: a task's record, or an lctx_after. */
