@@ -286,6 +286,17 @@ describe("A program that closes the scheduler's prepare handle", function()
     assert.is_true(ran)
   end)
 
+  it("has another one with the cancel that an after-func waits for", function()
+    local c, cancel = ctx.with_cancel(background)
+    local ran = false
+    ctx.after_func(c, function() ran = true end)
+    close_all()
+    uv.run()
+    cancel()
+    uv.run()
+    assert.is_true(ran)
+  end)
+
   for what, close in pairs {
     ["its prepare handle"] = function() loop.prepare:close() end,
     ["its timer"] = function() loop.timer:close() end,

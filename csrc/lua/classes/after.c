@@ -96,7 +96,12 @@ static int after_func(lua_State* L) {
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, 3, 2);
   after->slot = lctx_anchor(L, S, &S->afters, 3);
-  int err = lctx_can_turn(L, S) ? ctx_watch(c->c, &after->watcher, on_after_due) : CTX_ENOMEM;
+  uint64_t alarm_ns = S->alarm_ns;
+  int err = ctx_watch(c->c, &after->watcher, on_after_due);
+  if (err == 0 && S->alarm_ns < alarm_ns && !lctx_can_turn(L, S)) {
+    (void)ctx_unwatch(&after->watcher);
+    err = CTX_ENOMEM;
+  }
   if (err != 0) {
     drop_after(L, after);
     return luaL_error(L, "cannot register fn: %s", ctx_strerror(err));

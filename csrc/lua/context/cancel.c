@@ -6,6 +6,7 @@
 #include "context/shelter.h"
 #include "context/why.h"
 #include "enter.h"
+#include "loop.h"
 #include "report/live.h"
 #include "want.h"
 
@@ -85,6 +86,8 @@ static int cancel_call(lua_State* L) {
     lua_getiuservalue(L, 1, 1);
     lctx_cancel_context(L, 3, 2);
   }
+  /* What is ready now needs our handles, which the program may have closed since it was registered. */
+  if (S->alarm_ns == 0) (void)lctx_can_turn(L, S);
   return 0;
 }
 
