@@ -2,9 +2,11 @@
 -- Cause: each of the two dozen places that can make a coroutine ready told luv's loop so; one that
 -- forgot left it asleep. Cure: a prepare handle looks in each turn. What alone must be told, that
 -- the loop has to turn at all, is told by the run queue.
+local channel = require "ctx.channel"
 local core = require "ctx.core"
 local ctx = require "ctx"
 local loop = require "ctx.loop"
+local semaphore = require "ctx.semaphore"
 local signal = require "ctx.signal"
 local uv = require "luv"
 
@@ -286,16 +288,63 @@ describe("A program that closes the scheduler's prepare handle", function()
     assert.is_true(ran)
   end)
 
-  it("has another one with the cancel that an after-func waits for", function()
-    local c, cancel = ctx.with_cancel(background)
-    local ran = false
-    ctx.after_func(c, function() ran = true end)
-    close_all()
-    uv.run()
-    cancel()
-    uv.run()
-    assert.is_true(ran)
-  end)
+  -- Each starts what waits, calls ran() at its end, and returns what makes that ready.
+  local ways = {
+    ["a cancel, for an after-func"] = function(ran)
+      local c, cancel = ctx.with_cancel(background)
+      ctx.after_func(c, ran)
+      return cancel
+    end,
+    ["a cancel"] = function(ran)
+      local c, cancel = ctx.with_cancel(background)
+      start(function() c:wait() ran() end)
+      return cancel
+    end,
+    ["a deadline that err finds"] = function(ran)
+      local c = ctx.with_timeout(background, 1)
+      start(function() c:wait() ran() end)
+      return function() repeat until c:err() end
+    end,
+    ["a release"] = function(ran)
+      local s = semaphore.new(1)
+      s:try_acquire()
+      start(function() s:acquire(background) ran() end)
+      return function() s:release() end
+    end,
+    ["a larger size"] = function(ran)
+      local s = semaphore.new(1)
+      s:try_acquire()
+      start(function() s:acquire(background) ran() end)
+      return function() s:resize(2) end
+    end,
+    ["a value"] = function(ran)
+      local ch = channel.new()
+      start(function() ch:recv(background) ran() end)
+      return function() ch:try_send(1) end
+    end,
+    ["the end of a channel"] = function(ran)
+      local ch = channel.new()
+      start(function() ch:recv(background) ran() end)
+      return function() ch:close() end
+    end,
+    ["a resolve"] = function(ran)
+      local resolve
+      start(function() ctx.await(background, function(r) resolve = r end) ran() end)
+      return function() resolve() end
+    end,
+  }
+
+  for name, way in pairs(ways) do
+    it("has another one with " .. name, function()
+      local ended = false
+      local wake = way(function() ended = true end)
+      close_all()
+      uv.run()
+      wake()
+      uv.run()
+      assert.is_true(ended)
+    end)
+  end
 
   for what, close in pairs {
     ["its prepare handle"] = function() loop.prepare:close() end,

@@ -40,6 +40,11 @@ bool lctx_open_handles(lua_State* L, lctx_state* S);
 static inline bool lctx_can_turn(lua_State* L, lctx_state* S) {
   return S->draining || S->looping || S->closed || lctx_open_handles(L, S);
 }
+/* The last step of a public function that may have made something ready. Outside of the scheduler the
+ * program may have closed our handles since that began to wait: they are made again. */
+static inline void lctx_renew_handles(lua_State* L, lctx_state* S) {
+  if (lctx_is_ready(S)) (void)lctx_can_turn(L, S);
+}
 /* True while luv's loop runs, for us or for other code. */
 bool lctx_in_loop(lua_State* L, lctx_state* S);
 

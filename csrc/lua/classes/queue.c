@@ -3,6 +3,7 @@
 /* Queues of coroutines that wait for one another: what mutexes, channels and wait groups are made
  * of, on the Lua side. The context that ends a wait, and the leaving of the queue, are done here. */
 #include "context/context.h"
+#include "loop.h"
 #include "task/gone.h"
 #include "task/leave.h"
 #include "task/record.h"
@@ -102,6 +103,7 @@ static int queue_wake(lua_State* L) {
   bool called = t == NULL && q->entered > q->called;
   if (called) q->called++;
   lua_pushboolean(L, t != NULL || called);
+  lctx_renew_handles(L, lctx_upstate(L));
   return 1;
 }
 

@@ -3,6 +3,7 @@
 /* The class of semaphores, over the core's. */
 #include "context/context.h"
 #include "line/acquire.h"
+#include "loop.h"
 #include "task/gone.h"
 #include "task/record.h"
 #include "task/turn.h"
@@ -139,6 +140,7 @@ static int semaphore_release(lua_State* L) {
                       (LUAI_UACINT)s->s.held);
   }
   bury(L, s);
+  lctx_renew_handles(L, lctx_upstate(L));
   return 0;
 }
 
@@ -147,6 +149,7 @@ static int semaphore_resize(lua_State* L) {
   semaphore_t* s = check_semaphore(L);
   ctx_semaphore_resize(&s->s, check_units(L, 2, "n", 0));
   bury(L, s);
+  lctx_renew_handles(L, lctx_upstate(L));
   return 0;
 }
 

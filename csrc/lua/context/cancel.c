@@ -86,8 +86,7 @@ static int cancel_call(lua_State* L) {
     lua_getiuservalue(L, 1, 1);
     lctx_cancel_context(L, 3, 2);
   }
-  /* What is ready now needs our handles, which the program may have closed since it was registered. */
-  if (S->alarm_ns == 0) (void)lctx_can_turn(L, S);
+  lctx_renew_handles(L, S);
   return 0;
 }
 

@@ -8,6 +8,7 @@
 #include "context/shelter.h"
 #include "context/value.h"
 #include "context/why.h"
+#include "loop.h"
 #include "want.h"
 
 const ctx_cause_ops_t lctx_context_ops = {NULL, NULL, NULL};
@@ -41,23 +42,30 @@ void lctx_pusherr(lua_State* L, lctx_state* S, int err) {
   }
 }
 
+/* The same for a script: a deadline that is found to have passed ends waits. */
+static int find_err(lua_State* L, lctx_state* S, lctx_context* c) {
+  int err = lctx_err(S, c);
+  if (err != 0) lctx_renew_handles(L, S);
+  return err;
+}
+
 static int context_err(lua_State* L) {
   lctx_context* c = self(L, "err");
   lctx_state* S = lctx_stateof(c);
-  lctx_pusherr(L, S, lctx_err(S, c));
+  lctx_pusherr(L, S, find_err(L, S, c));
   return 1;
 }
 
 static int context_done(lua_State* L) {
   lctx_context* c = self(L, "done");
-  lua_pushboolean(L, lctx_err(lctx_stateof(c), c) != 0);
+  lua_pushboolean(L, find_err(L, lctx_stateof(c), c) != 0);
   return 1;
 }
 
 static int context_cause(lua_State* L) {
   lctx_state* S = lctx_upstate(L);
   lctx_context* c = self(L, "cause");
-  (void)lctx_err(S, c);
+  (void)find_err(L, S, c);
   lctx_pushcause(L, S, 1, c);
   return 1;
 }

@@ -14,6 +14,7 @@ ctx_tree_t* ctx_lua_tree(lua_State* L) {
 
 void ctx_lua_settle(lua_State* L) {
   lctx_ask(lctx_state_of(L));
+  lctx_renew_handles(L, lctx_state_of(L));
 }
 
 /* -- Of C, in Lua ------------------------------------------------------------------------------ */

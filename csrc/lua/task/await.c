@@ -3,6 +3,7 @@
 /* ctx.await: the wait for anything else. */
 #include "context/context.h"
 #include "enter.h"
+#include "loop.h"
 #include "task/gone.h"
 #include "task/leave.h"
 #include "task/record.h"
@@ -69,6 +70,7 @@ static int resolve(lua_State* L) {
     lua_insert(L, 1);
     lctx_hook(L, S, "drop", n + 1, 0);
   }
+  lctx_renew_handles(L, S);
   return 0;
 }
 
